@@ -1,0 +1,1 @@
+"""Backends: where task runs happen."""

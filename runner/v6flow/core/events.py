@@ -1,0 +1,294 @@
+"""What happened in a run: a closed union of events, the only thing a journal holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeAlias, Union, get_args
+
+if TYPE_CHECKING:
+    from v6flow.core.json import Json
+
+Time: TypeAlias = float
+"""Seconds since 1970-01-01 UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an organization, a step or a run failed.
+
+    `kind` is one word (`crashed`, `garbage`, `start_failed`, `unknown`, `not_allowed`, `timeout`, `quorum`,
+    `cohorts`, `expression`, …); `hint` says what to do next; `log_tail` is the last lines of the log.
+    """
+
+    kind: str
+    message: str
+    step: str | None = None
+    organization: str | None = None
+    hint: str | None = None
+    log_tail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subtask:
+    """How one organization fared in what a central function dispatched; `status` is vantage6's word."""
+
+    organization: str
+    status: str
+    message: str = ""
+    log_tail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A run began. `value` is what is pinned for every resume: params, paths, settings, fingerprints (see plan)."""
+
+    at: Time
+    run: str
+    workflow: str
+    value: dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class RunResumed:
+    """Somebody took the run up again; `down` is how many seconds nobody had held it.
+
+    `changed` maps steps that were changed before they ran to their new fingerprints; `retry` says that failed
+    and missing organizations are asked anew.
+    """
+
+    at: Time
+    down: float
+    changed: dict[str, str]
+    retry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """A step began: who is asked (empty for a local step) and until when (None: no end)."""
+
+    at: Time
+    step: str
+    asked: tuple[str, ...] = ()
+    deadline: Time | None = None
+    carried: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRequested:
+    """The intent to ask organizations, durable before anything is sent; `digest` is that of what is sent."""
+
+    at: Time
+    step: str
+    organizations: tuple[str, ...]
+    attempt: int
+    token: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAccepted:
+    """The federation has the task; `remote` is its name there."""
+
+    at: Time
+    step: str
+    token: str
+    remote: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAnswered:
+    """An organization's result, as parsed JSON; `log` is the digest of its log."""
+
+    at: Time
+    step: str
+    organization: str
+    attempt: int
+    value: Json
+    log: str | None = None
+    subtasks: tuple[Subtask, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailed:
+    """An organization answered an attempt with a failure."""
+
+    at: Time
+    step: str
+    organization: str
+    attempt: int
+    failure: Failure
+    log: str | None = None
+    subtasks: tuple[Subtask, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StepClosed:
+    """No answer is waited for any longer: the deadline passed, or the quorum is met and was not to wait."""
+
+    at: Time
+    step: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRequested:
+    """A local step's child process is about to start."""
+
+    at: Time
+    step: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFailed:
+    """An attempt of a local step failed; there may be another."""
+
+    at: Time
+    step: str
+    attempt: int
+    failure: Failure
+    log: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepCompleted:
+    """A step completed; `value` is a local step's result, `carried` the cohorts its value was computed from.
+
+    A cohort is (the step whose answers they are, the organizations that answered). `accepted` says that the
+    difference between the cohorts was accepted, with the reason given in the workflow.
+    """
+
+    at: Time
+    step: str
+    value: Json = None
+    carried: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    accepted: bool = False
+    log: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailed:
+    """A step failed for good."""
+
+    at: Time
+    step: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class StepSkipped:
+    """A step cannot run since what it needs failed or was skipped; `cause` is the step that failed first."""
+
+    at: Time
+    step: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """A person asked for the run to be cancelled."""
+
+    at: Time
+
+
+@dataclass(frozen=True, slots=True)
+class RunInterrupted:
+    """The process let go of the run, which can be resumed: a signal, an unreachable server, no space."""
+
+    at: Time
+    failure: Failure
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunCompleted:
+    """The run completed; `value` holds its outputs."""
+
+    at: Time
+    value: dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailed:
+    """The run failed; `failure` is the first cause."""
+
+    at: Time
+    failure: Failure
+    exit_code: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunCancelled:
+    """The run was cancelled by a person."""
+
+    at: Time
+
+
+Event: TypeAlias = Union[
+    RunStarted,
+    RunResumed,
+    StepStarted,
+    TaskRequested,
+    TaskAccepted,
+    TaskAnswered,
+    TaskFailed,
+    StepClosed,
+    LocalRequested,
+    LocalFailed,
+    StepCompleted,
+    StepFailed,
+    StepSkipped,
+    CancelRequested,
+    RunInterrupted,
+    RunCompleted,
+    RunFailed,
+    RunCancelled,
+]
+
+EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
+"""Each kind of event by the name it has in a journal."""
+
+_FIELDS: dict[str, tuple[str, ...]] = {
+    name: tuple(field.name for field in fields(kind)) for name, kind in EVENTS.items()
+}
+_HAS_VALUE = {name for name, names in _FIELDS.items() if "value" in names}
+
+
+def encode(event: Event) -> tuple[str, dict[str, Any], Json]:
+    """An event as (its kind, its fields but for `value` as plain JSON, its `value`, None if it has none)."""
+    kind = type(event).__name__
+    data: dict[str, Any] = {}
+    for name in _FIELDS[kind]:
+        if name == "value":
+            continue
+        item = getattr(event, name)
+        if isinstance(item, Failure):
+            item = _encode_record(item)
+        elif name == "subtasks":
+            if not item:
+                continue
+            item = [_encode_record(subtask) for subtask in item]
+        elif item is None or item == ():
+            continue
+        data[name] = item
+    return kind, data, getattr(event, "value", None)
+
+
+def decode(kind: str, data: dict[str, Any], value: Json) -> Event:
+    """The event that `encode` took apart. Raises KeyError for an unknown kind, TypeError for unknown fields."""
+    for name in ("asked", "organizations"):
+        if name in data:
+            data[name] = tuple(data[name])
+    if "carried" in data:
+        data["carried"] = tuple((step, tuple(cohort)) for step, cohort in data["carried"])
+    if "failure" in data:
+        data["failure"] = Failure(**data["failure"])
+    if "subtasks" in data:
+        data["subtasks"] = tuple(Subtask(**subtask) for subtask in data["subtasks"])
+    if kind in _HAS_VALUE:
+        data["value"] = value
+    return EVENTS[kind](**data)
+
+
+def _encode_record(record: Failure | Subtask) -> dict[str, Any]:
+    return {field.name: item for field in fields(record) if (item := getattr(record, field.name)) not in (None, "")}

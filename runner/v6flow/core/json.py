@@ -1,0 +1,103 @@
+"""JSON, read and written strictly: no duplicate keys, no surprises in size, depth or number."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, TypeAlias
+
+Json: TypeAlias = "None | bool | int | float | str | list[Any] | dict[str, Any]"
+"""A plain JSON value."""
+
+MAX_DEPTH = 100  # nobody's result is nested deeper; a parser's stack is
+MAX_DIGITS = 1000  # an integer of more digits is an attack on int(), not a number
+
+
+class JsonError(ValueError):
+    """A text that is not the JSON we accept; the message says why."""
+
+
+def loads(text: str | bytes, *, allow_nonfinite: bool = False) -> Json:
+    """The value of a JSON text.
+
+    Raises JsonError for: no JSON, duplicate keys, NaN or infinities (also `1e400`) unless allowed, nesting
+    deeper than MAX_DEPTH, integers longer than MAX_DIGITS digits, text that is not UTF-8 or has lone surrogates.
+    """
+    if isinstance(text, bytes):
+        try:
+            text = text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise JsonError(f"not UTF-8 text: {error.reason} at byte {error.start}") from error
+    if not text.strip():
+        raise JsonError("empty")
+
+    def constant(word: str) -> float:
+        if not allow_nonfinite:
+            raise JsonError(f"the number {word} is not finite")
+        return float(word)
+
+    def number(digits: str) -> float:
+        value = float(digits)
+        if math.isinf(value) and not allow_nonfinite:
+            raise JsonError(f"the number {digits[:20]} is too large to be finite")
+        return value
+
+    try:
+        value: Json = json.loads(
+            text, object_pairs_hook=_unique, parse_constant=constant, parse_float=number, parse_int=_integer
+        )
+    except json.JSONDecodeError as error:
+        raise JsonError(f"not JSON: {error.msg} at line {error.lineno} column {error.colno}") from error
+    except RecursionError as error:
+        raise JsonError(f"nested deeper than {MAX_DEPTH} levels") from error
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        _check_depth(value)
+    if "\\u" in text:
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise JsonError("text with half a surrogate pair, which no UTF-8 can hold") from error
+    return value
+
+
+def dumps(value: Json, *, indent: int | None = None) -> str:
+    """A JSON text, in the order given; NaN and infinities as `NaN`, `Infinity` (they are only here if allowed)."""
+    separators = (",", ":") if indent is None else None
+    return json.dumps(value, ensure_ascii=False, separators=separators, indent=indent)
+
+
+def canonical(value: Json) -> str:
+    """A JSON text that is the same for equal values: sorted keys, no white space."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise JsonError(f"the key {key!r} stands twice in one object")
+            seen.add(key)
+    return mapping
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise JsonError(f"an integer of {len(digits)} digits")
+    return int(digits)
+
+
+def _check_depth(value: Json) -> None:
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            item
+            for container in level
+            if isinstance(container, (dict, list))
+            for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, (dict, list))
+        ]
+        if not level:
+            return
+    raise JsonError(f"nested deeper than {MAX_DEPTH} levels")

@@ -1,0 +1,35 @@
+"""What is wrong with a file, with its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Path = tuple["str | int", ...]
+"""Where a value stands in a document: mapping keys and list indices (from 0), outermost first."""
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in a text: line and column, both from 1; a column counts characters."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong: the sentence, the rule it breaks, and where; `hint` is the nearest right word or the remedy."""
+
+    message: str
+    rule: str
+    file: str = ""
+    position: Position = Position(1, 1)
+    hint: str | None = None
+    severity: Severity = "error"
+
+    def __str__(self) -> str:
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{self.file}:{self.position.line}:{self.position.column}: {self.message}{hint} [{self.rule}]"

@@ -1,0 +1,105 @@
+"""The errors of v6flow: one root, and for each family the exit code it ends with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from v6flow.core.problem import Problem
+
+
+class V6flowError(Exception):
+    """What stops the program: what happened and where (`message`), and what to do next (`hint`).
+
+    A failing step is not an error but an event; an error is for what ends the program.
+    """
+
+    exit_code: ClassVar[int] = 1
+    kind: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(V6flowError):
+    """The command line asks for something that cannot be (exit 2)."""
+
+    exit_code = 2
+    kind = "usage"
+
+
+class InvalidError(UsageError):
+    """A file or a parameter has problems, all of which are listed (exit 2)."""
+
+    kind = "invalid"
+
+    def __init__(self, problems: Sequence[Problem], *, what: str = "the file", hint: str | None = None) -> None:
+        errors = [problem for problem in problems if problem.severity == "error"] or list(problems)
+        message = str(errors[0]) if len(errors) == 1 else f"{what} has {len(errors)} problems"
+        super().__init__(message, hint=hint)
+        self.problems = tuple(problems)
+
+
+class ResumeError(UsageError):
+    """A resume does not fit its run (exit 2)."""
+
+    kind = "resume"
+
+
+class JournalError(UsageError):
+    """A journal is missing, unreadable, of a newer version, or damaged (exit 2)."""
+
+    kind = "journal"
+
+
+class AccessError(V6flowError):
+    """Log-in failed or a permission is missing (exit 4)."""
+
+    exit_code = 4
+    kind = "access"
+
+
+class UnreachableError(V6flowError):
+    """The server cannot be reached; the run is resumable (exit 5)."""
+
+    exit_code = 5
+    kind = "unreachable"
+
+
+class NoSpaceError(V6flowError):
+    """The journal cannot be written; the run is resumable (exit 5)."""
+
+    exit_code = 5
+    kind = "no_space"
+
+
+class PersonNeededError(V6flowError):
+    """Only a person can decide: a submission's fate is unknown, or server and journal disagree (exit 6)."""
+
+    exit_code = 6
+    kind = "person_needed"
+
+
+class HeldError(V6flowError):
+    """Another process holds this run (exit 75)."""
+
+    exit_code = 75
+    kind = "held"
+
+
+class InterruptedRunError(V6flowError):
+    """The run was interrupted by Ctrl-C; it is journalled and resumable (exit 130)."""
+
+    exit_code = 130
+    kind = "interrupted"
+
+
+class TerminatedRunError(V6flowError):
+    """The run was terminated by SIGTERM; it is journalled and resumable (exit 143)."""
+
+    exit_code = 143
+    kind = "terminated"

@@ -1,0 +1,1 @@
+"""Journals: where the events of a run are kept."""
