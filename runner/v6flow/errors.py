@@ -44,6 +44,12 @@ class InvalidError(UsageError):
         self.problems = tuple(problems)
 
 
+class FederationError(UsageError):
+    """A federation file cannot be used, or what it names is not there (exit 2)."""
+
+    kind = "federation"
+
+
 class ResumeError(UsageError):
     """A resume does not fit its run (exit 2)."""
 

@@ -1,0 +1,1 @@
+"""Reporters: the only ones that write for people while a run goes on."""

@@ -1,0 +1,70 @@
+"""What running a local step in a child process takes and reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeAlias, Union
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from v6flow.core.json import Json
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRequest:
+    """One attempt of a local step: a function or a command, never both.
+
+    `function` is `file.py:name` (relative to `folder`) or `package.module:name`; `kwargs` are its keyword arguments,
+    or the input of the command. `timeout` is in seconds, `memory` in bytes of resident size of the whole process tree.
+    """
+
+    step: str
+    attempt: int
+    folder: str  # absolute: the workflow's folder, where a command runs
+    function: str | None = None
+    command: tuple[str, ...] | None = None
+    kwargs: Mapping[str, Json] = field(default_factory=dict)
+    timeout: float | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAnswered:
+    """The attempt ended well: its result as JSON text (still to be parsed), and what it printed."""
+
+    step: str
+    attempt: int
+    body: bytes
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFailed:
+    """The attempt failed; `kind` is `crashed`, `garbage`, `start_failed`, `timeout` or `memory`."""
+
+    step: str
+    attempt: int
+    kind: str
+    message: str
+    log: str = ""
+    hint: str | None = None
+
+
+LocalReport: TypeAlias = Union[LocalAnswered, LocalFailed]
+
+
+class Local(Protocol):
+    """Runs local steps. Called from one thread; `start` does not wait. One report for each start, unless killed."""
+
+    def open(self, emit: Callable[[LocalReport], None]) -> None:
+        """Begin: from now on reports go to `emit`, from any thread."""
+
+    def start(self, request: LocalRequest) -> None:
+        """Start a child process for a request."""
+
+    def kill(self, step: str) -> None:
+        """End what runs for a step, with everything it started; nothing is reported for it."""
+
+    def close(self) -> None:
+        """End everything that still runs. When this process dies, however it dies, so does all that it started."""
