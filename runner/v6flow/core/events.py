@@ -52,14 +52,16 @@ class RunStarted:
 class RunResumed:
     """Somebody took the run up again; `down` is how many seconds nobody had held it.
 
-    `changed` maps steps that were changed before they ran to their new fingerprints; `retry` says that failed
-    and missing organizations are asked anew.
+    `changed` are the steps that were changed before they asked anybody; `value` is then what is pinned from now on.
+    `retry` are the failed steps that ask again whom they lack; `reset` are those done wholly anew.
     """
 
     at: Time
     down: float
-    changed: dict[str, str]
-    retry: bool = False
+    value: dict[str, Json] | None = None
+    changed: tuple[str, ...] = ()
+    retry: tuple[str, ...] = ()
+    reset: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +134,12 @@ class StepClosed:
 
 @dataclass(frozen=True, slots=True)
 class LocalRequested:
-    """A local step's child process is about to start."""
+    """A local step's child process is about to start; it has until `deadline` (None: no end)."""
 
     at: Time
     step: str
     attempt: int
+    deadline: Time | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +254,7 @@ EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event
 _FIELDS: dict[str, tuple[str, ...]] = {
     name: tuple(field.name for field in fields(kind)) for name, kind in EVENTS.items()
 }
+_TUPLES = {"asked", "organizations", "changed", "retry", "reset"}
 _HAS_VALUE = {name for name, names in _FIELDS.items() if "value" in names}
 
 
@@ -276,9 +280,8 @@ def encode(event: Event) -> tuple[str, dict[str, Any], Json]:
 
 def decode(kind: str, data: dict[str, Any], value: Json) -> Event:
     """The event that `encode` took apart. Raises KeyError for an unknown kind, TypeError for unknown fields."""
-    for name in ("asked", "organizations"):
-        if name in data:
-            data[name] = tuple(data[name])
+    for name in _TUPLES & data.keys():
+        data[name] = tuple(data[name])
     if "carried" in data:
         data["carried"] = tuple((step, tuple(cohort)) for step, cohort in data["carried"])
     if "failure" in data:

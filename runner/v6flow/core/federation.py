@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from v6flow.core import units
+from v6flow.core.json import Json, canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from v6flow.core.json import Json
+
+DatabaseType: TypeAlias = Literal["csv", "parquet", "sql", "sparql", "excel", "other"]
+
+_ENDINGS: dict[str, DatabaseType] = {
+    ".csv": "csv", ".parquet": "parquet", ".xlsx": "excel", ".xls": "excel",
+    ".sqlite": "sql", ".sqlite3": "sql", ".db": "sql",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +40,7 @@ class Database:
 
     label: str
     uri: str
-    type: Literal["csv", "parquet", "sql", "sparql", "excel", "other"] = "csv"
+    type: DatabaseType = "csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,98 @@ class EmbeddedFederation:
     algorithms: Mapping[str, Algorithm]
     jobs: int | None = None
     defaults: Mapping[str, Json] = field(default_factory=dict)
+    identity: str = ""
+
+    def directory(self) -> Directory:
+        """What a plan must know of it."""
+        return Directory(
+            tuple(each.name for each in self.organizations),
+            ids={each.name: each.id for each in self.organizations},
+            offline=tuple(each.name for each in self.organizations if each.offline),
+            identity=self.identity,
+            defaults=self.defaults,
+            images=tuple(self.algorithms),
+        )
 
 
-Federation = EmbeddedFederation
+Federation: TypeAlias = EmbeddedFederation
+
+
+def parse(
+    raw: Mapping[str, Any], file: str, *, absolute: Callable[[str], str], reveal: Callable[[str], str]
+) -> Federation:
+    """The federation of a mapping that is sound by the schema.
+
+    `absolute` makes a path absolute that is relative to the file; `reveal` gives what a reference like `${env:X}` stands for.
+    """
+    organizations = tuple(
+        _organization(name, number, each or {}, absolute, reveal)
+        for number, (name, each) in enumerate(raw["organizations"].items(), start=1)
+    )
+    algorithms = {
+        image: Algorithm(
+            image,
+            each["package"],
+            path=absolute(each["path"]) if "path" in each else None,
+            python=absolute(each["python"]) if "python" in each else None,
+        )
+        for image, each in raw.get("algorithms", {}).items()
+    }
+    return EmbeddedFederation(
+        file,
+        str(raw.get("collaboration", "embedded")),
+        organizations,
+        algorithms,
+        jobs=raw.get("jobs"),
+        defaults=raw.get("defaults", {}),
+        identity=_identity(raw),
+    )
+
+
+def _organization(
+    name: str, number: int, raw: Mapping[str, Any], absolute: Callable[[str], str], reveal: Callable[[str], str]
+) -> EmbeddedOrganization:
+    faults = raw.get("faults", {})
+    return EmbeddedOrganization(
+        name,
+        number,
+        tuple(_database(label, each, absolute, reveal) for label, each in raw.get("databases", {}).items()),
+        environment={key: reveal(str(value)) for key, value in raw.get("environment", {}).items()},
+        offline=raw.get("offline", False),
+        faults=Faults(
+            crash=faults.get("crash", False),
+            garbage=faults.get("garbage", False),
+            slow=units.seconds(faults["slow"]) if "slow" in faults else 0.0,
+            no_answer=faults.get("no_answer", False),
+            start_failed=faults.get("start_failed", 0),
+        ),
+    )
+
+
+def _database(label: str, raw: Any, absolute: Callable[[str], str], reveal: Callable[[str], str]) -> Database:
+    if isinstance(raw, str):
+        raw = {"uri": raw}
+    uri = reveal(raw["uri"])
+    remote = "://" in uri
+    ending = uri[uri.rfind(".") :].lower() if "." in uri else ""
+    return Database(
+        label,
+        uri if remote else absolute(uri),
+        raw.get("type") or ("sql" if remote else _ENDINGS.get(ending, "csv")),
+    )
+
+
+def _identity(raw: Mapping[str, Any]) -> str:
+    """What must not change between a run and its resume: all but who is offline, faults, and how much goes on at once."""
+    organizations = {
+        name: {key: value for key, value in (each or {}).items() if key not in ("offline", "faults")}
+        for name, each in raw["organizations"].items()
+    }
+    return canonical(
+        {
+            "backend": "embedded",
+            "collaboration": raw.get("collaboration"),
+            "organizations": organizations,
+            "algorithms": raw.get("algorithms", {}),
+        }
+    )

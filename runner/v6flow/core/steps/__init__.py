@@ -1,0 +1,15 @@
+"""The kinds of steps: one file and one line each."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias, Union
+
+from v6flow.core.steps import local, task
+from v6flow.core.steps.local import LocalPlan, LocalStep
+from v6flow.core.steps.task import TaskPlan, TaskStep
+
+Step: TypeAlias = Union[TaskStep, LocalStep]
+StepPlan: TypeAlias = Union[TaskPlan, LocalPlan]
+
+STEP_KINDS: dict[str, Any] = {task.KEY: task, local.KEY: local}
+"""Each kind's module (see base.Kind) by the key that names it."""

@@ -1,0 +1,26 @@
+"""v6flow runs chains of vantage6 tasks from a YAML file: ordered, journalled, resumable."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from v6flow.version import __version__
+
+if TYPE_CHECKING:
+    from v6flow.api import Cohort, Result, load, resume, run
+    from v6flow.errors import V6flowError
+
+__all__ = ["Cohort", "Result", "V6flowError", "__version__", "load", "resume", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the Python API when it is first used, so that commands do not pay for it."""
+    if name == "V6flowError":
+        from v6flow.errors import V6flowError
+
+        return V6flowError
+    if name in __all__:
+        from v6flow import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'v6flow' has no attribute {name!r}")

@@ -1,0 +1,202 @@
+"""The Python API: load a workflow, run it, read what came of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from v6flow import loading, params, running
+from v6flow.core import units
+from v6flow.core.model import Workflow
+from v6flow.errors import InterruptedRunError, UsageError, V6flowError
+from v6flow.journals.store import RunFolder, Store, store_folder
+from v6flow.reporters import summary
+from v6flow.reporters.base import Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from v6flow.core.federation import Federation
+    from v6flow.core.json import Json
+    from v6flow.core.state import RunState
+    from v6flow.reporters.base import Reporter
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+
+
+class RunFailedError(V6flowError):
+    """A run failed or was cancelled; `result` has what is known of it."""
+
+    kind = "run_failed"
+
+    def __init__(self, result: Result) -> None:
+        super().__init__("\n".join(summary.failure_text(result.state)) or f"run {result.run} {result.status}")
+        self.result = result
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Who was asked in a task step, and what became of each; all are names, in the order asked."""
+
+    asked: tuple[str, ...]
+    responded: tuple[str, ...]
+    failed: tuple[str, ...]
+    missing: tuple[str, ...]
+    failures: Mapping[str, Mapping[str, Json]]
+
+
+class Result:
+    """What came of a run."""
+
+    def __init__(self, state: RunState, folder: RunFolder) -> None:
+        self.state = state
+        self._folder = folder
+
+    def __repr__(self) -> str:
+        return f"<v6flow.Result {self.run}: {self.status}>"
+
+    @property
+    def run(self) -> str:
+        """The run's id."""
+        return self.state.run
+
+    @property
+    def status(self) -> str:
+        """`completed`, `failed` or `cancelled`."""
+        return self.state.status
+
+    @property
+    def exit_code(self) -> int | None:
+        """What the command line would exit with."""
+        return self.state.exit_code
+
+    @property
+    def outputs(self) -> dict[str, Json]:
+        """The outputs by name; empty if the run did not complete."""
+        return self.state.outputs
+
+    @property
+    def cohorts(self) -> dict[str, Cohort]:
+        """For each task step that began: who was asked, and what became of each."""
+        document = self.document()["steps"]
+        return {
+            name: Cohort(
+                tuple(step["asked"]),
+                tuple(step["responded"]),
+                tuple(step["failed"]),
+                tuple(step["missing"]),
+                step["failures"],
+            )
+            for name, step in document.items()
+            if step["asked"]
+        }
+
+    def value(self, step: str) -> Json:
+        """A local step's result, or a task step's results by organization. Raises KeyError if there is none."""
+        state = self.state.steps[step]
+        if state.organizations:
+            return {each.name: each.value for each in state.organizations.values() if each.status == "answered"}
+        if state.status != "completed":
+            raise KeyError(step)
+        return state.value
+
+    def logs(self, step: str, organization: str | None = None) -> str:
+        """What an organization's algorithm, or a local step, printed. Raises KeyError for an unknown step or organization."""
+        state = self.state.steps[step]
+        digest = state.log if organization is None else state.organizations[organization].log
+        return self._folder.fetch(digest).decode("utf-8", "replace") if digest else ""
+
+    def document(self) -> dict[str, Any]:
+        """All of it as the command line's `--output json` prints it."""
+        return summary.document(self.state, list(self.state.pinned["steps"]))
+
+    def check(self) -> Result:
+        """This result, if the run completed. Raises RunFailedError if not."""
+        if self.status != "completed":
+            raise RunFailedError(self)
+        return self
+
+
+def load(path: PathLike) -> Workflow:
+    """The workflow in a file, checked in all that can be known without a federation.
+
+    Raises UsageError if the file cannot be read, InvalidError with all its problems.
+    """
+    return loading.read_workflow(path)
+
+
+def run(
+    workflow: PathLike | Workflow,
+    *,
+    params: Mapping[str, Json] | None = None,
+    federation: PathLike | None = None,
+    store: PathLike | None = None,
+    deadline: str | None = None,
+    jobs: int | None = None,
+    reporter: Reporter | None = None,
+) -> Result:
+    """Run a workflow to its end and return what came of it; a failed run is a result too (see `Result.check`).
+
+    `federation` is a file, and wins over V6FLOW_FEDERATION and what the workflow names; `store` is the folder where
+    runs are kept (else V6FLOW_STORE, else `.v6flow`); `deadline` is a duration like `6h`.
+    Raises V6flowError if the run cannot start; InterruptedRunError if it was let go of, resumable by `resume`.
+    """
+    found = workflow if isinstance(workflow, Workflow) else load(workflow)
+    values = _params(found, params or {})
+    started = running.start(
+        found,
+        values,
+        _federation(found, federation),
+        _store(store),
+        folder=Path(found.document.name).absolute().parent,
+        deadline=units.seconds(deadline) if deadline is not None else None,
+        jobs=jobs,
+    )
+    return _carry_on(started, reporter)
+
+
+def resume(
+    run: str | None = None,
+    *,
+    store: PathLike | None = None,
+    retry_failed: bool = False,
+    jobs: int | None = None,
+    reporter: Reporter | None = None,
+) -> Result:
+    """Take up a run by its id (or the beginning of it; left out: the newest) and return what came of it.
+
+    A run that is over is returned as it is, a failed one only without `retry_failed`. Raises V6flowError.
+    """
+    held = running.take(_store(store).find(run))
+    with held:
+        status = held.state.status
+        if status in ("completed", "cancelled") or (status == "failed" and not retry_failed):
+            return Result(held.state, held.folder)
+        return _carry_on(running.resume(held, retry_failed=retry_failed, jobs=jobs), reporter)
+
+
+def _carry_on(run: running.Run, reporter: Reporter | None) -> Result:
+    with run.held:
+        state = run.carry_on(reporter or Silent())
+    if state.status == "interrupted":
+        message = state.failure.message if state.failure is not None else "interrupted"
+        raise InterruptedRunError(f"run {state.run} was let go of: {message}", hint=f"v6flow.resume({state.run!r}) takes it up")
+    return Result(state, run.held.folder)
+
+
+def _params(workflow: Workflow, given: Mapping[str, Json]) -> dict[str, Json]:
+    return params.resolve(workflow, values=[("params", given)], environment=os.environ)
+
+
+def _federation(workflow: Workflow, file: PathLike | None) -> Federation | None:
+    path = loading.federation_file(workflow, os.fspath(file) if file is not None else None)
+    return loading.read_federation(path) if path is not None else None
+
+
+def _store(folder: PathLike | None) -> Store:
+    return Store(store_folder(os.fspath(folder) if folder is not None else None))
+
+
+__all__ = ["Cohort", "Result", "RunFailedError", "UsageError", "load", "resume", "run"]

@@ -1,0 +1,120 @@
+"""The arguments of commands: one parser class, and the options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from v6flow.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from v6flow.core.federation import Federation
+    from v6flow.core.json import Json
+    from v6flow.core.model import Workflow
+    from v6flow.journals.store import Store
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises UsageError, with the nearest right word."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, hint=f"{self.prog} --help shows what there is")
+
+    def parse(self, words: Sequence[str]) -> argparse.Namespace | None:
+        """The arguments; None if help was asked for and given."""
+        try:
+            arguments, rest = self.parse_known_args(list(words))
+        except SystemExit:
+            return None
+        if rest:
+            word = rest[0].split("=")[0]
+            if word.startswith("-"):
+                options = list(self._option_string_actions)
+                raise UsageError(f"no option {word!r} for {self.prog}", hint=nearest(word, options) or f"{self.prog} --help")
+            raise UsageError(f"{self.prog} does not take {word!r}", hint=f"{self.prog} --help")
+        return arguments
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """A hint with the nearest right word, or None."""
+    from v6flow.core.check import nearest as find
+
+    return find(word, words)
+
+
+def output(parser: Parser) -> None:
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="json: one JSON document on stdout")
+
+
+def store(parser: Parser) -> None:
+    parser.add_argument(
+        "--store", metavar="FOLDER", help="where runs are kept (V6FLOW_STORE; built in: .v6flow in the current folder)"
+    )
+
+
+def run_id(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", nargs="?", help="the run's id or the beginning of it; left out: the newest")
+
+
+def workflow(parser: Parser) -> None:
+    parser.add_argument("workflow", metavar="WORKFLOW", help="the workflow's YAML file").complete = {  # type: ignore[attr-defined]
+        "bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f",
+    }  # fmt: skip
+
+
+def federation(parser: Parser) -> None:
+    parser.add_argument(
+        "-f", "--federation", metavar="FILE", help="where it runs (else V6FLOW_FEDERATION, else what the workflow names)"
+    )
+
+
+def params(parser: Parser) -> None:
+    parser.add_argument("-p", "--param", metavar="NAME=VALUE", action="append", default=[], help="a parameter's value")
+    parser.add_argument("--params", metavar="FILE", action="append", default=[], help="a YAML file of parameters")
+
+
+def progress(parser: Parser) -> None:
+    parser.add_argument("-q", "--quiet", action="store_true", help="tell no progress; only results and errors")
+    parser.add_argument("-j", "--jobs", metavar="N", type=_count, help="how much goes on at once (built in: by the machine)")
+
+
+def open_store(arguments: argparse.Namespace) -> Store:
+    """The store that is meant."""
+    from v6flow.journals.store import Store, store_folder
+
+    return Store(store_folder(arguments.store))
+
+
+def read_params(arguments: argparse.Namespace, workflow: Workflow) -> dict[str, Json]:
+    """The parameters that are meant."""
+    from v6flow import loading, params
+
+    texts: dict[str, str] = {}
+    for word in arguments.param:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise UsageError(f"--param takes NAME=VALUE, not {word!r}")
+        texts[name] = text
+    values = [(file, loading.read_params(file)) for file in arguments.params]
+    return params.resolve(workflow, texts=texts, values=values, environment=os.environ)
+
+
+def read_federation(arguments: argparse.Namespace, workflow: Workflow) -> Federation | None:
+    """The federation that is meant, None if none is named anywhere."""
+    from v6flow import loading
+
+    file = loading.federation_file(workflow, arguments.federation)
+    return loading.read_federation(file) if file is not None else None
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1")
+    return number

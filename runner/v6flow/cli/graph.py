@@ -1,0 +1,36 @@
+"""Draw the steps of a workflow and what each needs: in the terminal, as Mermaid, or as DOT."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from v6flow.cli import arguments as common
+
+if TYPE_CHECKING:
+    import argparse
+
+    from v6flow.cli.arguments import Parser
+
+
+def configure(parser: Parser) -> None:
+    common.workflow(parser)
+    parser.add_argument("--format", choices=["picture", "mermaid", "dot"], default="picture", help="built in: picture")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from v6flow import loading
+    from v6flow.core import check, drawing
+
+    workflow = loading.read_workflow(arguments.workflow)
+    needs = check.needs(workflow)
+    match arguments.format:
+        case "mermaid":
+            text = drawing.mermaid(workflow, needs)
+        case "dot":
+            text = drawing.dot(workflow, needs)
+        case _:
+            text = drawing.picture(workflow, needs, shutil.get_terminal_size((100, 24)).columns)
+    sys.stdout.write(text.rstrip("\n") + "\n")
+    return 0

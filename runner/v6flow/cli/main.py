@@ -1,0 +1,135 @@
+"""From words to an exit code: pick the command, run it, tell its error, once."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from v6flow.cli.commands import COMMANDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from v6flow.cli.arguments import Parser
+    from v6flow.errors import V6flowError
+
+USAGE = "usage: v6flow COMMAND [ARGUMENTS]      v6flow COMMAND --help"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code.
+
+    Every error ends here, told in people's words or, with `--output json`, as one document.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] in (["--version"], ["-V"]):
+        from v6flow.version import __version__
+
+        sys.stdout.write(f"v6flow {__version__}\n")
+        return 0
+    from v6flow.errors import V6flowError
+
+    as_json = _wants_json(words)
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence()
+        return 141  # what a shell shows for a program that wrote into a closed pipe
+    except KeyboardInterrupt:
+        return 130
+    except V6flowError as error:
+        return _tell(error, as_json=as_json)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            _silence()
+            sys.stderr.write(f"error: the output cannot be written: {error.strerror}\n")
+            return 1
+        return _bug(as_json=as_json)
+    except Exception:  # noqa: BLE001 - a bug ends here, with its traceback
+        return _bug(as_json=as_json)
+    return code
+
+
+def parser(command: str) -> Parser:
+    """The parser of a command."""
+    import importlib
+
+    from v6flow.cli.arguments import Parser
+
+    module = importlib.import_module(f"v6flow.cli.{command}")
+    made = Parser(prog=f"v6flow {command}", description=module.__doc__, add_help=True)
+    module.configure(made)
+    return made
+
+
+def _dispatch(words: Sequence[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        if words[:1] == ["help"] and len(words) > 1:
+            return _dispatch([*words[1:], "--help"])
+        sys.stdout.write(_help())
+        return 0 if words else 2
+    command = words[0]
+    if command not in COMMANDS:
+        from v6flow.cli.arguments import nearest
+        from v6flow.errors import UsageError
+
+        what = "option" if command.startswith("-") else "command"
+        raise UsageError(f"no {what} {command!r}", hint=nearest(command, [*COMMANDS, "--version", "--help"]) or USAGE)
+    import importlib
+
+    made = parser(command)
+    arguments = made.parse(words[1:])
+    if arguments is None:
+        return 0
+    code: int = importlib.import_module(f"v6flow.cli.{command}").main(arguments)
+    return code
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
+    return "\n".join([USAGE, "", "Run chains of vantage6 tasks from a YAML file.", "", *lines, "", "  --version", ""])
+
+
+def _wants_json(words: Sequence[str]) -> bool:
+    return "--output=json" in words or any(
+        word in ("--output", "-o") and after == "json" for word, after in zip(words, words[1:], strict=False)
+    )
+
+
+def _tell(error: V6flowError, *, as_json: bool) -> int:
+    from v6flow.cli import show
+    from v6flow.errors import InvalidError
+
+    if as_json:
+        show.write(show.error_document(error))
+    elif isinstance(error, InvalidError):
+        show.problems(error.problems)
+        if error.hint:
+            sys.stderr.write(f"  hint: {error.hint}\n")
+    else:
+        show.error(error.message, error.hint)
+    return error.exit_code
+
+
+def _bug(*, as_json: bool) -> int:
+    import traceback
+
+    text = traceback.format_exc()
+    if as_json:
+        from v6flow.cli import show
+
+        show.write(show.failure_document("bug", text.strip().splitlines()[-1], None, 70))
+    sys.stderr.write(f"{text}error: this is a bug in v6flow; please report it with the lines above\n")
+    return 70
+
+
+def _silence() -> None:
+    """Leave nothing for the interpreter to write into a pipe that is gone."""
+    import os
+
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except OSError:
+        pass

@@ -1,0 +1,113 @@
+"""Show what a run would do: the steps in order, and what each would send to whom.
+
+Parameters are filled in; a value that is known only when another step has completed is marked as such. Nothing is submitted.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from v6flow.cli import arguments as common
+
+if TYPE_CHECKING:
+    import argparse
+
+    from v6flow.cli.arguments import Parser
+
+
+def configure(parser: Parser) -> None:
+    common.workflow(parser)
+    common.params(parser)
+    common.federation(parser)
+    common.output(parser)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from v6flow import loading, running
+    from v6flow.cli import show
+    from v6flow.core.preview import preview
+
+    workflow = loading.read_workflow(arguments.workflow)
+    params = common.read_params(arguments, workflow)
+    federation = common.read_federation(arguments, workflow)
+    plan = running.make_plan(workflow, params, federation, folder=Path(arguments.workflow).absolute().parent)
+    steps = list(preview(plan))
+    if arguments.output == "json":
+        show.write(
+            {
+                "workflow": workflow.name,
+                "params": dict(params),
+                "federation": {
+                    "file": federation.file if federation is not None else None,
+                    "organizations": list(plan.directory.organizations),
+                    "offline": list(plan.directory.offline),
+                },
+                "steps": steps,
+            }
+        )
+        return 0
+    sys.stdout.write("".join(_text(workflow.name, params, plan.directory, steps)))
+    return 0
+
+
+def _text(name: str, params: Any, directory: Any, steps: list[dict[str, Any]]) -> list[str]:
+    from v6flow.reporters.terminal import plain
+
+    given = ", ".join(f"{key}={_spell(value)}" for key, value in params.items())
+    told = [f"workflow {name}" + (f" with {given}" if given else "") + "\n"]
+    if directory.organizations:
+        told.append(f"organizations: {', '.join(directory.organizations)}\n")
+    if directory.offline:
+        told.append(f"offline: {', '.join(directory.offline)}\n")
+    for number, step in enumerate(steps, start=1):
+        after = f" after {', '.join(step['needs'])}" if step["needs"] else ""
+        told.append(f"\n{number}. {step['step']} ({_kind(step)}){after}\n")
+        told += [f"   {line}\n" for line in _details(step)]
+    return [plain(line, keep_newlines=True) for line in told]
+
+
+def _kind(step: dict[str, Any]) -> str:
+    return "central task" if step.get("central") else step["kind"]
+
+
+def _details(step: dict[str, Any]) -> list[str]:
+    from v6flow.core.units import spell
+
+    told = []
+    if step["kind"] == "task":
+        databases = ", ".join(each["label"] for each in step["databases"]) or "none"
+        asked = step["organizations"]
+        told += [
+            f"{step['method']} of {step['image']} on {databases}",
+            f"to {', '.join(asked) if isinstance(asked, list) else _spell(asked)}",
+        ]
+        told += [f"  to {name}: {_spell(kwargs)}" for name, kwargs in step.get("kwargs_by_organization", {}).items()]
+        minimum = step["quorum"]["min"]
+        if minimum != "all":
+            told.append(f"quorum {_spell(minimum)}")
+    for key in ("value", "function", "command"):
+        if key in step:
+            told.append(f"{key} {step[key] if key == 'function' else _spell(step[key])}")
+    if step.get("kwargs"):
+        told.append(f"with {_spell(step['kwargs'])}")
+    if step.get("retry", {}).get("attempts", 1) > 1:
+        told.append(f"up to {step['retry']['attempts']} attempts, after {', '.join(step['retry']['on'])}")
+    if step.get("timeout") is not None:
+        told.append(f"within {spell(step['timeout'])}")
+    return told
+
+
+def _spell(value: Any) -> str:
+    """A value on one line; what is known only later stands as its expression in ‹ ›."""
+    from v6flow.core import json
+    from v6flow.core.preview import UNKNOWN
+
+    if isinstance(value, dict):
+        if list(value) == [UNKNOWN]:
+            return f"‹{value[UNKNOWN].strip()}›" if isinstance(value[UNKNOWN], str) else "‹known later›"
+        return "{" + ", ".join(f"{key}: {_spell(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_spell(item) for item in value) + "]"
+    return json.dumps(value)

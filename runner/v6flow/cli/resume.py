@@ -1,0 +1,68 @@
+"""Take up a run that was interrupted.
+
+Nobody is asked again whose answer or failure is in the journal. A failed run prints its failure and exits 1;
+with --retry-failed the failed and missing organizations, and only they, are asked again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from v6flow.cli import arguments as common
+from v6flow.cli.run import carry_on, finish
+
+if TYPE_CHECKING:
+    import argparse
+
+    from v6flow.cli.arguments import Parser
+    from v6flow.journals.store import RunFolder, Store
+
+
+def configure(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", nargs="?", help="the run's id or the beginning of it; left out: the only unfinished one")
+    parser.add_argument("--retry-failed", action="store_true", help="ask failed and missing organizations again")
+    common.federation(parser)
+    common.store(parser)
+    common.output(parser)
+    common.progress(parser)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from v6flow import running
+    from v6flow.cli import show
+    from v6flow.errors import ResumeError
+    from v6flow.reporters import summary
+
+    folder = _pick(common.open_store(arguments), arguments)
+    held = running.take(folder)
+    with held:
+        state = held.state
+        if state.status == "cancelled":
+            raise ResumeError(f"run {folder.id} was cancelled", hint="start a new run")
+        if state.status == "completed" or (state.status == "failed" and not arguments.retry_failed):
+            if state.status == "failed" and arguments.output == "text":
+                show.lines(summary.failure_text(state))
+                show.lines([f"v6flow resume {folder.id} --retry-failed asks again those who failed or did not answer"])
+                arguments.quiet = False
+            return finish(state, list(state.pinned["steps"]), arguments)
+        run = running.resume(
+            held, retry_failed=arguments.retry_failed, federation_file=arguments.federation, jobs=arguments.jobs
+        )
+        return carry_on(run, arguments)
+
+
+def _pick(store: Store, arguments: argparse.Namespace) -> RunFolder:
+    """The run that is named, else the only unfinished one (with --retry-failed: the only failed or unfinished one)."""
+    from v6flow.core.state import replay
+    from v6flow.errors import UsageError
+
+    if arguments.run is not None:
+        return store.find(arguments.run)
+    wanted = ("running", "interrupted", "failed") if arguments.retry_failed else ("running", "interrupted")
+    found = [name for name in store.runs() if replay(store.find(name).events()).status in wanted]
+    if len(found) == 1:
+        return store.find(found[0])
+    what = "failed or unfinished" if arguments.retry_failed else "unfinished"
+    if not found:
+        raise UsageError(f"no {what} run", hint="v6flow list shows the runs")
+    raise UsageError(f"several runs are {what}: {', '.join(found)}", hint="name one: v6flow resume RUN")

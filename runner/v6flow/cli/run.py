@@ -1,0 +1,127 @@
+"""Run a workflow.
+
+The outputs go to stdout, one `name: <JSON>` line each; progress goes to stderr. The run is kept in the store and can
+be resumed with `v6flow resume`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from v6flow.cli import arguments as common
+
+if TYPE_CHECKING:
+    import argparse
+
+    from v6flow.cli.arguments import Parser
+    from v6flow.core.state import RunState
+    from v6flow.journals.store import RunFolder, Store
+    from v6flow.reporters.base import Reporter
+    from v6flow.running import Run
+
+
+def configure(parser: Parser) -> None:
+    common.workflow(parser)
+    common.params(parser)
+    common.federation(parser)
+    parser.add_argument("--deadline", metavar="DURATION", help="bounds the whole run, like 6h; when it passes, exit 124")
+    parser.add_argument(
+        "--continue", dest="go_on", action="store_true", help="resume the unfinished run of the same file, params and federation, if there is one"
+    )
+    common.store(parser)
+    common.output(parser)
+    common.progress(parser)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from v6flow import loading, running
+    from v6flow.core import units
+    from v6flow.errors import UsageError
+
+    workflow = loading.read_workflow(arguments.workflow)
+    params = common.read_params(arguments, workflow)
+    federation = common.read_federation(arguments, workflow)
+    try:
+        deadline = units.seconds(arguments.deadline) if arguments.deadline else None
+    except ValueError as error:
+        raise UsageError(f"--deadline: {error}") from error
+    store = common.open_store(arguments)
+    for folder, state in unfinished(store, workflow.name):
+        if arguments.go_on and folder.holder() is None and running.same_run(workflow, params, federation, state):
+            return carry_on(running.resume(running.take(folder), jobs=arguments.jobs), arguments)
+        tell_unfinished(folder)
+    folder_ = Path(arguments.workflow).absolute().parent
+    run = running.start(
+        workflow, params, federation, store, folder=folder_, deadline=deadline, jobs=arguments.jobs
+    )
+    return carry_on(run, arguments)
+
+
+def carry_on(run: Run, arguments: argparse.Namespace) -> int:
+    """Carry a run on to its end, tell it, and return its exit code."""
+    with run.held:
+        state = run.carry_on(reporter(arguments))
+        return finish(state, list(run.plan.steps), arguments)
+
+
+def finish(state: RunState, steps: list[str], arguments: argparse.Namespace) -> int:
+    """Print the outputs or the document of a run; returns its exit code."""
+    from v6flow.cli import show
+    from v6flow.reporters import summary
+
+    if arguments.output == "json":
+        show.write(summary.document(state, steps))
+    elif state.status == "completed":
+        show.outputs(state.outputs)
+    if getattr(arguments, "quiet", False) and state.status != "completed":
+        show.lines(summary.failure_text(state))
+    return state.exit_code if state.exit_code is not None else 0
+
+
+def reporter(arguments: argparse.Namespace) -> Reporter:
+    """The reporter that fits where stderr goes."""
+    import os
+
+    from v6flow.reporters.base import Silent
+
+    if arguments.quiet:
+        return Silent()
+    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        from v6flow.reporters.live import Live
+
+        return Live(sys.stderr)
+    from v6flow.reporters.lines import Lines
+
+    return Lines(sys.stderr)
+
+
+def unfinished(store: Store, workflow: str) -> list[tuple[RunFolder, RunState]]:
+    """The unfinished runs of a workflow of this name, newest first."""
+    from v6flow.core.state import replay
+    from v6flow.errors import JournalError
+    from v6flow.journals.store import run_id
+
+    prefix = run_id(workflow, 0, "aaaa")[: -len("-19700101-0000-aaaa")] + "-"
+    found = []
+    for name in store.runs():
+        if not name.startswith(prefix):
+            continue
+        folder = store.find(name)
+        try:
+            state = replay(folder.events())
+        except JournalError:
+            continue  # it is named when somebody asks for it
+        if state.run and state.workflow == workflow and not state.over:
+            found.append((folder, state))
+    return found
+
+
+def tell_unfinished(folder: RunFolder) -> None:
+    """Name an unfinished run, with what to do about it."""
+    holder = folder.holder()
+    if holder is not None:
+        sys.stderr.write(f"note: run {folder.id} of this workflow is going on ({holder})\n")
+    else:
+        sys.stderr.write(f"note: run {folder.id} of this workflow is unfinished; v6flow resume {folder.id} takes it up\n")

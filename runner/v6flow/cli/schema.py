@@ -1,0 +1,22 @@
+"""Print the JSON Schema (draft 7) of workflow or federation files, for editors and other programs."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from v6flow.cli.arguments import Parser
+
+
+def configure(parser: Parser) -> None:
+    parser.add_argument("name", nargs="?", choices=["workflow", "federation"], default="workflow", help="built in: workflow")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from v6flow.loading import schema_text
+
+    sys.stdout.write(schema_text(arguments.name))
+    return 0

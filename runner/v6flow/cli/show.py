@@ -1,0 +1,113 @@
+"""What commands print: data on stdout, people's words on stderr."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from v6flow.core import json
+from v6flow.errors import InvalidError
+from v6flow.reporters.terminal import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from v6flow.core.problem import Problem
+    from v6flow.errors import V6flowError
+
+
+def write(document: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def lines(text: Iterable[str]) -> None:
+    """Lines for people, on stderr."""
+    for line in text:
+        sys.stderr.write(line + "\n")
+
+
+def outputs(values: dict[str, Any]) -> None:
+    """One `name: <JSON>` line for each output, on stdout."""
+    for name, value in values.items():
+        sys.stdout.write(f"{name}: {json.dumps(value)}\n")
+
+
+def error(message: str, hint: str | None = None) -> None:
+    """An error and what to do next."""
+    sys.stderr.write(f"error: {plain(message, keep_newlines=True)}\n")
+    if hint:
+        sys.stderr.write(f"  hint: {plain(hint, keep_newlines=True)}\n")
+
+
+def problems(found: Sequence[Problem]) -> None:
+    """Each problem with its place, the line it is in and a caret below it."""
+    texts: dict[str, list[str]] = {}
+    for problem in found:
+        sys.stderr.write(f"{plain(problem_line(problem))}\n")
+        excerpt = _excerpt(problem, texts)
+        if excerpt:
+            sys.stderr.write(excerpt)
+    count = sum(problem.severity == "error" for problem in found)
+    if count > 1:
+        sys.stderr.write(f"{count} problems\n")
+
+
+def problem_line(problem: Problem) -> str:
+    """`file:line:column: message [rule]`, with its hint."""
+    warning = "warning: " if problem.severity == "warning" else ""
+    hint = f" ({problem.hint})" if problem.hint else ""
+    where = problem.position
+    return f"{problem.file}:{where.line}:{where.column}: {warning}{problem.message}{hint} [{problem.rule}]"
+
+
+def problem_document(problem: Problem) -> dict[str, Any]:
+    """A problem as JSON documents show it."""
+    return {
+        "file": problem.file,
+        "line": problem.position.line,
+        "column": problem.position.column,
+        "message": problem.message,
+        "hint": problem.hint,
+        "rule": problem.rule,
+        "severity": problem.severity,
+    }
+
+
+def error_document(error: V6flowError) -> dict[str, Any]:
+    """An error as the one document that `--output json` promises."""
+    document = failure_document(error.kind, error.message, error.hint, error.exit_code)
+    if isinstance(error, InvalidError):
+        document["problems"] = [problem_document(problem) for problem in error.problems]
+    return document
+
+
+def failure_document(kind: str, message: str, hint: str | None, exit_code: int) -> dict[str, Any]:
+    return {
+        "run": None,
+        "workflow": None,
+        "status": "failed",
+        "exit_code": exit_code,
+        "outputs": {},
+        "steps": {},
+        "error": {"kind": kind, "message": message, "step": None, "organization": None, "hint": hint},
+    }
+
+
+def _excerpt(problem: Problem, texts: dict[str, list[str]]) -> str:
+    if problem.file not in texts:
+        try:
+            with open(problem.file, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - lighter than pathlib
+                texts[problem.file] = file.read(8 * 2**20).split("\n")
+        except OSError:
+            texts[problem.file] = []
+    text = texts[problem.file]
+    row, column = problem.position.line, problem.position.column
+    if not 0 < row <= len(text):
+        return ""
+    line = text[row - 1]
+    start = max(0, column - 60)  # a long line is shown around the place
+    shown = line[start : start + 100]
+    before = plain(shown[: column - 1 - start])
+    number = f"{row:>5} | "
+    return f"{number}{plain(shown)}\n{' ' * (len(number) - 2)}| {' ' * len(before)}^\n"

@@ -1,0 +1,49 @@
+"""Show how a run fares: its steps, its outputs and, if it failed, why. Without RUN: the newest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from v6flow.cli import arguments as common
+
+if TYPE_CHECKING:
+    import argparse
+
+    from v6flow.cli.arguments import Parser
+    from v6flow.core.state import RunState
+    from v6flow.journals.store import RunFolder
+
+
+def configure(parser: Parser) -> None:
+    common.run_id(parser)
+    common.store(parser)
+    common.output(parser)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from v6flow.cli import show
+    from v6flow.core.state import replay
+    from v6flow.reporters import summary
+
+    folder = common.open_store(arguments).find(arguments.run)
+    state = replay(folder.events())
+    status = current(folder, state)
+    steps = list(state.pinned.get("steps", ()))
+    if arguments.output == "json":
+        show.write(summary.document(state, steps, status=status))
+        return 0
+    show.lines([f"run {folder.id} of {state.workflow or '?'}: {status}", *summary.table(state, steps)])
+    if state.status == "completed":
+        show.outputs(state.outputs)
+    elif state.failure is not None:
+        show.lines(summary.failure_text(state))
+    if status == "interrupted":
+        show.lines([f"v6flow resume {folder.id} takes it up"])
+    return 0
+
+
+def current(folder: RunFolder, state: RunState) -> str:
+    """The status of a run; one that nobody holds any longer is interrupted."""
+    if state.status == "running" and folder.holder() is None:
+        return "interrupted"
+    return state.status

@@ -1,0 +1,264 @@
+"""What a schema cannot say of a workflow: unknown names, wrong scopes, cycles, parameters of the wrong type."""
+
+from __future__ import annotations
+
+import functools
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from v6flow.core import expressions, schema
+from v6flow.core.graph import Graph
+from v6flow.core.problem import Path, Position, Problem
+from v6flow.core.steps import STEP_KINDS
+from v6flow.core.steps.base import STEPS, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from v6flow.core.document import Document
+    from v6flow.core.expressions import Reference
+    from v6flow.core.model import Workflow
+    from v6flow.core.steps import Step
+
+RUN = ("id", "name", "started")
+FEDERATION = ("organizations",)
+
+_WHERE = {
+    "organization": "it is known only in the kwargs of a task",
+    "steps": "what is known before anything runs cannot depend on a step",
+    "run": "here only params are known",
+    "federation": "here only params are known",
+}
+_SECRETS = ("${env:", "${file:", "${keyring:")
+
+
+def check(workflow: Workflow) -> list[Problem]:
+    """All problems of a workflow that is sound by the schema, in the order of the file."""
+    problems = [
+        *_names(workflow, "steps", workflow.steps),
+        *_names(workflow, "params", workflow.params),
+        *_params(workflow),
+        *_secrets(workflow.document),
+        *_fields(workflow),
+        *_needs(workflow),
+        *_kinds(workflow),
+    ]
+    if not problems:
+        problems = _cycles(workflow)
+    return sorted(problems, key=lambda problem: problem.position)
+
+
+@functools.lru_cache(maxsize=1)  # what `check` has built, `plan` goes on with
+def graph(workflow: Workflow) -> tuple[dict[str, list[str]], Graph]:
+    """The steps that each step waits for, and the graph of them."""
+    edges = needs(workflow)
+    return edges, Graph(edges)
+
+
+def needs(workflow: Workflow) -> dict[str, list[str]]:
+    """For each step, the steps it waits for: by reference or by `needs`, each once, as they occur."""
+    found: dict[str, list[str]] = {}
+    for name, step in workflow.steps.items():
+        sources = dict.fromkeys(step.common.needs)
+        for template in STEP_KINDS[step.kind].needed(step):
+            for reference in template.references:
+                if reference.root == "steps" and reference.path:
+                    sources[reference.path[0]] = None
+        found[name] = list(sources)
+    return found
+
+
+def place(document: Document, path: Path, offset: int = 0) -> Position:
+    """The place of a value, or of a character in it where it is written on one line without escapes."""
+    position = document.position(path)
+    if not offset:
+        return position
+    line = document.line(position.line)
+    rest = line[position.column - 1 :]
+    quoted = rest[:1] in ("'", '"')
+    if (quoted and rest[1 : offset + 1].count("\\")) or rest[:1] in ("|", ">"):
+        return position
+    column = position.column + offset + quoted
+    return Position(position.line, column) if column <= len(line) else position
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """A hint with the nearest right word, or None."""
+    close = get_close_matches(word, list(words), n=1, cutoff=0.6)
+    return f"did you mean {close[0]}?" if close else None
+
+
+def _names(workflow: Workflow, key: str, names: Iterable[str]) -> Iterator[Problem]:
+    document = workflow.document
+    seen: dict[str, str] = {}
+    for name in names:
+        what = expressions.name_problem(name)
+        if what:
+            yield _problem(document, what, "name", document.key_position((key, name)))
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            first = document.key_position((key, other)).line
+            yield _problem(
+                document,
+                f"{name} and {other} (line {first}) differ only in upper and lower case",
+                "name-case",
+                document.key_position((key, name)),
+            )
+
+
+def _params(workflow: Workflow) -> Iterator[Problem]:
+    document = workflow.document
+    for param in workflow.params.values():
+        at: Path = ("params", param.name)
+        fragment = schema.fragment_problems(param.schema)
+        for what in fragment:
+            yield _problem(document, f"param {param.name}: {what}", "param-schema", document.position(at))
+        if fragment or param.required:
+            continue
+        for what in schema.param_problems(param.name, param.schema, param.schema["default"]):
+            yield _problem(document, what, "param-default", document.position((*at, "default")))
+
+
+def _secrets(document: Document) -> Iterator[Problem]:
+    if "${" not in document.text:
+        return
+    waiting: list[tuple[Path, Any]] = [((), document.value)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting.extend(((*path, key), item) for key, item in value.items())
+        elif isinstance(value, list):
+            waiting.extend(((*path, index), item) for index, item in enumerate(value))
+        elif isinstance(value, str) and any(mark in value for mark in _SECRETS):
+            yield _problem(
+                document,
+                "references to secrets are for federation files: here the text would be sent to organizations",
+                "secret-reference",
+                document.position(path),
+            )
+
+
+def _all_fields(workflow: Workflow) -> Iterator[tuple[Step | None, Field]]:
+    for key, (path, template) in workflow.defaults.items():
+        scope = STEPS if key in ("organizations", "quorum") else frozenset({"params"})
+        yield None, Field(path, template, scope)
+    for step in workflow.steps.values():
+        for field in STEP_KINDS[step.kind].fields(step):
+            yield step, field
+    for output in workflow.outputs.values():
+        yield None, Field(output.at, output.value, STEPS)
+
+
+def _fields(workflow: Workflow) -> Iterator[Problem]:
+    document = workflow.document
+    offers: dict[str, frozenset[str]] = {}
+    for _, field in _all_fields(workflow):
+        for error in field.template.errors:
+            where = place(document, field.key + error.at, error.offset)
+            yield _problem(document, error.message, error.rule, where, error.hint)
+        for reference in field.template.references:
+            found = _reference(workflow, field, reference, offers)
+            if found:
+                message, rule, hint = found
+                word = str(reference.path[-1]) if reference.path else reference.root
+                where = _find(document, field.key + reference.at, word)
+                yield _problem(document, message, rule, where, hint)
+
+
+def _find(document: Document, path: Path, word: str) -> Position:
+    position = document.position(path)
+    found = document.line(position.line).find(word, position.column - 1)
+    return Position(position.line, found + 1) if found >= 0 else position
+
+
+def _reference(
+    workflow: Workflow, field: Field, reference: Reference, offers: dict[str, frozenset[str]]
+) -> tuple[str, str, str | None] | None:
+    root, path = reference.root, reference.path
+    if root not in field.scope:
+        why = _WHERE.get(root, "it is not known here")
+        return f"{root} cannot be used here: {why}", "wrong-scope", f"known here: {', '.join(sorted(field.scope))}"
+    first = path[0] if path else None
+    if not isinstance(first, str):
+        return None
+    if root == "params" and first not in workflow.params:
+        known = ", ".join(workflow.params) or "none"
+        return f"no param {first!r}: this workflow has {known}", "unknown-param", nearest(first, workflow.params)
+    if root == "run" and first not in RUN:
+        return f"run has no {first!r}: it has {', '.join(RUN)}", "unknown-attribute", nearest(first, RUN)
+    if root == "federation" and first not in FEDERATION:
+        return f"federation has no {first!r}: it has organizations", "unknown-attribute", nearest(first, FEDERATION)
+    if root == "steps":
+        return _step_reference(workflow, first, path, offers)
+    return None
+
+
+def _step_reference(
+    workflow: Workflow, name: str, path: tuple[str | int | None, ...], offers: dict[str, frozenset[str]]
+) -> tuple[str, str, str | None] | None:
+    step = workflow.steps.get(name)
+    if step is None:
+        return f"no step {name!r}", "unknown-step", nearest(name, workflow.steps)
+    if len(path) == 1:
+        return (
+            f"steps.{name} alone is no value: say what of it",
+            "unknown-attribute",
+            f"steps.{name}.result" if "result" in STEP_KINDS[step.kind].offers(step) else f"steps.{name}.results",
+        )
+    attribute = path[1]
+    if name not in offers:
+        offers[name] = STEP_KINDS[step.kind].offers(step)
+    if isinstance(attribute, str) and attribute not in offers[name]:
+        hint = nearest(attribute, offers[name])
+        if attribute in ("result", "results"):
+            many = "results" in offers[name]
+            hint = "a task to many offers results" if many else "this step offers result, of one"
+        what = ", ".join(sorted(offers[name]))
+        return f"step {name} does not offer {attribute!r}: it offers {what}", "unknown-attribute", hint
+    return None
+
+
+def _needs(workflow: Workflow) -> Iterator[Problem]:
+    document = workflow.document
+    for name, step in workflow.steps.items():
+        for index, needed in enumerate(step.common.needs):
+            if needed not in workflow.steps:
+                where = document.position(("steps", name, "needs", index))
+                yield _problem(document, f"no step {needed!r}", "unknown-step", where, nearest(needed, workflow.steps))
+
+
+def _kinds(workflow: Workflow) -> list[Problem]:
+    document = workflow.document
+    problems: list[Problem] = []
+
+    def complaint(step: Step) -> Callable[..., None]:
+        def complain(key: Path, message: str, rule: str, hint: str | None = None) -> None:
+            where = document.key_position(step.common.at + key)
+            problems.append(_problem(document, message, rule, where, hint))
+
+        return complain
+
+    for step in workflow.steps.values():
+        STEP_KINDS[step.kind].check(step, complaint(step))
+    return problems
+
+
+def _cycles(workflow: Workflow) -> list[Problem]:
+    document = workflow.document
+    cycle = graph(workflow)[1].cycle()
+    if not cycle:
+        return []
+    first = min(cycle, key=lambda name: document.key_position(("steps", name)))
+    at = cycle.index(first)
+    path = [*cycle[at:], *cycle[:at], first]
+    if len(cycle) == 1:
+        message = f"step {first} needs itself"
+    else:
+        message = f"these steps wait for each other: {' → '.join(path)} (each is needed by the next)"
+    return [_problem(document, message, "cycle", document.key_position(("steps", first)))]
+
+
+def _problem(document: Document, message: str, rule: str, where: Position, hint: str | None = None) -> Problem:
+    return Problem(message, rule, document.name, where, hint)
+
+

@@ -1,0 +1,101 @@
+"""What to do next: a closed union of commands, decided by the scheduler and carried out by the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias, Union
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from v6flow.core.events import Event, LocalRequested, TaskRequested
+    from v6flow.core.json import Json
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseChoice:
+    """A database that a task uses at each organization, by the label the node gives it."""
+
+    label: str
+    query: str | None = None
+    sheet_name: str | None = None
+    preprocessing: tuple[Mapping[str, Json], ...] = ()
+    arguments: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRequest:
+    """One task to create; `kwargs` holds, for each organization asked, what the method gets there.
+
+    `token` names this request for ever: the same token is the same question, to be answered at most once.
+    """
+
+    token: str
+    step: str
+    attempt: int  # from 1
+    image: str
+    method: str
+    kwargs: Mapping[str, Mapping[str, Json]]
+    databases: tuple[DatabaseChoice, ...] = ()
+    name: str = ""
+    description: str = ""
+    central: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRequest:
+    """One attempt of a local step: a function or a command, never both.
+
+    `function` is `file.py:name` (relative to `folder`) or `package.module:name`; `kwargs` are its keyword arguments,
+    or the input of the command. `timeout` is in seconds, `memory` in bytes of resident size of the whole process tree.
+    """
+
+    step: str
+    attempt: int
+    folder: str  # absolute: the workflow's folder, where a command runs
+    function: str | None = None
+    command: tuple[str, ...] | None = None
+    kwargs: Mapping[str, Json] = field(default_factory=dict)
+    timeout: float | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Write down what follows from what is known; nothing else happens."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask organizations. `event` is the durable intent, None if it is already written down (then ask `again`)."""
+
+    request: TaskRequest
+    event: TaskRequested | None
+
+
+@dataclass(frozen=True, slots=True)
+class StartLocal:
+    """Start a local step's child process."""
+
+    request: LocalRequest
+    event: LocalRequested
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Stop what organizations do for a token: nobody waits for it any longer."""
+
+    token: str
+    organizations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KillLocal:
+    """End a local step's child process."""
+
+    step: str
+
+
+Command: TypeAlias = Union[Record, Ask, StartLocal, Kill, KillLocal]

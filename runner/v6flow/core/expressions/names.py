@@ -1,0 +1,87 @@
+"""The words of expressions: which are taken, which may name a step, and which is nearest to a wrong one."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from difflib import get_close_matches
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from v6flow.core.expressions.limits import MAX_QUOTED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+OFFERED = ("params", "steps", "run", "federation", "organization", "each", "loop", "this", "result")
+"""The names that an expression's path may begin with; which of them are known depends on the place."""
+
+ROOTS: frozenset[str] = frozenset((*OFFERED, "matrix", "env", "secrets", "omit"))
+"""These, and the names that are kept for later."""
+
+WORDS: frozenset[str] = frozenset(
+    ("true", "false", "none", "True", "False", "None", "and", "or", "not", "in", "is", "if", "else")
+)
+"""The words of the expression language, which cannot be names."""
+
+NAME_LENGTH = 63
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_PLAIN_KEY = re.compile(r"[^\W\d]\w*")
+_MAX_CANDIDATES = 1_000  # looking for a nearest word among more costs more than the hint is worth
+
+
+def name_problem(name: str) -> str | None:
+    """Why `name` cannot name a step, a param or an `as`, with the remedy; None if it can."""
+    if name in WORDS:
+        return f"{name} is a word of the expression language and cannot be a name: write my_{name.lower()}"
+    if name in ROOTS:
+        return f"{name} already has a meaning in expressions and cannot be a name: write my_{name}"
+    if not _NAME.fullmatch(name):
+        return _spelling_problem(name)
+    if len(name) > NAME_LENGTH:
+        return f"the name {quoted(name)} is longer than {NAME_LENGTH} characters: write a shorter one"
+    return None
+
+
+def _spelling_problem(name: str) -> str:
+    plain = "".join(each for each in unicodedata.normalize("NFKD", name) if not unicodedata.combining(each))
+    better = re.sub(r"[^A-Za-z0-9_]+", "_", plain).strip("_")[:NAME_LENGTH]
+    rule = "a name has letters, digits and _ and begins with a letter"
+    if _NAME.fullmatch(better) and name_problem(better) is None:
+        return f"{quoted(name)} cannot be a name: write {better} ({rule})"
+    return f"{quoted(name)} cannot be a name: {rule}"
+
+
+def nearest(word: str, candidates: Iterable[str]) -> str | None:
+    """The candidate that `word` most probably stands for, None if none is near."""
+    if len(word) > NAME_LENGTH:
+        return None
+    pool = {
+        each.lower(): each for each in islice(candidates, _MAX_CANDIDATES) if abs(len(each) - len(word)) < 10
+    }
+    close = get_close_matches(word.lower(), pool, n=1, cutoff=0.6)
+    return pool[close[0]] if close else None
+
+
+def suggestion(word: str, candidates: Iterable[str]) -> str | None:
+    """A hint that names the nearest right word, if there is one."""
+    close = nearest(word, candidates)
+    return f"did you mean {close}?" if close else None
+
+
+def quoted(word: str) -> str:
+    """A user's word as it stands in a message: in quotes, and not longer than a line."""
+    return repr(word if len(word) <= MAX_QUOTED else f"{word[:MAX_QUOTED]}…")
+
+
+def place(path: Sequence[str | int | None]) -> str:
+    """A path as one writes it: `steps.a.by_organization['St. Alpha'][0]`."""
+    written = [str(path[0])]
+    for name in path[1:]:
+        if name is None:
+            written.append("[…]")
+        elif isinstance(name, int):
+            written.append(f"[{name}]")
+        else:
+            written.append(f".{name}" if _PLAIN_KEY.fullmatch(name) else f"[{quoted(name)}]")
+    return "".join(written)

@@ -1,0 +1,75 @@
+"""Judging a settled task step: whether its quorum is met, and what to say if not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from v6flow.core.events import Failure
+from v6flow.core.units import spell
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from v6flow.core.plan import Plan
+    from v6flow.core.state import Cohort, RunState, StepState
+    from v6flow.core.steps.task import Quorum, TaskPlan
+
+MIXED_HINT = "send it to those who answered (organizations: …responded), or say mixed_cohorts: <reason> if that is meant"
+
+_FINISHED = "completed"  # vantage6's word for a task run that ended well
+
+
+def met(quorum: Quorum, needed: int, responded: Collection[str]) -> bool:
+    """Whether enough organizations, and all that are required, have answered."""
+    return len(responded) >= needed and all(name in responded for name in quorum.required)
+
+
+def quorum(step: TaskPlan, state: StepState, needed: int) -> Failure | None:
+    """Why a step that nobody will answer any more has failed, None if its quorum is met. The first cause comes first."""
+    responded = state.responded
+    if met(step.quorum, needed, responded):
+        return None
+    name = step.common.name
+    asked = len(state.organizations)
+    failed = sorted((each for each in state.organizations.values() if each.status == "failed"), key=lambda each: each.since)
+    missing = [each.name for each in state.organizations.values() if each.status in ("waiting", "requested")]
+    told = [f"{each.name} {_word(each.failure.kind)}: {each.failure.message}" for each in failed if each.failure]
+    if missing:
+        within = f" within {spell(step.timeout)}" if step.timeout is not None else ""
+        told.append(f"{', '.join(missing)} did not answer{within}")
+    lacking = [each for each in step.quorum.required if each not in responded]
+    rule = "all must" if needed == asked else f"{needed} must"
+    if lacking and len(responded) >= needed:
+        rule = f"{', '.join(lacking)} must"
+    message = f"{len(responded)} of {asked} answered, {rule}: " + "; ".join(told)
+    if asked == 1:
+        message = "; ".join(told)
+    first = failed[0].failure if failed else None
+    if first is None:
+        hint = "the organization may be offline; v6flow resume --retry-failed asks it again"
+        return Failure("timeout", message, name, missing[0] if missing else None, hint)
+    return Failure(first.kind, message, name, first.organization or failed[0].name, first.hint, first.log_tail)
+
+
+def own_cohort(step: TaskPlan, state: StepState) -> Cohort:
+    """Whose data a task step's value was computed from: who answered or, for a central step, the subtasks that completed."""
+    name = step.common.name
+    subtasks = [each for asked in state.organizations.values() for each in asked.subtasks]
+    if step.central and subtasks:
+        return name, tuple(dict.fromkeys(each.organization for each in subtasks if each.status == _FINISHED))
+    return name, tuple(state.responded)
+
+
+def first_failure(plan: Plan, state: RunState) -> Failure | None:
+    """The failure that ends the run: the earliest of the steps that may not fail. None if there is none."""
+    failed = [
+        each
+        for each in state.steps.values()
+        if each.status == "failed" and plan.steps[each.name].common.on_failure == "fail" and each.failure is not None
+    ]
+    first = min(failed, key=lambda each: each.ended or 0.0, default=None)
+    return first.failure if first is not None else None
+
+
+def _word(kind: str) -> str:
+    return {"crashed": "crashed", "garbage": "answered with garbage", "start_failed": "did not start"}.get(kind, "failed")

@@ -1,0 +1,195 @@
+"""The plan of a run: a workflow with its parameters filled in and its settings resolved, ordered as a graph."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from v6flow.core import check, expressions
+from v6flow.core.federation import Directory
+from v6flow.core.json import Json, canonical
+from v6flow.core.problem import Path, Problem
+from v6flow.core.steps import LocalStep, StepPlan, TaskStep, local, task
+from v6flow.errors import InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from v6flow.core.expressions import Template
+    from v6flow.core.graph import Graph
+    from v6flow.core.model import Workflow
+    from v6flow.core.steps.task import TaskPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run will do; `steps` and `needs` are in an order in which each step follows what it needs."""
+
+    workflow: Workflow
+    params: Mapping[str, Json]
+    directory: Directory
+    folder: str  # absolute: where files beside the workflow are looked for
+    run: str
+    started: float
+    graph: Graph
+    needs: Mapping[str, list[str]]
+    steps: Mapping[str, StepPlan]
+    deadline: float | None = None
+
+    def scope(self) -> dict[str, Json]:
+        """The names that are known everywhere."""
+        return _scope(self.workflow.name, self.params, self.directory, self.run, self.started)
+
+
+def make(
+    workflow: Workflow,
+    params: Mapping[str, Json],
+    directory: Directory | None = None,
+    *,
+    folder: str = ".",
+    run: str = "",
+    started: float = 0.0,
+    deadline: float | None = None,
+) -> Plan:
+    """The plan of a workflow that `check` found sound. Raises InvalidError with all that is wrong with its settings."""
+    directory = directory or Directory(())
+    maker = _Maker(workflow, params, directory, _scope(workflow.name, params, directory, run, started))
+    needs, graph = check.graph(workflow)
+    order = graph.order()
+    steps = {name: plan for name in order if (plan := maker.step(name)) is not None}
+    if maker.problems:
+        problems = sorted(maker.problems, key=lambda problem: problem.position)
+        raise InvalidError(problems, what=workflow.document.name)
+    return Plan(workflow, params, directory, folder, run, started, graph, {n: needs[n] for n in order}, steps, deadline)
+
+
+def iso(moment: float) -> str:
+    """A moment as people and files write it: UTC, to the second."""
+    return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def token(run: str, step: str, organizations: tuple[str, ...], attempt: int) -> str:
+    """The name of one submission, the same whenever it is computed: 32 hexadecimal digits."""
+    return hashlib.blake2b(canonical([run, step, list(organizations), attempt]).encode(), digest_size=16).hexdigest()
+
+
+def digest(value: Json) -> str:
+    """A short name of a value: equal values have equal ones."""
+    return hashlib.blake2b(canonical(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def parts(plan: Plan, sources: Mapping[str, str]) -> dict[str, dict[str, Json]]:
+    """What each step is made of, as far as it decides its result; `sources` are digests of functions and files.
+
+    How patiently a step waits, how it is described and who is offline is not in it.
+    """
+    return {name: _task_parts(step, plan.directory) if isinstance(step, task.TaskPlan) else _local_parts(step, sources)
+            for name, step in plan.steps.items()}  # fmt: skip
+
+
+def _task_parts(step: TaskPlan, directory: Directory) -> dict[str, Json]:
+    organizations = step.organizations
+    quorum = step.quorum
+    return {
+        "kind": "task",
+        "image": step.image,
+        "method": step.method,
+        "kwargs": step.kwargs.source,
+        "organizations": organizations.source if isinstance(organizations, expressions.Template) else [*organizations],
+        "central": step.central,
+        "subtasks": step.subtasks,
+        "databases": [
+            {"label": each.label, "query": each.query, "sheet_name": each.sheet_name,
+             "preprocessing": [dict(item) for item in each.preprocessing], "arguments": dict(each.arguments)}
+            for each in step.databases
+        ],  # fmt: skip
+        "quorum": [
+            quorum.minimum.source if isinstance(quorum.minimum, expressions.Template) else quorum.minimum,
+            [*quorum.required],
+            quorum.wait,
+        ],
+        "isolation": step.isolation,
+        "allow_nonfinite": step.allow_nonfinite,
+        "mixed_cohorts": step.common.mixed_cohorts is not None,
+        "federation": directory.identity,
+    }
+
+
+def _local_parts(step: local.LocalPlan, sources: Mapping[str, str]) -> dict[str, Json]:
+    return {
+        "kind": "local",
+        "function": step.function,
+        "source": sources.get(step.common.name),
+        "command": step.command.source if step.command is not None else None,
+        "value": step.value.source if step.value is not None else None,
+        "kwargs": step.kwargs.source,
+        "mixed_cohorts": step.common.mixed_cohorts is not None,
+    }
+
+
+def _scope(name: str, params: Mapping[str, Json], directory: Directory, run: str, started: float) -> dict[str, Any]:
+    return {
+        "params": dict(params),
+        "run": {"id": run, "name": name, "started": iso(started)},
+        "federation": {"organizations": list(directory.organizations)},
+        "#organization_ids": dict(directory.ids),
+    }
+
+
+class _Maker:
+    """Resolves the settings of one step after the other, and collects what is wrong."""
+
+    def __init__(self, workflow: Workflow, params: Mapping[str, Json], directory: Directory, scope: dict[str, Any]) -> None:
+        self.workflow = workflow
+        self.directory = directory
+        self.scope = scope
+        self.problems: list[Problem] = []
+        self._known: dict[int, Json | Template] = {}
+
+    def step(self, name: str) -> StepPlan | None:
+        step = self.workflow.steps[name]
+        place: Path = step.common.at
+        try:
+            if isinstance(step, LocalStep):
+                return local.plan(step, self.known)
+            return task.plan(
+                step, self._settings(step), self.known, self.directory.organizations, self.workflow.name
+            )
+        except expressions.ExpressionError as error:
+            self._complain(error.message, place, error.rule, error.hint)
+        except ValueError as error:
+            self._complain(str(error), place, "setting", None)
+        return None
+
+    def known(self, template: Template) -> Json:
+        """The value of what is known before anything runs."""
+        return template.source if template.literal else template.render(self.scope)
+
+    def _settings(self, step: TaskStep) -> Callable[[str], Json | Template]:
+        def setting(key: str) -> Json | Template:
+            if key in step.settings:
+                return self._value(step.settings[key][1])
+            if key in self.directory.defaults:
+                return self.directory.defaults[key]
+            return task.SETTINGS[key]
+
+        return setting
+
+    def _value(self, template: Template) -> Json | Template:
+        if template.literal:
+            return template.source
+        if any(reference.root == "steps" for reference in template.references):
+            if isinstance(template.source, dict):  # a quorum whose min is known only later: the rest is literal
+                return template.source
+            return template
+        found = self._known.get(id(template))
+        if found is None:
+            found = self._known[id(template)] = template.render(self.scope)
+        return found
+
+    def _complain(self, message: str, path: Path, rule: str, hint: str | None) -> None:
+        document = self.workflow.document
+        what = f"step {path[-1]}: {message}"
+        self.problems.append(Problem(what, rule, document.name, document.key_position(path), hint))

@@ -1,0 +1,112 @@
+"""What each step of a plan would do: to whom it would send what, with what is not known yet marked as such."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from v6flow.core import scope
+from v6flow.core.expressions import ExpressionError, Template
+from v6flow.core.state import RunState
+from v6flow.core.steps import TaskPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from v6flow.core.json import Json
+    from v6flow.core.plan import Plan
+    from v6flow.core.steps import LocalPlan
+    from v6flow.core.steps.task import Retry
+
+UNKNOWN = "$later"
+"""The key of the mapping that stands for a value which is known only later; under it, its expression."""
+
+
+def preview(plan: Plan) -> Iterator[dict[str, Any]]:
+    """For each step in order: its name, kind, what it waits for, and what it would send or compute."""
+    show = _Show(plan)
+    for name, step in plan.steps.items():
+        told: dict[str, Any] = {"step": name, "kind": step.kind, "needs": list(plan.needs[name])}
+        told.update(show.task(step) if isinstance(step, TaskPlan) else show.local(step))
+        if step.common.on_failure != "fail":
+            told["on_failure"] = step.common.on_failure
+        if step.common.mixed_cohorts is not None:
+            told["mixed_cohorts"] = step.common.mixed_cohorts
+        yield told
+
+
+class _Show:
+    def __init__(self, plan: Plan) -> None:
+        self._known = plan.scope()
+        self._names = scope.names(plan, RunState(), scope.Uses(), self._known)
+
+    def task(self, step: TaskPlan) -> dict[str, Any]:
+        asked = self._value(step.organizations) if isinstance(step.organizations, Template) else list(step.organizations)
+        own = any(reference.root == "organization" for reference in step.kwargs.references)
+        if own and isinstance(asked, list):
+            sent: dict[str, Any] = {"kwargs_by_organization": {name: self._value(step.kwargs, name) for name in asked}}
+        else:
+            sent = {"kwargs": self._value(step.kwargs, None if own else "")}
+        minimum = step.quorum.minimum
+        return {
+            "image": step.image,
+            "method": step.method,
+            "central": step.central,
+            "organizations": asked,
+            "databases": [_database(each) for each in step.databases],
+            **sent,
+            "isolation": step.isolation,
+            "quorum": {
+                "min": self._value(minimum) if isinstance(minimum, Template) else minimum,
+                "required": list(step.quorum.required),
+                "wait": "all" if step.quorum.wait else "quorum",
+            },
+            "retry": _retry(step.retry),
+            "timeout": step.timeout,
+            "name": step.label,
+        }
+
+    def local(self, step: LocalPlan) -> dict[str, Any]:
+        if step.value is not None:
+            return {"value": self._value(step.value)}
+        told: dict[str, Any] = {"function": step.function} if step.function else {}
+        if step.command is not None:
+            told["command"] = self._value(step.command)
+        return {
+            **told,
+            "kwargs": self._value(step.kwargs),
+            "timeout": step.timeout,
+            "memory": step.memory,
+            "retry": _retry(step.retry),
+        }
+
+    def _value(self, template: Template, organization: str | None = None) -> Json:
+        if template.literal:
+            return template.source
+        names = self._names if not organization else {**self._names, "organization": organization}
+        if organization is None and any(reference.root == "organization" for reference in template.references):
+            return {UNKNOWN: template.source}
+        try:
+            return template.render(names, unknown=lambda text: {UNKNOWN: text})
+        except ExpressionError as error:
+            return {"$error": error.message}
+
+
+def _database(choice: Any) -> Json:
+    told: dict[str, Any] = {"label": choice.label}
+    for key in ("query", "sheet_name"):
+        if getattr(choice, key) is not None:
+            told[key] = getattr(choice, key)
+    if choice.preprocessing:
+        told["preprocessing"] = [dict(each) for each in choice.preprocessing]
+    if choice.arguments:
+        told["arguments"] = dict(choice.arguments)
+    return told
+
+
+def _retry(retry: Retry) -> dict[str, Json]:
+    told: dict[str, Json] = {"attempts": retry.attempts}
+    if retry.attempts > 1:
+        told |= {"delay": retry.delay, "backoff": retry.backoff, "on": list(retry.on)}
+        if retry.max_delay != float("inf"):
+            told["max_delay"] = retry.max_delay
+    return told

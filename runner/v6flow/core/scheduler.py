@@ -1,0 +1,512 @@
+"""What to do next in a run: decided from its plan and its state alone."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from v6flow.core import cohorts, events, judge, scope
+from v6flow.core.commands import Ask, Kill, KillLocal, LocalRequest, Record, StartLocal, TaskRequest
+from v6flow.core.expressions import ExpressionError, Template
+from v6flow.core.plan import digest, token
+from v6flow.core.state import SETTLED
+from v6flow.core.steps import LocalPlan, TaskPlan
+from v6flow.core.steps.task import parse_organizations
+from v6flow.errors import ResumeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from v6flow.core.commands import Command
+    from v6flow.core.events import Event, Failure, Time
+    from v6flow.core.json import Json
+    from v6flow.core.plan import Plan
+    from v6flow.core.state import OrganizationState, RunState, StepState
+
+
+@dataclass(slots=True)
+class _Running:
+    """What is remembered of a running step, and can be computed again: what it sends, and whom it needs."""
+
+    kwargs: Mapping[str, Json]  # of a task: those of each organization
+    uses: scope.Uses
+    needed: int = 0
+    command: tuple[str, ...] | None = None
+
+
+class _Lacking(Exception):  # noqa: N818 - a verdict, not an error
+    """A step cannot run: what it uses failed or was skipped."""
+
+    def __init__(self, step: str) -> None:
+        self.step = step
+
+
+class _Unfit(Exception):  # noqa: N818 - a verdict, not an error
+    """A step fails before it asks anybody."""
+
+    def __init__(self, kind: str, message: str, hint: str | None = None) -> None:
+        self.kind = kind
+        self.message = message
+        self.hint = hint
+
+
+class Scheduler:
+    """Decides what a run does next.
+
+    `decide` reads the state and returns commands; the caller writes down their events, applies them to the state,
+    tells them by `observe`, and carries the commands out. Nothing here has an effect or looks at a clock.
+    """
+
+    def __init__(self, plan: Plan, state: RunState, *, jobs: int = 4) -> None:
+        self._plan = plan
+        self._state = state
+        self._jobs = jobs  # local child processes at once
+        self._known = plan.scope()
+        self._open: dict[str, int] = {}
+        self._ready: deque[str] = deque()
+        self._queued: deque[str] = deque()  # local steps that wait for a free place
+        self._running: dict[str, _Running] = {}
+        self._touched: dict[str, None] = {}
+        self._timers: list[tuple[Time, str]] = []
+        self._locals: set[str] = set()
+        self._unsettled = 0
+        self._readopt: list[str] = []
+        for name in plan.steps:
+            self._enter(name)
+
+    def decide(self, now: Time) -> list[Command]:
+        """The commands that follow from the state at a time; an empty list if there is nothing to do but wait."""
+        state = self._state
+        if state.status != "running":
+            return []
+        if self._readopt:
+            return self._adopt()
+        if state.cancelling:
+            return [*self._kill_all(), Record(events.RunCancelled(now))]
+        if self._plan.deadline is not None and now >= self._plan.deadline:
+            failure = events.Failure("deadline", "the run's own deadline passed", hint="give it a later --deadline")
+            return [*self._kill_all(), Record(events.RunFailed(now, failure, 124))]
+        commands: list[Command] = []
+        while self._timers and self._timers[0][0] <= now:
+            self._touched[heapq.heappop(self._timers)[1]] = None
+        touched, self._touched = self._touched, {}
+        for name in touched:
+            if self._state.step(name).status == "running":
+                commands += self._go_on(name, now)
+        while self._ready:
+            commands += self._begin(self._ready.popleft(), now)
+        while self._queued and len(self._locals) < self._jobs:
+            commands.append(self._start_local(self._queued.popleft(), now))
+        if not commands and not self._unsettled:
+            return [Record(self._finish(now))]
+        return commands
+
+    def observe(self, event: Event) -> None:
+        """Take note of an event that was applied to the state."""
+        match event:
+            case events.StepCompleted() | events.StepFailed() | events.StepSkipped():
+                self._settle(event.step)
+            case events.TaskAnswered() | events.TaskFailed() | events.LocalFailed():
+                if isinstance(event, events.LocalFailed):
+                    self._locals.discard(event.step)
+                self._touched[event.step] = None
+            case _:
+                pass
+
+    def wake(self) -> Time | None:
+        """When there may be something to do though nothing happens; None if never."""
+        times = [self._timers[0][0]] if self._timers else []
+        if self._plan.deadline is not None:
+            times.append(self._plan.deadline)
+        return min(times, default=None)
+
+    def waits_for(self, step: str, organization: str, token: str) -> bool:
+        """Whether an answer to this token would still enter: late and doubled ones do not."""
+        state = self._state.step(step)
+        asked = state.organizations.get(organization)
+        if state.status != "running" or state.closed is not None or asked is None:
+            return False
+        return asked.status == "requested" and asked.token == token
+
+    def local_completed(self, step: str, value: Json, log: str | None, now: Time) -> Event:
+        """The event of a local step whose child process answered."""
+        return self._complete(step, value, self._running[step].uses, log, now)
+
+    # -- which steps can begin
+
+    def _enter(self, name: str) -> None:
+        state = self._state.step(name)
+        if state.status in SETTLED:
+            return
+        self._unsettled += 1
+        self._open[name] = sum(self._state.step(other).status not in SETTLED for other in self._plan.needs[name])
+        if state.status == "running":
+            self._resume(name, state)
+        elif not self._open[name]:
+            self._ready.append(name)
+
+    def _resume(self, name: str, state: StepState) -> None:
+        """Go on with a step that was running when the run was let go of."""
+        step = self._plan.steps[name]
+        try:
+            if isinstance(step, TaskPlan):
+                self._running[name] = self._prepare_task(step, tuple(state.organizations), check=False)
+                if state.closed is None:
+                    self._readopt.append(name)
+                else:
+                    self._touched[name] = None
+            else:
+                self._running[name] = self._prepare_local(step)
+                self._touched[name] = None
+        except (_Lacking, _Unfit) as error:
+            raise ResumeError(f"step {name} was running, and now cannot: {error}") from error
+        if state.deadline is not None:
+            heapq.heappush(self._timers, (state.deadline, name))
+
+    def _settle(self, name: str) -> None:
+        self._unsettled -= 1
+        self._running.pop(name, None)
+        self._locals.discard(name)
+        for other in self._plan.graph.dependents(name):
+            if other in self._open:
+                self._open[other] -= 1
+                if not self._open[other] and self._state.step(other).status == "pending":
+                    self._ready.append(other)
+
+    # -- beginning a step
+
+    def _begin(self, name: str, now: Time) -> list[Command]:
+        step = self._plan.steps[name]
+        try:
+            for needed in step.common.needs:
+                if self._state.step(needed).status != "completed":
+                    raise _Lacking(needed)
+            if isinstance(step, TaskPlan):
+                return self._begin_task(step, now)
+            if step.value is not None:
+                uses = scope.Uses()
+                value = self._render(step.value, uses)
+                return [Record(self._complete(name, value, uses, None, now))]
+            self._running[name] = self._prepare_local(step)
+            self._queued.append(name)
+        except _Lacking as error:
+            cause = self._state.step(error.step).cause or error.step
+            return [Record(events.StepSkipped(now, name, cause))]
+        except _Unfit as error:
+            failure = events.Failure(error.kind, error.message, step=name, hint=error.hint)
+            return [Record(events.StepFailed(now, name, failure))]
+        return []
+
+    def _begin_task(self, step: TaskPlan, now: Time) -> list[Command]:
+        name = step.common.name
+        asked = self._organizations(step)
+        running = self._running[name] = self._prepare_task(step, asked, check=True)
+        state = self._state.step(name)
+        deadline = now + step.timeout if step.timeout is not None else None
+        if deadline is not None:
+            heapq.heappush(self._timers, (deadline, name))
+        self._touched[name] = None  # those who have answered before may be all
+        commands: list[Command] = [Record(events.StepStarted(now, name, asked, deadline, running.uses.cohorts()))]
+        waiting = [each for each in asked if each not in state.organizations or state.organizations[each].status != "answered"]
+        return commands + self._ask(step, waiting, now)
+
+    def _organizations(self, step: TaskPlan) -> tuple[str, ...]:
+        if not isinstance(step.organizations, Template):
+            names: Json = list(step.organizations)
+        else:
+            names = self._render(step.organizations, scope.Uses())
+        if step.single and isinstance(names, list) and len(names) != 1:
+            raise _Unfit("organizations", f"this step asks one organization, not {len(names)}")
+        try:
+            return parse_organizations(names, self._plan.directory.organizations)
+        except ValueError as error:
+            raise _Unfit("organizations", str(error)) from error
+
+    def _prepare_task(self, step: TaskPlan, asked: tuple[str, ...], *, check: bool) -> _Running:
+        uses = scope.Uses()
+        minimum = step.quorum.minimum
+        try:
+            needed = step.quorum.needed(self._render(minimum, uses) if isinstance(minimum, Template) else minimum, len(asked))
+        except ValueError as error:
+            raise _Unfit("quorum", str(error)) from error
+        strangers = [name for name in step.quorum.required if name not in asked]
+        if strangers:
+            raise _Unfit("quorum", f"the quorum requires {', '.join(strangers)}, who is not asked")
+        uses = scope.Uses()
+        kwargs: dict[str, Json] = {}
+        each_its_own = any(reference.root == "organization" for reference in step.kwargs.references)
+        shared: Json = None
+        for name in asked:
+            if each_its_own or not kwargs:
+                shared = self._render(step.kwargs, uses, organization=name)
+            kwargs[name] = shared
+        mixed = cohorts.difference(uses.cohorts(), uses.accepted())
+        if check and mixed and step.common.mixed_cohorts is None:
+            raise _Unfit("cohorts", mixed, judge.MIXED_HINT)
+        return _Running(kwargs, uses, max(needed, 1))
+
+    def _prepare_local(self, step: LocalPlan) -> _Running:
+        uses = scope.Uses()
+        kwargs = _mapping(self._render(step.kwargs, uses))
+        command: tuple[str, ...] | None = None
+        if step.command is not None:
+            command = _command(self._render(step.command, uses))
+        mixed = cohorts.difference(uses.cohorts(), uses.accepted())
+        if mixed and step.common.mixed_cohorts is None:
+            raise _Unfit("cohorts", mixed, judge.MIXED_HINT)
+        return _Running(kwargs, uses, command=command)
+
+    def _render(self, template: Template, uses: scope.Uses, organization: str | None = None) -> Json:
+        if template.literal:
+            return template.source
+        names = scope.names(self._plan, self._state, uses, self._known)
+        if organization is not None:
+            names["organization"] = organization
+        try:
+            return template.render(names)
+        except ExpressionError as error:
+            if uses.lacked:
+                raise _Lacking(uses.lacked[-1]) from error
+            raise _Unfit("expression", error.message, error.hint) from error
+
+    # -- going on with a step
+
+    def _go_on(self, name: str, now: Time) -> list[Command]:
+        step = self._plan.steps[name]
+        state = self._state.step(name)
+        if isinstance(step, TaskPlan):
+            return self._go_on_task(step, state, now)
+        return self._go_on_local(step, state, now)
+
+    def _go_on_task(self, step: TaskPlan, state: StepState, now: Time) -> list[Command]:
+        running = self._running[step.common.name]
+        organizations = state.organizations.values()
+        due = {each.name: each.since + step.retry.wait(each.attempt - each.spared)
+               for each in organizations if self._may_retry(step, each)}  # fmt: skip
+        open_ = [each for each in organizations if each.status in ("waiting", "requested") or each.name in due]
+        reason = state.closed
+        if open_ and reason is None:
+            if state.deadline is not None and now >= state.deadline:
+                reason = "timeout"
+            elif not step.quorum.wait and judge.met(step.quorum, running.needed, state.responded):
+                reason = "quorum"
+        if open_ and reason is None:
+            again = [name for name, time in due.items() if time <= now]
+            for name, time in due.items():
+                if name not in again:
+                    heapq.heappush(self._timers, (time, step.common.name))
+            again += [each.name for each in open_ if each.status == "waiting"]
+            return self._ask(step, again, now)
+        commands: list[Command] = []
+        if open_ and state.closed is None and reason is not None:
+            commands.append(Record(events.StepClosed(now, step.common.name, reason)))
+        if open_:
+            commands += _kills(state)
+        return [*commands, Record(self._judge(step, state, running, now))]
+
+    def _may_retry(self, step: TaskPlan, asked: OrganizationState) -> bool:
+        return (
+            asked.status == "failed"
+            and asked.failure is not None
+            and asked.failure.kind in step.retry.on
+            and asked.attempt - asked.spared < step.retry.attempts
+        )
+
+    def _judge(self, step: TaskPlan, state: StepState, running: _Running, now: Time) -> Event:
+        name = step.common.name
+        failure = judge.quorum(step, state, running.needed)
+        if failure is not None:
+            return events.StepFailed(now, name, failure)
+        uses = running.uses
+        carried = (*uses.cohorts(), judge.own_cohort(step, state))
+        mixed = cohorts.difference(carried, uses.accepted())
+        accepted = any(uses.accepted())
+        if mixed and step.common.mixed_cohorts is None:
+            return events.StepFailed(now, name, events.Failure("cohorts", mixed, step=name, hint=judge.MIXED_HINT))
+        return events.StepCompleted(now, name, None, tuple(dict.fromkeys(carried)), accepted or mixed is not None)
+
+    def _go_on_local(self, step: LocalPlan, state: StepState, now: Time) -> list[Command]:
+        name = step.common.name
+        if state.requested:
+            return []
+        failure = state.failure
+        tried = state.attempt - state.spared
+        if failure is None or not tried:
+            self._queue_local(name)
+            return []
+        due = state.since + step.retry.wait(tried)
+        late = state.deadline is not None and due >= state.deadline
+        if failure.kind not in step.retry.on or tried >= step.retry.attempts or late:
+            return [Record(events.StepFailed(now, name, failure))]
+        if due <= now:
+            self._queue_local(name)
+        else:
+            heapq.heappush(self._timers, (due, name))
+        return []
+
+    def _queue_local(self, name: str) -> None:
+        if name not in self._locals and name not in self._queued:
+            self._queued.append(name)
+
+    def _start_local(self, name: str, now: Time) -> StartLocal:
+        step = self._plan.steps[name]
+        assert isinstance(step, LocalPlan)
+        state = self._state.step(name)
+        deadline = state.deadline
+        if deadline is None and step.timeout is not None:
+            deadline = now + step.timeout
+        self._locals.add(name)
+        running = self._running[name]
+        attempt = state.attempt + 1
+        request = LocalRequest(
+            name,
+            attempt,
+            self._plan.folder,
+            function=step.function,
+            command=running.command,
+            kwargs=running.kwargs,
+            timeout=max(deadline - now, 0.001) if deadline is not None else None,
+            memory=step.memory,
+        )
+        return StartLocal(request, events.LocalRequested(now, name, attempt, deadline))
+
+    # -- asking
+
+    def _ask(self, step: TaskPlan, names: list[str], now: Time) -> list[Command]:
+        if not names:
+            return []
+        together = [tuple(names)] if step.isolation == "task" else [(name,) for name in names]
+        state = self._state.step(step.common.name)
+        commands: list[Command] = []
+        for organizations in together:
+            attempt = 1 + max((state.organizations[each].attempt for each in organizations if each in state.organizations), default=0)
+            request = self._request(step, organizations, attempt)
+            event = events.TaskRequested(now, step.common.name, organizations, attempt, request.token, _digest(request))
+            commands.append(Ask(request, event))
+        return commands
+
+    def _request(self, step: TaskPlan, organizations: tuple[str, ...], attempt: int) -> TaskRequest:
+        kwargs = self._running[step.common.name].kwargs
+        alone = len(organizations) == 1 and step.isolation == "organization"
+        return TaskRequest(
+            token(self._plan.run, step.common.name, organizations, attempt),
+            step.common.name,
+            attempt,
+            step.image,
+            step.method,
+            {name: _mapping(kwargs[name]) for name in organizations},
+            step.databases,
+            name=f"{step.label}/{organizations[0]}" if alone else step.label,
+            description=step.description,
+            central=step.central,
+        )
+
+    def _adopt(self) -> list[Command]:
+        """Ask again, under the same tokens, for what was asked before the run was let go of."""
+        commands: list[Command] = []
+        for name in self._readopt:
+            step = self._plan.steps[name]
+            assert isinstance(step, TaskPlan)
+            self._touched[name] = None
+            together: dict[tuple[str, int, str], list[str]] = {}
+            for asked in self._state.step(name).organizations.values():
+                if asked.status == "requested":
+                    together.setdefault((asked.token, asked.attempt, asked.digest), []).append(asked.name)
+            for (_, attempt, sent), organizations in together.items():
+                request = self._request(step, tuple(organizations), attempt)
+                if _digest(request) != sent:
+                    raise ResumeError(
+                        f"step {name} would now send something else to {', '.join(organizations)} than it has sent",
+                        hint="start a new run",
+                    )
+                commands.append(Ask(request, None))
+        self._readopt = []
+        return commands
+
+    def _kill_all(self) -> list[Command]:
+        commands: list[Command] = []
+        for name in self._running:
+            if isinstance(self._plan.steps[name], TaskPlan):
+                commands += _kills(self._state.step(name))
+            else:
+                commands.append(KillLocal(name))
+        return commands
+
+    # -- ending
+
+    def _complete(self, name: str, value: Json, uses: scope.Uses, log: str | None, now: Time) -> Event:
+        step = self._plan.steps[name]
+        carried = uses.cohorts()
+        if not carried:
+            return events.StepCompleted(now, name, value, (), accepted=False, log=log)
+        mixed = cohorts.difference(carried, uses.accepted())
+        if mixed and step.common.mixed_cohorts is None:
+            return events.StepFailed(now, name, events.Failure("cohorts", mixed, step=name, hint=judge.MIXED_HINT))
+        accepted = mixed is not None or any(uses.accepted())
+        return events.StepCompleted(now, name, value, carried, accepted, log)
+
+    def _finish(self, now: Time) -> Event:
+        failure = judge.first_failure(self._plan, self._state)
+        if failure is not None:
+            return events.RunFailed(now, failure)
+        outputs: dict[str, Json] = {}
+        for output in self._plan.workflow.outputs.values():
+            uses = scope.Uses()
+            try:
+                outputs[output.name] = self._render(output.value, uses)
+            except _Lacking as error:
+                return events.RunFailed(now, self._lacking_output(output.name, error.step))
+            except _Unfit as error:
+                message = f"output {output.name}: {error.message}"
+                return events.RunFailed(now, events.Failure(error.kind, message, hint=error.hint))
+            mixed = cohorts.difference(uses.cohorts(), uses.accepted())
+            if mixed and output.mixed_cohorts is None:
+                hint = "write the output as {value: …, mixed_cohorts: <reason>} if that is meant"
+                return events.RunFailed(now, events.Failure("cohorts", f"output {output.name}: {mixed}", hint=hint))
+        return events.RunCompleted(now, outputs)
+
+    def _lacking_output(self, output: str, step: str) -> Failure:
+        cause = self._state.step(step).cause or step
+        failure = self._state.step(cause).failure
+        if failure is None:
+            return events.Failure("skipped", f"output {output} needs step {step}, which was skipped", step=step)
+        message = f"output {output} needs step {step}: {failure.message}"
+        return events.Failure(failure.kind, message, cause, failure.organization, failure.hint, failure.log_tail)
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+    assert isinstance(value, dict)  # the schema has kwargs as a mapping, and rendering keeps the shape
+    return value
+
+
+def _command(value: Json) -> tuple[str, ...]:
+    """A rendered command: numbers as text; anything else that is not text is refused."""
+    words: list[str] = []
+    for word in value if isinstance(value, list) else []:
+        if isinstance(word, bool) or not isinstance(word, (str, int, float)):
+            raise _Unfit("expression", f"a word of a command is text or a number, not {word!r}", "use | json or | join")
+        words.append(word if isinstance(word, str) else repr(word))
+    return tuple(words)
+
+
+def _kills(state: StepState) -> list[Command]:
+    tokens: dict[str, list[str]] = {}
+    for asked in state.organizations.values():
+        if asked.status == "requested":
+            tokens.setdefault(asked.token, []).append(asked.name)
+    return [Kill(token, tuple(names)) for token, names in tokens.items()]
+
+
+def _digest(request: TaskRequest) -> str:
+    return digest(
+        [
+            request.image,
+            request.method,
+            {name: dict(kwargs) for name, kwargs in request.kwargs.items()},
+            [[each.label, each.query, each.sheet_name, [dict(item) for item in each.preprocessing], dict(each.arguments)]
+             for each in request.databases],
+            request.central,
+        ]  # fmt: skip
+    )

@@ -1,0 +1,243 @@
+"""The state of a run: always the replay of its events, changed by nothing else."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from v6flow.core import events as ev
+
+if sys.version_info >= (3, 11):
+    from typing import assert_never
+else:
+    from typing_extensions import assert_never
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from v6flow.core.events import Event, Failure, Subtask, Time
+    from v6flow.core.json import Json
+
+Cohort: TypeAlias = "tuple[str, tuple[str, ...]]"
+"""The step whose answers they are, and the organizations that answered."""
+
+StepStatus = Literal["pending", "running", "completed", "failed", "skipped"]
+RunStatus = Literal["running", "completed", "failed", "interrupted", "cancelled"]
+SETTLED = ("completed", "failed", "skipped")
+
+
+@dataclass(slots=True)
+class OrganizationState:
+    """How one organization fares in a task step.
+
+    `requested` until it has answered or failed; a `failed` one may be asked again; `waiting` has yet to be asked.
+    """
+
+    name: str
+    status: Literal["waiting", "requested", "answered", "failed"] = "waiting"
+    attempt: int = 0
+    spared: int = 0  # attempts of earlier tries of the run, which count for nothing now
+    token: str = ""
+    digest: str = ""
+    since: Time = 0.0
+    accepted: str | None = None
+    value: Json = None
+    failure: Failure | None = None
+    log: str | None = None
+    subtasks: tuple[Subtask, ...] = ()
+
+
+@dataclass(slots=True)
+class StepState:
+    """How a step fares. For a task step, `organizations` has each that is asked, in the order asked."""
+
+    name: str
+    status: StepStatus = "pending"
+    started: Time | None = None
+    ended: Time | None = None
+    deadline: Time | None = None
+    organizations: dict[str, OrganizationState] = field(default_factory=dict)
+    attempt: int = 0
+    spared: int = 0
+    since: Time = 0.0
+    requested: bool = False  # a child process runs for this local step
+    value: Json = None
+    carried: tuple[Cohort, ...] = ()
+    accepted: bool = False
+    failure: Failure | None = None
+    closed: str | None = None
+    cause: str | None = None
+    log: str | None = None
+
+    @property
+    def asked(self) -> list[str]:
+        return list(self.organizations)
+
+    @property
+    def responded(self) -> list[str]:
+        return [each.name for each in self.organizations.values() if each.status == "answered"]
+
+    @property
+    def failed(self) -> list[str]:
+        """Who answered with a failure; while the step runs, one that will be asked again counts too."""
+        return [each.name for each in self.organizations.values() if each.status == "failed"]
+
+    @property
+    def missing(self) -> list[str]:
+        """Who never answered: known when the step is settled."""
+        if self.status not in SETTLED:
+            return []
+        return [each.name for each in self.organizations.values() if each.status in ("waiting", "requested")]
+
+    @property
+    def attempts(self) -> int:
+        """The most attempts that any organization, or the local step, took."""
+        return max((each.attempt for each in self.organizations.values()), default=self.attempt)
+
+
+@dataclass(slots=True)
+class RunState:
+    """How a run fares."""
+
+    run: str = ""
+    workflow: str = ""
+    pinned: dict[str, Any] = field(default_factory=dict)
+    status: RunStatus = "running"
+    started: Time = 0.0
+    ended: Time | None = None
+    last: Time = 0.0  # when the newest event happened
+    down: float = 0.0  # seconds that nobody held the run
+    steps: dict[str, StepState] = field(default_factory=dict)
+    outputs: dict[str, Json] = field(default_factory=dict)
+    failure: Failure | None = None
+    exit_code: int | None = None
+    cancelling: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing can happen any more, except by `resume --retry-failed`."""
+        return self.status in ("completed", "failed", "cancelled")
+
+    def step(self, name: str) -> StepState:
+        """The state of a step; a pending one if nothing has happened to it."""
+        state = self.steps.get(name)
+        return StepState(name) if state is None else state
+
+
+def replay(events: Iterable[Event]) -> RunState:
+    """The state after these events."""
+    state = RunState()
+    for event in events:
+        apply(state, event)
+    return state
+
+
+def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912 - one case for each kind of event
+    """Change a state, in place, by one event."""
+    state.last = event.at
+    match event:
+        case ev.StepCompleted():
+            step = _step(state, event.step)
+            step.status, step.ended, step.value = "completed", event.at, event.value
+            step.carried, step.accepted, step.log = event.carried, event.accepted, event.log
+            step.requested = False
+            if step.started is None:
+                step.started = event.at
+        case ev.TaskAnswered():
+            asked = _step(state, event.step).organizations[event.organization]
+            asked.status, asked.value, asked.log, asked.subtasks = "answered", event.value, event.log, event.subtasks
+            asked.failure, asked.since = None, event.at
+        case ev.TaskRequested():
+            for name in event.organizations:
+                asked = _step(state, event.step).organizations[name]
+                asked.status, asked.attempt, asked.since = "requested", event.attempt, event.at
+                asked.token, asked.digest, asked.accepted = event.token, event.digest, None
+        case ev.TaskAccepted():
+            for asked in _step(state, event.step).organizations.values():
+                if asked.token == event.token:
+                    asked.accepted = event.remote
+        case ev.TaskFailed():
+            asked = _step(state, event.step).organizations[event.organization]
+            asked.status, asked.failure, asked.log, asked.subtasks = "failed", event.failure, event.log, event.subtasks
+            asked.since = event.at
+        case ev.StepStarted():
+            _start(_step(state, event.step), event)
+        case ev.StepClosed():
+            _step(state, event.step).closed = event.reason
+        case ev.LocalRequested():
+            step = _step(state, event.step)
+            step.status, step.attempt, step.requested, step.since = "running", event.attempt, True, event.at
+            step.deadline = event.deadline
+            if step.started is None:
+                step.started = event.at
+        case ev.LocalFailed():
+            step = _step(state, event.step)
+            step.requested, step.failure, step.log, step.since = False, event.failure, event.log, event.at
+        case ev.StepFailed():
+            step = _step(state, event.step)
+            step.status, step.ended, step.failure, step.requested = "failed", event.at, event.failure, False
+            if step.started is None:
+                step.started = event.at
+        case ev.StepSkipped():
+            step = _step(state, event.step)
+            step.status, step.ended, step.cause = "skipped", event.at, event.cause
+        case ev.RunStarted():
+            state.run, state.workflow, state.pinned = event.run, event.workflow, event.value
+            state.started = event.at
+        case ev.RunResumed():
+            _resume(state, event)
+        case ev.CancelRequested():
+            state.cancelling = True
+        case ev.RunInterrupted():
+            state.status, state.failure, state.exit_code = "interrupted", event.failure, event.exit_code
+        case ev.RunCompleted():
+            state.status, state.ended, state.outputs, state.exit_code = "completed", event.at, event.value, 0
+        case ev.RunFailed():
+            state.status, state.ended, state.failure, state.exit_code = "failed", event.at, event.failure, event.exit_code
+        case ev.RunCancelled():
+            state.status, state.ended, state.exit_code = "cancelled", event.at, 1
+        case _:
+            assert_never(event)
+
+
+def _step(state: RunState, name: str) -> StepState:
+    step = state.steps.get(name)
+    if step is None:
+        step = state.steps[name] = StepState(name)
+    return step
+
+
+def _start(step: StepState, event: ev.StepStarted) -> None:
+    """Begin a step, or go on with one that is tried again: who has answered is not asked anew."""
+    step.status, step.deadline, step.carried = "running", event.deadline, event.carried
+    step.ended = step.failure = step.closed = None
+    if step.started is None:
+        step.started = event.at
+    before = step.organizations
+    step.organizations = {name: before.get(name) or OrganizationState(name) for name in event.asked}
+
+
+def _resume(state: RunState, event: ev.RunResumed) -> None:
+    state.status, state.failure, state.ended, state.exit_code = "running", None, None, None
+    state.cancelling = False
+    state.down += event.down
+    if event.value is not None:
+        state.pinned = event.value
+    for name in event.reset:
+        state.steps.pop(name, None)
+    for name in event.retry:
+        step = _step(state, name)
+        step.status, step.failure, step.closed, step.spared = "pending", None, None, step.attempt
+        step.deadline = None
+        for asked in step.organizations.values():
+            if asked.status != "answered":
+                asked.status, asked.failure, asked.spared = "waiting", None, asked.attempt
+    for step in state.steps.values():
+        if step.status != "running":
+            continue
+        if step.requested:  # an attempt that nobody saw the end of counts for nothing
+            step.requested, step.spared, step.failure = False, step.spared + 1, None
+        sent = any(asked.attempt for asked in step.organizations.values())
+        if step.deadline is not None and not sent:
+            step.deadline += event.down

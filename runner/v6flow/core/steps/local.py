@@ -1,0 +1,131 @@
+"""A `local` step: a function, a command or a value, computed where v6flow runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from v6flow.core import expressions, units
+from v6flow.core.steps.base import PARAMS, STEPS, Common, Field
+from v6flow.core.steps.task import Retry, parse_retry, parse_timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from v6flow.core.expressions import Template
+    from v6flow.core.json import Json
+    from v6flow.core.problem import Path
+
+KEY = "local"
+SUMMARY = "a function, a command or a value, computed where v6flow runs"
+
+TIMEOUT = "1h"  # built in: nobody waits longer for a sum without saying so
+
+_OFFERS = frozenset({"status", "error", "result"})
+_EMPTY = expressions.compile({})
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStep:
+    """What the file says: exactly one of `function`, `command` and `value` is not None."""
+
+    common: Common
+    function: str | None = None
+    command: Template | None = None
+    value: Template | None = None
+    kwargs: Template = _EMPTY
+    files: tuple[str, ...] = ()
+    timeout: Template | None = None
+    retry: Template | None = None
+    memory: Template | None = None
+
+    @property
+    def kind(self) -> str:
+        return KEY
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPlan:
+    """A local step with its settings resolved; what depends on other steps is still a template."""
+
+    common: Common
+    function: str | None
+    command: Template | None
+    value: Template | None
+    kwargs: Template
+    timeout: float | None
+    retry: Retry
+    memory: int | None
+
+    @property
+    def kind(self) -> str:
+        return KEY
+
+
+def parse(common: Common, raw: Mapping[str, Any], _defaults: Mapping[str, tuple[Path, Template]]) -> LocalStep:
+    """The local step of a mapping that is sound by the schema; defaults are for task steps only."""
+    local = raw["local"]
+    if len(raw) == 1 and len(local) == 1 and "value" in local:
+        return LocalStep(common, value=expressions.compile(local["value"]))
+    return LocalStep(
+        common,
+        function=local.get("function"),
+        command=expressions.compile(local["command"]) if "command" in local else None,
+        value=expressions.compile(local["value"]) if "value" in local else None,
+        kwargs=expressions.compile(local["kwargs"]) if "kwargs" in local else _EMPTY,
+        files=tuple(local.get("files", ())),
+        timeout=expressions.compile(raw["timeout"]) if "timeout" in raw else None,
+        retry=expressions.compile(raw["retry"]) if "retry" in raw else None,
+        memory=expressions.compile(raw["memory"]) if "memory" in raw else None,
+    )
+
+
+def fields(step: LocalStep) -> Iterator[Field]:
+    at = step.common.at
+    for key, template in (("command", step.command), ("value", step.value), ("kwargs", step.kwargs)):
+        if template is not None and template is not _EMPTY:
+            yield Field((*at, "local", key), template, STEPS)
+    for key, template in (("timeout", step.timeout), ("retry", step.retry), ("memory", step.memory)):
+        if template is not None:
+            yield Field((*at, key), template, PARAMS)
+
+
+def needed(step: LocalStep) -> Iterator[Template]:
+    for template in (step.value, step.command, step.kwargs):
+        if template is not None:
+            yield template
+
+
+def offers(_step: LocalStep) -> frozenset[str]:
+    return _OFFERS
+
+
+def check(step: LocalStep, complain: Callable[..., None]) -> None:
+    if step.value is not None:
+        for key, given in (("timeout", step.timeout), ("retry", step.retry), ("memory", step.memory)):
+            if given is not None:
+                complain((key,), f"{key} bounds a child process; a value is evaluated in place", "wrong-modifier",
+                         hint=f"leave {key} out")  # fmt: skip
+    if step.command is not None:
+        first = step.command.source[0] if isinstance(step.command.source, list) and step.command.source else None
+        if isinstance(first, str) and ("{{" in first or "{%" in first):
+            complain(("local", "command", 0), "the program is written as it is: no expression may choose it",
+                     "literal-only")  # fmt: skip
+
+
+def plan(step: LocalStep, known: Callable[[Template], Json]) -> LocalPlan:
+    """The plan of a local step. Raises ValueError with what is wrong with a value."""
+    memory = known(step.memory) if step.memory is not None else None
+    return LocalPlan(
+        step.common,
+        step.function,
+        step.command,
+        step.value,
+        step.kwargs,
+        timeout=parse_timeout(known(step.timeout) if step.timeout is not None else TIMEOUT),
+        retry=parse_retry(known(step.retry)) if step.retry is not None else _ONCE,
+        memory=units.size(str(memory)) if memory is not None else None,
+    )
+
+
+_ONCE = Retry()

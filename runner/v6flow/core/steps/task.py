@@ -1,0 +1,349 @@
+"""A `task` step: one method of an algorithm, asked of organizations."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from v6flow.core import expressions, units
+from v6flow.core.commands import DatabaseChoice
+from v6flow.core.steps.base import ANYWHERE, KWARGS, PARAMS, STEPS, Common, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from v6flow.core.expressions import Template
+    from v6flow.core.json import Json
+    from v6flow.core.problem import Path
+
+KEY = "task"
+SUMMARY = "one method of an algorithm, sent to organizations"
+
+SETTINGS: dict[str, Json] = {
+    "image": None,
+    "databases": ["default"],
+    "organizations": None,
+    "isolation": "organization",
+    "timeout": "24h",
+    "retry": 1,
+    "quorum": "all",
+}
+"""The settings that `defaults` may give, with what is built in (None: there is nothing built in)."""
+
+BESIDE = ("quorum", "retry", "timeout")  # settings that stand beside `task:`, the others inside it
+RETRIED = ("start_failed", "unknown")  # kinds of failure that may pass by themselves
+
+_SCOPES = {"organizations": STEPS, "quorum": STEPS}
+_MANY = frozenset({"status", "error", "results", "by_organization", "asked", "responded", "failed", "missing", "failures"})
+_ONE = frozenset({"status", "error", "result", "asked", "responded", "failed", "missing", "failures"})
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStep:
+    """What the file says. `settings` are the templates of those settings that the file itself gives."""
+
+    common: Common
+    method: Template
+    kwargs: Template
+    settings: Mapping[str, tuple[Path, Template]]
+    single: bool
+    central: Template | None = None
+    subtasks: str = "fail"
+    label: Template | None = None
+    description: Template | None = None
+    allow_nonfinite: bool = False
+
+    @property
+    def kind(self) -> str:
+        return KEY
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often an organization is asked in all, and the seconds between."""
+
+    attempts: int = 1
+    delay: float = 0.0
+    backoff: float = 1.0
+    max_delay: float = math.inf
+    on: tuple[str, ...] = RETRIED
+
+    def wait(self, failed: int) -> float:
+        """The seconds to wait after the given number of failed attempts (1 or more)."""
+        try:
+            return min(self.delay * self.backoff ** (failed - 1), self.max_delay)
+        except OverflowError:
+            return self.max_delay
+
+
+@dataclass(frozen=True, slots=True)
+class Quorum:
+    """Who must answer; `minimum` is `all`, a number, `P%`, or an expression that gives one of these."""
+
+    minimum: int | str | Template = "all"
+    required: tuple[str, ...] = ()
+    wait: bool = True  # for all, until the deadline; else only until the quorum is met
+
+    def needed(self, minimum: Json, asked: int) -> int:
+        """How many of those asked must answer. Raises ValueError for what is not a quorum."""
+        if minimum == "all":
+            return asked
+        if isinstance(minimum, str) and minimum.endswith("%"):
+            try:
+                percent = float(minimum[:-1])
+            except ValueError:
+                percent = math.nan
+            if not 0 < percent <= 100:
+                raise ValueError(f"{minimum!r} is not a percentage above 0% and up to 100%")
+            return math.ceil(asked * percent / 100 - 1e-9)
+        if isinstance(minimum, bool) or not isinstance(minimum, int) or minimum < 1:
+            raise ValueError(f"a quorum is all, a number from 1, or a percentage, not {minimum!r}")
+        if minimum > asked:
+            raise ValueError(f"the quorum is {minimum}, but only {asked} are asked")
+        return minimum
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPlan:
+    """A task step with its settings resolved; what depends on other steps is still a template."""
+
+    common: Common
+    image: str
+    method: str
+    kwargs: Template
+    organizations: tuple[str, ...] | Template
+    single: bool
+    central: bool
+    subtasks: str
+    databases: tuple[DatabaseChoice, ...]
+    quorum: Quorum
+    retry: Retry
+    timeout: float | None
+    isolation: str
+    label: str
+    description: str
+    allow_nonfinite: bool
+
+    @property
+    def kind(self) -> str:
+        return KEY
+
+
+def parse(common: Common, raw: Mapping[str, Any], defaults: Mapping[str, tuple[Path, Template]]) -> TaskStep:
+    """The task step of a mapping that is sound by the schema; `defaults` are its file's, already compiled."""
+    task = raw["task"]
+    settings = dict(defaults)
+    for key in SETTINGS:
+        holder, where = (raw, (key,)) if key in BESIDE else (task, ("task", key))
+        if key in holder:
+            settings[key] = (common.at + where, expressions.compile(holder[key]))
+    single = "organization" in task
+    if single:
+        settings["organizations"] = (common.at + ("task", "organization"), expressions.compile([task["organization"]]))
+    elif "organizations" in settings:
+        source = settings["organizations"][1].source
+        single = isinstance(source, list) and len(source) == 1
+    return TaskStep(
+        common,
+        method=expressions.compile(task["method"]),
+        kwargs=expressions.compile(task.get("kwargs", {})),
+        settings=settings,
+        single=single,
+        central=expressions.compile(task["central"]) if "central" in task else None,
+        subtasks=task.get("subtasks", "fail"),
+        label=expressions.compile(task["name"]) if "name" in task else None,
+        description=expressions.compile(task["description"]) if "description" in task else None,
+        allow_nonfinite=raw.get("allow_nonfinite", False),
+    )
+
+
+def fields(step: TaskStep) -> Iterator[Field]:
+    at = step.common.at
+    yield Field((*at, "task", "method"), step.method, PARAMS)
+    yield Field((*at, "task", "kwargs"), step.kwargs, KWARGS)
+    for key, (path, template) in step.settings.items():
+        if path[: len(at)] == at:  # a default's own place is looked at once, not at each step
+            yield Field(path, template, _SCOPES.get(key, PARAMS))
+    for key, maybe in (("central", step.central), ("name", step.label), ("description", step.description)):
+        if maybe is not None:
+            yield Field((*at, "task", key), maybe, PARAMS if key == "central" else ANYWHERE)
+
+
+def needed(step: TaskStep) -> Iterator[Template]:
+    """The templates whose references make this step wait for others, defaults of the file included."""
+    yield step.kwargs
+    for key in _SCOPES:
+        if key in step.settings:
+            yield step.settings[key][1]
+
+
+def offers(step: TaskStep) -> frozenset[str]:
+    attributes = _ONE if step.single else _MANY
+    return attributes | {"subtasks"} if step.central is not None and step.central.source is not False else attributes
+
+
+def check(step: TaskStep, complain: Callable[..., None]) -> None:
+    central = step.central is not None and step.central.source is not False
+    if central and not step.single:
+        place = ("task", "organizations") if "organizations" in step.settings else ("task", "central")
+        complain(place, "a central function goes to exactly one organization", "central-organizations",
+                 hint="write organization: and its name")  # fmt: skip
+    if step.subtasks != "fail" and not central:
+        complain(("task", "subtasks"), "only a central function has subtasks", "wrong-modifier", hint="central: true")
+    _check_organizations(step, complain)
+    _check_isolation(step, complain)
+
+
+def _check_organizations(step: TaskStep, complain: Callable[..., None]) -> None:
+    path, template = step.settings.get("organizations", ((), None))
+    if template is None or not isinstance(template.source, list):
+        return
+    if not template.source:
+        complain(path[len(step.common.at) :], "an empty list of organizations asks nobody", "no-organizations")
+    seen: set[Any] = set()
+    for index, name in enumerate(template.source):
+        if name in seen:
+            complain((*path[len(step.common.at) :], index), f"the organization {name} stands twice", "duplicate-organization")
+        seen.add(name)
+
+
+def _check_isolation(step: TaskStep, complain: Callable[..., None]) -> None:
+    if "isolation" not in step.settings or step.settings["isolation"][1].source != "task":
+        return
+    quorum = step.settings.get("quorum")
+    retry = step.settings.get("retry")
+    if quorum is not None and quorum[1].source not in ("all", {"min": "all"}):
+        complain(("quorum",), "with isolation: task one failure fails the siblings: the quorum can only be all",
+                 "isolation-quorum", hint="leave quorum out, or isolation: organization")  # fmt: skip
+    if retry is not None and retry[1].source not in (1, {"attempts": 1}):
+        complain(("retry",), "with isolation: task there is only one attempt", "isolation-retry",
+                 hint="leave retry out, or isolation: organization")  # fmt: skip
+
+
+def plan(step: TaskStep, setting: Callable[[str], Json | Template], known: Callable[[Template], Json],
+         everyone: tuple[str, ...], workflow: str) -> TaskPlan:  # fmt: skip
+    """The plan of a task step.
+
+    `setting(key)` gives the winning value of a setting, a Template where it is known only later; `known(template)`
+    fills in what is known before anything runs. Raises ValueError with what is wrong with a value.
+    """
+    image = setting("image")
+    if not isinstance(image, str) or not image:
+        raise ValueError("no image: say it in the step, in defaults, or in the federation's defaults")
+    organizations = setting("organizations")
+    method = known(step.method)
+    if not isinstance(method, str) or not method:
+        raise ValueError(f"a method is the name of a function, not {method!r}")
+    isolation = setting("isolation")
+    if isolation not in ("organization", "task"):
+        raise ValueError(f"isolation is organization or task, not {isolation!r}")
+    quorum, retry = parse_quorum(setting("quorum")), parse_retry(setting("retry"))
+    if isolation == "task" and (quorum.minimum != "all" or retry.attempts != 1):
+        raise ValueError("isolation: task goes only with quorum: all and one attempt")
+    central = known(step.central) if step.central is not None else False
+    if not isinstance(central, bool):
+        raise ValueError(f"central is true or false, not {central!r}")
+    return TaskPlan(
+        step.common,
+        image=image,
+        method=method,
+        kwargs=step.kwargs,
+        organizations=(
+            everyone
+            if organizations is None
+            else organizations
+            if isinstance(organizations, expressions.Template)
+            else parse_organizations(organizations, everyone)
+        ),
+        single=step.single,
+        central=central,
+        subtasks=step.subtasks,
+        databases=parse_databases(setting("databases")),
+        quorum=quorum,
+        retry=retry,
+        timeout=parse_timeout(setting("timeout")),
+        isolation=isolation,
+        label=str(known(step.label)) if step.label else f"{workflow}/{step.common.name}",
+        description=str(known(step.description)) if step.description else step.common.description,
+        allow_nonfinite=step.allow_nonfinite,
+    )
+
+
+def parse_organizations(value: Json, everyone: tuple[str, ...]) -> tuple[str, ...]:
+    """The organizations that a list names. Raises ValueError for anything else, for an empty list and for twins."""
+    if not isinstance(value, list):
+        raise ValueError(f"organizations is a list of names, not {_spell(value)}")
+    if not value:
+        raise ValueError("an empty list of organizations asks nobody")
+    for name in value:
+        if not isinstance(name, str):
+            raise ValueError(f"an organization is named by text, not {_spell(name)}")
+        if name not in everyone:
+            raise ValueError(f"no organization {name!r} in the federation, which has {', '.join(everyone) or 'none'}")
+    twins = sorted({name for name in value if value.count(name) > 1})
+    if twins:
+        raise ValueError(f"the organization {twins[0]} stands twice")
+    return tuple(value)
+
+
+def parse_quorum(value: Json | Template) -> Quorum:
+    if isinstance(value, dict):
+        minimum: Any = value.get("min", "all")
+        if isinstance(minimum, str) and "{{" in minimum:
+            minimum = expressions.compile(minimum)
+        return Quorum(minimum, tuple(value.get("required", ())), value.get("wait", "all") == "all")
+    if isinstance(value, (int, str, expressions.Template)) and not isinstance(value, bool):
+        return Quorum(value)
+    raise ValueError(f"a quorum is all, a number, a percentage or a mapping, not {_spell(value)}")
+
+
+def parse_retry(value: Json | Template) -> Retry:
+    if isinstance(value, bool) or not isinstance(value, (int, dict)):
+        raise ValueError(f"retry is a number of attempts or a mapping, not {_spell(value)}")
+    if isinstance(value, int):
+        value = {"attempts": value}
+    attempts, backoff = value.get("attempts", 1), value.get("backoff", 1)
+    if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+        raise ValueError(f"attempts is a number from 1, not {_spell(attempts)}")
+    if isinstance(backoff, bool) or not isinstance(backoff, (int, float)) or backoff < 1:
+        raise ValueError(f"backoff is a number from 1, not {_spell(backoff)}")
+    return Retry(
+        attempts,
+        delay=units.seconds(str(value.get("delay", "0s"))),
+        backoff=float(backoff),
+        max_delay=units.seconds(str(value["max_delay"])) if "max_delay" in value else math.inf,
+        on=tuple(value.get("on", RETRIED)),
+    )
+
+
+def parse_timeout(value: Json | Template) -> float | None:
+    """The seconds of a timeout, None for `none`. Raises ValueError for what is no duration."""
+    return None if value == "none" else units.seconds(str(value))
+
+
+def parse_databases(value: Json | Template) -> tuple[DatabaseChoice, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f"databases is a list, not {_spell(value)}")
+    return tuple(_database(item) for item in value)
+
+
+def _database(item: Any) -> DatabaseChoice:
+    if isinstance(item, str):
+        return DatabaseChoice(item)
+    if not isinstance(item, dict) or not isinstance(item.get("label"), str):
+        raise ValueError(f"a database is a label or a mapping with a label, not {_spell(item)}")
+    return DatabaseChoice(
+        item["label"],
+        query=item.get("query"),
+        sheet_name=item.get("sheet_name"),
+        preprocessing=tuple(item.get("preprocessing", ())),
+        arguments=item.get("arguments", {}),
+    )
+
+
+def _spell(value: object) -> str:
+    if isinstance(value, expressions.Template):
+        return "something known only later"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"

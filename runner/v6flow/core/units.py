@@ -1,0 +1,41 @@
+"""Durations and sizes as a workflow writes them."""
+
+from __future__ import annotations
+
+import re
+
+_DURATION = re.compile(r"(?=\d)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_SECONDS = (86400, 3600, 60, 1)
+_SIZE = re.compile(r"(\d+)([KMGT]?)(?:i?B)?")
+_BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def seconds(duration: str) -> float:
+    """The seconds of a duration like `1h30m`. Raises ValueError with the remedy."""
+    match = _DURATION.fullmatch(duration)
+    if not match:
+        raise ValueError(f"{duration!r} is not a duration: write days, hours, minutes and seconds, like 1h30m or 45s")
+    return float(sum(int(number) * unit for number, unit in zip(match.groups(), _SECONDS, strict=True) if number))
+
+
+def size(text: str) -> int:
+    """The bytes of a size like `512M` or `2G` (powers of 1024). Raises ValueError with the remedy."""
+    match = _SIZE.fullmatch(text)
+    if not match:
+        raise ValueError(f"{text!r} is not a size: write a number and K, M, G or T, like 512M or 2G")
+    return int(match[1]) * _BYTES[match[2]]
+
+
+def spell(duration: float) -> str:
+    """A duration for people: `0.4s`, `12s`, `3m05s`, `2h10m`, `1d4h`."""
+    if duration < 10:
+        return f"{duration:.1f}s"
+    total = round(duration)
+    days, rest = divmod(total, 86400)
+    hours, rest = divmod(rest, 3600)
+    minutes, secs = divmod(rest, 60)
+    if days:
+        return f"{days}d{hours}h"
+    if hours:
+        return f"{hours}h{minutes:02}m"
+    return f"{minutes}m{secs:02}s" if minutes else f"{secs}s"

@@ -1,0 +1,194 @@
+"""Reading files: workflows, federations and parameters, with all their problems at once."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from v6flow.core import check, document, federation, json, model, schema
+from v6flow.core.problem import Problem
+from v6flow.core.steps import LocalStep
+from v6flow.errors import FederationError, InvalidError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from v6flow.core.document import Document
+    from v6flow.core.federation import Federation
+    from v6flow.core.model import Workflow
+
+SCHEMAS = Path(__file__).parent / "schemas"
+SCHEMA_NAMES = ("workflow", "federation")
+
+
+def schema_text(name: str) -> str:
+    """The text of `schemas/<name>.schema.json`."""
+    return (SCHEMAS / f"{name}.schema.json").read_text("utf-8")
+
+
+@functools.cache
+def read_schema(name: str) -> dict[str, Any]:
+    """The schema of that name, parsed."""
+    parsed = json.loads(schema_text(name))
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+def read_document(path: str | os.PathLike[str], *, kind: str) -> Document:
+    """The document in a file, sound by the schema of its kind. Raises UsageError, InvalidError."""
+    return parse_document(read_bytes(path, kind), os.fspath(path), kind=kind)
+
+
+def parse_document(text: bytes | str, name: str, *, kind: str) -> Document:
+    """The document of a text, sound by the schema of its kind. Raises InvalidError with all problems."""
+    with _no_collection():
+        found = document.parse(text, name)
+        problems = schema.problems(found, read_schema(kind), schema.LATER)
+    if problems:
+        raise InvalidError(problems, what=name)
+    return found
+
+
+def read_workflow(path: str | os.PathLike[str]) -> Workflow:
+    """The workflow in a file, sound in all that can be known without a federation. Raises UsageError, InvalidError."""
+    return parse_workflow(read_bytes(path, "workflow"), os.fspath(path))
+
+
+def parse_workflow(text: bytes | str, name: str, *, folder: Path | None = None) -> Workflow:
+    """The workflow of a text that stands in a file of that name. Raises InvalidError with all problems."""
+    with _no_collection():
+        workflow = model.parse(parse_document(text, name, kind="workflow"))
+        problems = check.check(workflow)
+        problems += check_functions(workflow, folder or Path(name).absolute().parent)
+    if any(problem.severity == "error" for problem in problems):
+        raise InvalidError(sorted(problems, key=lambda problem: problem.position), what=name)
+    return workflow
+
+
+def check_functions(workflow: Workflow, folder: Path) -> list[Problem]:
+    """What is wrong with the Python functions that local steps name, found without running their code."""
+    if not any(isinstance(step, LocalStep) and step.function for step in workflow.steps.values()):
+        return []
+    from v6flow.local import sources
+
+    problems: list[Problem] = []
+    for step in workflow.steps.values():
+        if not isinstance(step, LocalStep) or step.function is None:
+            continue
+        at = (*step.common.at, "local", "function")
+        for message, hint in sources.problems(step.function, folder, _kwargs(step)):
+            where = workflow.document.position(at)
+            problems.append(Problem(message, "function", workflow.document.name, where, hint))
+    return problems
+
+
+def read_federation(path: str | os.PathLike[str]) -> Federation:
+    """The federation in a file. Raises UsageError, InvalidError, FederationError."""
+    found = read_document(path, kind="federation")
+    raw = found.value
+    if raw.get("backend") != "embedded":
+        raise FederationError(
+            f"{found.name}: the backend {raw.get('backend')!r} is not yet there",
+            hint="backend: embedded runs the workflow on this machine",
+        )
+    file = Path(path).absolute()
+
+    def absolute(relative: str) -> str:
+        return os.path.abspath(file.parent / Path(relative).expanduser())  # noqa: PTH100 - resolve() follows links
+
+    return federation.parse(raw, str(file), absolute=absolute, reveal=functools.partial(reveal, folder=file.parent))
+
+
+def federation_file(workflow: Workflow, given: str | None) -> str | None:
+    """The federation file that is meant: the one given, else V6FLOW_FEDERATION, else what the workflow names."""
+    file = given or os.environ.get("V6FLOW_FEDERATION")
+    if file is None and workflow.federation is not None:
+        return os.path.normpath(Path(workflow.document.name).parent / workflow.federation)
+    return file
+
+
+def check_federation(path: str | os.PathLike[str]) -> list[Problem]:
+    """What is wrong with a federation file beyond its schema: files and folders it names that are not there.
+
+    Raises UsageError, InvalidError.
+    """
+    found = read_document(path, kind="federation")
+    if found.value.get("backend") != "embedded":
+        return []
+    folder = Path(path).absolute().parent
+    problems: list[Problem] = []
+
+    def complain(at: tuple[str, ...], text: str, what: str) -> None:
+        if "${" not in text and "://" not in text and not (folder / Path(text).expanduser()).exists():
+            problems.append(Problem(f"no {what} {text}", "missing-file", found.name, found.position(at)))
+
+    for name, organization in found.value["organizations"].items():
+        for label, database in (organization or {}).get("databases", {}).items():
+            at = ("organizations", name, "databases", label)
+            if isinstance(database, str):
+                complain(at, database, "database file")
+            else:
+                complain((*at, "uri"), database["uri"], "database file")
+    for image, algorithm in found.value.get("algorithms", {}).items():
+        for key, what in (("path", "folder"), ("python", "interpreter")):
+            if key in algorithm:
+                complain(("algorithms", image, key), algorithm[key], what)
+    return problems
+
+
+def read_params(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The mapping in a parameter file (YAML or JSON). Raises UsageError, InvalidError."""
+    with _no_collection():
+        value: dict[str, Any] = document.parse(read_bytes(path, "parameter"), os.fspath(path)).value
+    return value
+
+
+def read_bytes(path: str | os.PathLike[str], what: str) -> bytes:
+    """The bytes of a file. Raises UsageError that names the nearest file there is."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(document.MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        folder = Path(path).parent
+        beside = [each.name for each in folder.iterdir() if each.suffix in (".yaml", ".yml")] if folder.is_dir() else []
+        raise UsageError(f"no {what} file {os.fspath(path)}", hint=check.nearest(Path(path).name, beside)) from error
+    except OSError as error:
+        raise UsageError(f"the {what} file {os.fspath(path)} cannot be read: {error.strerror}") from error
+
+
+def reveal(text: str, *, folder: Path) -> str:
+    """What a reference stands for (`${env:NAME}`, `${file:PATH}`); any other text is itself. Raises FederationError."""
+    if not (text.startswith("${") and text.endswith("}")):
+        return text
+    source, _, name = text[2:-1].partition(":")
+    if source == "env":
+        if name not in os.environ:
+            raise FederationError(f"the environment variable {name} is not set", hint=f"{text} stands for it")
+        return os.environ[name]
+    if source == "file":
+        try:
+            return (folder / Path(name).expanduser()).read_text("utf-8").strip()
+        except OSError as error:
+            raise FederationError(f"{text} cannot be read: {error.strerror}") from error
+    raise FederationError(f"{text}: a reference is ${{env:NAME}} or ${{file:PATH}}")
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Many small objects come to stay: searching them for garbage again and again costs more than reading them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if enabled:
+            gc.enable()
+
+
+def _kwargs(step: LocalStep) -> list[str]:
+    return list(step.kwargs.source) if isinstance(step.kwargs.source, dict) else []

@@ -1,0 +1,144 @@
+"""The layout of the code: imports point one way, there are no cycles, and the core has no input or output."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "runner" / "v6flow"
+
+# Who may import whom: a layer sees itself and those before it.
+LAYERS = (
+    ("version",),
+    ("errors",),
+    ("core", "aggregation"),
+    ("clock",),
+    ("backends", "journals", "local", "reporters"),
+    ("engine", "loading", "params"),
+    ("running",),
+    ("api",),
+    ("__init__",),
+    ("cli",),
+    ("__main__",),
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+# The core takes the world as arguments: these would let it reach out by itself.
+FORBIDDEN_IN_CORE = {
+    "asyncio", "ctypes", "datetime.now", "http", "io", "logging", "multiprocessing", "os", "pathlib", "psutil", "queue",
+    "random", "requests", "rich", "secrets", "selectors", "shutil", "signal", "socket", "sqlite3", "subprocess", "tempfile",
+    "threading", "time", "urllib", "uuid",
+}  # fmt: skip
+CALLS_FORBIDDEN_IN_CORE = {"open", "print", "input", "exec", "eval", "__import__"}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        relative = path.relative_to(PACKAGE)
+        if relative.parts[0] in ("schemas", "examples"):
+            continue
+        name = ".".join(("v6flow", *relative.with_suffix("").parts))
+        found[name.removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(name: str, *, runtime_only: bool = False) -> set[str]:
+    """The modules that a module imports, at its top or inside its functions; those for type checkers only if wanted."""
+    tree = ast.parse(MODULES[name].read_text("utf-8"))
+    found: set[str] = set()
+    for node in _walk(tree, skip_typing=runtime_only):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            assert not node.level, f"{name}: relative imports hide where an arrow points"
+            for alias in node.names:
+                inner = f"{base}.{alias.name}"
+                found.add(inner if inner in MODULES else base)
+    return found
+
+
+def _walk(tree: ast.AST, *, skip_typing: bool) -> list[ast.AST]:
+    nodes: list[ast.AST] = []
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        nodes.append(node)
+        if skip_typing and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            waiting.extend(node.orelse)
+            continue
+        waiting.extend(ast.iter_child_nodes(node))
+    return nodes
+
+
+def layer(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_arrow_points_back(name: str) -> None:
+    own = LEVEL[layer(name)]
+    for other in imports(name):
+        if other.startswith("v6flow.") or other == "v6flow":
+            assert LEVEL[layer(other)] <= own, f"{name} imports {other}"
+
+
+def test_backends_journals_local_and_reporters_do_not_know_each_other() -> None:
+    peers = {"backends", "journals", "local", "reporters"}
+    for name in MODULES:
+        if layer(name) in peers:
+            others = {layer(other) for other in imports(name) if other.startswith("v6flow.")}
+            assert not (others & peers) - {layer(name)}, f"{name} imports {others & peers}"
+
+
+def test_only_the_outer_layers_pick_concrete_parts() -> None:
+    concrete = ("v6flow.backends.embedded", "v6flow.journals.sqlite", "v6flow.journals.memory", "v6flow.local.runner")
+    for name in ("v6flow.engine", *(name for name in MODULES if layer(name) == "core")):
+        for other in imports(name):
+            assert not other.startswith(concrete), f"{name} imports {other}"
+
+
+def test_there_are_no_import_cycles() -> None:
+    edges = {name: {other for other in imports(name, runtime_only=True) if other in MODULES} for name in MODULES}
+    done: set[str] = set()
+    for start in MODULES:
+        _search(start, edges, [], done)
+
+
+def _search(name: str, edges: dict[str, set[str]], path: list[str], done: set[str]) -> None:
+    assert name not in path, f"imports in a circle: {' → '.join([*path[path.index(name) :], name])}"
+    if name in done:
+        return
+    for other in sorted(edges[name]):
+        _search(other, edges, [*path, name], done)
+    done.add(name)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if layer(name) == "core"])
+def test_the_core_has_no_input_or_output(name: str) -> None:
+    reached = {other.split(".")[0] for other in imports(name)}
+    assert not reached & FORBIDDEN_IN_CORE, f"{name} imports {reached & FORBIDDEN_IN_CORE}"
+    for node in ast.walk(ast.parse(MODULES[name].read_text("utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in CALLS_FORBIDDEN_IN_CORE, f"{name} calls {node.func.id}"
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in ("now", "utcnow", "today"), f"{name} looks at a clock"
+
+
+def test_networkx_is_known_in_one_place_only() -> None:
+    users = [name for name in MODULES if any(other.split(".")[0] == "networkx" for other in imports(name))]
+    assert users == ["v6flow.core.graph"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_says_in_one_sentence_what_it_is_for(name: str) -> None:
+    docstring = ast.get_docstring(ast.parse(MODULES[name].read_text("utf-8")))
+    assert docstring, f"{name} does not say what it is for"
+    assert docstring.splitlines()[0].endswith((".", "`.")), f"{name}: {docstring.splitlines()[0]!r}"
