@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import json, schema
@@ -17,9 +18,14 @@ if TYPE_CHECKING:
     from v6flow.core.model import Param, Workflow
 
 ENVIRONMENT = "V6FLOW_PARAM_"
+_SHOWN = 60  # characters of a text that a message repeats
 
-_INTEGER = re.compile(r"-?(0|[1-9]\d*)")
-_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_WORDS = {
+    "null": "null", "boolean": "true or false", "integer": "a whole number", "number": "a number",
+    "array": "a JSON list", "object": "a JSON mapping", "string": "text",
+}  # fmt: skip
 
 
 def resolve(
@@ -34,30 +40,48 @@ def resolve(
     `texts` (the command line) win over `values` (files as (name, mapping), later ones first), these over
     `environment` (`V6FLOW_PARAM_X`), and that over the default. Raises InvalidError with all that is wrong.
     """
-    problems: list[str] = []
-    found: dict[str, Json] = {}
-    for source, name, value in _given(workflow, texts or {}, values, environment or {}, problems):
-        param = workflow.params.get(name)
-        if param is None:
-            near = nearest(name, workflow.params)
-            known = ", ".join(workflow.params) or "none"
-            problems.append(f"{source}: no param {name!r}: this workflow has {known}" + (f" ({near})" if near else ""))
+    problems: list[tuple[str | None, str]] = []
+    found: dict[str, tuple[str, Any]] = {}
+    for source, name, value in _given(workflow, texts or {}, values, environment or {}):
+        if name in workflow.params:
+            found[name] = source, value
             continue
-        found[name] = value
-        problems.extend(f"{source}: {what}" for what in schema.param_problems(name, param.schema, value))
+        near = nearest(name, workflow.params)
+        known = ", ".join(workflow.params) or "none"
+        told = f"{source}: no param {name!r}: this workflow has {known}" + (f" ({near})" if near else "")
+        problems.append((None, told))
+    resolved: dict[str, Json] = {}
     for name, param in workflow.params.items():
         if name in found:
-            continue
-        if param.required:
+            source, value = found[name]
+            try:
+                resolved[name] = read(param.schema, value.text) if isinstance(value, _Text) else value
+                told_of = schema.param_problems(name, param.schema, resolved[name])
+                problems += [(name, f"{source}: {what}") for what in told_of]
+            except ValueError as error:
+                problems.append((name, f"{source}: param {name}: {error}"))
+        elif param.required:
             said = f": {param.description}" if param.description else ""
-            problems.append(f"param {name} is required{said} (give it with --param {name}=…)")
+            problems.append((name, f"param {name} is required{said} (give it with --param {name}=…)"))
         else:
-            found[name] = param.schema["default"]
+            resolved[name] = param.schema["default"]
     if problems:
-        file = workflow.document.name
-        raise InvalidError([Problem(each, "param", file, workflow.document.position(("params",))) for each in problems],
-                           what="the parameters")  # fmt: skip
-    return {name: found[name] for name in workflow.params}
+        document = workflow.document
+        raise InvalidError(
+            [
+                Problem(told, "param", document.name, document.key_position(("params", name) if name else ("params",)))
+                for name, told in problems
+            ],
+            what="the parameters",
+        )
+    return resolved
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A value that is still to be read by the type of its param."""
+
+    text: str
 
 
 def _given(
@@ -65,45 +89,36 @@ def _given(
     texts: Mapping[str, str],
     values: Sequence[tuple[str, Mapping[str, Json]]],
     environment: Mapping[str, str],
-    problems: list[str],
-) -> Iterator[tuple[str, str, Json]]:
+) -> Iterator[tuple[str, str, Any]]:
     """What was given, the weakest first, so that what comes later wins."""
-    for param in workflow.params.values():
-        for key in (ENVIRONMENT + param.name.upper(), ENVIRONMENT + param.name):
+    for name in workflow.params:
+        for key in (ENVIRONMENT + name.upper(), ENVIRONMENT + name):
             if key in environment:
-                yield from _read(key, param, environment[key], problems)
+                yield key, name, _Text(environment[key])
                 break
     for file, mapping in values:
         for name, value in mapping.items():
             yield file, name, value
     for name, text in texts.items():
-        if name in workflow.params:
-            yield from _read("--param", workflow.params[name], text, problems)
-        else:
-            yield "--param", name, text
-
-
-def _read(source: str, param: Param, text: str, problems: list[str]) -> Iterator[tuple[str, str, Json]]:
-    try:
-        yield source, param.name, read(param.schema, text)
-    except ValueError as error:
-        problems.append(f"{source}: param {param.name}: {error}")
+        yield "--param", name, _Text(text)
 
 
 def read(fragment: Mapping[str, Any], text: str) -> Json:
-    """The value that a text stands for, by the declared type (that of the default, where none is declared).
+    """The value that a text stands for, by the declared type (where none is declared, that of the choices or default).
 
-    Raises ValueError if the text is nothing of any declared type.
+    Raises ValueError if the text is nothing of any such type.
     """
-    declared = fragment.get("type", _type_of(fragment["default"]) if "default" in fragment else "string")
-    types = [declared] if isinstance(declared, str) else list(declared)
+    examples = fragment.get("enum") or [fragment[key] for key in ("const", "default") if key in fragment] or [""]
+    declared = fragment.get("type") or [_type_of(example) for example in examples]
+    types = [declared] if isinstance(declared, str) else list(dict.fromkeys(declared))
     for kind in ("null", "boolean", "integer", "number", "array", "object", "string"):
         if kind in types:
             try:
                 return _as(kind, text)
             except ValueError:
                 continue
-    raise ValueError(f"{text!r} is not {' or '.join(types)}")
+    shown = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    raise ValueError(f"{shown!r} is not {' or '.join(_WORDS[kind] for kind in types)}")
 
 
 def _as(kind: str, text: str) -> Json:  # noqa: PLR0912 - one case for each type

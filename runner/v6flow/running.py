@@ -161,7 +161,7 @@ def make_plan(
             hint="say federation: FILE in the workflow, or --federation FILE, or set V6FLOW_FEDERATION",
         )
     directory = federation.directory() if federation is not None else Directory(())
-    return planning.make(workflow, params, directory, folder=str(folder), run=run, started=started, deadline=deadline)
+    return planning.make(workflow, params, directory, folder=str(folder.absolute()), run=run, started=started, deadline=deadline)
 
 
 def pin(plan: Plan, federation: Federation | None, jobs: int | None) -> dict[str, Json]:

@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, Union
 
+from v6flow.core.commands import DatabaseChoice as DatabaseChoice
+from v6flow.core.commands import TaskRequest as TaskRequest
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from v6flow.core.events import Subtask
     from v6flow.core.federation import Directory
-    from v6flow.core.json import Json
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseChoice:
-    """A database that a task uses at each organization, by the label the node gives it."""
-
-    label: str
-    query: str | None = None
-    sheet_name: str | None = None
-    preprocessing: tuple[Mapping[str, Json], ...] = ()
-    arguments: Mapping[str, Json] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class TaskRequest:
-    """One task to create; `kwargs` holds, for each organization asked, what the method gets there.
-
-    `token` names this request for ever: the same token is the same question, to be answered at most once.
-    """
-
-    token: str
-    step: str
-    attempt: int  # from 1
-    image: str
-    method: str
-    kwargs: Mapping[str, Mapping[str, Json]]
-    databases: tuple[DatabaseChoice, ...] = ()
-    name: str = ""
-    description: str = ""
-    central: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,9 @@ def _row(folder: RunFolder) -> dict[str, Any]:
     except JournalError as error:
         return {"run": folder.id, "workflow": None, "status": "unreadable", "started": None, "seconds": None,
                 "exit_code": None, "error": error.message}  # fmt: skip
+    if not state.run:
+        return {"run": folder.id, "workflow": None, "status": "not started", "started": None, "seconds": None,
+                "exit_code": None, "error": None}  # fmt: skip
     return {
         "run": folder.id,
         "workflow": state.workflow,

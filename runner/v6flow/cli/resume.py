@@ -59,7 +59,8 @@ def _pick(store: Store, arguments: argparse.Namespace) -> RunFolder:
     if arguments.run is not None:
         return store.find(arguments.run)
     wanted = ("running", "interrupted", "failed") if arguments.retry_failed else ("running", "interrupted")
-    found = [name for name in store.runs() if replay(store.find(name).events()).status in wanted]
+    states = ((name, replay(store.find(name).events())) for name in store.runs())
+    found = [name for name, state in states if state.run and state.status in wanted]
     if len(found) == 1:
         return store.find(found[0])
     what = "failed or unfinished" if arguments.retry_failed else "unfinished"

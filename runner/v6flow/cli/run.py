@@ -38,7 +38,7 @@ def configure(parser: Parser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from v6flow import loading, running
     from v6flow.core import units
-    from v6flow.errors import UsageError
+    from v6flow.errors import ResumeError, UsageError
 
     workflow = loading.read_workflow(arguments.workflow)
     params = common.read_params(arguments, workflow)
@@ -49,8 +49,13 @@ def main(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--deadline: {error}") from error
     store = common.open_store(arguments)
     for folder, state in unfinished(store, workflow.name):
-        if arguments.go_on and folder.holder() is None and running.same_run(workflow, params, federation, state):
-            return carry_on(running.resume(running.take(folder), jobs=arguments.jobs), arguments)
+        if arguments.go_on and running.same_run(workflow, params, federation, state):
+            with running.take(folder) as held:
+                try:
+                    return carry_on(running.resume(held, jobs=arguments.jobs), arguments)
+                except ResumeError as error:
+                    sys.stderr.write(f"note: {error.message}; a new run starts\n")
+                    continue
         tell_unfinished(folder)
     folder_ = Path(arguments.workflow).absolute().parent
     run = running.start(
@@ -61,9 +66,22 @@ def main(arguments: argparse.Namespace) -> int:
 
 def carry_on(run: Run, arguments: argparse.Namespace) -> int:
     """Carry a run on to its end, tell it, and return its exit code."""
+    from v6flow.cli import show
+    from v6flow.errors import NoSpaceError
+    from v6flow.reporters import summary
+
+    steps = list(run.plan.steps)
     with run.held:
-        state = run.carry_on(reporter(arguments))
-        return finish(state, list(run.plan.steps), arguments)
+        try:
+            state = run.carry_on(reporter(arguments))
+        except NoSpaceError as error:
+            hint = f"make space, then: v6flow resume {run.plan.run}"
+            if arguments.output == "json":
+                document = summary.document(run.held.state, steps, status="interrupted")
+                show.write(document | {key: show.error_document(error)[key] for key in ("exit_code", "error")})
+            show.error(error.message, hint)
+            return error.exit_code
+        return finish(state, steps, arguments)
 
 
 def finish(state: RunState, steps: list[str], arguments: argparse.Namespace) -> int:

@@ -32,7 +32,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.output == "json":
         show.write(summary.document(state, steps, status=status))
         return 0
-    show.lines([f"run {folder.id} of {state.workflow or '?'}: {status}", *summary.table(state, steps)])
+    show.lines([f"run {folder.id} of {state.workflow or folder.id}: {status}", summary.table(state, steps)])
     if state.status == "completed":
         show.outputs(state.outputs)
     elif state.failure is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import expressions, schema
+from v6flow.core import expressions, places, schema
 from v6flow.core.graph import Graph
 from v6flow.core.problem import Path, Position, Problem
-from v6flow.core.steps import STEP_KINDS
+from v6flow.core.steps import STEP_KINDS, task
 from v6flow.core.steps.base import STEPS, Field
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ FEDERATION = ("organizations",)
 _WHERE = {
     "organization": "it is known only in the kwargs of a task",
     "steps": "what is known before anything runs cannot depend on a step",
+    "each": "it is known only inside a foreach step",
+    "loop": "it is known only inside a repeat step",
+    "this": "it is known only in checks and properties",
+    "result": "it is known only in checks; of a step it is steps.NAME.result",
     "run": "here only params are known",
     "federation": "here only params are known",
 }
@@ -42,10 +47,9 @@ def check(workflow: Workflow) -> list[Problem]:
         *_fields(workflow),
         *_needs(workflow),
         *_kinds(workflow),
+        *_cycles(workflow),
     ]
-    if not problems:
-        problems = _cycles(workflow)
-    return sorted(problems, key=lambda problem: problem.position)
+    return sorted(dict.fromkeys(problems), key=lambda problem: problem.position)
 
 
 @functools.lru_cache(maxsize=1)  # what `check` has built, `plan` goes on with
@@ -66,20 +70,6 @@ def needs(workflow: Workflow) -> dict[str, list[str]]:
                     sources[reference.path[0]] = None
         found[name] = list(sources)
     return found
-
-
-def place(document: Document, path: Path, offset: int = 0) -> Position:
-    """The place of a value, or of a character in it where it is written on one line without escapes."""
-    position = document.position(path)
-    if not offset:
-        return position
-    line = document.line(position.line)
-    rest = line[position.column - 1 :]
-    quoted = rest[:1] in ("'", '"')
-    if (quoted and rest[1 : offset + 1].count("\\")) or rest[:1] in ("|", ">"):
-        return position
-    column = position.column + offset + quoted
-    return Position(position.line, column) if column <= len(line) else position
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
@@ -134,14 +124,15 @@ def _secrets(document: Document) -> Iterator[Problem]:
                 document,
                 "references to secrets are for federation files: here the text would be sent to organizations",
                 "secret-reference",
-                document.position(path),
+                places.place(document, path, min(value.find(mark) for mark in _SECRETS if mark in value)),
+                "keep secrets in the federation file",
             )
 
 
 def _all_fields(workflow: Workflow) -> Iterator[tuple[Step | None, Field]]:
     for key, (path, template) in workflow.defaults.items():
-        scope = STEPS if key in ("organizations", "quorum") else frozenset({"params"})
-        yield None, Field(path, template, scope)
+        for field in task.setting_fields(key, path, template):
+            yield None, field
     for step in workflow.steps.values():
         for field in STEP_KINDS[step.kind].fields(step):
             yield step, field
@@ -154,21 +145,28 @@ def _fields(workflow: Workflow) -> Iterator[Problem]:
     offers: dict[str, frozenset[str]] = {}
     for _, field in _all_fields(workflow):
         for error in field.template.errors:
-            where = place(document, field.key + error.at, error.offset)
-            yield _problem(document, error.message, error.rule, where, error.hint)
+            where = places.place(document, field.key + error.at, error.offset)
+            hint = _step_meant(workflow, field, error) or error.hint
+            yield _problem(document, error.message, error.rule, where, hint)
         for reference in field.template.references:
             found = _reference(workflow, field, reference, offers)
             if found:
                 message, rule, hint = found
-                word = str(reference.path[-1]) if reference.path else reference.root
-                where = _find(document, field.key + reference.at, word)
+                depth = {"wrong-scope": 0, "unknown-attribute": 2 if reference.root == "steps" else 1}.get(rule, 1)
+                where = places.mention(document, field.key + reference.at, reference, min(depth, len(reference.path)))
                 yield _problem(document, message, rule, where, hint)
 
 
-def _find(document: Document, path: Path, word: str) -> Position:
-    position = document.position(path)
-    found = document.line(position.line).find(word, position.column - 1)
-    return Position(position.line, found + 1) if found >= 0 else position
+def _step_meant(workflow: Workflow, field: Field, error: expressions.ExpressionError) -> str | None:
+    """The remedy where a step or a param is named without its root."""
+    if error.rule != "expression-name":
+        return None
+    text = places.text(workflow.document, field.key + error.at)
+    word = re.match(r"\w*", text[error.offset :])
+    name = word.group() if word else ""
+    if name in workflow.steps:
+        return f"{name} is a step: write steps.{name}"
+    return f"{name} is a param: write params.{name}" if name in workflow.params else None
 
 
 def _reference(

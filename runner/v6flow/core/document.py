@@ -399,8 +399,9 @@ def _quoted(line: str, column: int) -> str:
     end = line.rfind("}}")
     expression = line[column : end + 2]
     quote = "'" if '"' in expression else '"'
-    if end < column or quote in expression or len(expression) > 100:
-        return "put quotes around it"
+    goes_on = line[end + 2 :].strip()[:1] not in ("", ",", "]", "}", "#")
+    if goes_on or end < column or quote in expression or len(expression) > 100:
+        return "put quotes around the whole value"
     return f"put quotes around it: {quote}{expression}{quote}"
 
 

@@ -254,6 +254,10 @@ EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event
 _FIELDS: dict[str, tuple[str, ...]] = {
     name: tuple(field.name for field in fields(kind)) for name, kind in EVENTS.items()
 }
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    kind.__name__: {field.name: field.default for field in fields(kind)}
+    for kind in (*EVENTS.values(), Failure, Subtask)
+}  # what equals its default is left out of a journal
 _TUPLES = {"asked", "organizations", "changed", "retry", "reset"}
 _HAS_VALUE = {name for name, names in _FIELDS.items() if "value" in names}
 
@@ -272,7 +276,7 @@ def encode(event: Event) -> tuple[str, dict[str, Any], Json]:
             if not item:
                 continue
             item = [_encode_record(subtask) for subtask in item]
-        elif item is None or item == ():
+        elif item == _DEFAULTS[kind][name]:
             continue
         data[name] = item
     return kind, data, getattr(event, "value", None)
@@ -294,4 +298,5 @@ def decode(kind: str, data: dict[str, Any], value: Json) -> Event:
 
 
 def _encode_record(record: Failure | Subtask) -> dict[str, Any]:
-    return {field.name: item for field in fields(record) if (item := getattr(record, field.name)) not in (None, "")}
+    defaults = _DEFAULTS[type(record).__name__]
+    return {name: item for name in defaults if (item := getattr(record, name)) != defaults[name]}

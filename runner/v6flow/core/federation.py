@@ -130,7 +130,7 @@ def parse(
         algorithms,
         jobs=raw.get("jobs"),
         defaults=raw.get("defaults", {}),
-        identity=_identity(raw),
+        identity=_identity(raw, absolute),
     )
 
 
@@ -167,17 +167,33 @@ def _database(label: str, raw: Any, absolute: Callable[[str], str], reveal: Call
     )
 
 
-def _identity(raw: Mapping[str, Any]) -> str:
-    """What must not change between a run and its resume: all but who is offline, faults, and how much goes on at once."""
-    organizations = {
-        name: {key: value for key, value in (each or {}).items() if key not in ("offline", "faults")}
-        for name, each in raw["organizations"].items()
+def _identity(raw: Mapping[str, Any], absolute: Callable[[str], str]) -> str:
+    """What must not change between a run and its resume: all but who is offline, faults, and how much goes on at once.
+
+    Files count by where they are, so that the same text in another folder, with other data, is another federation.
+    References stay as written, since what they stand for is secret.
+    """
+
+    def place(text: str) -> str:
+        return text if "://" in text or "${" in text else absolute(text)
+
+    def database(given: Any) -> Any:
+        return {**given, "uri": place(given["uri"])} if isinstance(given, dict) else place(given)
+
+    organizations = {}
+    for name, each in raw["organizations"].items():
+        kept = {key: value for key, value in (each or {}).items() if key not in ("offline", "faults", "databases")}
+        databases = (each or {}).get("databases", {})
+        organizations[name] = {**kept, "databases": {label: database(given) for label, given in databases.items()}}
+    algorithms = {
+        image: {key: place(value) if key in ("path", "python") else value for key, value in each.items()}
+        for image, each in raw.get("algorithms", {}).items()
     }
     return canonical(
         {
             "backend": "embedded",
             "collaboration": raw.get("collaboration"),
             "organizations": organizations,
-            "algorithms": raw.get("algorithms", {}),
+            "algorithms": algorithms,
         }
     )

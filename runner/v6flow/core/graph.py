@@ -23,10 +23,11 @@ class Graph:
         self._graph.add_edges_from((source, name) for name, sources in needs.items() for source in sources)
 
     def order(self) -> list[str]:
-        """The steps, each after all it needs; those that could stand in any order stand as they were given."""
+        """The steps, each after all it needs, and otherwise as they were given."""
         import networkx as nx
 
-        return [name for generation in nx.topological_generations(self._graph) for name in generation]
+        given = {name: number for number, name in enumerate(self._graph)}
+        return list(nx.lexicographical_topological_sort(self._graph, key=given.__getitem__))
 
     def cycle(self) -> list[str] | None:
         """The steps of a cycle, each needing the one before it and the first the last; None if there is no cycle."""

@@ -13,6 +13,9 @@ MAX_DEPTH = 100  # nobody's result is nested deeper; a parser's stack is
 MAX_DIGITS = 1000  # an integer of more digits is an attack on int(), not a number
 
 
+_HALF_PAIR = "text with half a surrogate pair, which no UTF-8 can hold"
+
+
 class JsonError(ValueError):
     """A text that is not the JSON we accept; the message says why."""
 
@@ -23,11 +26,15 @@ def loads(text: str | bytes, *, allow_nonfinite: bool = False) -> Json:
     Raises JsonError for: no JSON, duplicate keys, NaN or infinities (also `1e400`) unless allowed, nesting
     deeper than MAX_DEPTH, integers longer than MAX_DIGITS digits, text that is not UTF-8 or has lone surrogates.
     """
-    if isinstance(text, bytes):
-        try:
+    try:
+        if isinstance(text, bytes):
             text = text.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise JsonError(f"not UTF-8 text: {error.reason} at byte {error.start}") from error
+        else:
+            text.encode("utf-8")
+    except UnicodeDecodeError as error:
+        raise JsonError(f"not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except UnicodeEncodeError as error:
+        raise JsonError(_HALF_PAIR) from error
     if not text.strip():
         raise JsonError("empty")
 
@@ -56,7 +63,7 @@ def loads(text: str | bytes, *, allow_nonfinite: bool = False) -> Json:
         try:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError as error:
-            raise JsonError("text with half a surrogate pair, which no UTF-8 can hold") from error
+            raise JsonError(_HALF_PAIR) from error
     return value
 
 
@@ -77,7 +84,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise JsonError(f"the key {key!r} stands twice in one object")
+                raise JsonError(f"the key {key[:60]!r} stands twice in one object")
             seen.add(key)
     return mapping
 
@@ -90,7 +97,7 @@ def _integer(digits: str) -> int:
 
 def _check_depth(value: Json) -> None:
     level: list[Any] = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [
             item
             for container in level

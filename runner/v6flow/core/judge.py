@@ -54,10 +54,20 @@ def quorum(step: TaskPlan, state: StepState, needed: int) -> Failure | None:
 def own_cohort(step: TaskPlan, state: StepState) -> Cohort:
     """Whose data a task step's value was computed from: who answered or, for a central step, the subtasks that completed."""
     name = step.common.name
-    subtasks = [each for asked in state.organizations.values() for each in asked.subtasks]
-    if step.central and subtasks:
-        return name, tuple(dict.fromkeys(each.organization for each in subtasks if each.status == _FINISHED))
+    dispatched = subtasks(state)
+    if step.central and dispatched:
+        return name, tuple(each for each, status in dispatched.items() if status == _FINISHED)
     return name, tuple(state.responded)
+
+
+def subtasks(state: StepState) -> dict[str, str]:
+    """How each organization fared in what a central function dispatched; of several rounds, the first that went wrong."""
+    found: dict[str, str] = {}
+    for asked in state.organizations.values():
+        for each in asked.subtasks:
+            if found.get(each.organization, _FINISHED) == _FINISHED:
+                found[each.organization] = each.status
+    return found
 
 
 def first_failure(plan: Plan, state: RunState) -> Failure | None:

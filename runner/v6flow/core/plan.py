@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import check, expressions
+from v6flow.core import check, expressions, places
 from v6flow.core.federation import Directory
 from v6flow.core.json import Json, canonical
 from v6flow.core.problem import Path, Problem
-from v6flow.core.steps import LocalStep, StepPlan, TaskStep, local, task
+from v6flow.core.steps import STEP_KINDS, LocalStep, StepPlan, TaskStep, local, task
 from v6flow.errors import InvalidError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from v6flow.core.expressions import Template
     from v6flow.core.graph import Graph
     from v6flow.core.model import Workflow
+    from v6flow.core.steps import Step
     from v6flow.core.steps.task import TaskPlan
 
 
@@ -147,33 +148,38 @@ class _Maker:
         self.scope = scope
         self.problems: list[Problem] = []
         self._known: dict[int, Json | Template] = {}
+        self._asked: Template | None = None  # the template that was looked at last, at fault if anything is
 
     def step(self, name: str) -> StepPlan | None:
         step = self.workflow.steps[name]
-        place: Path = step.common.at
+        self._asked = None
         try:
             if isinstance(step, LocalStep):
                 return local.plan(step, self.known)
-            return task.plan(
-                step, self._settings(step), self.known, self.directory.organizations, self.workflow.name
-            )
+            return task.plan(step, self._settings(step), self.known, self.directory.organizations, self.workflow.name)
         except expressions.ExpressionError as error:
-            self._complain(error.message, place, error.rule, error.hint)
+            self._complain(step, error.message, error.rule, error.hint, error.at, error.offset)
+        except task.OrganizationError as error:
+            self._complain(step, str(error), "setting", error.hint, () if error.index is None else (error.index,))
         except ValueError as error:
-            self._complain(str(error), place, "setting", None)
+            self._complain(step, str(error), "setting", None)
         return None
 
     def known(self, template: Template) -> Json:
         """The value of what is known before anything runs."""
+        self._asked = template
         return template.source if template.literal else template.render(self.scope)
 
     def _settings(self, step: TaskStep) -> Callable[[str], Json | Template]:
         def setting(key: str) -> Json | Template:
-            if key in step.settings:
-                return self._value(step.settings[key][1])
-            if key in self.directory.defaults:
-                return self.directory.defaults[key]
-            return task.SETTINGS[key]
+            self._asked = step.settings[key][1] if key in step.settings else None
+            if self._asked is not None:
+                value = self._value(self._asked)
+            else:
+                value = self.directory.defaults.get(key, task.SETTINGS[key])
+            if key == "image" and isinstance(value, str):
+                self._check_image(value)
+            return value
 
         return setting
 
@@ -181,15 +187,37 @@ class _Maker:
         if template.literal:
             return template.source
         if any(reference.root == "steps" for reference in template.references):
-            if isinstance(template.source, dict):  # a quorum whose min is known only later: the rest is literal
-                return template.source
+            if isinstance(template.source, dict):  # a quorum whose min is known only later
+                return {key: self._part(expressions.compile(part)) for key, part in template.source.items()}
             return template
         found = self._known.get(id(template))
         if found is None:
             found = self._known[id(template)] = template.render(self.scope)
         return found
 
-    def _complain(self, message: str, path: Path, rule: str, hint: str | None) -> None:
+    def _part(self, template: Template) -> Json | Template:
+        later = any(reference.root == "steps" for reference in template.references)
+        return template if later else template.render(self.scope)
+
+    def _check_image(self, image: str) -> None:
+        images = self.directory.images
+        if images is not None and image not in images:
+            near = check.nearest(image, images)
+            raise ValueError(
+                f"the federation has no algorithm for the image {image}: it has {', '.join(images) or 'none'}"
+                + (f" ({near})" if near else "")
+            )
+
+    def _complain(
+        self, step: Step, message: str, rule: str, hint: str | None, at: Path = (), offset: int = 0
+    ) -> None:
         document = self.workflow.document
-        what = f"step {path[-1]}: {message}"
-        self.problems.append(Problem(what, rule, document.name, document.key_position(path), hint))
+        path = self._place(step)
+        where = document.key_position(step.common.at) if path is None else places.place(document, path + at, offset)
+        self.problems.append(Problem(f"step {step.common.name}: {message}", rule, document.name, where, hint))
+
+    def _place(self, step: Step) -> Path | None:
+        """Where the template that was looked at last stands, None if it stands nowhere."""
+        settings = step.settings.values() if isinstance(step, TaskStep) else ()
+        own = [(field.key, field.template) for field in STEP_KINDS[step.kind].fields(step)]
+        return next((path for path, template in (*settings, *own) if template is self._asked), None)

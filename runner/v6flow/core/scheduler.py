@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from v6flow.core.expressions import ExpressionError, Template
 from v6flow.core.plan import digest, token
 from v6flow.core.state import SETTLED
 from v6flow.core.steps import LocalPlan, TaskPlan
-from v6flow.core.steps.task import parse_organizations
+from v6flow.core.steps.task import OrganizationError, check_required, parse_organizations
 from v6flow.errors import ResumeError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class _Lacking(Exception):  # noqa: N818 - a verdict, not an error
     """A step cannot run: what it uses failed or was skipped."""
 
     def __init__(self, step: str) -> None:
+        super().__init__(f"it needs step {step}, which did not complete")
         self.step = step
 
 
@@ -47,6 +49,7 @@ class _Unfit(Exception):  # noqa: N818 - a verdict, not an error
     """A step fails before it asks anybody."""
 
     def __init__(self, kind: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
         self.kind = kind
         self.message = message
         self.hint = hint
@@ -73,6 +76,7 @@ class Scheduler:
         self._locals: set[str] = set()
         self._unsettled = 0
         self._readopt: list[str] = []
+        self._unaccepted: dict[str, set[str]] = {}  # asked again, and not yet known what is already there
         for name in plan.steps:
             self._enter(name)
 
@@ -111,6 +115,9 @@ class Scheduler:
             case events.TaskAnswered() | events.TaskFailed() | events.LocalFailed():
                 if isinstance(event, events.LocalFailed):
                     self._locals.discard(event.step)
+                self._touched[event.step] = None
+            case events.TaskAccepted() if event.token in self._unaccepted.get(event.step, ()):
+                self._unaccepted[event.step].discard(event.token)
                 self._touched[event.step] = None
             case _:
                 pass
@@ -221,19 +228,17 @@ class Scheduler:
             raise _Unfit("organizations", f"this step asks one organization, not {len(names)}")
         try:
             return parse_organizations(names, self._plan.directory.organizations)
-        except ValueError as error:
-            raise _Unfit("organizations", str(error)) from error
+        except OrganizationError as error:
+            raise _Unfit("organizations", str(error), error.hint) from error
 
     def _prepare_task(self, step: TaskPlan, asked: tuple[str, ...], *, check: bool) -> _Running:
         uses = scope.Uses()
         minimum = step.quorum.minimum
         try:
             needed = step.quorum.needed(self._render(minimum, uses) if isinstance(minimum, Template) else minimum, len(asked))
+            check_required(step.quorum, asked)
         except ValueError as error:
             raise _Unfit("quorum", str(error)) from error
-        strangers = [name for name in step.quorum.required if name not in asked]
-        if strangers:
-            raise _Unfit("quorum", f"the quorum requires {', '.join(strangers)}, who is not asked")
         uses = scope.Uses()
         kwargs: dict[str, Json] = {}
         each_its_own = any(reference.root == "organization" for reference in step.kwargs.references)
@@ -267,8 +272,8 @@ class Scheduler:
         try:
             return template.render(names)
         except ExpressionError as error:
-            if uses.lacked:
-                raise _Lacking(uses.lacked[-1]) from error
+            if error.message in uses.lacked:
+                raise _Lacking(uses.lacked[error.message]) from error
             raise _Unfit("expression", error.message, error.hint) from error
 
     # -- going on with a step
@@ -283,21 +288,19 @@ class Scheduler:
     def _go_on_task(self, step: TaskPlan, state: StepState, now: Time) -> list[Command]:
         running = self._running[step.common.name]
         organizations = state.organizations.values()
-        due = {each.name: each.since + step.retry.wait(each.attempt - each.spared)
-               for each in organizations if self._may_retry(step, each)}  # fmt: skip
+        due = self._due(step, state)
         open_ = [each for each in organizations if each.status in ("waiting", "requested") or each.name in due]
         reason = state.closed
         if open_ and reason is None:
-            if state.deadline is not None and now >= state.deadline:
+            if state.deadline is not None and now >= state.deadline and not self._unaccepted.get(step.common.name):
                 reason = "timeout"
             elif not step.quorum.wait and judge.met(step.quorum, running.needed, state.responded):
                 reason = "quorum"
         if open_ and reason is None:
-            again = [name for name, time in due.items() if time <= now]
-            for name, time in due.items():
-                if name not in again:
-                    heapq.heappush(self._timers, (time, step.common.name))
-            again += [each.name for each in open_ if each.status == "waiting"]
+            again = [each.name for each in open_ if each.status == "waiting" or due.get(each.name, math.inf) <= now]
+            later = [time for time in due.values() if time > now]
+            if later:
+                heapq.heappush(self._timers, (min(later), step.common.name))
             return self._ask(step, again, now)
         commands: list[Command] = []
         if open_ and state.closed is None and reason is not None:
@@ -305,6 +308,13 @@ class Scheduler:
         if open_:
             commands += _kills(state)
         return [*commands, Record(self._judge(step, state, running, now))]
+
+    def _due(self, step: TaskPlan, state: StepState) -> dict[str, Time]:
+        """When each organization that failed is asked again; not who would be asked after the deadline."""
+        due = {each.name: each.since + step.retry.wait(each.attempt - each.spared)
+               for each in state.organizations.values() if self._may_retry(step, each)}  # fmt: skip
+        end = state.deadline if state.deadline is not None else math.inf
+        return {name: time for name, time in due.items() if time < end}
 
     def _may_retry(self, step: TaskPlan, asked: OrganizationState) -> bool:
         return (
@@ -381,7 +391,8 @@ class Scheduler:
         state = self._state.step(step.common.name)
         commands: list[Command] = []
         for organizations in together:
-            attempt = 1 + max((state.organizations[each].attempt for each in organizations if each in state.organizations), default=0)
+            tried = [state.organizations[each].attempt for each in organizations if each in state.organizations]
+            attempt = 1 + max(tried, default=state.spared)
             request = self._request(step, organizations, attempt)
             event = events.TaskRequested(now, step.common.name, organizations, attempt, request.token, _digest(request))
             commands.append(Ask(request, event))
@@ -410,18 +421,21 @@ class Scheduler:
             step = self._plan.steps[name]
             assert isinstance(step, TaskPlan)
             self._touched[name] = None
-            together: dict[tuple[str, int, str], list[str]] = {}
+            together: dict[tuple[str, int, str], list[OrganizationState]] = {}
             for asked in self._state.step(name).organizations.values():
-                if asked.status == "requested":
-                    together.setdefault((asked.token, asked.attempt, asked.digest), []).append(asked.name)
-            for (_, attempt, sent), organizations in together.items():
-                request = self._request(step, tuple(organizations), attempt)
-                if _digest(request) != sent:
+                together.setdefault((asked.token, asked.attempt, asked.digest), []).append(asked)
+            for (sent_as, attempt, sent), asked_together in together.items():
+                if not any(asked.status == "requested" for asked in asked_together):
+                    continue
+                organizations = tuple(asked.name for asked in asked_together)
+                request = self._request(step, organizations, attempt)
+                if request.token != sent_as or _digest(request) != sent:
                     raise ResumeError(
                         f"step {name} would now send something else to {', '.join(organizations)} than it has sent",
                         hint="start a new run",
                     )
                 commands.append(Ask(request, None))
+                self._unaccepted.setdefault(name, set()).add(request.token)
         self._readopt = []
         return commands
 
@@ -430,7 +444,7 @@ class Scheduler:
         for name in self._running:
             if isinstance(self._plan.steps[name], TaskPlan):
                 commands += _kills(self._state.step(name))
-            else:
+            elif self._state.step(name).requested:
                 commands.append(KillLocal(name))
         return commands
 

@@ -156,21 +156,22 @@ class _Explainer:
         for key in fault.limit:
             if key in fault.value or _is_misspelt(fault, [key]):
                 continue
-            where = f"`{fault.path[-1]}`" if fault.path else "the file"
+            where = _subject(fault.path)
             value = self._resolve(fault.allowed().get(key, {})).get("const", "…")
-            yield self._at_key(fault.path, "missing-key", f"{where} has no `{key}`", f"write `{key}: {value}`")
+            yield self._at_key(
+                fault.path, "missing-key", f"{where} has no `{key}`", f"write `{key}: {value}`"
+            )
 
     def one_of(self, fault: Fault) -> Iterator[Problem]:
         """Exactly one of some keys: the only thing for which the schemas use `oneOf`."""
         keys = [branch["required"][0] for branch in fault.limit]
         present = [key for key in fault.value if key in keys]
-        name = clip(str(fault.path[-1]))
+        subject = _subject(fault.path)
         if len(present) > 1:
             first, second = present[:2]
-            message = f"`{name}` has both `{first}` and `{second}`"
+            message = f"{subject} has both `{first}` and `{second}`"
             yield self._at_key((*fault.path, second), "exclusive-keys", message, "keep one of them")
         elif not self._comes_later(fault) and not _is_misspelt(fault, keys):
-            subject = f"the step `{name}`" if fault.schema.get("title") == "step" else f"`{name}`"
             hint = f"write {choice([f'`{key}:`' for key in keys])}"
             yield self._at_key(fault.path, "missing-key", f"{subject} does not say what it is", hint)
 
@@ -234,7 +235,8 @@ _OF_KEYS: dict[str, Callable[[_Explainer, Fault], Iterator[Problem]]] = {
 
 def _is_misspelt(fault: Fault, keys: list[str]) -> bool:
     """Whether one of these keys seems to be there, misspelt: then that is the fault, and is reported."""
-    return any(nearest(key, keys) for key in fault.value if key not in fault.allowed())
+    closed = fault.schema.get("additionalProperties") is False
+    return closed and any(nearest(key, keys) for key in fault.value if key not in fault.allowed())
 
 
 def _wrong_file(document: Document, schema: Mapping[str, Any]) -> Problem | None:
@@ -327,6 +329,16 @@ def _unsound(error: jsonschema_rs.ValidationError, fragment: Mapping[str, Any]) 
         why = "it is faulty or too large, or has look-around or back references, whose cost has no bound"
         return f"the pattern {show(pattern)} cannot be used: {why}"
     return f"{_spell(where)[1:] or 'this'} is no sound schema: {clip(error.message)}"
+
+
+def _subject(path: Path) -> str:
+    """What a message calls the mapping at a path."""
+    if not path:
+        return "the file"
+    name = path[-1]
+    if isinstance(name, int):
+        return f"item {name + 1}"
+    return f"the step `{clip(name)}`" if path[:-1] == ("steps",) else f"`{clip(name)}`"
 
 
 def _spell(path: Path | list[str | int]) -> str:

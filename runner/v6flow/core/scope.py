@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from v6flow.core import judge
 from v6flow.core.expressions import NotKnownYet, Undefined
 from v6flow.core.state import SETTLED
 from v6flow.core.steps import LocalPlan
@@ -20,13 +21,16 @@ if TYPE_CHECKING:
 
 
 class Uses:
-    """What one evaluation used: the steps whose value it carries, and the failed ones that it lacked."""
+    """What one evaluation used: the steps whose value it carries, and the failed ones that it lacked.
+
+    `lacked` has such a step by the reason that expressions give when they cannot do without it.
+    """
 
     __slots__ = ("carrying", "lacked")
 
     def __init__(self) -> None:
         self.carrying: dict[str, StepState] = {}
-        self.lacked: list[str] = []
+        self.lacked: dict[str, str] = {}
 
     def cohorts(self) -> tuple[Cohort, ...]:
         """The cohorts of all that was used, each once."""
@@ -76,8 +80,9 @@ class StepView:
         if name in ALWAYS:
             return _settled(step, name)
         if step.status != "completed":
-            self._uses.lacked.append(step.name)
-            return Undefined(f"step {step.name} {'failed' if step.status == 'failed' else 'was skipped'}")
+            reason = f"step {step.name} {'failed' if step.status == 'failed' else 'was skipped'}"
+            self._uses.lacked[reason] = step.name
+            return Undefined(reason)
         if name not in NOT_CARRYING:
             self._uses.carrying[step.name] = step
         return _offered(self._plan, step, name)
@@ -122,7 +127,7 @@ def _offered(plan: Plan, step: StepState, name: str) -> object:  # noqa: C901 - 
         case "failures":
             return {each.name: failed(each) for each in step.organizations.values() if each.status == "failed"}
         case "subtasks" if planned.central:
-            return {subtask.organization: subtask.status for each in answered for subtask in each.subtasks}
+            return judge.subtasks(step)
         case _:
             return Undefined(f"step {step.name} does not offer {name!r}")
 

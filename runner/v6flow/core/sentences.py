@@ -30,7 +30,8 @@ class Fault:
     """One keyword of a schema that a value does not fit; `limit` is what the keyword says.
 
     Of the schema around it are used: `patternErrorMessage` (what is expected, whatever else is there),
-    `x-number-hint` (how a bare number could be meant), `examples`, and `writeOnly` (a value never to be repeated).
+    `x-number-hint` (how a bare number could be meant), `x-words` (the words among the right values), and
+    `writeOnly` (a value never to be repeated).
     """
 
     keyword: str
@@ -102,7 +103,7 @@ def type_hint(fault: Fault) -> str | None:
 
 
 def _text_hint(value: str, accepted: set[str]) -> str | None:
-    if "array" in accepted and re.fullmatch(r"[\w. -]{1,60}", value):
+    if "array" in accepted and re.fullmatch(r"[\w.-]{1,60}", value):
         return f"write [{value}]"
     if "boolean" in accepted and value.lower() in _BOOLEANS:
         return f"write {_BOOLEANS[value.lower()]}"
@@ -121,7 +122,7 @@ def value_hint(fault: Fault) -> str | None:
         return hint
     if (spelling := fault.schema.get("x-number-hint")) and re.fullmatch(r"[0-9]{1,60}", value):
         return str(spelling).format(value)
-    options = fault.limit if fault.keyword == "enum" else fault.schema.get("examples", [])
+    options = fault.limit if fault.keyword == "enum" else fault.schema.get("x-words", [])
     near = nearest(value, [option for option in options if isinstance(option, str)])
     return f"did you mean {near}?" if near else None
 

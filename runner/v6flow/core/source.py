@@ -9,9 +9,7 @@ from typing import NoReturn
 from v6flow.core.problem import Position, Problem
 from v6flow.errors import InvalidError
 
-MAX_BYTES = (
-    8 * 1024 * 1024
-)  # bytes or characters: eight times a workflow of 10,000 steps, yet read in two seconds
+MAX_BYTES = 8 * 1024 * 1024  # eight times a workflow of 10,000 steps; read in two seconds
 
 _ENCODINGS = (
     (b"\xff\xfe\x00\x00", "UTF-32"),

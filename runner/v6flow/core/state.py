@@ -141,7 +141,7 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912 - one c
             step = _step(state, event.step)
             step.status, step.ended, step.value = "completed", event.at, event.value
             step.carried, step.accepted, step.log = event.carried, event.accepted, event.log
-            step.requested = False
+            step.requested, step.failure = False, None
             if step.started is None:
                 step.started = event.at
         case ev.TaskAnswered():
@@ -215,7 +215,9 @@ def _start(step: StepState, event: ev.StepStarted) -> None:
     if step.started is None:
         step.started = event.at
     before = step.organizations
-    step.organizations = {name: before.get(name) or OrganizationState(name) for name in event.asked}
+    step.organizations = {
+        name: before.get(name) or OrganizationState(name, attempt=step.spared, spared=step.spared) for name in event.asked
+    }
 
 
 def _resume(state: RunState, event: ev.RunResumed) -> None:
@@ -225,11 +227,12 @@ def _resume(state: RunState, event: ev.RunResumed) -> None:
     if event.value is not None:
         state.pinned = event.value
     for name in event.reset:
-        state.steps.pop(name, None)
+        used = _step(state, name).attempts  # a token is never used for another question: attempts go on counting
+        state.steps[name] = StepState(name, attempt=used, spared=used)
     for name in event.retry:
         step = _step(state, name)
         step.status, step.failure, step.closed, step.spared = "pending", None, None, step.attempt
-        step.deadline = None
+        step.deadline = step.ended = None
         for asked in step.organizations.values():
             if asked.status != "answered":
                 asked.status, asked.failure, asked.spared = "waiting", None, asked.attempt

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
-_DURATION = re.compile(r"(?=\d)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_DURATION = re.compile(r"(?=[0-9])(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?")
 _SECONDS = (86400, 3600, 60, 1)
-_SIZE = re.compile(r"(\d+)([KMGT]?)(?:i?B)?")
+_MOST_DIGITS = 10  # of one number; int() of a text without end takes as long
+_LONGEST = 100 * 365 * 86400  # seconds: a moment that is farther away than this may not be a date any more
+_SIZE = re.compile(r"([0-9]+)([KMGT]?)(?:i?B)?")
 _BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -15,7 +17,11 @@ def seconds(duration: str) -> float:
     match = _DURATION.fullmatch(duration)
     if not match:
         raise ValueError(f"{duration!r} is not a duration: write days, hours, minutes and seconds, like 1h30m or 45s")
-    return float(sum(int(number) * unit for number, unit in zip(match.groups(), _SECONDS, strict=True) if number))
+    numbers = [number or "0" for number in match.groups()]
+    total = sum(int(number[:_MOST_DIGITS]) * unit for number, unit in zip(numbers, _SECONDS, strict=True))
+    if total > _LONGEST or any(len(number) > _MOST_DIGITS for number in numbers):
+        raise ValueError(f"{duration[:40]!r} is longer than a hundred years: write a shorter duration")
+    return float(total)
 
 
 def size(text: str) -> int:
@@ -23,6 +29,8 @@ def size(text: str) -> int:
     match = _SIZE.fullmatch(text)
     if not match:
         raise ValueError(f"{text!r} is not a size: write a number and K, M, G or T, like 512M or 2G")
+    if len(match[1]) > 2 * _MOST_DIGITS:
+        raise ValueError(f"{text[:40]!r} is more than any machine has: write a smaller size")
     return int(match[1]) * _BYTES[match[2]]
 
 

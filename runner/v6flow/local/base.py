@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, Union
 
+from v6flow.core.commands import LocalRequest as LocalRequest
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from v6flow.core.json import Json
-
-
-@dataclass(frozen=True, slots=True)
-class LocalRequest:
-    """One attempt of a local step: a function or a command, never both.
-
-    `function` is `file.py:name` (relative to `folder`) or `package.module:name`; `kwargs` are its keyword arguments,
-    or the input of the command. `timeout` is in seconds, `memory` in bytes of resident size of the whole process tree.
-    """
-
-    step: str
-    attempt: int
-    folder: str  # absolute: the workflow's folder, where a command runs
-    function: str | None = None
-    command: tuple[str, ...] | None = None
-    kwargs: Mapping[str, Json] = field(default_factory=dict)
-    timeout: float | None = None
-    memory: int | None = None
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True)

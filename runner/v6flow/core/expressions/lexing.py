@@ -140,7 +140,7 @@ def _unescaped(literal: str, offset: int) -> str:
                 f"{match.group()} stands for nothing in a text",
                 "write \\\\ for a backslash itself",
             )
-            raise Fault(message, "expression-syntax", offset=offset + match.start(), hint=hint)
+            raise Fault(message, "expression-syntax", offset=offset + 1 + match.start(), hint=hint)
         return _ESCAPES[escape]
 
     return _ESCAPE.sub(character, literal[1:-1])

@@ -6,7 +6,7 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core.expressions.limits import MAX_BITS, MAX_ITEMS, MAX_TEXT
-from v6flow.core.expressions.values import NUMBERS, Fault, bounded, identity, kind
+from v6flow.core.expressions.values import NUMBERS, SCALARS, Fault, bounded, identity, kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +89,7 @@ def keep_sign(a: Any) -> Any:
 
 def equal(a: Any, b: Any) -> bool:
     """Whether two values are the same JSON; 1 and 1.0 are, 1 and true are not."""
-    if type(a) is type(b) and type(a) not in (list, dict, tuple):
+    if type(a) is type(b) and type(a) in SCALARS:
         return bool(a == b)
     return identity(a) == identity(b)
 

@@ -29,11 +29,16 @@ def follow(scope: Mapping[str, object], path: Steps) -> Any:
             value = enter(value, name, path[:position])
             if isinstance(value, Undefined):
                 return value
-    return value
+    return list(value) if type(value) is tuple else value
 
 
 def enter(value: Any, name: object, where: Steps) -> Any:
     """What stands in `value` under one name, key or index; `where` is the path to `value`, for messages."""
+    found = _found(value, name, where)
+    return list(found) if type(found) is tuple else found
+
+
+def _found(value: Any, name: object, where: Steps) -> Any:
     if type(value) is dict:
         return _key(value, name, where)
     if type(value) in (list, tuple, str):
@@ -78,7 +83,7 @@ def _attribute(value: Any, name: object, where: Steps) -> Any:
     found = value.attribute(name)
     if isinstance(found, Undefined) and name not in value.names():
         return Undefined(found.reason, _near(name, value.names()))
-    return list(found) if type(found) is tuple else found
+    return found
 
 
 def _near(name: str, names: Iterable[str]) -> Any:

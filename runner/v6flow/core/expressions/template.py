@@ -51,7 +51,7 @@ class _Expression:
         except RecursionError:
             raise Fault("nested too deeply", "expression-limit", offset=self.start) from None
         except Fault as fault:
-            fault.offset = self.start + self._original(max(fault.offset, 0))
+            fault.offset = self._begin() if fault.offset < 0 else self.start + self._original(fault.offset)
             raise
 
     def text(self, scope: Mapping[str, object]) -> str:
@@ -60,8 +60,10 @@ class _Expression:
         try:
             return as_text(value)
         except Fault as fault:
-            blank = len(self.inner) - len(self.inner.lstrip())
-            raise fault.located(self.start + blank) from None
+            raise fault.located(self._begin()) from None
+
+    def _begin(self) -> int:
+        return self.start + len(self.inner) - len(self.inner.lstrip())
 
     def _original(self, offset: int) -> int:
         """An offset in the shape's text as one in the text as it is written."""

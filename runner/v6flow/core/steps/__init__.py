@@ -8,6 +8,8 @@ from v6flow.core.steps import local, task
 from v6flow.core.steps.local import LocalPlan, LocalStep
 from v6flow.core.steps.task import TaskPlan, TaskStep
 
+__all__ = ["STEP_KINDS", "LocalPlan", "LocalStep", "Step", "StepPlan", "TaskPlan", "TaskStep"]
+
 Step: TypeAlias = Union[TaskStep, LocalStep]
 StepPlan: TypeAlias = Union[TaskPlan, LocalPlan]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions, units
 from v6flow.core.commands import DatabaseChoice
+from v6flow.core.sentences import nearest
 from v6flow.core.steps.base import ANYWHERE, KWARGS, PARAMS, STEPS, Common, Field
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class Retry:
 
     def wait(self, failed: int) -> float:
         """The seconds to wait after the given number of failed attempts (1 or more)."""
+        if not self.delay:
+            return 0.0
         try:
             return min(self.delay * self.backoff ** (failed - 1), self.max_delay)
         except OverflowError:
@@ -98,9 +101,9 @@ class Quorum:
                 raise ValueError(f"{minimum!r} is not a percentage above 0% and up to 100%")
             return math.ceil(asked * percent / 100 - 1e-9)
         if isinstance(minimum, bool) or not isinstance(minimum, int) or minimum < 1:
-            raise ValueError(f"a quorum is all, a number from 1, or a percentage, not {minimum!r}")
+            raise ValueError(f"a quorum is all, a number from 1, or a percentage, not {_spell(minimum)}")
         if minimum > asked:
-            raise ValueError(f"the quorum is {minimum}, but only {asked} are asked")
+            raise ValueError(f"the quorum is {minimum}, but only {asked} {'is' if asked == 1 else 'are'} asked")
         return minimum
 
 
@@ -164,10 +167,19 @@ def fields(step: TaskStep) -> Iterator[Field]:
     yield Field((*at, "task", "kwargs"), step.kwargs, KWARGS)
     for key, (path, template) in step.settings.items():
         if path[: len(at)] == at:  # a default's own place is looked at once, not at each step
-            yield Field(path, template, _SCOPES.get(key, PARAMS))
+            yield from setting_fields(key, path, template)
     for key, maybe in (("central", step.central), ("name", step.label), ("description", step.description)):
         if maybe is not None:
             yield Field((*at, "task", key), maybe, PARAMS if key == "central" else ANYWHERE)
+
+
+def setting_fields(key: str, path: Path, template: Template) -> Iterator[Field]:
+    """The places of one setting where expressions may stand; of a quorum, steps may decide the minimum only."""
+    if key == "quorum" and isinstance(template.source, dict):
+        for part, value in template.source.items():
+            yield Field((*path, part), expressions.compile(value), STEPS if part == "min" else PARAMS)
+    else:
+        yield Field(path, template, _SCOPES.get(key, PARAMS))
 
 
 def needed(step: TaskStep) -> Iterator[Template]:
@@ -213,12 +225,12 @@ def _check_isolation(step: TaskStep, complain: Callable[..., None]) -> None:
         return
     quorum = step.settings.get("quorum")
     retry = step.settings.get("retry")
-    if quorum is not None and quorum[1].source not in ("all", {"min": "all"}):
-        complain(("quorum",), "with isolation: task one failure fails the siblings: the quorum can only be all",
-                 "isolation-quorum", hint="leave quorum out, or isolation: organization")  # fmt: skip
-    if retry is not None and retry[1].source not in (1, {"attempts": 1}):
+    if quorum is not None and quorum[1].literal and parse_quorum(quorum[1].source).minimum != "all":
+        complain(("quorum",), "with isolation: task one failure fails the siblings, so the quorum can only be all",
+                 "isolation-quorum", hint="write quorum: all here, or isolation: organization")  # fmt: skip
+    if retry is not None and retry[1].literal and parse_retry(retry[1].source).attempts != 1:
         complain(("retry",), "with isolation: task there is only one attempt", "isolation-retry",
-                 hint="leave retry out, or isolation: organization")  # fmt: skip
+                 hint="write retry: 1 here, or isolation: organization")  # fmt: skip
 
 
 def plan(step: TaskStep, setting: Callable[[str], Json | Template], known: Callable[[Template], Json],
@@ -226,36 +238,35 @@ def plan(step: TaskStep, setting: Callable[[str], Json | Template], known: Calla
     """The plan of a task step.
 
     `setting(key)` gives the winning value of a setting, a Template where it is known only later; `known(template)`
-    fills in what is known before anything runs. Raises ValueError with what is wrong with a value.
+    fills in what is known before anything runs. Raises ValueError with what is wrong with a value: each is judged
+    before the next is asked for, so that it is always the last one.
     """
     image = setting("image")
     if not isinstance(image, str) or not image:
         raise ValueError("no image: say it in the step, in defaults, or in the federation's defaults")
-    organizations = setting("organizations")
     method = known(step.method)
     if not isinstance(method, str) or not method:
-        raise ValueError(f"a method is the name of a function, not {method!r}")
+        raise ValueError(f"a method is the name of a function, not {_spell(method)}")
+    organizations = _plan_organizations(setting("organizations"), everyone)
+    quorum = parse_quorum(setting("quorum"))
+    _check_quorum(quorum, organizations, everyone)
     isolation = setting("isolation")
     if isolation not in ("organization", "task"):
-        raise ValueError(f"isolation is organization or task, not {isolation!r}")
-    quorum, retry = parse_quorum(setting("quorum")), parse_retry(setting("retry"))
-    if isolation == "task" and (quorum.minimum != "all" or retry.attempts != 1):
-        raise ValueError("isolation: task goes only with quorum: all and one attempt")
+        raise ValueError(f"isolation is organization or task, not {_spell(isolation)}")
+    if isolation == "task" and quorum.minimum != "all":
+        raise ValueError("isolation: task goes with quorum: all only, since one failure fails the siblings")
+    retry = parse_retry(setting("retry"))
+    if isolation == "task" and retry.attempts != 1:
+        raise ValueError("isolation: task goes with one attempt only")
     central = known(step.central) if step.central is not None else False
     if not isinstance(central, bool):
-        raise ValueError(f"central is true or false, not {central!r}")
+        raise ValueError(f"central is true or false, not {_spell(central)}")
     return TaskPlan(
         step.common,
         image=image,
         method=method,
         kwargs=step.kwargs,
-        organizations=(
-            everyone
-            if organizations is None
-            else organizations
-            if isinstance(organizations, expressions.Template)
-            else parse_organizations(organizations, everyone)
-        ),
+        organizations=organizations,
         single=step.single,
         central=central,
         subtasks=step.subtasks,
@@ -270,28 +281,72 @@ def plan(step: TaskStep, setting: Callable[[str], Json | Template], known: Calla
     )
 
 
+def _plan_organizations(value: Json | Template, everyone: tuple[str, ...]) -> tuple[str, ...] | Template:
+    if isinstance(value, expressions.Template):
+        return value
+    if value is None and not everyone:
+        raise ValueError("the federation has no organizations, so there is nobody to ask")
+    return everyone if value is None else parse_organizations(value, everyone)
+
+
+def _check_quorum(quorum: Quorum, asked: tuple[str, ...] | Template, everyone: tuple[str, ...]) -> None:
+    """Raise ValueError for a quorum that cannot be met, as far as that is known before anything runs."""
+    for name in quorum.required:
+        _check_organization(name, everyone)
+    if isinstance(asked, expressions.Template):
+        return
+    if not isinstance(quorum.minimum, expressions.Template):
+        quorum.needed(quorum.minimum, len(asked))
+    check_required(quorum, asked)
+
+
+def check_required(quorum: Quorum, asked: tuple[str, ...]) -> None:
+    """Raise ValueError if the quorum requires somebody who is not asked."""
+    strangers = [name for name in quorum.required if name not in asked]
+    if strangers:
+        raise ValueError(f"the quorum requires {', '.join(strangers)}, who is not asked")
+
+
+class OrganizationError(ValueError):
+    """A list of organizations cannot be asked; `index` is the item at fault."""
+
+    def __init__(self, message: str, *, index: int | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.index = index
+        self.hint = hint
+
+
 def parse_organizations(value: Json, everyone: tuple[str, ...]) -> tuple[str, ...]:
-    """The organizations that a list names. Raises ValueError for anything else, for an empty list and for twins."""
+    """The organizations that a list names. Raises OrganizationError for anything else, an empty list, and twins."""
     if not isinstance(value, list):
-        raise ValueError(f"organizations is a list of names, not {_spell(value)}")
+        raise OrganizationError(f"organizations is a list of names, not {_spell(value)}")
     if not value:
-        raise ValueError("an empty list of organizations asks nobody")
-    for name in value:
-        if not isinstance(name, str):
-            raise ValueError(f"an organization is named by text, not {_spell(name)}")
-        if name not in everyone:
-            raise ValueError(f"no organization {name!r} in the federation, which has {', '.join(everyone) or 'none'}")
-    twins = sorted({name for name in value if value.count(name) > 1})
-    if twins:
-        raise ValueError(f"the organization {twins[0]} stands twice")
+        raise OrganizationError("an empty list of organizations asks nobody")
+    known, seen = frozenset(everyone), set()
+    for index, name in enumerate(value):
+        if not isinstance(name, str) or name not in known:
+            _check_organization(name, everyone, index)
+        if name in seen:
+            raise OrganizationError(f"the organization {name} stands twice", index=index)
+        seen.add(name)
     return tuple(value)
+
+
+def _check_organization(name: Json, everyone: tuple[str, ...], index: int | None = None) -> None:
+    if not isinstance(name, str):
+        raise OrganizationError(f"an organization is named by text, not {_spell(name)}", index=index)
+    if name not in everyone:
+        near = nearest(name, everyone)
+        raise OrganizationError(
+            f"no organization {_spell(name)} in the federation, which has {', '.join(everyone) or 'none'}",
+            index=index,
+            hint=f"did you mean {near}?" if near else None,
+        )
 
 
 def parse_quorum(value: Json | Template) -> Quorum:
     if isinstance(value, dict):
         minimum: Any = value.get("min", "all")
-        if isinstance(minimum, str) and "{{" in minimum:
-            minimum = expressions.compile(minimum)
         return Quorum(minimum, tuple(value.get("required", ())), value.get("wait", "all") == "all")
     if isinstance(value, (int, str, expressions.Template)) and not isinstance(value, bool):
         return Quorum(value)

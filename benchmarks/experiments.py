@@ -1,0 +1,313 @@
+"""What is measured: each experiment yields the rows of its table."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import graphs
+import hospitals
+import peers
+from measure import Sample, interleave, measure
+from peers import Peer, Reference, V6flow
+from report import Row, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from graphs import Graph
+
+# the targets
+PLAN_LIMIT = 1.5  # times doit
+RUN_LIMIT = 0.5  # times parsl
+MEMORY_CEILING = 150  # MiB
+LINEAR_CEILING = 1.2  # times the time per step of the smaller graph
+
+FIXED = 10  # steps of a run whose time is taken for what a run costs without steps
+TRIAL = 200  # steps with which the tools are compared before anything is timed
+
+
+@dataclass(slots=True)
+class Bench:
+    """What all experiments share: how large, how often, where, and the tools."""
+
+    work: Path
+    repeat: int
+    small: int
+    large: int
+    luigi_most: int  # luigi's time grows with the square of the steps; no larger graph is given to it
+    rounds: Mapping[int, int]  # organizations → task steps of the longer workflow
+    notes: list[str] = field(default_factory=list)
+    v6flow: V6flow = field(default_factory=V6flow)
+    doit: Peer = field(default_factory=peers.doit)
+    doit_getargs: Peer = field(default_factory=peers.doit_getargs)
+    parsl: Peer = field(default_factory=peers.parsl)
+    luigi: Peer = field(default_factory=peers.luigi)
+    reference: Reference = field(default_factory=Reference)
+
+    def folder(self) -> Path:
+        """A new folder, on the disk that the project is on: a file system in memory would make commits free."""
+        return Path(tempfile.mkdtemp(dir=self.work))
+
+    def measure(self, contenders: Mapping[str, Callable[[], Sample]]) -> dict[str, list[Sample]]:
+        progress(f"  {', '.join(contenders)}")
+        return interleave(contenders, self.repeat)
+
+
+def agree(bench: Bench) -> None:
+    """Let every tool run a small graph of every shape. Raises WrongAnswerError if one yields other numbers."""
+    for make in graphs.SHAPES.values():
+        for tool in (bench.v6flow, bench.doit, bench.doit_getargs, bench.parsl, bench.luigi, bench.reference):
+            _running(bench, tool, make(TRIAL))()
+
+
+def startup(bench: Bench) -> Iterator[Row]:
+    """Commands that have next to nothing to do."""
+    folder, graph = bench.folder(), graphs.layered(FIXED)
+    bench.v6flow.write(graph, folder)
+    bench.doit.write(graph, folder)
+    v6flow, environment = bench.v6flow.command, bench.v6flow.environment
+    commands = {
+        "python": ([sys.executable, "-c", "pass"], environment),
+        "v6flow --version": ([*v6flow, "--version"], environment),
+        "v6flow --help": ([*v6flow, "--help"], environment),
+        "v6flow validate": ([*v6flow, "validate", "workflow.yaml"], environment),
+        "doit --version": ([peers.DOIT, "--version"], bench.doit.environment),
+        "doit help": ([peers.DOIT, "help"], bench.doit.environment),
+        "doit list": ([peers.DOIT, "list", "--all"], bench.doit.environment),
+    }
+    contenders = {name: _command(command, folder, env) for name, (command, env) in commands.items()}
+    interleave(contenders, 1)  # not counted: the first may have to compile
+    walls = {name: _wall(samples) for name, samples in bench.measure(contenders).items()}
+    for ours, peer in (("--version", "doit --version"), ("--help", "doit help"), ("validate", "doit list")):
+        limit = 1 if ours == "--version" else None
+        what = f"{ours}, {FIXED} steps" if ours == "validate" else ours
+        yield Row("Start-up", what, "s", walls[f"v6flow {ours}"], peer, walls[peer], limit=limit)
+        yield Row("Start-up", what, "s", walls[f"v6flow {ours}"], "python -c pass", walls["python"])
+
+
+def planning(bench: Bench) -> Iterator[Row]:
+    """Reading a file and saying what would happen. doit's `list --all` loads and prints every task; with `--status` it also
+    finds out which of them would run, the nearest that it has to a plan. Neither follows the edges."""
+    for size in (bench.small, bench.large):
+        graph, folder = graphs.layered(size), bench.folder()
+        bench.v6flow.write(graph, folder)
+        bench.doit.write(graph, folder)
+        listed = _lists(folder, graph)
+        v6flow, doit = bench.v6flow, [peers.DOIT, "list", "--all"]
+        contenders = {
+            "validate": _command([*v6flow.command, "validate", "workflow.yaml"], folder, v6flow.environment),
+            "plan": _command([*v6flow.command, "plan", "workflow.yaml"], folder, v6flow.environment, listed),
+            "doit list": _command(doit, folder, bench.doit.environment, listed),
+            "doit list --status": _command([*doit, "--status"], folder, bench.doit.environment, listed),
+        }
+        samples = bench.measure(contenders)
+        large = size == bench.large
+        for ours, peer in (("validate", "doit list"), ("plan", "doit list"), ("plan", "doit list --status")):
+            limit = PLAN_LIMIT if large and ours == "plan" and peer == "doit list" else None
+            what = f"{ours}, {size:,} steps"
+            yield Row(
+                "Validate and plan", what, "s", _wall(samples[ours]), peer, _wall(samples[peer]), limit=limit
+            )
+        yield Row("Validate and plan", f"plan, {size:,} steps: peak memory", "MiB", _memory(samples["plan"]), "doit list",
+                  _memory(samples["doit list"]), ceiling=MEMORY_CEILING if large else None)  # fmt: skip
+
+
+def running(bench: Bench) -> Iterator[Row]:
+    """A run from nothing to its outputs, with v6flow's journal on."""
+    table = "Run"
+    fixed = bench.measure({"v6flow": _running(bench, bench.v6flow, graphs.layered(FIXED))})["v6flow"]
+    yield Row(table, f"run, {FIXED} steps", "s", _wall(fixed))
+    for shape, make in graphs.SHAPES.items():
+        ours = {}
+        for size in (bench.small, bench.large):
+            samples = bench.measure(
+                {tool.name: _running(bench, tool, make(size)) for tool in _runners(bench, size)}
+            )
+            ours[size] = samples.pop("v6flow")
+            what, large = f"{shape} of {size:,}", size == bench.large
+            for peer, theirs in samples.items():
+                limit = RUN_LIMIT if large and peer == "parsl" else None
+                yield Row(table, what, "s", _wall(ours[size]), peer, _wall(theirs), limit=limit)
+            for peer in ("doit", "parsl"):
+                ceiling = MEMORY_CEILING if large else None
+                yield Row(table, f"{what}: processor", "s", _cpu(ours[size]), peer, _cpu(samples[peer]))
+                yield Row(table, f"{what}: peak memory", "MiB", _memory(ours[size]), peer, _memory(samples[peer]),
+                          ceiling=ceiling)  # fmt: skip
+        growth = [
+            (most.wall - least.wall) / (few.wall - least.wall) * bench.small / bench.large
+            for least, few, most in zip(fixed, ours[bench.small], ours[bench.large], strict=True)
+        ]
+        what = f"{shape}: time per step, {bench.large:,} over {bench.small:,}"
+        yield Row(table, what, "×", growth, ceiling=LINEAR_CEILING)
+
+
+def resuming(bench: Bench) -> Iterator[Row]:
+    """A finished graph once more: nothing is left to compute, and every result is to be found again."""
+    graph = graphs.layered(bench.large)
+    tools = (bench.v6flow, bench.doit, bench.doit_getargs, bench.parsl)
+    finished = {tool.name: _finish(bench, tool, graph) for tool in tools}
+    samples = bench.measure({tool.name: _again(bench, tool, graph, finished[tool.name]) for tool in tools})
+    kept = {tool.name: tool.kept(finished[tool.name]) / len(graph.steps) for tool in tools}
+    for peer in tools[1:]:
+        what = f"resume, finished run of {bench.large:,}"
+        yield Row("Resume", what, "s", _wall(samples["v6flow"]), peer.name, _wall(samples[peer.name]))
+    for peer in tools[1:]:
+        yield Row("Resume", "kept on disk, a step", "B", [kept["v6flow"]], peer.name, [kept[peer.name]])
+
+
+def task_runs(bench: Bench) -> Iterator[Row]:
+    """What the embedded backend costs for each task run, beside a plain process with vantage6's wrapper for each."""
+    if not hospitals.available():
+        bench.notes.append("task runs were not measured: vantage6's algorithm tools are not installed")
+        return
+    for organizations, steps in bench.rounds.items():
+        contenders = {
+            "one step": _asking(bench, organizations, 1),
+            f"{steps} steps": _asking(bench, organizations, steps),
+            "plain processes": _plain(bench, organizations),
+        }
+        one, many, plain = bench.measure(contenders).values()
+        for what, figure in (("", _wall), (": processor", _cpu)):
+            processes = [each / organizations for each in figure(plain)]
+            cold = [each / organizations for each in figure(one)]
+            warm = [
+                (more - few) / (steps - 1) / organizations
+                for more, few in zip(figure(many), figure(one), strict=True)
+            ]
+            for state, ours in (("cold", cold), ("warm", warm)):
+                yield Row(
+                    "Task runs",
+                    f"{state}, {organizations} organizations{what}",
+                    "s",
+                    ours,
+                    "plain process",
+                    processes,
+                )
+
+
+EXPERIMENTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
+    "startup": startup,
+    "plan": planning,
+    "run": running,
+    "resume": resuming,
+    "tasks": task_runs,
+}
+
+
+def _runners(bench: Bench, size: int) -> list[V6flow | Peer | Reference]:
+    tools: list[V6flow | Peer | Reference] = [
+        bench.v6flow,
+        bench.doit,
+        bench.doit_getargs,
+        bench.parsl,
+        bench.reference,
+    ]
+    return [*tools, bench.luigi] if size <= bench.luigi_most else tools
+
+
+def _running(bench: Bench, tool: V6flow | Peer | Reference, graph: Graph) -> Callable[[], Sample]:
+    def once() -> Sample:
+        folder = bench.folder()
+        tool.write(graph, folder)
+        sample = _settled(tool.run(), folder, tool.environment)
+        tool.check(graph, folder)
+        shutil.rmtree(folder)
+        return sample
+
+    return once
+
+
+def _finish(bench: Bench, tool: V6flow | Peer, graph: Graph) -> Path:
+    """The folder of a finished run."""
+    folder = bench.folder()
+    tool.write(graph, folder)
+    measure(tool.run(), folder, tool.environment)
+    tool.check(graph, folder)
+    return folder
+
+
+def _again(bench: Bench, tool: V6flow | Peer, graph: Graph, finished: Path) -> Callable[[], Sample]:
+    def once() -> Sample:
+        folder = bench.folder() / "copy"  # some keep a second record of what they found again
+        shutil.copytree(finished, folder)
+        sample = _settled(tool.run_again(folder), folder, tool.environment)
+        tool.check(graph, folder, again=True)
+        shutil.rmtree(folder.parent)
+        return sample
+
+    return once
+
+
+def _asking(bench: Bench, organizations: int, steps: int) -> Callable[[], Sample]:
+    def once() -> Sample:
+        folder = bench.folder()
+        hospitals.write(folder, organizations=organizations, steps=steps)
+        sample = _settled(bench.v6flow.run(), folder, bench.v6flow.environment)
+        hospitals.check(folder, organizations=organizations, steps=steps)
+        shutil.rmtree(folder)
+        return sample
+
+    return once
+
+
+def _plain(bench: Bench, organizations: int) -> Callable[[], Sample]:
+    def once() -> Sample:
+        folder = bench.folder()
+        hospitals.write_plain(folder, organizations=organizations)
+        command = [sys.executable, str(peers.PROGRAMS / "run_plain.py")]
+        sample = _settled(command, folder, bench.v6flow.environment)
+        hospitals.check_plain(folder, organizations=organizations)
+        shutil.rmtree(folder)
+        return sample
+
+    return once
+
+
+def _command(
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    check: Callable[[], None] | None = None,
+) -> Callable[[], Sample]:
+    def once() -> Sample:
+        sample = _settled(command, folder, environment)
+        if check is not None:
+            check()
+        return sample
+
+    return once
+
+
+def _lists(folder: Path, graph: Graph) -> Callable[[], None]:
+    """Whether what was printed names every step."""
+
+    def check() -> None:
+        found = set(re.findall(r"\bs\d+\b", (folder / "stdout").read_text()))
+        peers.compare("steps not listed", sorted({step.name for step in graph.steps} - found), [])
+
+    return check
+
+
+def _settled(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Sample:
+    """Measure once what earlier commands wrote is on the disk, so that none pays for another."""
+    os.sync()
+    return measure(command, folder, environment)
+
+
+def _wall(samples: Sequence[Sample]) -> list[float]:
+    return [sample.wall for sample in samples]
+
+
+def _cpu(samples: Sequence[Sample]) -> list[float]:
+    return [sample.cpu for sample in samples]
+
+
+def _memory(samples: Sequence[Sample]) -> list[float]:
+    return [sample.memory for sample in samples]

@@ -1,0 +1,88 @@
+"""Measure v6flow beside other tools: `python benchmarks/run.py`, or `make bench`."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import experiments
+import peers
+import report
+from measure import CommandFailedError
+
+WORK = peers.HERE / ".work"
+REPEAT = 5
+QUICK_REPEAT = 2
+
+
+def main() -> int:
+    arguments = _arguments()
+    peers.set_up()
+    shutil.rmtree(WORK, ignore_errors=True)
+    WORK.mkdir()
+    bench = _bench(arguments)
+    rows: list[report.Row] = []
+    try:
+        report.progress("comparing what the tools yield …")
+        experiments.agree(bench)
+        for name in arguments.only:
+            report.progress(f"{name} …")
+            found = list(experiments.EXPERIMENTS[name](bench))
+            print(f"\n{report.text(found)}\n" if found else "", flush=True)
+            rows += found
+    except (peers.WrongAnswerError, CommandFailedError) as error:
+        print(f"error: {error}\n  what it left is in {WORK}", file=sys.stderr)
+        return 1
+    for note in bench.notes:
+        print(f"note: {note}")
+    if arguments.markdown is not None:
+        versions = {"v6flow": _version(bench), **peers.versions()}
+        text = report.markdown(rows, versions=versions, repeat=bench.repeat, notes=bench.notes)
+        arguments.markdown.write_text(text, encoding="utf-8")
+    shutil.rmtree(WORK)
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    names = list(experiments.EXPERIMENTS)
+    parser.add_argument(
+        "--only", nargs="+", choices=names, default=names, metavar="NAME", help=f"of {', '.join(names)}"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small graphs and few rounds: to see that all works"
+    )
+    parser.add_argument(
+        "--repeat", type=int, metavar="N", help=f"rounds (built in: {REPEAT}; quick: {QUICK_REPEAT})"
+    )
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the report there")
+    return parser.parse_args()
+
+
+def _bench(arguments: argparse.Namespace) -> experiments.Bench:
+    if arguments.quick:
+        bench = experiments.Bench(
+            WORK, arguments.repeat or QUICK_REPEAT, 200, 600, luigi_most=200, rounds={2: 3, 4: 3}
+        )
+        bench.notes.append("quick: graphs too small to tell anything about the targets")
+        return bench
+    bench = experiments.Bench(
+        WORK, arguments.repeat or REPEAT, 1_000, 10_000, luigi_most=1_000, rounds={3: 11, 50: 5}
+    )
+    bench.notes.append(
+        f"luigi is given no more than {bench.luigi_most:,} steps: its time grows with their square"
+    )
+    return bench
+
+
+def _version(bench: experiments.Bench) -> str:
+    command = [*bench.v6flow.command, "--version"]
+    told = subprocess.run(command, env=bench.v6flow.environment, capture_output=True, text=True, check=True)
+    return told.stdout.split()[-1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""Answers kept in the run's folder, by token and organization: what was answered is never asked again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from v6flow.core.events import Subtask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+ANSWER, LOG, SUBTASKS = "answer", "log", "subtasks"
+
+
+def place(folder: Path, token: str, organization: str) -> Path:
+    """Where the answer of an organization to a question is kept."""
+    return folder / _file_name(token) / _file_name(organization)
+
+
+def kept(path: Path) -> bytes | None:
+    """The answer in a place, None if there is none."""
+    try:
+        return (path / ANSWER).read_bytes() or None
+    except FileNotFoundError:
+        return None
+
+
+def keep(path: Path, output: Path, log: Path) -> None:
+    """Keep what a task run wrote but did not keep itself; nothing happens if it wrote nothing."""
+    try:
+        if output.stat().st_size == 0:
+            return
+    except FileNotFoundError:
+        return
+    with output.open("rb") as file:
+        os.fsync(file.fileno())
+    log.replace(path / LOG)
+    output.replace(path / ANSWER)
+
+
+def child_token(
+    parent: tuple[str, str],
+    ordinal: int,
+    organization: str,
+    databases: Iterable[dict[str, Any]],
+    input_: bytes,
+) -> str:
+    """The token of what the `ordinal`th task of a task run (token, organization) asks an organization.
+
+    It is the same when that task run is started anew and asks the same again, so that its answers are found.
+    """
+    asked = [*parent, ordinal, organization, list(databases), hashlib.sha256(input_).hexdigest()]
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def begin(path: Path) -> None:
+    """Make the place, and forget what an earlier process did there that did not come to an answer."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (path / SUBTASKS).unlink(missing_ok=True)
+    for work in path.iterdir():
+        if work.is_dir():
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def note_subtasks(path: Path, subtasks: Iterable[tuple[str, Subtask]]) -> None:
+    """Add to the list of what a task run dispatched, each with its token; a later line wins."""
+    lines = [
+        json.dumps([token, subtask.organization, subtask.status, subtask.message, subtask.log_tail]) + "\n"
+        for token, subtask in subtasks
+    ]
+    with (path / SUBTASKS).open("a", encoding="utf-8", errors="backslashreplace") as file:
+        file.write("".join(lines))
+
+
+def subtasks(folder: Path, path: Path) -> tuple[Subtask, ...]:
+    """All that a task run dispatched, and what those dispatched in turn, in the order of their creation."""
+    latest: dict[tuple[str, str], Subtask] = {}
+    try:
+        lines = (path / SUBTASKS).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return ()
+    for line in lines:
+        try:
+            token, *fields = json.loads(line)
+        except ValueError:  # the last line of a process that was killed while writing
+            continue
+        latest[token, fields[0]] = Subtask(*fields)
+    found: list[Subtask] = []
+    for (token, organization), subtask in latest.items():
+        found.append(subtask)
+        found.extend(subtasks(folder, folder / _file_name(token) / _file_name(organization)))
+    return tuple(found)
+
+
+def _file_name(text: str) -> str:
+    """A file name for any text: readable, and different for different texts on any file system."""
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "_", text)[:40]
+    return f"{readable}-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"

@@ -1,0 +1,158 @@
+"""The backend for a federation that is simulated on this machine."""
+
+from __future__ import annotations
+
+import os
+from threading import RLock
+from typing import TYPE_CHECKING
+
+from v6flow.backends.base import Accepted, Answered, Broken, Failed, Working
+from v6flow.backends.embedded import answers
+from v6flow.backends.embedded.environment import choice
+from v6flow.backends.embedded.nodes import Nodes
+from v6flow.backends.embedded.records import Answer, Outcome, TaskRun
+from v6flow.backends.embedded.server import Server
+from v6flow.core.federation import Directory
+from v6flow.core.json import dumps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from v6flow.backends.base import Report, TaskRequest
+    from v6flow.backends.embedded.proxy import Proxy
+    from v6flow.core.federation import EmbeddedFederation, EmbeddedOrganization
+
+HOLD = 25.0  # seconds that a question about a task's status is held while the task has not ended
+
+
+class EmbeddedBackend:
+    """Runs unmodified vantage6 algorithms, each in a process of its own (see `backends.base.Backend`).
+
+    `folder` is the run's folder: answers are kept in its `answers` and adopted later. `jobs` task runs work
+    at once (built in: the federation's, else twice the processors, at least 4). `warm` False starts each in a
+    new interpreter, as on macOS. `hold` is how many seconds a question about a task's status is held.
+    """
+
+    def __init__(
+        self,
+        federation: EmbeddedFederation,
+        folder: Path,
+        *,
+        jobs: int | None = None,
+        warm: bool | None = None,
+        hold: float = HOLD,
+    ) -> None:
+        self._federation = federation
+        self._hold = hold
+        self._server = Server()
+        self._nodes = Nodes(
+            federation,
+            folder / "answers",
+            self._server,
+            jobs=jobs or federation.jobs or max(4, 2 * (os.cpu_count() or 1)),
+            warm=warm,
+            working=self._working,
+            tell=self._tell,
+            broken=lambda error: self._emit_unless_killed(None, Broken(error)),
+        )
+        self._proxy: Proxy | None = None
+        self._emit: Callable[[Report], None] | None = None
+        self._emitting = RLock()  # held while emitting, so that nothing is emitted once kill has returned
+        self._asked: dict[tuple[str, str], TaskRun] = {}
+
+    def directory(self) -> Directory:
+        """The organizations of the federation file, in its order."""
+        organizations = self._federation.organizations
+        return Directory(
+            organizations=tuple(each.name for each in organizations),
+            ids={each.name: each.id for each in organizations},
+            offline=tuple(each.name for each in organizations if each.offline),
+            identity=f"embedded federation {self._federation.collaboration} of {self._federation.file}",
+            defaults=self._federation.defaults,
+            images=tuple(self._federation.algorithms),
+        )
+
+    def open(self, emit: Callable[[Report], None]) -> None:
+        """From now on reports go to `emit`."""
+        self._emit = emit
+
+    def submit(self, request: TaskRequest, *, again: bool) -> None:  # noqa: ARG002  kept answers are always adopted
+        """Ask the organizations of a request that do not work on it already."""
+        if self._proxy is None:
+            self._start_proxy()
+        known = {each.name: each for each in self._federation.organizations}
+        asked: list[tuple[EmbeddedOrganization, str, bytes]] = []
+        under_way: list[TaskRun] = []
+        for name, kwargs in request.kwargs.items():
+            before = self._asked.get((request.token, name))
+            if before is not None and not before.claimed:
+                under_way.append(before)
+            else:
+                input_ = dumps({"method": request.method, "kwargs": dict(kwargs)})
+                asked.append((known[name], request.token, input_.encode()))
+        if not asked:
+            self._emit_unless_killed(None, Accepted(request.token, f"task {under_way[0].task.id}"))
+            return
+        task = self._server.create(
+            name=request.name or request.step,
+            description=request.description,
+            image=request.image,
+            databases=tuple(choice(database) for database in request.databases),
+            asked=asked,
+            attempt=request.attempt,
+        )
+        self._asked.update({(run.token, run.organization.name): run for run in task.runs})
+        self._emit_unless_killed(None, Accepted(request.token, f"task {task.id}"))
+        self._nodes.ask(task.runs)
+
+    def kill(self, token: str, organizations: tuple[str, ...]) -> None:
+        """End what these organizations do for this token, with all that it dispatched."""
+        for name in organizations:
+            run = self._asked.get((token, name))
+            if run is not None:
+                with self._emitting:
+                    run.killed = True
+                self._nodes.kill(run)
+
+    def close(self) -> None:
+        """End all processes, the server and the threads; may be called again."""
+        with self._emitting:
+            self._emit = None
+        self._server.close()
+        self._nodes.close()
+        if self._proxy is not None:
+            self._proxy.close()
+            self._proxy = None
+
+    def _start_proxy(self) -> None:
+        from v6flow.backends.embedded.proxy import Proxy
+
+        self._proxy = Proxy(self._federation, self._server, self._nodes, hold=self._hold)
+        self._nodes.port = self._proxy.port
+
+    def _working(self, run: TaskRun) -> None:
+        if run.task.parent is None:
+            self._emit_unless_killed(run, Working(run.token, run.organization.name))
+
+    def _tell(self, run: TaskRun, outcome: Outcome) -> None:
+        token, organization = run.token, run.organization.name
+        subtasks = answers.subtasks(self._nodes.folder, self._nodes.place(run))
+        if isinstance(outcome, Answer):
+            report: Report = Answered(token, organization, outcome.body, outcome.log, subtasks)
+        else:
+            report = Failed(
+                token,
+                organization,
+                outcome.kind,
+                outcome.message,
+                outcome.log,
+                outcome.hint,
+                subtasks=subtasks,
+            )
+        self._emit_unless_killed(run, report)
+
+    def _emit_unless_killed(self, run: TaskRun | None, report: Report) -> None:
+        with self._emitting:
+            if self._emit is not None and (run is None or not run.killed):
+                self._emit(report)

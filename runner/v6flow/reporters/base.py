@@ -1,0 +1,42 @@
+"""What a reporter is told while a run goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from v6flow.core.events import Event
+    from v6flow.core.plan import Plan
+    from v6flow.core.state import RunState
+
+
+class Reporter(Protocol):
+    """Tells people of a run. It never changes anything; what it raises does not stop the run."""
+
+    def begin(self, plan: Plan, state: RunState) -> None:
+        """A run begins, or is taken up again."""
+
+    def event(self, event: Event, state: RunState) -> None:
+        """An event was journalled and applied to the state."""
+
+    def working(self, step: str, organization: str) -> None:
+        """An organization has begun to work on what it was asked."""
+
+    def end(self, state: RunState) -> None:
+        """The run is over or let go of."""
+
+
+class Silent:
+    """Tells nothing."""
+
+    def begin(self, plan: Plan, state: RunState) -> None:
+        pass
+
+    def event(self, event: Event, state: RunState) -> None:
+        pass
+
+    def working(self, step: str, organization: str) -> None:
+        pass
+
+    def end(self, state: RunState) -> None:
+        pass

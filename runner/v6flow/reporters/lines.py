@@ -1,0 +1,273 @@
+"""The reporter for pipes, cron and CI: a line for each fact, with its time."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from v6flow.core import events as ev
+from v6flow.core.plan import iso
+from v6flow.core.steps.local import LocalPlan
+from v6flow.core.units import spell
+from v6flow.reporters import summary, terminal
+from v6flow.reporters.summary import named
+from v6flow.reporters.terminal import plain
+
+if sys.version_info >= (3, 11):
+    from typing import assert_never
+else:
+    from typing_extensions import assert_never
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from v6flow.core.events import Event, Failure
+    from v6flow.core.plan import Plan
+    from v6flow.core.state import RunState, StepState
+    from v6flow.core.steps import StepPlan
+
+LARGE = 200  # steps: beyond, nobody reads a line for each value that was computed in no time
+COUNTED = 1000  # such steps told by one line, at the most
+
+_DAY = 86400
+
+
+class Lines:
+    """Tells each fact by one line in plain text. `kept` is the folder or file that holds the run.
+
+    In a run of more than 200 steps, value steps and skipped steps are counted, and told by a line for each
+    second or each thousand of them.
+    """
+
+    def __init__(self, stream: TextIO, *, kept: str = "") -> None:
+        self._stream = stream
+        self._kept = kept
+        self._plan: Plan | None = None
+        self._values: frozenset[str] = frozenset()
+        self._counted: frozenset[str] = frozenset()  # the value steps that are only counted
+        self._completed = 0
+        self._skipped = 0
+        self._second = 0
+        self._day = 0
+
+    def begin(self, plan: Plan, state: RunState) -> None:
+        self._plan = plan
+        self._values = frozenset(name for name, step in plan.steps.items() if _is_value(step))
+        self._counted = self._values if len(plan.steps) > LARGE else frozenset()
+        now = state.last or plan.started
+        self._day = int(now) // _DAY
+        self._second = int(now)
+        for line in beginning(plan, state, now, self._kept):
+            self._tell(now, line)
+
+    def event(self, event: Event, state: RunState) -> None:
+        if type(event) is ev.StepCompleted and event.step in self._counted:
+            self._count(event.at)
+            self._completed += 1
+        elif type(event) is ev.StepSkipped and self._counts:
+            self._count(event.at)
+            self._skipped += 1
+        elif self._plan is not None:
+            line = sentence(event, state, self._plan)
+            if line is not None:
+                self._tell_counted()
+                self._tell(event.at, line)
+
+    def working(self, step: str, organization: str) -> None:
+        """Nothing: a fact without a time, and soon followed by the answer."""
+
+    def end(self, state: RunState) -> None:
+        self._tell_counted()
+        if state.status == "running":
+            self._tell(
+                state.last, f"run let go of while it was running; to go on: v6flow resume {plain(state.run)}"
+            )
+        if state.status == "failed":
+            for line in summary.failure_text(state):
+                terminal.write(self._stream, f"{line}\n")
+
+    @property
+    def _counts(self) -> bool:
+        return self._plan is not None and len(self._plan.steps) > LARGE
+
+    def _count(self, at: float) -> None:
+        """Make room for one more step to be counted."""
+        second = int(at)
+        if second != self._second or self._completed + self._skipped >= COUNTED:
+            self._tell_counted()
+            self._second = second
+
+    def _tell_counted(self) -> None:
+        if self._completed:
+            self._tell(self._second, f"{self._completed} value steps completed")
+        if self._skipped:
+            self._tell(self._second, f"{self._skipped} steps skipped")
+        self._completed = self._skipped = 0
+
+    def _tell(self, at: float, line: str) -> None:
+        day = int(at) // _DAY
+        if day != self._day:
+            self._day = day
+            line = f"{clock(at)} it is {iso(at)[:10]}\n{clock(at)} {line}"
+        else:
+            line = f"{clock(at)} {line}"
+        terminal.write(self._stream, f"{line}\n")
+
+
+def clock(at: float) -> str:
+    """The time of day, UTC: `05:23:01Z`."""
+    minutes, seconds = divmod(int(at) % _DAY, 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}Z"
+
+
+def beginning(plan: Plan, state: RunState, now: float, kept: str) -> list[str]:
+    """What is said before anything happens: which run, where it is kept, who is offline."""
+    settled = sum(step.status in ("completed", "failed", "skipped") for step in state.steps.values())
+    resumed = bool(state.steps)
+    lines = [
+        f"run {plain(state.run or plan.run)} of workflow {plain(plan.workflow.name)} "
+        f"{'resumed' if resumed else 'started'}, {iso(now)[:10]}, {_many(len(plan.steps), 'step')}"
+        + (f", {settled} of them settled before" if resumed else "")
+    ]
+    if kept:
+        lines.append(f"kept in {plain(kept)}")
+    if plan.directory.offline:
+        lines.append(f"offline: {named(plan.directory.offline)}")
+    return lines
+
+
+def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: C901, PLR0912 - one case for each event
+    """What an event says to people, the state being that after it; None for what they need not know."""
+    match event:
+        case ev.StepStarted():
+            return _started(event, state.step(event.step))
+        case ev.TaskRequested():
+            return _requested(event, state.step(event.step), plan)
+        case ev.TaskAnswered():
+            return _answered(event, state.step(event.step))
+        case ev.TaskFailed():
+            return _failed(event, state.step(event.step), plan)
+        case ev.StepClosed():
+            return f"{event.step}: waits no longer: {_closed(event, state.step(event.step))}"
+        case ev.LocalRequested():
+            tried = event.attempt - state.step(event.step).spared
+            again = f" again (attempt {tried} of {_attempts(plan, event.step)})" if tried > 1 else ""
+            return f"{event.step}: computes here{again}"
+        case ev.LocalFailed():
+            return _local_failed(event, state.step(event.step), plan)
+        case ev.StepCompleted():
+            return _completed(event, state.step(event.step), plan)
+        case ev.StepFailed():
+            return f"{event.step}: FAILED{_after(state.step(event.step))}: {_why(event.failure)}"
+        case ev.StepSkipped():
+            return f"{event.step}: skipped, since {plain(event.cause)} failed"
+        case ev.RunResumed():
+            return f"taken up again; nobody had held the run for {spell(event.down)}"
+        case ev.CancelRequested():
+            return "asked to cancel the run"
+        case ev.RunInterrupted():
+            why = "" if event.failure.kind == "interrupted" else f": {_why(event.failure)}"
+            return f"run INTERRUPTED{why}; to go on: v6flow resume {plain(state.run)}"
+        case ev.RunCompleted():
+            return f"run completed in {spell(event.at - state.started)}"
+        case ev.RunFailed():
+            return f"run FAILED after {spell(event.at - state.started)}"
+        case ev.RunCancelled():
+            return f"run CANCELLED after {spell(event.at - state.started)}"
+        case ev.RunStarted() | ev.TaskAccepted():
+            return None
+        case _:
+            assert_never(event)
+
+
+def _started(event: ev.StepStarted, step: StepState) -> str:
+    asked = [each.name for each in step.organizations.values() if each.status != "answered"]
+    known = len(step.organizations) - len(asked)
+    line = f"{event.step}: asks {named(asked) or 'nobody'}"
+    if known:
+        line += f" ({known} of {len(step.organizations)} have answered before)"
+    return line if event.deadline is None else f"{line}, for at most {spell(event.deadline - event.at)}"
+
+
+def _requested(event: ev.TaskRequested, step: StepState, plan: Plan) -> str | None:
+    first = step.organizations[event.organizations[0]]
+    tried = event.attempt - first.spared
+    if tried <= 1:
+        return None
+    attempt = f"attempt {tried} of {_attempts(plan, event.step)}"
+    return f"{event.step}: asks {named(event.organizations)} again ({attempt})"
+
+
+def _answered(event: ev.TaskAnswered, step: StepState) -> str:
+    lost = summary.lost([step.organizations[event.organization]])
+    but = f", but {'; '.join(lost)}" if lost else ""
+    count = f"{len(step.responded)} of {len(step.organizations)}"
+    return f"{event.step}: {plain(event.organization)} answered{but} ({count})"
+
+
+def _failed(event: ev.TaskFailed, step: StepState, plan: Plan) -> str:
+    tried = event.attempt - step.organizations[event.organization].spared
+    again = _again(plan, event.step, event.failure, tried, event.at, step.deadline)
+    return f"{event.step}: {plain(event.organization)} FAILED: {_why(event.failure)}{again or ''}"
+
+
+def _local_failed(event: ev.LocalFailed, step: StepState, plan: Plan) -> str | None:
+    """Nothing if there is no other attempt: the step's own failure follows and says the same."""
+    again = _again(plan, event.step, event.failure, event.attempt - step.spared, event.at, step.deadline)
+    return None if again is None else f"{event.step}: {_why(event.failure)}{again}"
+
+
+def _again(
+    plan: Plan, name: str, failure: Failure, tried: int, at: float, deadline: float | None
+) -> str | None:
+    retry = plan.steps[name].retry
+    wait = retry.wait(tried)
+    if not summary.asked_again(retry, failure.kind, tried) or (
+        deadline is not None and at + wait >= deadline
+    ):
+        return None
+    return f" (again in {spell(wait)})" if wait else " (again at once)"
+
+
+def _closed(event: ev.StepClosed, step: StepState) -> str:
+    silent = [each.name for each in step.organizations.values() if each.status in ("waiting", "requested")]
+    why = {"timeout": "its time is up", "quorum": "enough have answered"}.get(
+        event.reason, plain(event.reason)
+    )
+    return f"{why}; not yet answered: {named(silent)}" if silent else why
+
+
+def _completed(event: ev.StepCompleted, step: StepState, plan: Plan) -> str:
+    line = f"{event.step}: completed"
+    if not _is_value(plan.steps[event.step]):
+        line += f" in {_took(step)}"
+    if step.organizations:
+        line += f", {len(step.responded)} of {len(step.organizations)} answered"
+        remark = summary.remark(step)
+        line += f" ({remark})" if remark else ""
+    accepted = plan.steps[event.step].common.mixed_cohorts
+    return f"{line}; mixed cohorts accepted: {plain(accepted)}" if event.accepted and accepted else line
+
+
+def _is_value(step: StepPlan) -> bool:
+    return isinstance(step, LocalPlan) and step.value is not None
+
+
+def _attempts(plan: Plan, name: str) -> int:
+    return plan.steps[name].retry.attempts
+
+
+def _why(failure: Failure) -> str:
+    return plain(failure.message) or plain(failure.kind)
+
+
+def _after(step: StepState) -> str:
+    return f" after {_took(step)}" if step.organizations or step.attempt else ""
+
+
+def _took(step: StepState) -> str:
+    return spell(max((step.ended or 0.0) - (step.started or 0.0), 0.0))
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

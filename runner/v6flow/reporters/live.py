@@ -1,0 +1,429 @@
+"""The reporter for a terminal: how each step and each organization fares, drawn in place."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from v6flow.core import events as ev
+from v6flow.core.state import SETTLED, StepState
+from v6flow.core.steps.task import TaskPlan
+from v6flow.core.units import spell
+from v6flow.reporters import summary
+from v6flow.reporters.lines import sentence
+from v6flow.reporters.summary import named
+from v6flow.reporters.terminal import plain, tolerant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TextIO
+
+    from rich.console import Console, RenderableType
+    from rich.live import Live as RichLive
+    from rich.text import Text
+
+    from v6flow.core.events import Event
+    from v6flow.core.plan import Plan
+    from v6flow.core.state import OrganizationState, RunState
+    from v6flow.core.steps.task import Retry
+
+REFRESHES = 8  # a second
+FAILURES = 20  # told when they happen; all are told at the end
+RECENT = 100  # settled steps remembered as recent: more than a screen shows
+NARROW = 70  # columns: below, the final table spares seconds and attempts
+TABLE = 40  # rows of the final table; beyond, only the steps worth telling
+
+_STYLES = {
+    "completed": "green", "answered": "green", "running": "cyan", "working": "cyan", "asked": "blue",
+    "retrying": "yellow", "interrupted": "yellow", "cancelled": "yellow", "failed": "bold red",
+    "missing": "red", "skipped": "dim", "pending": "dim", "waiting": "dim",
+}  # fmt: skip
+_SIGNS = {"completed": "✓", "failed": "✗", "skipped": "»", "pending": "·"}
+_ASCII_SIGNS = {"completed": "+", "failed": "x", "skipped": ">", "pending": ".", "running": "*"}
+_NUMBERS = (2, 3, 4)  # columns of the table that stand to the right: answered, seconds, attempts
+_SPARED = (3, 4)
+_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is drawn: the run, the steps worth a line, and how many there are of each status."""
+
+    run: str
+    workflow: str
+    started: float
+    steps: Sequence[StepState]
+    counts: Mapping[str, int]
+    total: int
+    working: frozenset[tuple[str, str]] = frozenset()  # (step, organization)
+    retries: Mapping[str, Retry] = field(default_factory=dict)
+    cancelling: bool = False
+
+
+class Board:
+    """Keeps count of the steps of a run, and remembers which are worth a line."""
+
+    def __init__(self, names: Sequence[str], state: RunState) -> None:
+        self._names = names
+        self._place = {name: place for place, name in enumerate(names)}
+        self._state = state
+        self._status: dict[str, str] = {}
+        self.counts: dict[str, int] = {"pending": len(names)}
+        self._running: dict[str, None] = {}
+        self._failed: dict[str, None] = {}
+        self._recent: deque[str] = deque(maxlen=RECENT)
+        for name in state.steps:
+            self.note(name)
+
+    def note(self, name: str) -> None:
+        """Take note that something happened to a step."""
+        before = self._status.get(name, "pending")
+        status = self._state.step(name).status
+        if status == before:
+            return
+        self._status[name] = status
+        self.counts[before] -= 1
+        self.counts[status] = self.counts.get(status, 0) + 1
+        self._running.pop(name, None)
+        self._failed.pop(name, None)
+        if status == "running":
+            self._running[name] = None
+        elif status == "failed":
+            self._failed[name] = None
+        elif status in SETTLED:
+            self._recent.append(name)
+
+    def lines(self, room: int) -> list[StepState]:
+        """The steps to show in so many lines, in the plan's order: all, or failed, running, recent ones."""
+        if len(self._names) <= room:
+            return [self._state.step(name) for name in self._names]
+        failed = list(islice(self._failed, max(room // 2, room - len(self._running))))
+        chosen = dict.fromkeys([*failed, *islice(self._running, max(room - len(failed), 0))])
+        for name in reversed(self._recent):
+            if len(chosen) >= room:
+                break
+            chosen[name] = None
+        return [self._state.step(name) for name in sorted(chosen, key=lambda name: self._place.get(name, 0))]
+
+
+class Live:
+    """Draws the run at the terminal that `stream` is.
+
+    `kept` is the folder or file that holds the run; `now` must tell the time by the engine's clock.
+    """
+
+    def __init__(self, stream: TextIO, *, kept: str = "", now: Callable[[], float] | None = None) -> None:
+        self._stream = stream
+        self._kept = kept
+        self._now = now
+        self._lock = threading.Lock()  # the thread that draws reads what the engine's thread writes
+        self._working: set[tuple[str, str]] = set()
+        self._plan: Plan | None = None
+        self._state: RunState | None = None
+        self._board: Board | None = None
+        self._console: Console | None = None
+        self._live: RichLive | None = None
+        self._failures = 0
+
+    def begin(self, plan: Plan, state: RunState) -> None:
+        from rich.console import Console
+        from rich.live import Live as RichLive
+
+        if self._now is None:
+            from v6flow.clock import SystemClock
+
+            self._now = SystemClock().now
+        self._plan, self._state = plan, state
+        self._board = Board(list(plan.steps), state)
+        self._console = Console(file=tolerant(self._stream), markup=False, highlight=False, emoji=False)
+        self._console.print(heading(plan, state, self._kept), soft_wrap=True)
+        self._live = RichLive(
+            get_renderable=self._draw,
+            console=self._console,
+            refresh_per_second=REFRESHES,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live.start()
+
+    def event(self, event: Event, state: RunState) -> None:
+        if self._board is None or self._plan is None:
+            return
+        with self._lock:
+            if isinstance(event, ev.RunResumed):
+                self._board = Board(list(self._plan.steps), state)
+            elif isinstance(event, ev.TaskRequested):
+                self._working.difference_update((event.step, name) for name in event.organizations)
+            step: str | None = getattr(event, "step", None)
+            if step is not None:
+                self._board.note(step)
+        if isinstance(event, (ev.TaskFailed, ev.LocalFailed)):
+            self._tell_failure(event, state)
+
+    def working(self, step: str, organization: str) -> None:
+        with self._lock:
+            self._working.add((step, organization))
+
+    def end(self, state: RunState) -> None:
+        if self._live is not None:
+            self._live.stop()
+        if self._console is not None and self._plan is not None:
+            table = final_table(state, list(self._plan.steps), width=self._console.width)
+            self._console.print(table)
+            self._console.print(ending(state), soft_wrap=True)  # so that a command can be copied
+        self._live = None
+
+    def _tell_failure(self, event: Event, state: RunState) -> None:
+        """Say above the steps what a row has no room for: the message of a failure."""
+        self._failures += 1
+        if self._failures > FAILURES or self._console is None or self._plan is None:
+            return
+        line = sentence(event, state, self._plan)
+        if line is not None:
+            from rich.text import Text
+
+            self._console.print(Text(line, _STYLES["failed"]), soft_wrap=True)
+
+    def _draw(self) -> RenderableType:
+        assert self._board is not None
+        assert self._console is not None
+        assert self._state is not None
+        assert self._plan is not None
+        assert self._now is not None
+        width, height = self._console.size
+        with self._lock:
+            view = view_of(
+                self._plan, self._state, self._board, frozenset(self._working), room=max(height - 3, 1)
+            )
+        return screen(view, self._now(), width=width, unicode=not self._console.options.ascii_only)
+
+
+def view_of(
+    plan: Plan, state: RunState, board: Board, working: frozenset[tuple[str, str]], *, room: int
+) -> View:
+    """What to draw in so many lines for steps."""
+    steps = board.lines(room)
+    retries = {
+        step.name: plan.steps[step.name].retry
+        for step in steps
+        if isinstance(plan.steps[step.name], TaskPlan)
+    }
+    return View(
+        state.run,
+        state.workflow,
+        state.started,
+        steps,
+        dict(board.counts),
+        len(plan.steps),
+        working,
+        retries,
+        state.cancelling,
+    )
+
+
+def heading(plan: Plan, state: RunState, kept: str) -> Text:
+    """What stands above all: the run, where it is kept, who is offline."""
+    from rich.text import Text
+
+    text = Text.assemble("run ", (plain(state.run or plan.run), "bold"), f" of {plain(plan.workflow.name)}")
+    if state.steps:
+        text.append(", taken up again")
+    if kept:
+        text.append(f"\nkept in {plain(kept)}", "dim")
+    if plan.directory.offline:
+        text.append(f"\noffline: {named(plan.directory.offline)}", "yellow")
+    return text
+
+
+def screen(view: View, now: float, *, width: int, unicode: bool = True) -> Text:
+    """The steps, a line each, no wider than the terminal, and a line with counts."""
+    from rich.text import Text
+
+    longest = max((len(step.name) for step in view.steps), default=0)
+    column = min(longest, max(width // 3, 8))
+    lines = [_line(step, view, now, column, width, unicode=unicode) for step in view.steps]
+    return Text("\n").join([*lines, _tally(view, now, width)])
+
+
+def _line(step: StepState, view: View, now: float, column: int, width: int, *, unicode: bool) -> Text:
+    from rich.text import Text
+
+    name = plain(step.name)
+    if len(name) > column:
+        name = name[: column - 1] + ("…" if unicode else "~")
+    text = Text(no_wrap=True, overflow="crop")
+    text.append(_sign(step.status, now, unicode=unicode), _STYLES[step.status])
+    text.append(f" {name.ljust(column)} {_elapsed(step, now).rjust(6)}  ")
+    text.append_text(_fares(step, view, width - text.cell_len))
+    text.truncate(width, overflow="ellipsis" if unicode else "crop")
+    return text
+
+
+def _sign(status: str, now: float, *, unicode: bool) -> str:
+    if not unicode:
+        return _ASCII_SIGNS[status]
+    return _SIGNS.get(status) or _SPINNER[int(now * REFRESHES) % len(_SPINNER)]
+
+
+def _elapsed(step: StepState, now: float) -> str:
+    if step.started is None or step.status == "skipped":
+        return ""
+    until = now if step.status == "running" or step.ended is None else step.ended
+    return spell(max(until - step.started, 0.0))
+
+
+def _fares(step: StepState, view: View, room: int) -> Text:
+    """How a step fares: each organization's state if that fits, else how many there are of each."""
+    from rich.text import Text
+
+    organizations = step.organizations
+    if not organizations:
+        return _local(step)
+    told = [(name, _word(each, step, view)) for name, each in organizations.items()]
+    each = Text("  ").join(Text.assemble(f"{plain(name)} ", (word, _style(word))) for name, word in told)
+    if each.cell_len <= room:
+        return each
+    return _counted(told)
+
+
+def _counted(told: Sequence[tuple[str, str]]) -> Text:
+    """How many answered, and the others by state, named where something is amiss."""
+    from rich.text import Text
+
+    groups: dict[str, list[str]] = {}
+    for name, word in told:
+        groups.setdefault(word.split(maxsplit=1)[0], []).append(name)
+    parts = [Text(f"{len(groups.pop('answered', []))}/{len(told)} answered", _STYLES["answered"])]
+    amiss = [word for word in ("failed", "missing", "retrying") if word in groups]
+    parts += [Text(f"{word}: {named(groups.pop(word))}", _STYLES[word]) for word in amiss]
+    parts += [Text(f"{len(names)} {word}", _STYLES[word]) for word, names in groups.items()]
+    return Text("  ").join(parts)
+
+
+def _local(step: StepState) -> Text:
+    from rich.text import Text
+
+    if step.status == "running":
+        return Text("computes here" if step.requested else "waits to be tried again", _STYLES["running"])
+    if step.status == "failed":
+        return Text(summary.remark(step), _STYLES["failed"])
+    return Text(
+        summary.remark(step) or ("" if step.status == "completed" else step.status), _STYLES[step.status]
+    )
+
+
+def _word(each: OrganizationState, step: StepState, view: View) -> str:
+    """One word for how an organization fares, with the attempt if it is not the first."""
+    if each.status == "answered":
+        return "answered"
+    if step.status in SETTLED:
+        return "failed" if each.status == "failed" else "missing"
+    retry, tried = view.retries.get(step.name), each.attempt - each.spared
+    if each.status == "failed":
+        kind = each.failure.kind if each.failure is not None else None
+        if retry is not None and summary.asked_again(retry, kind, tried):
+            return f"retrying {tried + 1}/{retry.attempts}"
+        return "failed"
+    if each.status == "waiting":
+        return "waiting"
+    if tried > 1 and retry is not None:
+        return f"retrying {tried}/{retry.attempts}"
+    return "working" if (step.name, each.name) in view.working else "asked"
+
+
+def _style(word: str) -> str:
+    return _STYLES[word.split(maxsplit=1)[0]]
+
+
+def _tally(view: View, now: float, width: int) -> Text:
+    """How many steps there are of each status, and for how long the run has gone on."""
+    from rich.text import Text
+
+    text = Text(f"{view.total} steps", no_wrap=True)
+    for status in ("running", "completed", "failed", "skipped", "pending"):
+        if view.counts.get(status):
+            text.append(", ")
+            text.append(f"{view.counts[status]} {status}", _STYLES[status])
+    text.append(f"; {spell(max(now - view.started, 0.0))}")
+    if view.cancelling:
+        text.append("; being cancelled", "yellow")
+    text.truncate(width)
+    return text
+
+
+def final_table(state: RunState, names: Sequence[str], *, width: int) -> RenderableType:
+    """The steps with how they fared; of many, those that asked somebody or went wrong; others are counted."""
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    shown, others = _told(state, names)
+    columns = [column for column in range(len(summary.HEAD)) if width >= NARROW or column not in _SPARED]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        last = column == columns[-1]
+        table.add_column(
+            summary.HEAD[column],
+            justify="right" if column in _NUMBERS else "left",
+            overflow="fold",
+            no_wrap=not last and column != 0,
+            min_width=min(max((len(step.name) for step in shown), default=0), width // 3)
+            if column == 0
+            else None,
+        )
+    for step in shown:
+        cells = [Text(cell) for cell in summary.row(step)]
+        cells[1].stylize(_STYLES[step.status])
+        cells[-1].stylize(_STYLES["skipped" if step.status == "skipped" else "missing"])
+        table.add_row(*(cells[column] for column in columns))
+    return Group(*([table] if shown else []), *(Text(line, "dim") for line in others))
+
+
+def _told(state: RunState, names: Sequence[str]) -> tuple[list[StepState], list[str]]:
+    """The steps that the final table shows, and what it says of the others."""
+    steps = [state.step(name) for name in names]
+    if len(steps) <= TABLE:
+        return steps, []
+    worth = sorted(steps, key=_worth)[:TABLE]
+    chosen = {step.name for step in worth if _worth(step) < _PLAIN}
+    shown = [step for step in steps if step.name in chosen]
+    others: dict[str, int] = {}
+    for step in steps:
+        if step.name not in chosen:
+            others[step.status] = others.get(step.status, 0) + 1
+    more = "more " if shown else ""
+    return shown, [f"{count} {more}{status}" for status, count in others.items()]
+
+
+_PLAIN = 4
+
+
+def _worth(step: StepState) -> int:
+    """The lower, the more worth a row: failures first, then who lacked answers, then who was asked."""
+    if step.status == "failed":
+        return 0
+    if step.organizations and len(step.responded) < len(step.organizations):
+        return 1
+    if step.status == "running":
+        return 2
+    return 3 if step.organizations else _PLAIN
+
+
+def ending(state: RunState) -> Text:
+    """What stands below the table: how the run ended, what went wrong, what to do next."""
+    from rich.text import Text
+
+    until = state.last if state.ended is None else state.ended
+    status = "let go of while running" if state.status == "running" else state.status
+    text = Text.assemble("run ", (plain(state.run), "bold"), " ", (status, _STYLES[state.status]))
+    took = spell(max(until - state.started, 0.0))
+    text.append(f" in {took}" if state.status == "completed" else f" after {took}")
+    lines = summary.failure_text(state) if state.status in ("failed", "interrupted") else []
+    if state.status == "running":
+        lines = [f"to go on where it stopped: v6flow resume {plain(state.run)}"]
+    return Text("\n").join([text, *(Text(line) for line in lines if line != state.status)])

@@ -1,0 +1,167 @@
+"""How a run stands, from its state alone: as a JSON document, as a failure told for people, as a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from v6flow.core import scope
+from v6flow.core.plan import iso
+from v6flow.core.units import spell
+from v6flow.reporters.terminal import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from v6flow.core.events import Failure
+    from v6flow.core.json import Json
+    from v6flow.core.state import OrganizationState, RunState, StepState
+    from v6flow.core.steps.task import Retry
+
+LOG_LINES = 12  # of a log's last lines, as many as leave the cause in view
+NAMED = 12  # as many names as a person reads in one line
+
+HEAD = ("step", "status", "answered", "seconds", "attempts", "")
+
+
+def document(state: RunState, steps: Sequence[str], *, status: str | None = None) -> dict[str, Json]:
+    """The document that `run`, `resume`, `wait` and `status` print; `steps` are the plan's, in its order.
+
+    `status` stands in for the state's where the caller knows better: nobody holds a run that is `running`.
+    """
+    status = status or state.status
+    return {
+        "run": state.run,
+        "workflow": state.workflow,
+        "status": status,
+        "exit_code": None if status == "running" else state.exit_code,
+        "started": iso(state.started),
+        "ended": None if state.ended is None else iso(state.ended),
+        "seconds": _seconds(state.started, state.ended),
+        "outputs": dict(state.outputs) if status == "completed" else {},
+        "steps": {name: _step(state.step(name)) for name in steps},
+        "error": None if status in ("running", "completed") else scope.failure(state.failure),
+    }
+
+
+def _step(step: StepState) -> dict[str, Json]:
+    failures: dict[str, Any] = {name: scope.failed(step.organizations[name]) for name in step.failed}
+    return {
+        "status": step.status,
+        "asked": [*step.asked],
+        "responded": [*step.responded],
+        "failed": [*step.failed],
+        "failures": failures,
+        "missing": [*step.missing],
+        "seconds": _seconds(step.started, step.ended),
+        "attempts": attempts(step),
+    }
+
+
+def attempts(step: StepState) -> int:
+    """How often a step was tried; one that completed without asking or starting anything was tried once."""
+    return step.attempts or int(step.status == "completed")
+
+
+def _seconds(started: float | None, ended: float | None) -> float | None:
+    return None if started is None or ended is None else round(max(ended - started, 0.0), 3)
+
+
+def failure_text(state: RunState) -> list[str]:
+    """What went wrong in a run, the first cause on top, and what to do next; empty if nothing did."""
+    failed = sorted(
+        (each for each in state.steps.values() if each.status == "failed"), key=lambda each: each.ended or 0.0
+    )
+    first = state.failure or next((each.failure for each in failed if each.failure is not None), None)
+    lines: list[str] = [] if first is None else [*_cause(first), *_log(first), *_hint(first)]
+    lines += [_also(each) for each in failed if first is None or each.name != first.step]
+    skipped = [each.name for each in state.steps.values() if each.status == "skipped"]
+    if skipped:
+        counted = "1 step was" if len(skipped) == 1 else f"{len(skipped)} steps were"
+        lines.append(f"{counted} skipped: {named(skipped)}")
+    return [*lines, *_next(state, failed)]
+
+
+def _cause(failure: Failure) -> list[str]:
+    where = f"step {failure.step}" if failure.step else ""
+    if failure.organization:
+        where += f" at {failure.organization}" if where else failure.organization
+    return [plain(f"{where}: {failure.message}" if where else failure.message)]
+
+
+def _log(failure: Failure) -> list[str]:
+    if not failure.log_tail.strip():
+        return []
+    tail = plain(failure.log_tail.rstrip(), keep_newlines=True).split("\n")[-LOG_LINES:]
+    whose = f" at {plain(failure.organization)}" if failure.organization else ""
+    return [f"  the last lines of its log{whose}:", *(f"    {line}".rstrip() for line in tail)]
+
+
+def _hint(failure: Failure) -> list[str]:
+    return [f"  what to do: {plain(failure.hint)}"] if failure.hint else []
+
+
+def _also(step: StepState) -> str:
+    message = step.failure.message if step.failure is not None else "failed"
+    return plain(f"also failed: step {step.name}: {message}")
+
+
+def _next(state: RunState, failed: Sequence[StepState]) -> list[str]:
+    """The command with which a person goes on."""
+    if state.status == "interrupted":
+        return [f"to go on where it stopped: v6flow resume {plain(state.run)}"]
+    if state.status != "failed" or not failed:
+        return []
+    return [f"to do only what failed again: v6flow resume --retry-failed {plain(state.run)}"]
+
+
+def table(state: RunState, steps: Sequence[str]) -> str:
+    """The steps as a table in plain text, one line each, without a line break at the end."""
+    rows = [HEAD, *(row(state.step(name)) for name in steps)]
+    widths = [max(len(each[column]) for each in rows) for column in range(len(HEAD))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(each, widths, strict=True)).rstrip()
+        for each in rows
+    )
+
+
+def row(step: StepState) -> tuple[str, ...]:
+    """A step's cells, under `HEAD`."""
+    asked = len(step.organizations)
+    answered = f"{len(step.responded)}/{asked}" if asked else ""
+    seconds = _seconds(step.started, step.ended) if step.status != "skipped" else None
+    tried = attempts(step)
+    took = "" if seconds is None else spell(seconds)
+    return (plain(step.name), step.status, answered, took, str(tried) if tried else "", remark(step))
+
+
+def remark(step: StepState) -> str:
+    """Who of those asked failed or is missing, or for whose failure it was skipped; empty if all is well."""
+    if step.status == "skipped":
+        return f"since {plain(step.cause)} failed" if step.cause else ""
+    told = [f"failed: {named(step.failed)}"] if step.failed else []
+    told += [f"missing: {named(step.missing)}"] if step.missing else []
+    told += lost(each for each in step.organizations.values() if each.status == "answered")
+    if not told and step.status == "failed" and step.failure is not None:
+        told = [plain(step.failure.message)]
+    return "; ".join(told)
+
+
+def lost(answered: Iterable[OrganizationState]) -> list[str]:
+    """The subtasks of central functions that did not complete, as `subtask at beta failed`."""
+    return [
+        f"subtask at {plain(subtask.organization)} {plain(subtask.status)}"
+        for each in answered
+        for subtask in each.subtasks
+        if subtask.status != "completed"
+    ]
+
+
+def named(names: Sequence[str]) -> str:
+    """Names for people: the first dozen, and how many more."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(plain(name) for name in names[:NAMED]) + more
+
+
+def asked_again(retry: Retry, kind: str | None, tried: int) -> bool:
+    """Whether after a failure of this kind in the given attempt (from 1) there is another attempt."""
+    return kind in retry.on and tried < retry.attempts

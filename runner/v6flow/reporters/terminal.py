@@ -1,0 +1,65 @@
+"""Text that is safe to show at a terminal, whoever wrote it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TextIO
+
+TAB = "    "
+
+_UNSAFE = re.compile(
+    "["
+    "\\x00-\\x1f\\x7f-\\x9f"  # controls: ESC, CSI, OSC, BEL, CR, NEL …
+    "\\u2028\\u2029"  # separators of lines and paragraphs
+    "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069"  # marks and overrides of the writing direction
+    "\\u00ad\\u034f\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200d"  # what cannot be seen, so
+    "\\u2060-\\u2065\\u206a-\\u206f\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb"  # that two look alike
+    "\\U0001bca0-\\U0001bca3\\U0001d173-\\U0001d17a\\U000e0000-\\U000e0fff"
+    "\\ud800-\\udfff"  # lone surrogates, which no stream can write
+    "]"
+)
+
+
+def plain(text: str, *, keep_newlines: bool = False) -> str:
+    """The text with what could harm or mislead a terminal shown as escapes (`\\x1b`), all else unchanged.
+
+    With `keep_newlines`, lines stay lines (CR LF too) and a tab becomes four spaces; else they are escapes.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    if not keep_newlines:
+        return _UNSAFE.sub(_escape, text)
+    return "\n".join(
+        _UNSAFE.sub(_escape, line.replace("\t", TAB)) for line in text.replace("\r\n", "\n").split("\n")
+    )
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
+
+
+def tolerant(stream: TextIO) -> TextIO:
+    """The stream, made to write what its encoding lacks as escapes, if it can be made to."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None and getattr(stream, "errors", None) == "strict":
+        reconfigure(errors="backslashreplace")
+    return stream
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Write text, what the stream's encoding lacks as escapes, and let it through at once."""
+    try:
+        stream.write(text)
+    except UnicodeEncodeError:
+        encoding = stream.encoding or "ascii"
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+def moves(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether what is shown on this stream can be redrawn in place: a terminal, and not a dumb one."""
+    return stream.isatty() and environ.get("TERM", "") not in ("", "dumb", "unknown")

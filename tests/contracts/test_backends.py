@@ -1,0 +1,336 @@
+"""What every backend must do, whatever it talks to.
+
+A stage brings a federation and says which image and which of its methods do what; the suite knows no more.
+To have another backend tested, write its stage and add a line to STAGES.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from v6flow.backends.base import (
+    Accepted,
+    Answered,
+    Backend,
+    Broken,
+    DatabaseChoice,
+    Failed,
+    Report,
+    TaskRequest,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from v6flow.core.json import Json
+
+PATIENCE = 120.0  # seconds until a test says that something will never happen
+
+
+class Reports:
+    """Collects what a backend reports, and waits for more."""
+
+    def __init__(self) -> None:
+        self.all: list[Report] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, report: Report) -> None:
+        with self._changed:
+            self.all.append(report)
+            self._changed.notify_all()
+
+    def end(self, token: str, organization: str) -> Answered | Failed:
+        """How an organization ended."""
+
+        def ends() -> list[Report]:
+            return [
+                each for each in self.all if isinstance(each, Broken) or key(each) == (token, organization)
+            ]
+
+        with self._changed:
+            assert self._changed.wait_for(ends, PATIENCE), f"never reported; there were only {self.all}"
+            end = ends()[0]
+        assert isinstance(end, (Answered, Failed)), end
+        return end
+
+
+def key(report: Report) -> tuple[str, str] | None:
+    """Whose end is reported, None if no end is."""
+    return (report.token, report.organization) if isinstance(report, (Answered, Failed)) else None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A federation that a backend can be tried on, with data of known sums."""
+
+    open: Callable[[Callable[[Report], None]], AbstractContextManager[Backend]]
+    """A backend that is open until the context ends; a second one finds what the first one left."""
+    image: str
+    sums: dict[str, float]  # of the column `age` at each organization that is online
+    offline: str  # an organization that is not
+    databases: tuple[DatabaseChoice, ...]
+    gate: Callable[[], tuple[dict[str, Any], Callable[[], object]]]
+    """The arguments of a method that waits, and what to call to let it end."""
+    methods: dict[str, str] = field(
+        default_factory=lambda: {
+            "echo": "echo",  # returns its argument `value`
+            "sum": "partial_sum",  # {"sum", "count"} of its argument `column`
+            "mean": "central_mean",  # over all that are `organizations` (ids), by subtasks of `sum`
+            "of": "central_of",  # the results of `method` with `kwargs` at `organizations`
+            "crash": "crash",  # divides by zero
+            "wait": "wait",  # ends when told to
+            "nan": "not_a_number",  # returns NaN
+            "nothing": "leave_at_once",  # ends well without a result
+            "none": "there_is_no_such_method",
+        }
+    )
+
+
+@contextmanager
+def embedded(folder: Path) -> Iterator[Stage]:
+    """A federation simulated here."""
+    pytest.importorskip("vantage6.algorithm.tools", reason="the embedded backend runs vantage6's own tools")
+    import os
+    from itertools import count
+    from pathlib import Path
+
+    from v6flow.backends.embedded import EmbeddedBackend
+    from v6flow.core.federation import Algorithm, Database, EmbeddedFederation, EmbeddedOrganization
+
+    values = {"alpha": [1, 2, 3], "beta": [4, 5], "gamma": [9], "delta": [0]}
+    for name, numbers in values.items():
+        (folder / f"{name}.csv").write_text("age\n" + "\n".join(map(str, numbers)) + "\n", encoding="utf-8")
+    federation = EmbeddedFederation(
+        file=str(folder / "federation.yaml"),
+        collaboration="hospitals",
+        organizations=tuple(
+            EmbeddedOrganization(
+                name, id_, (Database("default", str(folder / f"{name}.csv")),), offline=name == "delta"
+            )
+            for id_, name in enumerate(values, start=1)
+        ),
+        algorithms={"probe": Algorithm("probe", "v6_probe", str(Path(__file__).parents[1] / "algorithms"))},
+    )
+    gates = count()
+
+    @contextmanager
+    def opened(emit: Callable[[Report], None]) -> Iterator[Backend]:
+        backend = EmbeddedBackend(federation, folder / "run")
+        backend.open(emit)
+        try:
+            yield backend
+        finally:
+            backend.close()
+
+    def gate() -> tuple[dict[str, Any], Callable[[], object]]:
+        path = folder / f"gate{next(gates)}"
+        os.mkfifo(path)
+        return {"gate": str(path)}, lambda: path.write_text("open", encoding="utf-8")
+
+    yield Stage(
+        open=opened,
+        image="probe",
+        sums={"alpha": 6.0, "beta": 9.0, "gamma": 9.0},
+        offline="delta",
+        databases=(DatabaseChoice("default"),),
+        gate=gate,
+    )
+
+
+STAGES = {"embedded": embedded}
+
+
+@pytest.fixture(params=STAGES)
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    with STAGES[request.param](tmp_path) as found:
+        yield found
+
+
+def ask(
+    stage: Stage, method: str, *organizations: str, token: str = "question-1", **kwargs: Json
+) -> TaskRequest:
+    """A request for one of the stage's methods, with the same arguments at each organization."""
+    return TaskRequest(
+        token=token,
+        step="step",
+        attempt=1,
+        image=stage.image,
+        method=stage.methods[method],
+        kwargs=dict.fromkeys(organizations or tuple(stage.sums), kwargs),
+        databases=stage.databases,
+        name="contract/step",
+        central=method in ("mean", "of"),
+    )
+
+
+def value(end: Answered | Failed) -> Any:
+    assert isinstance(end, Answered), end
+    return json.loads(end.body)
+
+
+def test_the_directory_names_who_there_is_without_being_open(stage: Stage) -> None:
+    with stage.open(Reports()) as backend:
+        directory = backend.directory()
+    assert set(directory.organizations) == {*stage.sums, stage.offline}
+    assert set(directory.ids) == set(directory.organizations)
+    assert len(set(directory.ids.values())) == len(directory.ids)
+    assert directory.offline == (stage.offline,)
+    assert directory.identity
+
+
+def test_every_organization_answers_once(stage: Stage) -> None:
+    reports = Reports()
+    with stage.open(reports) as backend:
+        backend.submit(ask(stage, "sum", column="age"), again=False)
+        sums = {name: value(reports.end("question-1", name))["sum"] for name in stage.sums}
+    assert sums == stage.sums
+    assert sorted(each[1] for each in map(key, reports.all) if each) == sorted(stage.sums)
+    assert [each.token for each in reports.all if isinstance(each, Accepted)] == ["question-1"]
+    assert all(each.remote for each in reports.all if isinstance(each, Accepted))
+
+
+@pytest.mark.parametrize(
+    "given", [None, True, 0.1, "ä\u2028", [], {"a": [1, {"b": None}]}, 2**60, "{{ 7*7 }}"]
+)
+def test_values_arrive_and_return_unchanged(stage: Stage, given: Json) -> None:
+    reports = Reports()
+    with stage.open(reports) as backend:
+        backend.submit(ask(stage, "echo", "alpha", value=given), again=False)
+        assert value(reports.end("question-1", "alpha")) == given
+
+
+def test_one_that_crashes_says_why_and_harms_no_other(stage: Stage) -> None:
+    reports = Reports()
+    with stage.open(reports) as backend:
+        backend.submit(ask(stage, "crash", "alpha"), again=False)
+        backend.submit(ask(stage, "echo", "beta", token="question-2", value=1), again=False)
+        failed = reports.end("question-1", "alpha")
+        assert value(reports.end("question-2", "beta")) == 1
+    assert isinstance(failed, Failed)
+    assert failed.kind == "crashed"
+    assert "division by zero" in failed.message
+    assert "Traceback" in failed.log
+
+
+def test_an_unknown_method_is_a_failure(stage: Stage) -> None:
+    reports = Reports()
+    with stage.open(reports) as backend:
+        backend.submit(ask(stage, "none", "alpha"), again=False)
+        failed = reports.end("question-1", "alpha")
+    assert isinstance(failed, Failed)
+    assert failed.kind == "crashed"
+
+
+def test_an_unknown_image_is_a_failure(stage: Stage) -> None:
+    reports = Reports()
+    with stage.open(reports) as backend:
+        backend.submit(replace(ask(stage, "echo", "alpha"), image="registry.invalid/none"), again=False)
+        failed = reports.end("question-1", "alpha")
+    assert isinstance(failed, Failed)
+    assert failed.kind == "no_image"
+
+
+def test_an_end_without_a_result_is_no_answer(stage: Stage) -> None:
+    reports = Reports()
+    with stage.open(reports) as backend:
+        backend.submit(ask(stage, "nothing", "alpha"), again=False)
+        failed = reports.end("question-1", "alpha")
+    assert isinstance(failed, Failed)
+    assert failed.kind == "garbage"
+
+
+def test_what_is_not_json_is_left_for_the_engine_to_judge(stage: Stage) -> None:
+    reports = Reports()
+    with stage.open(reports) as backend:
+        backend.submit(ask(stage, "nan", "alpha"), again=False)
+        answer = reports.end("question-1", "alpha")
+    assert isinstance(answer, Answered)
+    assert b"NaN" in answer.body
+
+
+def test_a_central_function_reports_its_subtasks(stage: Stage) -> None:
+    reports = Reports()
+    with stage.open(reports) as backend:
+        ids = [backend.directory().ids[name] for name in stage.sums]
+        backend.submit(ask(stage, "mean", "alpha", column="age", organizations=ids), again=False)
+        answer = reports.end("question-1", "alpha")
+    assert value(answer) == {"mean": 4.0, "answers": 3}
+    assert {(each.organization, each.status) for each in answer.subtasks} == {
+        (name, "completed") for name in stage.sums
+    }
+
+
+def test_a_failed_subtask_is_reported_although_the_central_function_is_well(stage: Stage) -> None:
+    reports = Reports()
+    with stage.open(reports) as backend:
+        beta = backend.directory().ids["beta"]
+        asked: dict[str, Json] = {"organizations": [beta], "method": stage.methods["crash"], "kwargs": {}}
+        backend.submit(replace(ask(stage, "of", "alpha"), kwargs={"alpha": asked}), again=False)
+        answer = reports.end("question-1", "alpha")
+    assert isinstance(answer, Answered)
+    (subtask,) = answer.subtasks
+    assert (subtask.organization, subtask.status) == ("beta", "crashed")
+    assert "division by zero" in subtask.message + subtask.log_tail
+
+
+def test_an_offline_organization_is_silent_and_the_others_are_not(stage: Stage) -> None:
+    reports = Reports()
+    with stage.open(reports) as backend:
+        backend.submit(ask(stage, "echo", "alpha", stage.offline, value=1), again=False)
+        assert value(reports.end("question-1", "alpha")) == 1
+        backend.kill("question-1", (stage.offline,))
+    assert [key(each) for each in reports.all if key(each)] == [("question-1", "alpha")]
+
+
+def test_a_token_submitted_again_is_answered_from_what_is_there(stage: Stage) -> None:
+    kwargs, let_go = stage.gate()
+    first, second = Reports(), Reports()
+    with stage.open(first) as backend:
+        backend.submit(ask(stage, "wait", "alpha", **kwargs), again=False)
+        backend.submit(ask(stage, "wait", "alpha", **kwargs), again=True)
+        let_go()  # one is let through: a second would wait for ever
+        answer = value(first.end("question-1", "alpha"))
+    with stage.open(second) as backend:
+        backend.submit(ask(stage, "wait", "alpha", **kwargs), again=True)
+        assert value(second.end("question-1", "alpha")) == answer
+    assert len([each for each in first.all if key(each)]) == 1
+
+
+def test_a_token_that_was_never_submitted_is_asked_with_again_too(stage: Stage) -> None:
+    reports = Reports()
+    with stage.open(reports) as backend:
+        backend.submit(ask(stage, "echo", "alpha", value=5), again=True)
+        assert value(reports.end("question-1", "alpha")) == 5
+
+
+def test_of_one_that_is_killed_nothing_is_heard(stage: Stage) -> None:
+    kwargs, _ = stage.gate()
+    reports = Reports()
+    with stage.open(reports) as backend:
+        backend.submit(ask(stage, "wait", "alpha", **kwargs), again=False)
+        backend.kill("question-1", ("alpha",))
+        backend.kill("question-1", ("alpha",))
+        backend.kill("never-asked", ("alpha",))
+        backend.submit(ask(stage, "echo", "alpha", token="question-2", value=1), again=False)
+        assert value(reports.end("question-2", "alpha")) == 1
+    assert [key(each) for each in reports.all if key(each)] == [("question-2", "alpha")]
+
+
+def test_after_close_nothing_is_heard(stage: Stage) -> None:
+    kwargs, _ = stage.gate()
+    reports = Reports()
+    with stage.open(reports) as backend:
+        backend.submit(ask(stage, "wait", "alpha", **kwargs), again=False)
+        backend.close()
+        heard = len(reports.all)
+        backend.close()
+    assert len(reports.all) == heard
+    assert not [each for each in reports.all if key(each)]

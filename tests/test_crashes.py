@@ -1,0 +1,117 @@
+"""A run that is killed at any moment and resumed ends like one that was not, and asks nobody twice what they answered."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import v6flow
+from v6flow.core import events
+from v6flow.core.plan import token
+from v6flow.journals.store import Store
+
+pytest.importorskip("vantage6.algorithm.tools")
+
+HERE = Path(__file__).parent
+
+WORKFLOW = """\
+v6flow: 1
+name: killed
+defaults: {image: probe}
+steps:
+  sums:
+    task: {method: partial_sum, kwargs: {column: age}}
+  mean:
+    local:
+      function: pool.py:mean
+      kwargs: {parts: "{{ steps.sums.results }}"}
+  again:
+    task:
+      method: echo
+      kwargs: {value: "{{ [organization, steps.mean.result] }}"}
+      organizations: "{{ steps.sums.responded }}"
+outputs:
+  mean: "{{ steps.mean.result }}"
+  again: "{{ steps.again.results }}"
+"""
+POOL = """\
+def mean(parts):
+    return sum(part["sum"] for part in parts) / sum(part["count"] for part in parts)
+"""
+ORGANIZATIONS = ("alpha", "beta")
+EXPECTED = {"mean": 30.0, "again": [["alpha", 30.0], ["beta", 30.0]]}
+
+POINTS = [f"journal:{number}:{when}" for number in range(1, 12) for when in ("before", "after")]
+POINTS += [f"submit:{number}:{when}" for number in range(1, 5) for when in ("before", "after")]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    lines = ["v6flow_federation: 1", "backend: embedded", "organizations:"]
+    for name, ages in zip(ORGANIZATIONS, ("10\n20\n", "40\n50\n"), strict=True):
+        (tmp_path / f"{name}.csv").write_text(f"age\n{ages}")
+        note = tmp_path / f"{name}.notes"
+        note.touch()
+        lines.append(f"  {name}: {{databases: {{default: {name}.csv}}, environment: {{NOTE_FILE: '{note}'}}}}")
+    lines += ["algorithms:", f"  probe: {{package: v6_probe, path: '{HERE / 'algorithms'}'}}"]
+    (tmp_path / "federation.yaml").write_text("\n".join(lines) + "\n")
+    (tmp_path / "killed.yaml").write_text(WORKFLOW)
+    (tmp_path / "pool.py").write_text(POOL)
+    return tmp_path
+
+
+def kill_at(point: str, project: Path) -> str:
+    """Run in a child process that kills itself at a point; returns the id of the run."""
+    words = [sys.executable, str(HERE / "killing.py"), "killed.yaml", "federation.yaml", "store", point]
+    child = subprocess.run(words, cwd=project, capture_output=True, text=True, timeout=120, check=False)
+    run, *rest = child.stdout.split()
+    assert child.returncode == -9 or rest == ["completed"], child.stderr
+    return run
+
+
+def answered_before(project: Path, run: str) -> set[tuple[str, str]]:
+    """Who had answered what when the run was killed: in the journal, or in the run's folder."""
+    folder = Store(project / "store").find(run)
+    found = {(event.step, event.organization) for event in folder.events() if isinstance(event, events.TaskAnswered)}
+    for step in ("sums", "again"):
+        for organization in ORGANIZATIONS:
+            name = token(run, step, (organization,), 1)
+            if any(path.is_file() for path in folder.answers.rglob("*") if name in str(path)):
+                found.add((step, organization))
+    return found
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_killed_run_resumes_to_the_same_end(point: str, project: Path) -> None:
+    run = kill_at(point, project)
+    answered = answered_before(project, run)
+    before = {name: len((project / f"{name}.notes").read_text().splitlines()) for name in ORGANIZATIONS}
+
+    result = v6flow.resume(run, store=project / "store")
+
+    assert result.status == "completed"
+    assert result.outputs == EXPECTED
+    for name in ORGANIZATIONS:
+        ran = len((project / f"{name}.notes").read_text().splitlines()) - before[name]
+        unanswered = sum((step, name) not in answered for step in ("sums", "again"))
+        assert ran <= unanswered, f"{name} ran again what it had answered"
+    requested = Counter(
+        (event.step, organization, event.attempt)
+        for event in Store(project / "store").find(run).events()
+        if isinstance(event, events.TaskRequested)
+        for organization in event.organizations
+    )
+    assert set(requested) == {(step, name, 1) for step in ("sums", "again") for name in ORGANIZATIONS}
+    assert set(requested.values()) == {1}
+
+
+def test_the_points_reach_to_the_end_of_the_run(project: Path) -> None:
+    """If the run has come to write more often, the points above no longer cover it."""
+    assert POINTS[-9].startswith("journal:11:")
+    words = [sys.executable, str(HERE / "killing.py"), "killed.yaml", "federation.yaml", "store", "journal:12:after"]
+    child = subprocess.run(words, cwd=project, capture_output=True, text=True, timeout=120, check=False)
+    assert child.stdout.split()[-1] == "completed", child.stderr
