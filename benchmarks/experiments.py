@@ -52,7 +52,7 @@ class Bench:
     reference: Reference = field(default_factory=Reference)
 
     def folder(self) -> Path:
-        """A new folder, on the disk that the project is on: a file system in memory would make commits free."""
+        """A new folder, on the project's disk: a file system in memory would make commits free."""
         return Path(tempfile.mkdtemp(dir=self.work))
 
     def measure(self, contenders: Mapping[str, Callable[[], Sample]]) -> dict[str, list[Sample]]:
@@ -61,7 +61,7 @@ class Bench:
 
 
 def agree(bench: Bench) -> None:
-    """Let every tool run a small graph of every shape. Raises WrongAnswerError if one yields other numbers."""
+    """Let every tool run a small graph of every shape. Raises WrongAnswerError unless all are right."""
     for make in graphs.SHAPES.values():
         for tool in (bench.v6flow, bench.doit, bench.doit_getargs, bench.parsl, bench.luigi, bench.reference):
             _running(bench, tool, make(TRIAL))()
@@ -93,8 +93,11 @@ def startup(bench: Bench) -> Iterator[Row]:
 
 
 def planning(bench: Bench) -> Iterator[Row]:
-    """Reading a file and saying what would happen. doit's `list --all` loads and prints every task; with `--status` it also
-    finds out which of them would run, the nearest that it has to a plan. Neither follows the edges."""
+    """Reading a file and saying what would happen.
+
+    doit's `list --all` loads and prints every task; with `--status` it finds out as well which of them would
+    run, the nearest it has to a plan. Neither follows the edges.
+    """
     for size in (bench.small, bench.large):
         graph, folder = graphs.layered(size), bench.folder()
         bench.v6flow.write(graph, folder)
@@ -115,8 +118,15 @@ def planning(bench: Bench) -> Iterator[Row]:
             yield Row(
                 "Validate and plan", what, "s", _wall(samples[ours]), peer, _wall(samples[peer]), limit=limit
             )
-        yield Row("Validate and plan", f"plan, {size:,} steps: peak memory", "MiB", _memory(samples["plan"]), "doit list",
-                  _memory(samples["doit list"]), ceiling=MEMORY_CEILING if large else None)  # fmt: skip
+        yield Row(
+            "Validate and plan",
+            f"plan, {size:,} steps: peak memory",
+            "MiB",
+            _memory(samples["plan"]),
+            "doit list",
+            _memory(samples["doit list"]),
+            ceiling=MEMORY_CEILING if large else None,
+        )
 
 
 def running(bench: Bench) -> Iterator[Row]:
@@ -136,10 +146,11 @@ def running(bench: Bench) -> Iterator[Row]:
                 limit = RUN_LIMIT if large and peer == "parsl" else None
                 yield Row(table, what, "s", _wall(ours[size]), peer, _wall(theirs), limit=limit)
             for peer in ("doit", "parsl"):
-                ceiling = MEMORY_CEILING if large else None
                 yield Row(table, f"{what}: processor", "s", _cpu(ours[size]), peer, _cpu(samples[peer]))
-                yield Row(table, f"{what}: peak memory", "MiB", _memory(ours[size]), peer, _memory(samples[peer]),
-                          ceiling=ceiling)  # fmt: skip
+            for peer in ("doit", "parsl"):
+                ceiling = MEMORY_CEILING if large and peer == "parsl" else None
+                memory, theirs = _memory(ours[size]), _memory(samples[peer])
+                yield Row(table, f"{what}: peak memory", "MiB", memory, peer, theirs, ceiling=ceiling)
         growth = [
             (most.wall - least.wall) / (few.wall - least.wall) * bench.small / bench.large
             for least, few, most in zip(fixed, ours[bench.small], ours[bench.large], strict=True)
@@ -158,14 +169,16 @@ def resuming(bench: Bench) -> Iterator[Row]:
     for peer in tools[1:]:
         what = f"resume, finished run of {bench.large:,}"
         yield Row("Resume", what, "s", _wall(samples["v6flow"]), peer.name, _wall(samples[peer.name]))
+    journal = bench.v6flow.journal(finished["v6flow"]).stat().st_size / len(graph.steps)
+    yield Row("Resume", "journal, a step", "B", [journal])
     for peer in tools[1:]:
         yield Row("Resume", "kept on disk, a step", "B", [kept["v6flow"]], peer.name, [kept[peer.name]])
 
 
 def task_runs(bench: Bench) -> Iterator[Row]:
-    """What the embedded backend costs for each task run, beside a plain process with vantage6's wrapper for each."""
+    """What the embedded backend costs for each task run, beside a process of its own for each."""
     if not hospitals.available():
-        bench.notes.append("task runs were not measured: vantage6's algorithm tools are not installed")
+        bench.notes.append("Task runs were not measured: vantage6's algorithm tools are not installed.")
         return
     for organizations, steps in bench.rounds.items():
         contenders = {

@@ -1,4 +1,4 @@
-"""Graphs of steps that do small arithmetic, in the shapes that are measured, with what each step must yield."""
+"""Graphs of steps that do small arithmetic, in the shapes that are measured, with what they must yield."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ def chain(size: int) -> Graph:
 
 
 def fan(size: int) -> Graph:
-    """Fans of FAN steps, as many as it takes: one step, many that need it, joins of JOIN of those, one that needs the joins."""
+    """Fans of FAN steps, as many as it takes.
+
+    In each, many steps need the first; others take the sum of about JOIN of those; the last, of the others.
+    """
     steps: list[Step] = []
     for first in range(0, size, FAN):
         inner = min(FAN, size - first) - 2

@@ -1,4 +1,4 @@
-"""A federation of many small organizations, a workflow that asks them again and again, and the same without v6flow."""
+"""A federation of small organizations, a workflow that asks them in turns, and the same without v6flow."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def values(organization: int) -> list[int]:
 
 
 def write(folder: Path, *, organizations: int, steps: int) -> None:
-    """The tables, the federation file, and a workflow of so many task steps, each of which needs the one before."""
+    """The tables, the federation file, and a workflow of task steps, each of which needs the one before."""
     lines = ["v6flow_federation: 1", "backend: embedded", "collaboration: bench", "organizations:"]
     for number in range(organizations):
         table = folder / f"o{number}.csv"
@@ -65,7 +65,7 @@ def answer(organization: int, offset: int) -> dict[str, int]:
 
 
 def write_plain(folder: Path, *, organizations: int) -> None:
-    """What programs/run_plain.py needs to start one process for each organization, in a node's environment."""
+    """What programs/run_plain.py needs to start a process for each organization, in a node's environment."""
     write(folder, organizations=organizations, steps=1)
     sent = {"method": "partial_sum", "args": [], "kwargs": {"column": "age", "offset": 0}}
     (folder / "input").write_text(json.dumps(sent))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+LAUNCH = str(Path(__file__).resolve().parent / "programs" / "launch.py")
 ERROR_TAIL = 15  # lines of what a failed command said
-MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
 
 
 class CommandFailedError(Exception):
@@ -32,12 +30,12 @@ class Sample:
 
 
 def measure(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Sample:
-    """Run a command once in a folder, where its output is left in `stdout` and `stderr`. Raises CommandFailedError.
+    """Run a command once in a folder, where its output is left in `stdout` and `stderr`.
 
-    The command is started by a small process of its own: on Linux the peak memory of a process begins with that of the one
-    that started it.
+    A small process of its own starts the command: on Linux the peak memory of a process begins with that of
+    the one that started it. Raises CommandFailedError.
     """
-    launcher = [sys.executable, "-I", "-S", __file__, *command]
+    launcher = [sys.executable, "-I", "-S", LAUNCH, *command]
     done = subprocess.run(
         launcher, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True
     )
@@ -55,23 +53,3 @@ def interleave(contenders: Mapping[str, Callable[[], Sample]], repeat: int) -> d
         for name, once in contenders.items():
             samples[name].append(once())
     return samples
-
-
-def _launch(command: Sequence[str]) -> dict[str, float]:
-    files = [
-        (os.POSIX_SPAWN_OPEN, descriptor, name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        for descriptor, name in ((1, "stdout"), (2, "stderr"))
-    ]
-    began = time.perf_counter()
-    pid = os.posix_spawnp(command[0], command, os.environ, file_actions=files)
-    _, status, usage = os.wait4(pid, 0)
-    return {
-        "wall": time.perf_counter() - began,
-        "cpu": usage.ru_utime + usage.ru_stime,
-        "memory": usage.ru_maxrss * MAXRSS_UNIT / 2**20,
-        "exit_code": os.waitstatus_to_exitcode(status),
-    }
-
-
-if __name__ == "__main__":
-    json.dump(_launch(sys.argv[1:]), sys.stdout)

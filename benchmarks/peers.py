@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,19 +49,28 @@ class V6flow:
         return [*self.command, "run", "workflow.yaml", "--quiet", "--store", "store"]
 
     def run_again(self, folder: Path) -> list[str]:
-        (run,) = (folder / "store" / "runs").iterdir()
-        return [*self.command, "resume", run.name, "--quiet", "--store", "store"]
+        run = self.journal(folder).parent.name
+        return [*self.command, "resume", run, "--quiet", "--store", "store"]
 
     def check(self, graph: Graph, folder: Path, *, again: bool = False) -> None:
         """Raises WrongAnswerError. `again`: what was timed is a second run, which has nothing to compute."""
         name, _, value = (folder / "stdout").read_text().partition(": ")
         compare(self.name, {name: json.loads(value)}, {"ends": graph.values()})
-        computed = len(list((folder / "store" / "runs").iterdir()))
-        compare(f"{self.name}'s count of runs", computed, 1)
+        with closing(sqlite3.connect(self.journal(folder))) as journal:
+            (completed,) = journal.execute(
+                "SELECT count(*) FROM events WHERE kind = 'StepCompleted'"
+            ).fetchone()
+        what = "completed steps in all" if again else "completed steps"
+        compare(f"{self.name}'s count of {what}", completed, len(graph.steps))
+
+    def journal(self, folder: Path) -> Path:
+        """The journal of the only run."""
+        (found,) = (folder / "store" / "runs").glob("*/journal.sqlite")
+        return found
 
     def kept(self, folder: Path) -> int:
         """The bytes of what outlives a run."""
-        return _bytes(folder, "store/runs/*/journal*")
+        return _bytes(folder, "store/runs/**/*")
 
 
 class Peer:
@@ -166,7 +177,7 @@ def set_up() -> None:
 def versions() -> dict[str, str]:
     """The version of each pinned peer."""
     pins = [line.split("==") for line in REQUIREMENTS.read_text().splitlines() if "==" in line]
-    return {name: version for name, version in pins}
+    return dict(pins)
 
 
 def clean_environment() -> dict[str, str]:

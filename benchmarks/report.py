@@ -45,7 +45,7 @@ class Row:
         if self.limit is not None:
             return statistics.median(self.ratios) <= self.limit
         if self.ceiling is not None:
-            return statistics.median(self.ours) <= self.ceiling
+            return 0 <= statistics.median(self.ours) <= self.ceiling  # a difference may drown in noise
         return None
 
     def cells(self) -> list[str]:
@@ -93,12 +93,12 @@ def markdown(rows: Sequence[Row], *, versions: Mapping[str, str], repeat: int, n
 
 
 def _facts(versions: Mapping[str, str], repeat: int) -> list[str]:
-    kept = ", ".join(f"{name} {version}" for name, version in versions.items())
+    machine = f"{platform.system()} on {platform.machine()}, {os.cpu_count()} processors"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
     return [
-        f"{datetime.now(timezone.utc):%Y-%m-%d}, {platform.system()} on {platform.machine()}, {os.cpu_count()} processors, "
-        f"{platform.python_implementation()} {platform.python_version()}",
-        kept,
-        f"medians of {repeat} rounds; each ratio is taken within its round, so least and most show how steady it is",
+        f"{datetime.now(timezone.utc):%Y-%m-%d}: {machine}, {python}",
+        ", ".join(f"{name} {version}" for name, version in versions.items()),
+        f"Medians of {repeat} rounds. A ratio is taken within a round: least and most show how steady it is.",
     ]
 
 
@@ -117,7 +117,9 @@ def _range(figures: Sequence[float], unit: str) -> str:
 def _spell(figure: float, unit: str) -> str:
     if unit == "s":
         return f"{figure:.2f} s" if abs(figure) >= 1 else f"{figure * 1000:.1f} ms"
-    return f"{figure:.2f}" if unit == "×" else f"{figure:.0f} {unit}"
+    if unit == "×":
+        return f"{figure:.2f}" if abs(figure) >= 0.1 else f"{figure:.3f}"
+    return f"{figure:.0f} {unit}"
 
 
 def progress(message: str) -> None:

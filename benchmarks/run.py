@@ -6,6 +6,7 @@ import argparse
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import experiments
@@ -20,7 +21,11 @@ QUICK_REPEAT = 2
 
 def main() -> int:
     arguments = _arguments()
-    peers.set_up()
+    try:
+        peers.set_up()
+    except subprocess.CalledProcessError as error:
+        print(f"error: the peers could not be set up: {error}", file=sys.stderr)
+        return 1
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir()
     bench = _bench(arguments)
@@ -31,6 +36,8 @@ def main() -> int:
         for name in arguments.only:
             report.progress(f"{name} …")
             found = list(experiments.EXPERIMENTS[name](bench))
+            if arguments.quick:
+                found = [replace(row, limit=None, ceiling=None) for row in found]
             print(f"\n{report.text(found)}\n" if found else "", flush=True)
             rows += found
     except (peers.WrongAnswerError, CommandFailedError) as error:
@@ -67,13 +74,13 @@ def _bench(arguments: argparse.Namespace) -> experiments.Bench:
         bench = experiments.Bench(
             WORK, arguments.repeat or QUICK_REPEAT, 200, 600, luigi_most=200, rounds={2: 3, 4: 3}
         )
-        bench.notes.append("quick: graphs too small to tell anything about the targets")
+        bench.notes.append("Quick: the graphs are too small to judge by the targets.")
         return bench
     bench = experiments.Bench(
         WORK, arguments.repeat or REPEAT, 1_000, 10_000, luigi_most=1_000, rounds={3: 11, 50: 5}
     )
     bench.notes.append(
-        f"luigi is given no more than {bench.luigi_most:,} steps: its time grows with their square"
+        f"luigi is given no more than {bench.luigi_most:,} steps: its time grows with their square or faster."
     )
     return bench
 

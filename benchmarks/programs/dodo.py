@@ -1,7 +1,7 @@
 """doit: a task a step, every result kept in doit's database, by its quickest backend.
 
-By `getargs` a step takes what it needs from that database, so that a later run could go on from it. Without, it takes it
-from memory and states the edges by `task_dep`: quicker, and what a run that was killed had computed is lost.
+By `getargs` a step takes what it needs from that database, so that a later run could go on from it. Without,
+it takes it from memory and states the edges by `task_dep`, which is quicker.
 """
 
 import atexit

@@ -1,4 +1,4 @@
-"""luigi: a task a step with the local scheduler; a step's result is a file, and a step whose file is there is done."""
+"""luigi: a task a step with the local scheduler; a result is a file, and a step whose file exists is done."""
 
 import json
 import sys

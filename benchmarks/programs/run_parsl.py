@@ -1,4 +1,4 @@
-"""parsl: an app a step on a pool of threads, kept after each task so that a killed run goes on where it was."""
+"""parsl: an app a step on a pool of threads, each result kept at once, so that a killed run can go on."""
 
 import json
 import os

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from v6flow.core.json import Json
-    from v6flow.core.model import Param, Workflow
+    from v6flow.core.model import Workflow
 
 ENVIRONMENT = "V6FLOW_PARAM_"
 _SHOWN = 60  # characters of a text that a message repeats
@@ -121,7 +121,7 @@ def read(fragment: Mapping[str, Any], text: str) -> Json:
     raise ValueError(f"{shown!r} is not {' or '.join(_WORDS[kind] for kind in types)}")
 
 
-def _as(kind: str, text: str) -> Json:  # noqa: PLR0912 - one case for each type
+def _as(kind: str, text: str) -> Json:
     stripped = text.strip()
     match kind:
         case "null" if stripped in ("null", "~"):

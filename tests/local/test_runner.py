@@ -343,15 +343,34 @@ def test_killing_the_process_that_watches_helps_nobody(bench: Bench, pipe: Pipe)
 
 
 def test_a_forked_child_that_comes_back_is_not_the_function(bench: Bench) -> None:
-    source = """
+    failure = bench.failure("""
         import os
         def f():
             pid = os.fork()
             if pid:
                 os.waitpid(pid, 0)
-            return "parent" if pid else "child"
-    """
-    assert bench.answer(source) == "parent"
+                os._exit(0)
+            return "child"
+    """)
+    assert failure.message == "ended with exit code 0 without a result"
+
+
+def test_blocked_signals_are_not_handed_on(tmp_path: Path) -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        bench = Bench(tmp_path)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert (
+        bench.answer("import signal\ndef f(): return list(signal.pthread_sigmask(signal.SIG_BLOCK, ()))")
+        == []
+    )
+    bench.runner.close()
+
+
+def test_a_signal_from_the_terminal_reaches_neither_worker_nor_supervisor(bench: Bench) -> None:
+    sessions = bench.answer("import os\ndef f(): return [os.getsid(os.getppid()), os.getsid(0)]")
+    assert len({os.getsid(0), *sessions}) == 3
 
 
 def test_signals_and_descriptors_are_as_usual(bench: Bench) -> None:
@@ -678,10 +697,19 @@ def test_memory_is_that_of_the_whole_tree(bench: Bench) -> None:
     assert failure.kind == "memory"
 
 
-def test_memory_that_was_given_back_before_anybody_looked_counts(bench: Bench) -> None:
+class StoppedClock:
+    """Time stands still, so that the runner looks at memory once, at the start."""
+
+    def now(self) -> float:
+        return 1.0
+
+
+def test_memory_that_was_given_back_before_anybody_looked_counts(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, clock=StoppedClock())
     failure = bench.failure("def f():\n  eaten = bytearray(b'x') * 200_000_000\n  return 1", memory=150 * MIB)
     assert failure.kind == "memory"
     assert float(failure.message.split()[1]) > 150
+    bench.runner.close()
 
 
 def test_memory_below_the_limit_is_fine(bench: Bench) -> None:
@@ -806,9 +834,11 @@ def test_close_without_open_and_with_a_stopped_child(tmp_path: Path) -> None:
     bench.write(f"""
         import os, signal
         def f():
-            open({str(pipe.path)!r}, "w").write(f"{{os.getpid()}}\\n{{os.getppid()}}\\n")
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             os.kill(os.getppid(), signal.SIGSTOP)
-            os.kill(os.getpid(), signal.SIGSTOP)
+            while ") T " not in open(f"/proc/{{os.getppid()}}/stat").read(): pass
+            open({str(pipe.path)!r}, "w").write(f"{{os.getpid()}}\\n{{os.getppid()}}\\n")
+            while True: signal.pause()
     """)
     bench.start("steps.py:f")
     pids = pipe.pids(2)
@@ -852,6 +882,21 @@ def test_close_from_within_a_report_does_not_hang(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------- when v6flow dies
 
 
+def start_v6flow(folder: Path, *, cold: bool) -> subprocess.Popen[bytes]:
+    """A process of its own that runs `steps.py:f` and waits."""
+    program = f"""
+        import signal
+        from v6flow.local.runner import ChildRunner
+        from v6flow.local.base import LocalRequest
+        runner = ChildRunner(cold={cold})
+        runner.open(print)
+        runner.start(LocalRequest("step", 1, {str(folder)!r}, function="steps.py:f"))
+        signal.pause()
+    """
+    environment = {**os.environ, "PYTHONPATH": str(RUNNER), "TMPDIR": str(folder / "tmp")}
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], env=environment)
+
+
 @pytest.mark.parametrize(
     ("number", "cold"), [(signal.SIGKILL, False), (signal.SIGKILL, True), (signal.SIGTERM, False)]
 )
@@ -871,17 +916,7 @@ def test_nothing_outlives_v6flow(tmp_path: Path, number: signal.Signals, cold: b
             while True: signal.pause()
         """)
     )
-    program = f"""
-        import signal
-        from v6flow.local.runner import ChildRunner
-        from v6flow.local.base import LocalRequest
-        runner = ChildRunner(cold={cold})
-        runner.open(print)
-        runner.start(LocalRequest("step", 1, {str(tmp_path)!r}, function="steps.py:f"))
-        signal.pause()
-    """
-    environment = {**os.environ, "PYTHONPATH": str(RUNNER), "TMPDIR": str(tmp_path / "tmp")}
-    v6flow = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], env=environment)
+    v6flow = start_v6flow(tmp_path, cold=cold)
     try:
         pids = pipe.pids(4)
         tree = [process.pid for process in psutil.Process(v6flow.pid).children(recursive=True)]
@@ -891,3 +926,26 @@ def test_nothing_outlives_v6flow(tmp_path: Path, number: signal.Signals, cold: b
         v6flow.wait(PATIENCE)
     wait_until_gone([*tree, *pids])
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_the_worker_ends_with_its_supervisor_though_v6flow_is_stopped(tmp_path: Path) -> None:
+    pipe = Pipe(tmp_path)
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "steps.py").write_text(
+        textwrap.dedent(f"""
+        import os, signal
+        def f():
+            os.kill(os.getppid(), signal.SIGSTOP)
+            open({str(pipe.path)!r}, "w").write(f"{{os.getpid()}}\\n{{os.getppid()}}\\n")
+            signal.pause()
+        """)
+    )
+    v6flow = start_v6flow(tmp_path, cold=False)
+    try:
+        worker, supervisor = pipe.pids(2)
+        v6flow.send_signal(signal.SIGSTOP)
+        os.kill(supervisor, signal.SIGKILL)
+        wait_until_gone([worker])
+    finally:
+        v6flow.kill()
+        v6flow.wait(PATIENCE)

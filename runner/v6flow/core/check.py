@@ -209,8 +209,8 @@ def _step_reference(
     if isinstance(attribute, str) and attribute not in offers[name]:
         hint = nearest(attribute, offers[name])
         if attribute in ("result", "results"):
-            many = "results" in offers[name]
-            hint = "a task to many offers results" if many else "this step offers result, of one"
+            right = "results" if "results" in offers[name] else "result"
+            hint = f"write steps.{name}.{right}"
         what = ", ".join(sorted(offers[name]))
         return f"step {name} does not offer {attribute!r}: it offers {what}", "unknown-attribute", hint
     return None

@@ -85,8 +85,8 @@ class Scheduler:
         state = self._state
         if state.status != "running":
             return []
-        if self._readopt:
-            return self._adopt()
+        if self._readopt and (adopted := self._adopt()):
+            return adopted
         if state.cancelling:
             return [*self._kill_all(), Record(events.RunCancelled(now))]
         if self._plan.deadline is not None and now >= self._plan.deadline:

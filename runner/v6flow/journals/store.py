@@ -150,7 +150,7 @@ class Store:
 
     def __init__(self, root: Path, *, clock: Callable[[], int] = time.time_ns) -> None:
         """`clock` gives nanoseconds since 1970, to tell which run is newer."""
-        self.root = root
+        self.root = root.absolute()
         self._clock = clock
 
     def create(self, run_id: str) -> RunFolder:

@@ -28,12 +28,9 @@ DEFAULT_GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL; SIGTERM to v6flow is promised to end within 5."""
 
 _FORCED_AFTER = 1.0  # seconds that a supervisor has to kill everything before we do it without its help
-_GIVEN_UP_AFTER = (
-    2.0  # and seconds after which even that is not waited for (a process that sleeps in the kernel)
-)
-_FILL_RATE = (
-    2e9  # bytes a second that a process can fill: so long we may look away from what is below its limit
-)
+_GIVEN_UP_AFTER = 1.0  # and seconds that we wait after that, for a process that sleeps in the kernel
+_FILL_RATE = 2e9  # bytes a second that a process can fill: so long we may look away from it
+_BURIED_AFTER = 1.0  # seconds, about, that closing what is left of a child may take
 _LOOK_AT_LEAST, _LOOK_AT_MOST = 0.02, 0.5  # seconds between two looks at memory
 _LOOK_SHARE = 5  # a look may take a fifth of one processor's time
 
@@ -94,20 +91,20 @@ class ChildRunner:
 
     def close(self) -> None:
         """End everything; returns when all has ended or been given up: at most grace and three seconds."""
-        if self._thread is None or (self._closing and not self._thread.is_alive()):
-            self._closing = True
-            return
         self._closing = True
+        if self._thread is None:
+            return
         self._order(self._kill_all)
         if threading.current_thread() is not self._thread:
-            self._thread.join(self._grace + _FORCED_AFTER + _GIVEN_UP_AFTER)
+            self._thread.join(self._grace + _FORCED_AFTER + _GIVEN_UP_AFTER + _BURIED_AFTER)
         if not self._thread.is_alive():
+            self._thread = None
             os.close(self._wake_read)
             os.close(self._wake_write)
 
     def _order(self, order: Callable[[], None]) -> None:
         self._orders.append(order)
-        with contextlib.suppress(BlockingIOError, OSError):  # full: it will wake anyway; closed: it has ended
+        with contextlib.suppress(BlockingIOError):  # it is full, and will wake the thread anyway
             os.write(self._wake_write, b"!")
 
     # ------------------------------------------------------------------------------------------ in the thread
@@ -126,14 +123,10 @@ class ChildRunner:
             running.child.force()
             running.child.bury()
             running.child.discard()
-        for request in (
-            *(running.child.request for running in self._running if not running.silent),
-            *self._queue,
-        ):
-            message = f"v6flow failed while it ran local steps: {error!r}"
-            self._emit(
-                LocalFailed(request.step, request.attempt, "crashed", message, hint="this is a bug in v6flow")
-            )
+        message, hint = f"v6flow failed while it ran local steps: {error!r}", "this is a bug in v6flow"
+        started = [running.child.request for running in self._running if not running.silent]
+        for request in (*started, *self._queue):
+            self._emit(LocalFailed(request.step, request.attempt, "crashed", message, hint=hint))
 
     def _loop(self) -> None:
         while not self._closing or self._running or self._orders:
@@ -266,7 +259,7 @@ class _Running:
             self.press_at = now + _FORCED_AFTER
         elif self._pressed == 2:
             self.child.force()
-            self.press_at = now + _GIVEN_UP_AFTER / 2
+            self.press_at = now + _GIVEN_UP_AFTER
         else:
             self.given_up = True
 

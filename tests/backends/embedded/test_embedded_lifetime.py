@@ -291,3 +291,13 @@ def test_organizations_of_any_name_keep_their_answers_apart(tmp_path: Path) -> N
             backend.submit(request, again=again)
             assert [json.loads(reports.answer("t1", name).body) for name in names] == names
     assert {path.name for path in tmp_path.iterdir()} == {"run"} | {f"o{id_}.csv" for id_ in range(5)}
+
+
+def test_a_folder_that_cannot_be_written_fails_the_task_run(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "answers").write_text("not a folder", encoding="utf-8")
+    with opened(federation(tmp_path), tmp_path / "run") as (backend, reports):
+        backend.submit(ask("echo", value=1), again=False)
+        failed = reports.failure("t1", "alpha")
+    assert failed.kind == "start_failed"
+    assert "cannot be started" in failed.message

@@ -27,7 +27,7 @@ def kept(path: Path) -> bytes | None:
     """The answer in a place, None if there is none."""
     try:
         return (path / ANSWER).read_bytes() or None
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 
@@ -83,7 +83,7 @@ def subtasks(folder: Path, path: Path) -> tuple[Subtask, ...]:
     latest: dict[tuple[str, str], Subtask] = {}
     try:
         lines = (path / SUBTASKS).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ()
     for line in lines:
         try:

@@ -119,6 +119,8 @@ class Server:
             if run.bearer is not None:
                 self._callers.pop(run.bearer, None)
             if run.task.parent is None and all(each.ended for each in run.task.runs):
+                for each in run.task.runs:  # the backend remembers them, and they may be large
+                    each.input, each.body, each.log, each.children = b"", None, "", []
                 self._tasks = {id_: task for id_, task in self._tasks.items() if task.job != run.task.job}
 
     def close(self) -> None:

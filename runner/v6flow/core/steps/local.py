@@ -106,11 +106,6 @@ def check(step: LocalStep, complain: Callable[..., None]) -> None:
             if given is not None:
                 complain((key,), f"{key} bounds a child process; a value is evaluated in place", "wrong-modifier",
                          hint=f"leave {key} out")  # fmt: skip
-    if step.command is not None:
-        first = step.command.source[0] if isinstance(step.command.source, list) and step.command.source else None
-        if isinstance(first, str) and ("{{" in first or "{%" in first):
-            complain(("local", "command", 0), "the program is written as it is: no expression may choose it",
-                     "literal-only")  # fmt: skip
 
 
 def plan(step: LocalStep, known: Callable[[Template], Json]) -> LocalPlan:

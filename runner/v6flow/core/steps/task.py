@@ -203,21 +203,7 @@ def check(step: TaskStep, complain: Callable[..., None]) -> None:
                  hint="write organization: and its name")  # fmt: skip
     if step.subtasks != "fail" and not central:
         complain(("task", "subtasks"), "only a central function has subtasks", "wrong-modifier", hint="central: true")
-    _check_organizations(step, complain)
     _check_isolation(step, complain)
-
-
-def _check_organizations(step: TaskStep, complain: Callable[..., None]) -> None:
-    path, template = step.settings.get("organizations", ((), None))
-    if template is None or not isinstance(template.source, list):
-        return
-    if not template.source:
-        complain(path[len(step.common.at) :], "an empty list of organizations asks nobody", "no-organizations")
-    seen: set[Any] = set()
-    for index, name in enumerate(template.source):
-        if name in seen:
-            complain((*path[len(step.common.at) :], index), f"the organization {name} stands twice", "duplicate-organization")
-        seen.add(name)
 
 
 def _check_isolation(step: TaskStep, complain: Callable[..., None]) -> None:

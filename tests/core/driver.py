@@ -1,0 +1,186 @@
+"""Drives the scheduler in tests: events in, commands out, with a clock that only the test moves."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from v6flow.core import check, document, model, plan
+from v6flow.core import events as ev
+from v6flow.core.commands import Ask, Kill, KillLocal, Record, StartLocal
+from v6flow.core.federation import Directory
+from v6flow.core.scheduler import Scheduler
+from v6flow.core.state import apply, replay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from v6flow.core.commands import Command, LocalRequest, TaskRequest
+    from v6flow.core.events import Event
+    from v6flow.core.model import Workflow
+    from v6flow.core.plan import Plan
+
+ORGANIZATIONS = ("alpha", "beta", "gamma")
+
+
+def workflow(text: str) -> Workflow:
+    """The workflow of a text without its first lines, which must be sound."""
+    found = model.parse(document.parse(f"v6flow: 1\nname: w\n{text}", "w.yaml"))
+    problems = check.check(found)
+    assert not problems, problems
+    return found
+
+
+def make(
+    text: str,
+    *,
+    organizations: tuple[str, ...] = ORGANIZATIONS,
+    defaults: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
+    deadline: float | None = None,
+) -> Plan:
+    """The plan of a text, on a federation that has an image for all."""
+    found = workflow(text)
+    filled = {name: param.schema.get("default") for name, param in found.params.items()} | dict(params or {})
+    ids = {name: number for number, name in enumerate(organizations, start=1)}
+    directory = Directory(organizations, ids=ids, identity="here", defaults={"image": "i", **(defaults or {})})
+    return plan.make(found, filled, directory, folder="/work", run="w-1", started=0.0, deadline=deadline)
+
+
+def journalled(events: Iterable[Event]) -> list[Event]:
+    """Events as they come back from a journal."""
+    return [
+        ev.decode(kind, json.loads(json.dumps(data)), json.loads(json.dumps(value)))
+        for kind, data, value in map(ev.encode, events)
+    ]
+
+
+class Driver:
+    """One process that works on a run; `resume` gives the next one."""
+
+    def __init__(
+        self, made: Plan, events: Sequence[Event] | None = None, *, now: float = 0.0, jobs: int = 4
+    ) -> None:
+        self.plan = made
+        self.events = list(events or [ev.RunStarted(now, "w-1", "w", {})])
+        self.state = replay(journalled(self.events))
+        self.now = now
+        self.scheduler = Scheduler(made, self.state, jobs=jobs)
+        self.requests: dict[tuple[str, str], TaskRequest] = {}  # the newest for each step and organization
+        self.children: dict[str, LocalRequest] = {}
+        self.commands: list[Command] = []
+        self.go()
+
+    def go(self) -> list[Command]:
+        """Decide until there is nothing to do but wait; all commands since."""
+        since: list[Command] = []
+        while self.state.status == "running" and (commands := self.scheduler.decide(self.now)):
+            for command in commands:
+                self._note(command)
+            events = [each.event for each in commands if isinstance(each, (Record, Ask, StartLocal)) and each.event]
+            self.write(*events)
+            since += commands
+            assert len(since) < 100_000, "it decides for ever"
+        self.commands += since
+        return since
+
+    def _note(self, command: Command) -> None:
+        if isinstance(command, Ask):
+            for name in command.request.kwargs:
+                self.requests[command.request.step, name] = command.request
+        elif isinstance(command, StartLocal):
+            self.children[command.request.step] = command.request
+        elif isinstance(command, KillLocal):
+            del self.children[command.step]
+
+    def write(self, *events: Event) -> None:
+        for event in events:
+            self.events.append(event)
+            apply(self.state, event)
+            self.scheduler.observe(event)
+
+    # -- what happens
+
+    def answer(self, step: str, *organizations: str, value: Any = 1, subtasks: tuple[ev.Subtask, ...] = ()) -> None:
+        """Organizations answer, one after the other; as in the engine, what is not waited for does not enter."""
+        for name in organizations:
+            request = self.requests[step, name]
+            if self.scheduler.waits_for(step, name, request.token):
+                self.write(ev.TaskAnswered(self.now, step, name, request.attempt, value, None, subtasks))
+        self.go()
+
+    def fail(self, step: str, *organizations: str, kind: str = "crashed", message: str = "it broke") -> None:
+        for name in organizations:
+            request = self.requests[step, name]
+            if self.scheduler.waits_for(step, name, request.token):
+                failure = ev.Failure(kind, message, step, name)
+                self.write(ev.TaskFailed(self.now, step, name, request.attempt, failure))
+        self.go()
+
+    def accept(self, step: str, *organizations: str) -> None:
+        for name in organizations:
+            self.write(ev.TaskAccepted(self.now, step, self.requests[step, name].token, "task 1"))
+        self.go()
+
+    def finish(self, step: str, value: Any) -> None:
+        """A local step's child process answers."""
+        del self.children[step]
+        self.write(self.scheduler.local_completed(step, value, None, self.now))
+        self.go()
+
+    def crash(self, step: str, kind: str = "crashed") -> None:
+        """A local step's child process fails."""
+        attempt = self.children.pop(step).attempt
+        self.write(ev.LocalFailed(self.now, step, attempt, ev.Failure(kind, "it broke", step)))
+        self.go()
+
+    def wait(self, seconds: float) -> list[Command]:
+        self.now += seconds
+        return self.go()
+
+    def cancel(self) -> None:
+        self.write(ev.CancelRequested(self.now))
+        self.go()
+
+    def resume(
+        self,
+        made: Plan | None = None,
+        *,
+        down: float = 0.0,
+        keep: int | None = None,
+        retry: tuple[str, ...] = (),
+        reset: tuple[str, ...] = (),
+    ) -> Driver:
+        """The next process, which finds the first `keep` events."""
+        events = [*self.events[:keep], ev.RunResumed(self.now + down, down, None, (), retry, reset)]
+        return Driver(made or self.plan, events, now=self.now + down)
+
+    # -- what a test looks at
+
+    def status(self, step: str) -> str:
+        return self.state.step(step).status
+
+    def asked(self, step: str) -> list[str]:
+        """Whom the step has asked, in order, as often as it asked."""
+        return [
+            name
+            for command in self.commands
+            if isinstance(command, Ask) and command.request.step == step
+            for name in command.request.kwargs
+        ]
+
+    def killed(self) -> list[tuple[str, ...]]:
+        return [command.organizations for command in self.commands if isinstance(command, Kill)]
+
+    def failure(self, step: str | None = None) -> ev.Failure:
+        found = self.state.failure if step is None else self.state.step(step).failure
+        assert found is not None
+        return found
+
+    def named(self, kind: type[Event]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def drive(text: str, *, jobs: int = 4, **options: Any) -> Driver:
+    """A driver of a new run."""
+    return Driver(make(text, **options), jobs=jobs)
