@@ -131,29 +131,20 @@ def planning(bench: Bench) -> Iterator[Row]:
 
 def running(bench: Bench) -> Iterator[Row]:
     """A run from nothing to its outputs, with v6flow's journal on."""
-    table = "Run"
-    fixed = bench.measure({"v6flow": _running(bench, bench.v6flow, graphs.layered(FIXED))})["v6flow"]
-    yield Row(table, f"run, {FIXED} steps", "s", _wall(fixed))
+    table, sizes = "Run", (bench.small, bench.large)
     for shape, make in graphs.SHAPES.items():
-        ours = {}
-        for size in (bench.small, bench.large):
-            samples = bench.measure(
-                {tool.name: _running(bench, tool, make(size)) for tool in _runners(bench, size)}
-            )
-            ours[size] = samples.pop("v6flow")
-            what, large = f"{shape} of {size:,}", size == bench.large
-            for peer, theirs in samples.items():
-                limit = RUN_LIMIT if large and peer == "parsl" else None
-                yield Row(table, what, "s", _wall(ours[size]), peer, _wall(theirs), limit=limit)
-            for peer in ("doit", "parsl"):
-                yield Row(table, f"{what}: processor", "s", _cpu(ours[size]), peer, _cpu(samples[peer]))
-            for peer in ("doit", "parsl"):
-                ceiling = MEMORY_CEILING if large and peer == "parsl" else None
-                memory, theirs = _memory(ours[size]), _memory(samples[peer])
-                yield Row(table, f"{what}: peak memory", "MiB", memory, peer, theirs, ceiling=ceiling)
+        contenders = {f"v6flow {FIXED}": _running(bench, bench.v6flow, make(FIXED))}
+        for size in sizes:
+            for tool in _runners(bench, size):
+                contenders[f"{tool.name} {size}"] = _running(bench, tool, make(size))
+        samples = bench.measure(contenders)
+        fixed = samples[f"v6flow {FIXED}"]
+        yield Row(table, f"{shape} of {FIXED}", "s", _wall(fixed))
+        for size in sizes:
+            yield from _run_rows(bench, table, f"{shape} of {size:,}", size, samples)
         growth = [
             (most.wall - least.wall) / (few.wall - least.wall) * bench.small / bench.large
-            for least, few, most in zip(fixed, ours[bench.small], ours[bench.large], strict=True)
+            for least, few, most in zip(fixed, *(samples[f"v6flow {size}"] for size in sizes), strict=True)
         ]
         what = f"{shape}: time per step, {bench.large:,} over {bench.small:,}"
         yield Row(table, what, "×", growth, ceiling=LINEAR_CEILING)
@@ -223,6 +214,23 @@ def _runners(bench: Bench, size: int) -> list[V6flow | Peer | Reference]:
         bench.reference,
     ]
     return [*tools, bench.luigi] if size <= bench.luigi_most else tools
+
+
+def _run_rows(
+    bench: Bench, table: str, what: str, size: int, samples: Mapping[str, Sequence[Sample]]
+) -> Iterator[Row]:
+    ours, large = samples[f"v6flow {size}"], size == bench.large
+    for peer in _runners(bench, size)[1:]:
+        limit = RUN_LIMIT if large and peer is bench.parsl else None
+        yield Row(
+            table, what, "s", _wall(ours), peer.name, _wall(samples[f"{peer.name} {size}"]), limit=limit
+        )
+    for name in ("doit", "parsl"):
+        yield Row(table, f"{what}: processor", "s", _cpu(ours), name, _cpu(samples[f"{name} {size}"]))
+    for name in ("doit", "parsl"):
+        ceiling = MEMORY_CEILING if large and name == "parsl" else None
+        theirs = _memory(samples[f"{name} {size}"])
+        yield Row(table, f"{what}: peak memory", "MiB", _memory(ours), name, theirs, ceiling=ceiling)
 
 
 def _running(bench: Bench, tool: V6flow | Peer | Reference, graph: Graph) -> Callable[[], Sample]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from v6flow import loading, params, running
-from v6flow.core import units
+from v6flow.core import json, units
 from v6flow.core.model import Workflow
 from v6flow.errors import InterruptedRunError, UsageError, V6flowError
 from v6flow.journals.store import RunFolder, Store, store_folder
@@ -94,16 +94,18 @@ class Result:
         }
 
     def value(self, step: str) -> Json:
-        """A local step's result, or a task step's results by organization. Raises KeyError if there is none."""
+        """A local step's result, or a task step's by organization. Raises KeyError if there is none."""
         state = self.state.steps[step]
         if state.organizations:
-            return {each.name: each.value for each in state.organizations.values() if each.status == "answered"}
+            return {
+                each.name: each.value for each in state.organizations.values() if each.status == "answered"
+            }
         if state.status != "completed":
             raise KeyError(step)
         return state.value
 
     def logs(self, step: str, organization: str | None = None) -> str:
-        """What an organization's algorithm, or a local step, printed. Raises KeyError for an unknown step or organization."""
+        """What an organization's algorithm, or a local step, printed. Raises KeyError if it is unknown."""
         state = self.state.steps[step]
         digest = state.log if organization is None else state.organizations[organization].log
         return self._folder.fetch(digest).decode("utf-8", "replace") if digest else ""
@@ -137,21 +139,25 @@ def run(
     jobs: int | None = None,
     reporter: Reporter | None = None,
 ) -> Result:
-    """Run a workflow to its end and return what came of it; a failed run is a result too (see `Result.check`).
+    """Run a workflow to its end and return what came of it; a failed run is a result too (`Result.check`).
 
-    `federation` is a file, and wins over V6FLOW_FEDERATION and what the workflow names; `store` is the folder where
-    runs are kept (else V6FLOW_STORE, else `.v6flow`); `deadline` is a duration like `6h`.
-    Raises V6flowError if the run cannot start; InterruptedRunError if it was let go of, resumable by `resume`.
+    `federation` is a file, and wins over V6FLOW_FEDERATION and what the workflow names; `store` is the folder
+    where runs are kept (else V6FLOW_STORE, else `.v6flow`); `deadline` is a duration like `6h`.
+    Raises V6flowError if the run cannot start, InterruptedRunError if it was let go of (see `resume`).
     """
     found = workflow if isinstance(workflow, Workflow) else load(workflow)
     values = _params(found, params or {})
+    try:
+        seconds = units.seconds(deadline) if deadline is not None else None
+    except ValueError as error:
+        raise UsageError(f"deadline: {error}") from error
     started = running.start(
         found,
         values,
         _federation(found, federation),
         _store(store),
         folder=Path(found.document.name).absolute().parent,
-        deadline=units.seconds(deadline) if deadline is not None else None,
+        deadline=seconds,
         jobs=jobs,
     )
     return _carry_on(started, reporter)
@@ -182,12 +188,19 @@ def _carry_on(run: running.Run, reporter: Reporter | None) -> Result:
         state = run.carry_on(reporter or Silent())
     if state.status == "interrupted":
         message = state.failure.message if state.failure is not None else "interrupted"
-        raise InterruptedRunError(f"run {state.run} was let go of: {message}", hint=f"v6flow.resume({state.run!r}) takes it up")
+        raise InterruptedRunError(
+            f"run {state.run} was let go of: {message}", hint=f"v6flow.resume({state.run!r}) takes it up"
+        )
     return Result(state, run.held.folder)
 
 
 def _params(workflow: Workflow, given: Mapping[str, Json]) -> dict[str, Json]:
-    return params.resolve(workflow, values=[("params", given)], environment=os.environ)
+    try:
+        plain = json.loads(json.dumps(dict(given)))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"params: values are plain JSON, and {error}") from error
+    assert isinstance(plain, dict)
+    return params.resolve(workflow, values=[("params", plain)], environment=os.environ)
 
 
 def _federation(workflow: Workflow, file: PathLike | None) -> Federation | None:
@@ -199,4 +212,4 @@ def _store(folder: PathLike | None) -> Store:
     return Store(store_folder(os.fspath(folder) if folder is not None else None))
 
 
-__all__ = ["Cohort", "Result", "RunFailedError", "UsageError", "load", "resume", "run"]
+__all__ = ["Cohort", "Result", "RunFailedError", "load", "resume", "run"]

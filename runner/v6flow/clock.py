@@ -14,7 +14,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """UTC as it was at the start of this process, carried on by a clock that counts suspend."""
+    """UTC as it was when this was made, carried on by a clock that counts suspend."""
 
     def __init__(self) -> None:
         self._offset = time.time() - _elapsed()
@@ -23,6 +23,20 @@ class SystemClock:
         return self._offset + _elapsed()
 
 
+class LaterClock:
+    """A clock put forward so that it starts from a moment at the earliest.
+
+    A run that is taken up again does not go back behind what has happened, if the system's time did.
+    """
+
+    def __init__(self, clock: Clock, moment: float) -> None:
+        self._clock = clock
+        self._ahead = max(moment - clock.now(), 0.0)
+
+    def now(self) -> float:
+        return self._clock.now() + self._ahead
+
+
 def _elapsed() -> float:
-    boottime = getattr(time, "CLOCK_BOOTTIME", None)  # Linux; elsewhere the monotonic clock is the best there is
-    return time.clock_gettime(boottime) if boottime is not None else time.monotonic()
+    # Linux stops CLOCK_MONOTONIC while it is suspended and has CLOCK_BOOTTIME; macOS goes on counting
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import queue
 import sys
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from v6flow.backends import base as backends
 from v6flow.core import events as ev
@@ -23,31 +24,33 @@ else:
     from typing_extensions import assert_never
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from v6flow.clock import Clock
     from v6flow.core.commands import TaskRequest
     from v6flow.core.events import Event, Subtask
+    from v6flow.core.json import Json
     from v6flow.core.plan import Plan
     from v6flow.core.state import RunState
     from v6flow.journals.base import Journal
     from v6flow.reporters.base import Reporter
 
 LOG_TAIL = 20  # lines of a log that stand in a failure
+LONGEST_WAIT = 3600.0  # seconds: a clock that counts suspend may be ahead of the one that waits
 
 
 class Cancel:
     """A person asks for the run to be cancelled."""
 
 
-Message: TypeAlias = Union[backends.Report, local.LocalReport, Cancel, V6flowError]
+Message: TypeAlias = backends.Report | local.LocalReport | Cancel | V6flowError
 
 
 class Engine:
     """Carries a run on until it is over or must be let go of.
 
-    Everything that happens comes in through one inbox; everything that follows is decided by the scheduler, written
-    to the journal, and only then done.
+    Everything that happens comes in through one inbox; everything that follows is decided by the scheduler,
+    written to the journal, and only then done.
     """
 
     def __init__(
@@ -83,34 +86,45 @@ class Engine:
         self._inbox.put(Cancel())
 
     def run(self) -> None:
-        """Go on until the state is no longer `running`. Raises only when the journal cannot be written, and for bugs."""
-        try:
+        """Go on until the state is no longer `running`.
+
+        Raises NoSpaceError or JournalError when the journal cannot be written, and anything for bugs.
+        """
+        with contextlib.ExitStack() as stack:
+            stack.callback(lambda: self._tell("end", self._state))
             self._tell("begin", self._plan, self._state)
-            self._local.open(self._inbox.put)
-            if self._backend is not None:
-                self._backend.open(self._inbox.put)
+            for performer in (self._local, self._backend):
+                if performer is not None:
+                    stack.callback(performer.close)
+                    self._try(partial(performer.open, self._inbox.put))
             while self._state.status == "running":
                 commands = self._scheduler.decide(self._clock.now())
                 if commands:
                     self._carry_out(commands)
                 self._receive(block=not commands)
-        finally:
-            self._local.close()
-            if self._backend is not None:
-                self._backend.close()
-            self._tell("end", self._state)
 
     def _carry_out(self, commands: Sequence[Command]) -> None:
-        events = [command.event for command in commands if isinstance(command, (Record, Ask, StartLocal)) and command.event]
+        events = [
+            command.event
+            for command in commands
+            if isinstance(command, (Record, Ask, StartLocal)) and command.event
+        ]
         effects = [command for command in commands if not isinstance(command, Record)]
         self._write(events, durable=bool(effects) or any(isinstance(event, _FINAL) for event in events))
+        for command in effects:
+            if not self._try(partial(self._perform, command)):
+                return
+
+    def _try(self, effect: Callable[[], None]) -> bool:
+        """Whether it could be done; what stops it interrupts the run, so that it can be resumed."""
         try:
-            for command in effects:
-                self._perform(command)
+            effect()
         except NoSpaceError:
             raise
         except V6flowError as error:
             self._inbox.put(error)
+            return False
+        return True
 
     def _perform(self, command: Command) -> None:
         match command:
@@ -135,9 +149,7 @@ class Engine:
         messages: list[Message] = []
         with contextlib.suppress(queue.Empty):
             if block:
-                wake = self._scheduler.wake()
-                # an hour at most: a clock that counts suspend may run ahead of the one that waits
-                messages.append(self._inbox.get(timeout=None if wake is None else min(max(wake - self._clock.now(), 0), 3600)))
+                messages.append(self._inbox.get(timeout=self._patience()))
             while True:
                 messages.append(self._inbox.get_nowait())
         for message in messages:
@@ -146,20 +158,25 @@ class Engine:
             events = list(self._interpret(message))
             self._write(events, durable=not isinstance(message, backends.Accepted))
 
+    def _patience(self) -> float | None:
+        """The seconds until there may be something to do though nothing happens; None if never."""
+        wake = self._scheduler.wake()
+        if wake is None:
+            return None
+        return min(max(wake - self._clock.now(), 0.0), LONGEST_WAIT)
+
     def _interpret(self, message: Message) -> Iterable[Event]:
         now = self._clock.now()
         match message:
-            case backends.Accepted():
-                request = self._requests[message.token]
-                yield ev.TaskAccepted(now, request.step, message.token, message.remote)
-            case backends.Working():
-                self._tell("working", self._requests[message.token].step, message.organization)
-            case backends.Answered() | backends.Failed():
-                request = self._requests[message.token]
-                if self._scheduler.waits_for(request.step, message.organization, message.token):
-                    yield self._answer(request, message, now)
+            case backends.Accepted() | backends.Working() | backends.Answered() | backends.Failed():
+                request = self._requests.get(message.token)
+                if request is not None:  # nothing was asked under a token that is not known
+                    yield from self._interpret_report(request, message, now)
             case local.LocalAnswered() | local.LocalFailed():
-                if self._state.step(message.step).requested and self._state.step(message.step).attempt == message.attempt:
+                if (
+                    self._state.step(message.step).requested
+                    and self._state.step(message.step).attempt == message.attempt
+                ):
                     yield self._local_answer(message, now)
             case Cancel():
                 if not self._state.cancelling:
@@ -171,40 +188,66 @@ class Engine:
             case _:
                 assert_never(message)
 
-    def _answer(self, request: TaskRequest, message: backends.Answered | backends.Failed, now: float) -> Event:
-        step = self._plan.steps[request.step]
-        assert isinstance(step, TaskPlan)
-        name, organization = request.step, message.organization
+    def _interpret_report(
+        self,
+        request: TaskRequest,
+        message: backends.Accepted | backends.Working | backends.Answered | backends.Failed,
+        now: float,
+    ) -> Iterable[Event]:
+        match message:
+            case backends.Accepted():
+                yield ev.TaskAccepted(now, request.step, message.token, message.remote)
+            case backends.Working():
+                self._tell("working", request.step, message.organization)
+            case _:
+                if self._scheduler.waits_for(request.step, message.organization, message.token):
+                    yield self._answer(request, message, now)
+
+    def _answer(
+        self, request: TaskRequest, message: backends.Answered | backends.Failed, now: float
+    ) -> Event:
         log = self._keep(message.log)
-        if isinstance(message, backends.Failed):
-            failure = ev.Failure(message.kind, message.message, name, organization, message.hint, _tail(message.log))
-            return ev.TaskFailed(now, name, organization, request.attempt, failure, log, message.subtasks)
+        place = now, request.step, message.organization, request.attempt
+        if isinstance(message, backends.Answered):
+            found = self._judge(request.step, message)
+            if not isinstance(found, ev.Failure):
+                return ev.TaskAnswered(*place, found, log, message.subtasks)
+        else:
+            found = _failure(message, request.step, message.organization)
+        return ev.TaskFailed(*place, found, log, message.subtasks)
+
+    def _judge(self, name: str, message: backends.Answered) -> Json | ev.Failure:
+        """What an organization answered, or why that is not its result."""
+        step = self._plan.steps[name]
+        assert isinstance(step, TaskPlan)
         lost = _lost(message.subtasks) if step.subtasks == "fail" else None
         if lost is not None:
             told = f"the central function answered, but its subtask at {lost.organization} {lost.status}"
             told += f": {lost.message}" if lost.message else ""
             hint = "subtasks: partial accepts what a central function makes of those that answered"
-            failure = ev.Failure("subtask_failed", told, name, lost.organization, hint, lost.log_tail)
-            return ev.TaskFailed(now, name, organization, request.attempt, failure, log, message.subtasks)
+            return ev.Failure("subtask_failed", told, name, lost.organization, hint, lost.log_tail)
         try:
             value = json.loads(message.body, allow_nonfinite=step.allow_nonfinite)
-            if value is None:
-                raise json.JsonError("null, which is no result")
         except json.JsonError as error:
-            hint = "allow_nonfinite: true lets NaN and infinities through" if "finite" in str(error) else None
-            failure = ev.Failure("garbage", f"its result is {error}", name, organization, hint, _tail(message.log))
-            return ev.TaskFailed(now, name, organization, request.attempt, failure, log, message.subtasks)
-        return ev.TaskAnswered(now, name, organization, request.attempt, value, log, message.subtasks)
+            hint_ = (
+                "allow_nonfinite: true lets NaN and infinities through" if "finite" in str(error) else None
+            )
+            return _garbage(str(error), name, message.organization, message.log, hint_)
+        if value is None:
+            return _garbage("null, which is no result", name, message.organization, message.log)
+        return value
 
     def _local_answer(self, message: local.LocalAnswered | local.LocalFailed, now: float) -> Event:
         log = self._keep(message.log)
-        if isinstance(message, local.LocalAnswered):
-            try:
-                return self._scheduler.local_completed(message.step, json.loads(message.body), log, now)
-            except json.JsonError as error:
-                message = local.LocalFailed(message.step, message.attempt, "garbage", f"its result is {error}", message.log)
-        failure = ev.Failure(message.kind, message.message, message.step, None, message.hint, _tail(message.log))
-        return ev.LocalFailed(now, message.step, message.attempt, failure, log)
+        if isinstance(message, local.LocalFailed):
+            failure = _failure(message, message.step, None)
+            return ev.LocalFailed(now, message.step, message.attempt, failure, log)
+        try:
+            value = json.loads(message.body)
+        except json.JsonError as error:
+            failure = _garbage(str(error), message.step, None, message.log)
+            return ev.LocalFailed(now, message.step, message.attempt, failure, log)
+        return self._scheduler.local_completed(message.step, value, log, now)
 
     def _keep(self, log: str) -> str | None:
         return self._journal.keep(log.encode("utf-8", "replace")) if log else None
@@ -219,8 +262,8 @@ class Engine:
             self._tell("event", event, self._state)
 
     def _tell(self, what: str, *told: Any) -> None:
-        """Tell the reporter; a terminal that went away does not stop a run."""
-        with contextlib.suppress(OSError, ValueError):
+        """Tell the reporter; neither a terminal that went away nor a reporter's mistake stops a run."""
+        with contextlib.suppress(Exception):
             getattr(self._reporter, what)(*told)
 
 
@@ -236,6 +279,14 @@ def _interrupted(error: Exception, now: float) -> Event:
 def _lost(subtasks: Sequence[Subtask]) -> Subtask | None:
     """The first subtask that did not complete."""
     return next((each for each in subtasks if each.status != "completed"), None)
+
+
+def _failure(message: backends.Failed | local.LocalFailed, step: str, organization: str | None) -> ev.Failure:
+    return ev.Failure(message.kind, message.message, step, organization, message.hint, _tail(message.log))
+
+
+def _garbage(why: str, step: str, organization: str | None, log: str, hint: str | None = None) -> ev.Failure:
+    return ev.Failure("garbage", f"its result is refused: {why}", step, organization, hint, _tail(log))
 
 
 def _tail(log: str) -> str:

@@ -54,7 +54,7 @@ def parse_document(text: bytes | str, name: str, *, kind: str) -> Document:
 
 
 def read_workflow(path: str | os.PathLike[str]) -> Workflow:
-    """The workflow in a file, sound in all that can be known without a federation. Raises UsageError, InvalidError."""
+    """The workflow in a file, sound as far as that needs no federation. Raises UsageError, InvalidError."""
     return parse_workflow(read_bytes(path, "workflow"), os.fspath(path))
 
 
@@ -100,11 +100,13 @@ def read_federation(path: str | os.PathLike[str]) -> Federation:
     def absolute(relative: str) -> str:
         return os.path.abspath(file.parent / Path(relative).expanduser())  # noqa: PTH100 - resolve() follows links
 
-    return federation.parse(raw, str(file), absolute=absolute, reveal=functools.partial(reveal, folder=file.parent))
+    return federation.parse(
+        raw, str(file), absolute=absolute, reveal=functools.partial(reveal, folder=file.parent)
+    )
 
 
 def federation_file(workflow: Workflow, given: str | None) -> str | None:
-    """The federation file that is meant: the one given, else V6FLOW_FEDERATION, else what the workflow names."""
+    """The federation file that is meant: the one given, else V6FLOW_FEDERATION, else the workflow's."""
     file = given or os.environ.get("V6FLOW_FEDERATION")
     if file is None and workflow.federation is not None:
         return os.path.normpath(Path(workflow.document.name).parent / workflow.federation)
@@ -153,15 +155,26 @@ def read_bytes(path: str | os.PathLike[str], what: str) -> bytes:
         with Path(path).open("rb") as file:
             return file.read(document.MAX_BYTES + 1)
     except FileNotFoundError as error:
-        folder = Path(path).parent
-        beside = [each.name for each in folder.iterdir() if each.suffix in (".yaml", ".yml")] if folder.is_dir() else []
-        raise UsageError(f"no {what} file {os.fspath(path)}", hint=check.nearest(Path(path).name, beside)) from error
+        raise UsageError(
+            f"no {what} file {os.fspath(path)}", hint=check.nearest(Path(path).name, _beside(path))
+        ) from error
     except OSError as error:
         raise UsageError(f"the {what} file {os.fspath(path)} cannot be read: {error.strerror}") from error
 
 
+def _beside(path: str | os.PathLike[str]) -> list[str]:
+    """The YAML files in the folder where a file was looked for."""
+    try:
+        return [each.name for each in Path(path).parent.iterdir() if each.suffix in (".yaml", ".yml")]
+    except OSError:
+        return []
+
+
 def reveal(text: str, *, folder: Path) -> str:
-    """What a reference stands for (`${env:NAME}`, `${file:PATH}`); any other text is itself. Raises FederationError."""
+    """What a reference (`${env:NAME}`, `${file:PATH}`) stands for; any other text is itself.
+
+    Raises FederationError.
+    """
     if not (text.startswith("${") and text.endswith("}")):
         return text
     source, _, name = text[2:-1].partition(":")
@@ -179,7 +192,7 @@ def reveal(text: str, *, folder: Path) -> str:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Many small objects come to stay: searching them for garbage again and again costs more than reading them."""
+    """Many small objects come to stay: searching them for garbage costs more than reading them."""
     enabled = gc.isenabled()
     gc.disable()
     try:

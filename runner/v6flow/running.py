@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from v6flow import loading
-from v6flow.clock import SystemClock
+from v6flow.clock import LaterClock, SystemClock
 from v6flow.core import json
 from v6flow.core import plan as planning
 from v6flow.core.events import CancelRequested, RunCancelled, RunResumed, RunStarted
 from v6flow.core.federation import Directory
 from v6flow.core.state import RunState, apply, replay
+from v6flow.core.steps import LocalStep
 from v6flow.errors import FederationError, ResumeError, UsageError
 from v6flow.journals.lock import CANCEL_SIGNAL
 from v6flow.journals.store import RunFolder, Store, run_id
@@ -84,7 +85,9 @@ class Run:
             self.plan,
             self.held.state,
             self.held.journal,
-            backend=_backend(self.federation, folder, self.jobs) if self.plan.workflow.uses_federation() else None,
+            backend=_backend(self.federation, folder, self.jobs)
+            if self.plan.workflow.uses_federation()
+            else None,
             local=ChildRunner(jobs=local_jobs),
             clock=self.clock,
             reporter=reporter,
@@ -115,7 +118,15 @@ def start(
     clock = clock or SystemClock()
     now = clock.now()
     run = run_id(workflow.name, now, "".join(secrets.choice(_LETTERS) for _ in range(4)))
-    plan = make_plan(workflow, params, federation, folder=folder, run=run, started=now, deadline=deadline and now + deadline)
+    plan = make_plan(
+        workflow,
+        params,
+        federation,
+        folder=folder,
+        run=run,
+        started=now,
+        deadline=deadline and now + deadline,
+    )
     event = RunStarted(now, run, workflow.name, pin(plan, federation, jobs))
     held = take(store.create(run))
     try:
@@ -128,7 +139,10 @@ def start(
 
 
 def take(folder: RunFolder) -> Held:
-    """Take hold of a run. Raises HeldError if another process has it, JournalError if its journal cannot be trusted."""
+    """Take hold of a run.
+
+    Raises HeldError if another process has it, JournalError if its journal cannot be trusted.
+    """
     lock = folder.lock()
     try:
         journal = folder.journal()
@@ -161,7 +175,15 @@ def make_plan(
             hint="say federation: FILE in the workflow, or --federation FILE, or set V6FLOW_FEDERATION",
         )
     directory = federation.directory() if federation is not None else Directory(())
-    return planning.make(workflow, params, directory, folder=str(folder.absolute()), run=run, started=started, deadline=deadline)
+    return planning.make(
+        workflow,
+        params,
+        directory,
+        folder=str(folder.absolute()),
+        run=run,
+        started=started,
+        deadline=deadline,
+    )
 
 
 def pin(plan: Plan, federation: Federation | None, jobs: int | None) -> dict[str, Json]:
@@ -187,7 +209,11 @@ def pin(plan: Plan, federation: Federation | None, jobs: int | None) -> dict[str
 
 def source_digests(plan: Plan) -> dict[str, str]:
     """For each local step with a function or files, a digest of their contents."""
-    steps = [step for step in plan.workflow.steps.values() if step.kind == "local" and (step.function or step.files)]
+    steps = [
+        step
+        for step in plan.workflow.steps.values()
+        if isinstance(step, LocalStep) and (step.function or step.files)
+    ]
     if not steps:
         return {}
     from v6flow.local import sources
@@ -207,13 +233,15 @@ def resume(
 
     Raises ResumeError, with the difference, if what has been run is no longer what the files say.
     """
-    clock = clock or SystemClock()
     state = held.state
     if not state.run:
-        raise ResumeError(f"run {held.folder.id} ended before anything was written of it", hint="start a new run")
+        raise ResumeError(
+            f"run {held.folder.id} ended before anything was written of it", hint="start a new run"
+        )
     pinned = state.pinned
     federation = _federation(pinned, federation_file)
-    now = max(clock.now(), state.last)
+    clock = LaterClock(clock or SystemClock(), state.last)
+    now = clock.now()
     down = now - state.last
     deadline = pinned["deadline"] and pinned["deadline"] + state.down + down
     plan = _current_plan(state, federation, deadline)
@@ -221,7 +249,8 @@ def resume(
     changed, refused = _differences(state, old, plan)
     if refused:
         raise ResumeError(
-            f"run {state.run} cannot go on: what it has done is no longer what the files say:\n  " + "\n  ".join(refused),
+            f"run {state.run} cannot go on: what it has done is no longer what the files say:\n  "
+            + "\n  ".join(refused),
             hint="undo the change, or start a new run",
         )
     retry = [name for name, step in state.steps.items() if step.status == "failed"] if retry_failed else []
@@ -237,14 +266,16 @@ def resume(
 
 
 def cancel(held: Held, clock: Clock | None = None) -> None:
-    """Cancel a run that nobody works on. What an embedded federation did for it has ended with its process."""
-    now = max((clock or SystemClock()).now(), held.state.last)
+    """Cancel a run that nobody works on; what an embedded federation did for it ended with its process."""
+    now = LaterClock(clock or SystemClock(), held.state.last).now()
     for event in (CancelRequested(now), RunCancelled(now)):
         held.journal.append([event], durable=True)
         apply(held.state, event)
 
 
-def same_run(workflow: Workflow, params: Mapping[str, Json], federation: Federation | None, state: RunState) -> bool:
+def same_run(
+    workflow: Workflow, params: Mapping[str, Json], federation: Federation | None, state: RunState
+) -> bool:
     """Whether an unfinished run is of the same workflow, params and federation as a new one would be."""
     pinned = state.pinned
     return bool(
@@ -261,7 +292,9 @@ def _federation(pinned: Mapping[str, Any], file: str | None) -> Federation | Non
     try:
         return loading.read_federation(file)
     except UsageError as error:
-        raise ResumeError(f"the federation of this run cannot be read: {error.message}", hint=error.hint) from error
+        raise ResumeError(
+            f"the federation of this run cannot be read: {error.message}", hint=error.hint
+        ) from error
 
 
 def _current_plan(state: RunState, federation: Federation | None, deadline: float | None) -> Plan:
@@ -272,8 +305,19 @@ def _current_plan(state: RunState, federation: Federation | None, deadline: floa
     if Path(pinned["file"]).is_file():
         text = loading.read_bytes(pinned["file"], "workflow")
     workflow = loading.parse_workflow(text, pinned["file"], folder=folder)
-    params = {name: pinned["params"].get(name, param.schema.get("default")) for name, param in workflow.params.items()}
-    return make_plan(workflow, params, federation, folder=folder, run=state.run, started=state.started, deadline=deadline)
+    new = [name for name, param in workflow.params.items() if param.required and name not in pinned["params"]]
+    if new:
+        raise ResumeError(
+            f"run {state.run} cannot go on: it has no value for the new param {new[0]}",
+            hint="give the param a default, or start a new run",
+        )
+    params = {
+        name: pinned["params"].get(name, param.schema.get("default"))
+        for name, param in workflow.params.items()
+    }
+    return make_plan(
+        workflow, params, federation, folder=folder, run=state.run, started=state.started, deadline=deadline
+    )
 
 
 def _pinned_plan(state: RunState) -> Plan:
@@ -281,9 +325,14 @@ def _pinned_plan(state: RunState) -> Plan:
     pinned = state.pinned
     workflow = loading.parse_workflow(pinned["text"], pinned["file"], folder=Path(pinned["folder"]))
     directory = Directory(
-        tuple(pinned["organizations"]), ids=pinned["ids"], identity=pinned["identity"], defaults=pinned["defaults"]
+        tuple(pinned["organizations"]),
+        ids=pinned["ids"],
+        identity=pinned["identity"],
+        defaults=pinned["defaults"],
     )
-    return planning.make(workflow, pinned["params"], directory, folder=pinned["folder"], run=state.run, started=state.started)
+    return planning.make(
+        workflow, pinned["params"], directory, folder=pinned["folder"], run=state.run, started=state.started
+    )
 
 
 def _differences(state: RunState, old: Plan, new: Plan) -> tuple[list[str], list[str]]:
@@ -334,7 +383,10 @@ def _backend(federation: Federation | None, folder: RunFolder, jobs: int | None)
 
 @contextmanager
 def _signals(engine: Engine, folder: RunFolder) -> Iterator[None]:
-    """While a run goes on: Ctrl-C and SIGTERM let go of it, a second one at once; a request to cancel is heard."""
+    """While a run goes on, hear requests to cancel it; Ctrl-C and SIGTERM let go of it, a second one at once.
+
+    What was ignored before stays so: `nohup` means that nothing happens when the terminal goes.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -352,9 +404,10 @@ def _signals(engine: Engine, folder: RunFolder) -> Iterator[None]:
             engine.cancel()
 
     wanted = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGHUP: stop, CANCEL_SIGNAL: look}
-    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    heeded = [number for number in wanted if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, wanted[number]) for number in heeded}
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)

@@ -17,11 +17,16 @@ def test_what_may_stand_anywhere_stands_as_given() -> None:
     st.permutations(range(n)), st.sets(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=12))))  # fmt: skip
 def test_each_stands_after_what_it_needs(given_: tuple[list[int], set[tuple[int, int]]]) -> None:
     names, pairs = given_
-    needs = {str(name): [str(low) for low, high in pairs if high == name and low < high and low in names] for name in names}
+    needs = {
+        str(name): [str(low) for low, high in pairs if high == name and low < high and low in names]
+        for name in names
+    }
     graph = Graph(needs)
     order = graph.order()
     assert sorted(order) == sorted(needs)
-    assert all(order.index(source) < order.index(name) for name, sources in needs.items() for source in sources)
+    assert all(
+        order.index(source) < order.index(name) for name, sources in needs.items() for source in sources
+    )
     assert graph.cycle() is None
 
 

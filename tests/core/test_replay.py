@@ -53,7 +53,11 @@ class World:
         if kind:
             run.fail(step, organization, kind=kind)
         else:
-            run.answer(step, organization, value=zlib.crc32(canonical([request.token, dict(request.kwargs)]).encode()))
+            run.answer(
+                step,
+                organization,
+                value=zlib.crc32(canonical([request.token, dict(request.kwargs)]).encode()),
+            )
 
     def _finish(self, run: Driver, step: str) -> None:
         if self.dice(step) == 0:
@@ -81,7 +85,11 @@ def workflows(draw: st.DrawFn) -> str:
             lines.append(f"    local: {{function: 'm:f', kwargs: {{x: {expression}}}}}")
         else:
             asked = [each for each in used if kinds[each] == "task"]
-            whom = f', organizations: "{{{{ steps.s{asked[0]}.responded }}}}"' if asked and draw(st.booleans()) else ""
+            whom = (
+                f', organizations: "{{{{ steps.s{asked[0]}.responded }}}}"'
+                if asked and draw(st.booleans())
+                else ""
+            )
             own = ", me: '{{ organization }}'" if draw(st.booleans()) else ""
             together = not own and not whom and draw(st.booleans())
             lines.append(f"    task: {{method: m, kwargs: {{x: {expression}{own}}}{whom}"
@@ -93,7 +101,9 @@ def workflows(draw: st.DrawFn) -> str:
         if draw(st.booleans()):
             lines.append("    mixed_cohorts: it is a test")
         attribute = "results" if kind == "task" else "result"
-        outputs.append(f"  o{number}: {{value: \"{{{{ steps.s{number}.{attribute} | default('none') }}}}\", mixed_cohorts: t}}")
+        outputs.append(
+            f"  o{number}: {{value: \"{{{{ steps.s{number}.{attribute} | default('none') }}}}\", mixed_cohorts: t}}"
+        )
     return "\n".join([*lines, *outputs])
 
 
@@ -115,7 +125,9 @@ def end(run: Driver) -> dict[str, Any]:
 def assert_nobody_is_asked_twice(run: Driver, before: list[ev.Event]) -> None:
     """No new question goes to an organization that had answered before the run was taken up again."""
     answered = {(event.step, event.organization) for event in before if isinstance(event, ev.TaskAnswered)}
-    new = [command.request for command in run.commands if isinstance(command, Ask) and command.event is not None]
+    new = [
+        command.request for command in run.commands if isinstance(command, Ask) and command.event is not None
+    ]
     assert not answered & {(request.step, name) for request in new for name in request.kwargs}
 
 
@@ -149,7 +161,15 @@ def test_retrying_what_failed_asks_only_whom_it_lacks(text: str, seed: int) -> N
     reset = tuple((made.graph.after(failed) | skipped) - set(failed))
     again = run.resume(retry=failed, reset=reset)
     world.play(again)
-    assert_nobody_is_asked_twice(again, [event for event in run.events if getattr(event, "step", None) not in reset])
+    assert_nobody_is_asked_twice(
+        again, [event for event in run.events if getattr(event, "step", None) not in reset]
+    )
     old = {event.token for event in run.named(ev.TaskRequested)}
-    assert not old & {event.token for event in again.events[len(run.events) :] if isinstance(event, ev.TaskRequested)}
-    assert {name for name, step in again.state.steps.items() if step.status not in ("completed", "failed", "skipped")} == set()
+    assert not old & {
+        event.token for event in again.events[len(run.events) :] if isinstance(event, ev.TaskRequested)
+    }
+    assert {
+        name
+        for name, step in again.state.steps.items()
+        if step.status not in ("completed", "failed", "skipped")
+    } == set()

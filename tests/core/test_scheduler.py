@@ -42,7 +42,9 @@ def test_intent_is_written_before_anybody_is_asked() -> None:
     run = drive(ONE)
     asks = [command for command in run.commands if isinstance(command, Ask)]
     assert [ask.event and ask.event.token for ask in asks] == [ask.request.token for ask in asks]
-    assert [type(event).__name__ for event in run.events] == ["RunStarted", "StepStarted"] + ["TaskRequested"] * 3
+    assert [type(event).__name__ for event in run.events] == ["RunStarted", "StepStarted"] + [
+        "TaskRequested"
+    ] * 3
 
 
 def test_task_names_and_settings_travel() -> None:
@@ -107,7 +109,14 @@ steps:
     local: {command: [prog, "{{ params.n }}", "n={{ params.n }}", "{{ 0.5 }}"], kwargs: {x: [1]}}
 """)
     f, c = run.children["f"], run.children["c"]
-    assert (f.function, f.kwargs, f.timeout, f.memory, f.folder, f.attempt) == ("m:f", {"n": 3}, 120.0, 1024, "/work", 1)
+    assert (f.function, f.kwargs, f.timeout, f.memory, f.folder, f.attempt) == (
+        "m:f",
+        {"n": 3},
+        120.0,
+        1024,
+        "/work",
+        1,
+    )
     assert (c.command, c.kwargs, c.timeout) == (("prog", "3", "n=3", "0.5"), {"x": [1]}, 3600.0)
 
 
@@ -119,11 +128,16 @@ def test_a_word_of_a_command_must_be_text_or_a_number() -> None:
 
 @pytest.mark.parametrize("size", [1000])
 def test_a_wide_fan_and_a_long_chain(size: int) -> None:
-    fan = "".join(f"  f{n}:\n    local: {{value: '{{{{ steps.first.result + {n} }}}}'}}\n" for n in range(size))
-    chain = "".join(
-        f"  c{n}:\n    local: {{value: '{{{{ steps.{f'c{n - 1}' if n else 'first'}.result + 1 }}}}'}}\n" for n in range(size)
+    fan = "".join(
+        f"  f{n}:\n    local: {{value: '{{{{ steps.first.result + {n} }}}}'}}\n" for n in range(size)
     )
-    run = drive(f"steps:\n  first:\n    local: {{value: 1}}\n{chain}{fan}outputs: {{o: '{{{{ steps.c{size - 1}.result }}}}'}}\n")
+    chain = "".join(
+        f"  c{n}:\n    local: {{value: '{{{{ steps.{f'c{n - 1}' if n else 'first'}.result + 1 }}}}'}}\n"
+        for n in range(size)
+    )
+    run = drive(
+        f"steps:\n  first:\n    local: {{value: 1}}\n{chain}{fan}outputs: {{o: '{{{{ steps.c{size - 1}.result }}}}'}}\n"
+    )
     assert run.state.outputs == {"o": size + 1}
     assert len(run.named(ev.StepCompleted)) == 2 * size + 1
 
@@ -206,7 +220,10 @@ def test_what_may_be_read_of_a_failed_step(user: str, value: object) -> None:
 def test_what_uses_a_failed_step_is_skipped_with_its_cause(user: str) -> None:
     run = failing(user)
     assert (run.status("user"), run.status("after")) == ("skipped", "skipped")
-    assert [(event.step, event.cause) for event in run.named(ev.StepSkipped)] == [("user", "a"), ("after", "a")]
+    assert [(event.step, event.cause) for event in run.named(ev.StepSkipped)] == [
+        ("user", "a"),
+        ("after", "a"),
+    ]
     assert run.state.status == "completed"
 
 
@@ -251,7 +268,9 @@ steps:
 def test_an_output_that_needs_a_tolerated_failure_fails_the_run() -> None:
     run = failing("{{ steps.a.results }}", output="{{ steps.after.result }}")
     assert run.state.status == "failed"
-    assert run.failure().message.startswith("output o needs step after: 2 of 3 answered, all must: beta crashed: no column age")
+    assert run.failure().message.startswith(
+        "output o needs step after: 2 of 3 answered, all must: beta crashed: no column age"
+    )
     assert (run.failure().step, run.failure().organization) == ("a", "beta")
 
 
@@ -307,7 +326,9 @@ steps:
 )
 def test_quorum(quorum: str, answering: int, status: str) -> None:
     params = "params: {least: {default: 2}, hub: {default: alpha}}"
-    run = drive(f"{params}\n{beside(f'quorum: {quorum}')}".replace("steps:", "steps:\n  n:\n    local: {value: 2}"))
+    run = drive(
+        f"{params}\n{beside(f'quorum: {quorum}')}".replace("steps:", "steps:\n  n:\n    local: {value: 2}")
+    )
     names = ["alpha", "beta", "gamma"]
     run.answer("a", *names[:answering])
     run.fail("a", *names[answering:])
@@ -542,7 +563,9 @@ def test_silence_during_a_second_attempt_ends_with_the_timeout() -> None:
 def test_isolation_task_asks_all_in_one_task() -> None:
     run = drive("steps: {a: {task: {method: m, isolation: task, kwargs: {me: '{{ organization }}'}}}}")
     asks = [command.request for command in run.commands if isinstance(command, Ask)]
-    assert [dict(request.kwargs) for request in asks] == [{name: {"me": name} for name in ("alpha", "beta", "gamma")}]
+    assert [dict(request.kwargs) for request in asks] == [
+        {name: {"me": name} for name in ("alpha", "beta", "gamma")}
+    ]
     assert asks[0].name == "w/a"
     run.answer("a", "alpha")
     run.fail("a", "beta", kind="start_failed")
@@ -669,7 +692,10 @@ steps:
         {"alpha": {"me": "alpha", "ids": [1]}},
         {"beta": {"me": "beta", "ids": [2]}},
     ]
-    assert run.requests["b", "beta"].kwargs["beta"] == {"everyone": ["alpha", "beta", "gamma"], "run": "w-1 w"}
+    assert run.requests["b", "beta"].kwargs["beta"] == {
+        "everyone": ["alpha", "beta", "gamma"],
+        "run": "w-1 w",
+    }
 
 
 def test_an_answer_is_data_and_never_a_template() -> None:
@@ -887,7 +913,11 @@ def test_a_success_forgets_the_failures_before_it() -> None:
     run = drive(LOCAL + "retry: {attempts: 2, on: [crashed]}")
     run.crash("l")
     run.finish("l", 1)
-    assert (run.status("l"), run.state.step("l").failure, run.state.step("l").attempts) == ("completed", None, 2)
+    assert (run.status("l"), run.state.step("l").failure, run.state.step("l").attempts) == (
+        "completed",
+        None,
+        2,
+    )
 
 
 def test_interrupted_local_attempts_do_not_count() -> None:
@@ -916,7 +946,8 @@ def test_a_retry_delay_goes_on_after_a_resume() -> None:
 
 
 def test_cancel_kills_what_works() -> None:
-    run = drive("""
+    run = drive(
+        """
 steps:
   a:
     task: {method: m}
@@ -924,7 +955,9 @@ steps:
     local: {function: m:f}
   waiting:
     local: {function: m:f}
-""", jobs=1)
+""",
+        jobs=1,
+    )
     run.answer("a", "alpha")
     run.cancel()
     kills = [command for command in run.commands if isinstance(command, (Kill, KillLocal))]
@@ -955,10 +988,16 @@ def test_resume_refuses_to_send_something_else_under_the_same_token() -> None:
 
 def test_resume_says_why_a_running_step_cannot_go_on() -> None:
     run = drive(ONE)
-    other = make(beside("quorum: {min: '{{ steps.n.result }}'}").replace("steps:", "steps:\n  n:\n    local: {value: 9}"))
+    other = make(
+        beside("quorum: {min: '{{ steps.n.result }}'}").replace(
+            "steps:", "steps:\n  n:\n    local: {value: 9}"
+        )
+    )
     completed = ev.StepCompleted(0.0, "n", 9)
     run.events.append(completed)
-    with pytest.raises(ResumeError, match=r"step a was running, and now cannot: the quorum is 9, but only 3 are asked$"):
+    with pytest.raises(
+        ResumeError, match=r"step a was running, and now cannot: the quorum is 9, but only 3 are asked$"
+    ):
         run.resume(other)
 
 

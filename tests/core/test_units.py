@@ -9,7 +9,15 @@ from v6flow.core import units
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("0s", 0), ("45s", 45), ("1h30m", 5400), ("2d", 172800), ("1d1h1m1s", 90061), ("90m", 5400), ("010s", 10)],
+    [
+        ("0s", 0),
+        ("45s", 45),
+        ("1h30m", 5400),
+        ("2d", 172800),
+        ("1d1h1m1s", 90061),
+        ("90m", 5400),
+        ("010s", 10),
+    ],
 )
 def test_seconds(text: str, seconds: float) -> None:
     assert units.seconds(text) == seconds
@@ -17,7 +25,9 @@ def test_seconds(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "30", "1m1h", "1h 30m", "-1s", "1.5h", "h", "1w", "٣s", "1s\n", "1H"])
 def test_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a duration: write days, hours, minutes and seconds, like 1h30m or 45s"):
+    with pytest.raises(
+        ValueError, match="is not a duration: write days, hours, minutes and seconds, like 1h30m or 45s"
+    ):
         units.seconds(text)
 
 
@@ -29,7 +39,8 @@ def test_durations_beyond_a_century(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("1", 1), ("512M", 512 * 2**20), ("2G", 2**31), ("2GiB", 2**31), ("1KB", 1024), ("1T", 2**40)]
+    ("text", "size"),
+    [("1", 1), ("512M", 512 * 2**20), ("2G", 2**31), ("2GiB", 2**31), ("1KB", 1024), ("1T", 2**40)],
 )
 def test_size(text: str, size: int) -> None:
     assert units.size(text) == size

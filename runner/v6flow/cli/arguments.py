@@ -36,7 +36,10 @@ class Parser(argparse.ArgumentParser):
             word = rest[0].split("=")[0]
             if word.startswith("-"):
                 options = list(self._option_string_actions)
-                raise UsageError(f"no option {word!r} for {self.prog}", hint=nearest(word, options) or f"{self.prog} --help")
+                raise UsageError(
+                    f"no option {word!r} for {self.prog}",
+                    hint=nearest(word, options) or f"{self.prog} --help",
+                )
             raise UsageError(f"{self.prog} does not take {word!r}", hint=f"{self.prog} --help")
         return arguments
 
@@ -49,17 +52,23 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
 
 
 def output(parser: Parser) -> None:
-    parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="json: one JSON document on stdout")
+    parser.add_argument(
+        "-o", "--output", choices=["text", "json"], default="text", help="json: one JSON document on stdout"
+    )
 
 
 def store(parser: Parser) -> None:
     parser.add_argument(
-        "--store", metavar="FOLDER", help="where runs are kept (V6FLOW_STORE; built in: .v6flow in the current folder)"
+        "--store",
+        metavar="FOLDER",
+        help="where runs are kept (V6FLOW_STORE; built in: .v6flow in the current folder)",
     )
 
 
 def run_id(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", nargs="?", help="the run's id or the beginning of it; left out: the newest")
+    parser.add_argument(
+        "run", metavar="RUN", nargs="?", help="the run's id or the beginning of it; left out: the newest"
+    )
 
 
 def workflow(parser: Parser) -> None:
@@ -70,18 +79,29 @@ def workflow(parser: Parser) -> None:
 
 def federation(parser: Parser) -> None:
     parser.add_argument(
-        "-f", "--federation", metavar="FILE", help="where it runs (else V6FLOW_FEDERATION, else what the workflow names)"
+        "-f",
+        "--federation",
+        metavar="FILE",
+        help="where it runs (else V6FLOW_FEDERATION, else what the workflow names)",
     )
 
 
 def params(parser: Parser) -> None:
-    parser.add_argument("-p", "--param", metavar="NAME=VALUE", action="append", default=[], help="a parameter's value")
-    parser.add_argument("--params", metavar="FILE", action="append", default=[], help="a YAML file of parameters")
+    parser.add_argument(
+        "-p", "--param", metavar="NAME=VALUE", action="append", default=[], help="a parameter's value"
+    )
+    parser.add_argument(
+        "--params", metavar="FILE", action="append", default=[], help="a YAML file of parameters"
+    )
 
 
 def progress(parser: Parser) -> None:
-    parser.add_argument("-q", "--quiet", action="store_true", help="tell no progress; only results and errors")
-    parser.add_argument("-j", "--jobs", metavar="N", type=_count, help="how much goes on at once (built in: by the machine)")
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="tell no progress; only results and errors"
+    )
+    parser.add_argument(
+        "-j", "--jobs", metavar="N", type=_count, help="how much goes on at once (built in: by the machine)"
+    )
 
 
 def open_store(arguments: argparse.Namespace) -> Store:
@@ -100,9 +120,12 @@ def read_params(arguments: argparse.Namespace, workflow: Workflow) -> dict[str, 
         name, equals, text = word.partition("=")
         if not equals:
             raise UsageError(f"--param takes NAME=VALUE, not {word!r}")
-        texts[name] = text
+        texts[name] = _as_utf8(text)
     values = [(file, loading.read_params(file)) for file in arguments.params]
-    return params.resolve(workflow, texts=texts, values=values, environment=os.environ)
+    environment = {
+        key: _as_utf8(text) for key, text in os.environ.items() if key.startswith(params.ENVIRONMENT)
+    }
+    return params.resolve(workflow, texts=texts, values=values, environment=environment)
 
 
 def read_federation(arguments: argparse.Namespace, workflow: Workflow) -> Federation | None:
@@ -114,7 +137,17 @@ def read_federation(arguments: argparse.Namespace, workflow: Workflow) -> Federa
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 1")
-    return number
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _as_utf8(text: str) -> str:
+    """A word of the command line or environment, which Python reads otherwise where the locale is not UTF-8.
+
+    Raises UsageError if it is no UTF-8.
+    """
+    try:
+        return os.fsencode(text).decode("utf-8")
+    except UnicodeError as error:
+        raise UsageError(f"{text!r} is not UTF-8 text") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -36,9 +35,9 @@ def main(arguments: argparse.Namespace) -> int:
             if arguments.output == "json":
                 show.write({"run": folder.id, "status": "cancelling", "holder": holder.pid})
             else:
-                sys.stderr.write(f"asked {holder} to cancel run {folder.id}\n")
+                show.lines([f"asked {holder} to cancel run {folder.id}"])
                 if holder.stopped:
-                    sys.stderr.write("it is stopped, and cancels when it goes on\n")
+                    show.lines(["it is stopped, and cancels when it goes on"])
             return 0
         held = running.take(folder)  # it ended just now
     with held:
@@ -48,5 +47,5 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.output == "json":
         show.write({"run": folder.id, "status": "cancelled", "holder": None})
     else:
-        sys.stderr.write(f"cancelled run {folder.id}\n")
+        show.lines([f"cancelled run {folder.id}"])
     return 0

@@ -27,6 +27,8 @@ def main(arguments: argparse.Namespace) -> int:
     whole.add_argument("--version", action="store_true", help="print the version")
     commands = whole.add_subparsers(dest="command", parser_class=Parser)
     for name, summary in COMMANDS.items():
-        importlib.import_module(f"v6flow.cli.{name}").configure(commands.add_parser(name, help=summary, description=summary))
+        importlib.import_module(f"v6flow.cli.{name}").configure(
+            commands.add_parser(name, help=summary, description=summary)
+        )
     sys.stdout.write(shtab.complete(whole, shell=arguments.shell) + "\n")
     return 0

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 def configure(parser: Parser) -> None:
     common.workflow(parser)
-    parser.add_argument("--format", choices=["picture", "mermaid", "dot"], default="picture", help="built in: picture")
+    parser.add_argument(
+        "--format", choices=["picture", "mermaid", "dot"], default="picture", help="built in: picture"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
     from v6flow import loading
+    from v6flow.cli import show
     from v6flow.core import check, drawing
 
     workflow = loading.read_workflow(arguments.workflow)
@@ -31,6 +34,17 @@ def main(arguments: argparse.Namespace) -> int:
         case "dot":
             text = drawing.dot(workflow, needs)
         case _:
-            text = drawing.picture(workflow, needs, shutil.get_terminal_size((100, 24)).columns)
-    sys.stdout.write(text.rstrip("\n") + "\n")
+            text = drawing.picture(
+                workflow, needs, shutil.get_terminal_size((100, 24)).columns, unicode=_draws_lines()
+            )
+    show.data(text.rstrip("\n") + "\n")
     return 0
+
+
+def _draws_lines() -> bool:
+    """Whether stdout's encoding has the characters that boxes are drawn with."""
+    try:
+        "┌─│▼".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True

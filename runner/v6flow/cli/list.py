@@ -35,7 +35,9 @@ def main(arguments: argparse.Namespace) -> int:
     width = max(len(run["run"]) for run in runs)
     for run in runs:
         took = spell(run["seconds"]) if run["seconds"] is not None else ""
-        sys.stdout.write(f"{run['run']:<{width}}  {run['status']:<11}  {run['started'] or '':<20}  {took}".rstrip() + "\n")
+        sys.stdout.write(
+            f"{run['run']:<{width}}  {run['status']:<11}  {run['started'] or '':<20}  {took}".rstrip() + "\n"
+        )
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from v6flow.cli import arguments as common
@@ -39,11 +38,11 @@ def main(arguments: argparse.Namespace) -> int:
         return 0
     for name, text in texts.items():
         if len(texts) > 1:
-            sys.stdout.write(f"==> {plain(name)} <==\n")
+            show.data(f"==> {plain(name)} <==\n")
         if text is None:
             show.lines([f"nothing was printed{f' at {plain(name)}' if name else ''}"])
         else:
-            sys.stdout.write(plain(text, keep_newlines=True).rstrip("\n") + "\n")
+            show.data(plain(text, keep_newlines=True).rstrip("\n") + "\n")
     return 0
 
 
@@ -61,5 +60,7 @@ def _logs(state: RunState, name: str, organization: str | None) -> dict[str, str
         return {each.name: each.log for each in step.organizations.values()}
     if organization not in step.organizations:
         hint = common.nearest(organization, step.organizations)
-        raise UsageError(f"step {name} did not ask {organization!r}: it asked {', '.join(step.asked)}", hint=hint)
+        raise UsageError(
+            f"step {name} did not ask {organization!r}: it asked {', '.join(step.asked)}", hint=hint
+        )
     return {organization: step.organizations[organization].log}

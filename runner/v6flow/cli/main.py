@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from v6flow.cli.commands import COMMANDS
 
@@ -22,12 +23,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Every error ends here, told in people's words or, with `--output json`, as one document.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    _open_streams()
     if words[:1] in (["--version"], ["-V"]):
         from v6flow.version import __version__
 
         sys.stdout.write(f"v6flow {__version__}\n")
         return 0
-    from v6flow.errors import V6flowError
+    from v6flow.errors import InterruptedRunError, V6flowError
 
     as_json = _wants_json(words)
     try:
@@ -36,18 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _silence()
         return 141  # what a shell shows for a program that wrote into a closed pipe
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt:  # outside a run, which lets go by itself
+        return _tell(InterruptedRunError("interrupted"), as_json=as_json)
     except V6flowError as error:
         return _tell(error, as_json=as_json)
-    except OSError as error:
-        if error.errno is not None and error.filename is None:
-            _silence()
-            sys.stderr.write(f"error: the output cannot be written: {error.strerror}\n")
-            return 1
-        return _bug(as_json=as_json)
-    except Exception:  # noqa: BLE001 - a bug ends here, with its traceback
-        return _bug(as_json=as_json)
+    except Exception as error:  # noqa: BLE001 - a bug ends here, with its traceback
+        return _output_lost(error) or _bug(as_json=as_json)
     return code
 
 
@@ -67,7 +63,7 @@ def _dispatch(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         if words[:1] == ["help"] and len(words) > 1:
             return _dispatch([*words[1:], "--help"])
-        sys.stdout.write(_help())
+        (sys.stdout if words else sys.stderr).write(_help())
         return 0 if words else 2
     command = words[0]
     if command not in COMMANDS:
@@ -75,7 +71,9 @@ def _dispatch(words: Sequence[str]) -> int:
         from v6flow.errors import UsageError
 
         what = "option" if command.startswith("-") else "command"
-        raise UsageError(f"no {what} {command!r}", hint=nearest(command, [*COMMANDS, "--version", "--help"]) or USAGE)
+        raise UsageError(
+            f"no {what} {command!r}", hint=nearest(command, [*COMMANDS, "--version", "--help"]) or USAGE
+        )
     import importlib
 
     made = parser(command)
@@ -89,12 +87,14 @@ def _dispatch(words: Sequence[str]) -> int:
 def _help() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
-    return "\n".join([USAGE, "", "Run chains of vantage6 tasks from a YAML file.", "", *lines, "", "  --version", ""])
+    return "\n".join(
+        [USAGE, "", "Run chains of vantage6 tasks from a YAML file.", "", *lines, "", "  --version", ""]
+    )
 
 
 def _wants_json(words: Sequence[str]) -> bool:
-    return "--output=json" in words or any(
-        word in ("--output", "-o") and after == "json" for word, after in zip(words, words[1:], strict=False)
+    return any(word in ("--output=json", "-ojson") for word in words) or any(
+        word in ("--output", "-o") and after == "json" for word, after in itertools.pairwise(words)
     )
 
 
@@ -103,11 +103,10 @@ def _tell(error: V6flowError, *, as_json: bool) -> int:
     from v6flow.errors import InvalidError
 
     if as_json:
-        show.write(show.error_document(error))
-    elif isinstance(error, InvalidError):
+        return _write_document(show.error_document(error), error.exit_code)
+    if isinstance(error, InvalidError):
         show.problems(error.problems)
-        if error.hint:
-            sys.stderr.write(f"  hint: {error.hint}\n")
+        show.hint(error.hint)
     else:
         show.error(error.message, error.hint)
     return error.exit_code
@@ -116,20 +115,54 @@ def _tell(error: V6flowError, *, as_json: bool) -> int:
 def _bug(*, as_json: bool) -> int:
     import traceback
 
-    text = traceback.format_exc()
+    from v6flow.cli import show
+
+    text = traceback.format_exc().rstrip()
+    show.lines([*text.split("\n"), "error: this is a bug in v6flow; please report it with the lines above"])
     if as_json:
+        return _write_document(show.failure_document("bug", text.split("\n")[-1], None, 70), 70)
+    return 70
+
+
+def _write_document(document: Any, exit_code: int) -> int:
+    """Write a document of an error on stdout, as far as that goes."""
+    from v6flow.cli import show
+
+    try:
+        show.write(document)
+    except OSError:
+        _silence()
+    return exit_code
+
+
+def _output_lost(error: Exception) -> int | None:
+    """The exit code, 1, if this is what comes of a stdout that cannot be written; else None."""
+    if not isinstance(error, OSError):
+        return None
+    try:
+        sys.stdout.flush()
+    except OSError:
         from v6flow.cli import show
 
-        show.write(show.failure_document("bug", text.strip().splitlines()[-1], None, 70))
-    sys.stderr.write(f"{text}error: this is a bug in v6flow; please report it with the lines above\n")
-    return 70
+        _silence()
+        show.error(f"the output cannot be written: {error.strerror}")
+        return 1
+    return None
+
+
+def _open_streams() -> None:
+    """What is written to a stream that was closed before the program began goes nowhere."""
+    import os
+
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - to the program's end
 
 
 def _silence() -> None:
     """Leave nothing for the interpreter to write into a pipe that is gone."""
+    import contextlib
     import os
 
-    try:
+    with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    except OSError:
-        pass

@@ -1,11 +1,11 @@
 """Show what a run would do: the steps in order, and what each would send to whom.
 
-Parameters are filled in; a value that is known only when another step has completed is marked as such. Nothing is submitted.
+Parameters are filled in; a value that is known only when another step has completed is marked as such.
+Nothing is submitted.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,7 @@ def main(arguments: argparse.Namespace) -> int:
             }
         )
         return 0
-    sys.stdout.write("".join(_text(workflow.name, params, plan.directory, steps)))
+    show.data("".join(_text(workflow.name, params, plan.directory, steps)))
     return 0
 
 
@@ -83,7 +83,10 @@ def _details(step: dict[str, Any]) -> list[str]:
             f"{step['method']} of {step['image']} on {databases}",
             f"to {', '.join(asked) if isinstance(asked, list) else _spell(asked)}",
         ]
-        told += [f"  to {name}: {_spell(kwargs)}" for name, kwargs in step.get("kwargs_by_organization", {}).items()]
+        told += [
+            f"  to {name}: {_spell(kwargs)}"
+            for name, kwargs in step.get("kwargs_by_organization", {}).items()
+        ]
         minimum = step["quorum"]["min"]
         if minimum != "all":
             told.append(f"quorum {_spell(minimum)}")

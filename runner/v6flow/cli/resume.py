@@ -19,8 +19,15 @@ if TYPE_CHECKING:
 
 
 def configure(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", nargs="?", help="the run's id or the beginning of it; left out: the only unfinished one")
-    parser.add_argument("--retry-failed", action="store_true", help="ask failed and missing organizations again")
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        nargs="?",
+        help="the run's id or the beginning of it; left out: the only unfinished one",
+    )
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="ask failed and missing organizations again"
+    )
     common.federation(parser)
     common.store(parser)
     common.output(parser)
@@ -42,28 +49,44 @@ def main(arguments: argparse.Namespace) -> int:
         if state.status == "completed" or (state.status == "failed" and not arguments.retry_failed):
             if state.status == "failed" and arguments.output == "text":
                 show.lines(summary.failure_text(state))
-                show.lines([f"v6flow resume {folder.id} --retry-failed asks again those who failed or did not answer"])
-                arguments.quiet = False
             return finish(state, list(state.pinned["steps"]), arguments)
         run = running.resume(
-            held, retry_failed=arguments.retry_failed, federation_file=arguments.federation, jobs=arguments.jobs
+            held,
+            retry_failed=arguments.retry_failed,
+            federation_file=arguments.federation,
+            jobs=arguments.jobs,
         )
         return carry_on(run, arguments)
 
 
 def _pick(store: Store, arguments: argparse.Namespace) -> RunFolder:
-    """The run that is named, else the only unfinished one (with --retry-failed: the only failed or unfinished one)."""
-    from v6flow.core.state import replay
+    """The run that is named, else the only unfinished one (with --retry-failed: or failed one).
+
+    One that another process works on is meant only if there is no other.
+    """
     from v6flow.errors import UsageError
 
     if arguments.run is not None:
         return store.find(arguments.run)
     wanted = ("running", "interrupted", "failed") if arguments.retry_failed else ("running", "interrupted")
-    states = ((name, replay(store.find(name).events())) for name in store.runs())
-    found = [name for name, state in states if state.run and state.status in wanted]
+    open_ = [folder for folder in map(store.find, store.runs()) if _status(folder) in wanted]
+    found = [folder for folder in open_ if folder.holder() is None] or open_
     if len(found) == 1:
-        return store.find(found[0])
+        return found[0]
     what = "failed or unfinished" if arguments.retry_failed else "unfinished"
     if not found:
-        raise UsageError(f"no {what} run", hint="v6flow list shows the runs")
-    raise UsageError(f"several runs are {what}: {', '.join(found)}", hint="name one: v6flow resume RUN")
+        raise UsageError(f"no {what} run in {store.root}", hint="v6flow list shows the runs")
+    ids = ", ".join(folder.id for folder in found)
+    raise UsageError(f"several runs are {what}: {ids}", hint="name one: v6flow resume RUN")
+
+
+def _status(folder: RunFolder) -> str | None:
+    """The status of a run by its journal; None if that has nothing, or cannot be trusted."""
+    from v6flow.core.state import replay
+    from v6flow.errors import JournalError
+
+    try:
+        state = replay(folder.events())
+    except JournalError:
+        return None  # it is named when somebody asks for it
+    return state.status if state.run else None

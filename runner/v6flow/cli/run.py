@@ -1,7 +1,7 @@
 """Run a workflow.
 
-The outputs go to stdout, one `name: <JSON>` line each; progress goes to stderr. The run is kept in the store and can
-be resumed with `v6flow resume`.
+The outputs go to stdout, one `name: <JSON>` line each; progress goes to stderr. The run is kept in the store
+and can be resumed with `v6flow resume`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,14 @@ def configure(parser: Parser) -> None:
     common.workflow(parser)
     common.params(parser)
     common.federation(parser)
-    parser.add_argument("--deadline", metavar="DURATION", help="bounds the whole run, like 6h; when it passes, exit 124")
     parser.add_argument(
-        "--continue", dest="go_on", action="store_true", help="resume the unfinished run of the same file, params and federation, if there is one"
+        "--deadline", metavar="DURATION", help="bounds the whole run, like 6h; when it passes, exit 124"
+    )
+    parser.add_argument(
+        "--continue",
+        dest="go_on",
+        action="store_true",
+        help="resume the unfinished run of the same file, params and federation, if there is one",
     )
     common.store(parser)
     common.output(parser)
@@ -37,8 +42,10 @@ def configure(parser: Parser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     from v6flow import loading, running
+    from v6flow.cli import show
     from v6flow.core import units
     from v6flow.errors import ResumeError, UsageError
+    from v6flow.reporters.terminal import plain
 
     workflow = loading.read_workflow(arguments.workflow)
     params = common.read_params(arguments, workflow)
@@ -54,7 +61,7 @@ def main(arguments: argparse.Namespace) -> int:
                 try:
                     return carry_on(running.resume(held, jobs=arguments.jobs), arguments)
                 except ResumeError as error:
-                    sys.stderr.write(f"note: {error.message}; a new run starts\n")
+                    show.lines([plain(f"note: {error.message}; a new run starts", keep_newlines=True)])
                     continue
         tell_unfinished(folder)
     folder_ = Path(arguments.workflow).absolute().parent
@@ -73,14 +80,18 @@ def carry_on(run: Run, arguments: argparse.Namespace) -> int:
     steps = list(run.plan.steps)
     with run.held:
         try:
-            state = run.carry_on(reporter(arguments))
+            state = run.carry_on(reporter(run, arguments))
         except NoSpaceError as error:
             hint = f"make space, then: v6flow resume {run.plan.run}"
             if arguments.output == "json":
                 document = summary.document(run.held.state, steps, status="interrupted")
-                show.write(document | {key: show.error_document(error)[key] for key in ("exit_code", "error")})
+                show.write(
+                    document | {key: show.error_document(error)[key] for key in ("exit_code", "error")}
+                )
             show.error(error.message, hint)
             return error.exit_code
+        if arguments.quiet and arguments.output == "text":
+            show.lines(summary.failure_text(state))
         return finish(state, steps, arguments)
 
 
@@ -93,26 +104,26 @@ def finish(state: RunState, steps: list[str], arguments: argparse.Namespace) -> 
         show.write(summary.document(state, steps))
     elif state.status == "completed":
         show.outputs(state.outputs)
-    if getattr(arguments, "quiet", False) and state.status != "completed":
-        show.lines(summary.failure_text(state))
     return state.exit_code if state.exit_code is not None else 0
 
 
-def reporter(arguments: argparse.Namespace) -> Reporter:
+def reporter(run: Run, arguments: argparse.Namespace) -> Reporter:
     """The reporter that fits where stderr goes."""
     import os
 
     from v6flow.reporters.base import Silent
+    from v6flow.reporters.terminal import moves
 
     if arguments.quiet:
         return Silent()
-    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+    kept = str(run.held.folder.path)
+    if moves(sys.stderr, os.environ):
         from v6flow.reporters.live import Live
 
-        return Live(sys.stderr)
+        return Live(sys.stderr, kept=kept, now=run.clock.now)
     from v6flow.reporters.lines import Lines
 
-    return Lines(sys.stderr)
+    return Lines(sys.stderr, kept=kept)
 
 
 def unfinished(store: Store, workflow: str) -> list[tuple[RunFolder, RunState]]:
@@ -138,8 +149,11 @@ def unfinished(store: Store, workflow: str) -> list[tuple[RunFolder, RunState]]:
 
 def tell_unfinished(folder: RunFolder) -> None:
     """Name an unfinished run, with what to do about it."""
+    from v6flow.cli import show
+
     holder = folder.holder()
     if holder is not None:
-        sys.stderr.write(f"note: run {folder.id} of this workflow is going on ({holder})\n")
+        told = f"run {folder.id} of this workflow is going on ({holder})"
     else:
-        sys.stderr.write(f"note: run {folder.id} of this workflow is unfinished; v6flow resume {folder.id} takes it up\n")
+        told = f"run {folder.id} of this workflow is unfinished; v6flow resume {folder.id} takes it up"
+    show.lines([f"note: {told}"])

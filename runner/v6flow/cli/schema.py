@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 def configure(parser: Parser) -> None:
-    parser.add_argument("name", nargs="?", choices=["workflow", "federation"], default="workflow", help="built in: workflow")
+    parser.add_argument(
+        "name", nargs="?", choices=["workflow", "federation"], default="workflow", help="built in: workflow"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import json
 from v6flow.errors import InvalidError
+from v6flow.reporters import terminal
 from v6flow.reporters.terminal import plain
 
 if TYPE_CHECKING:
@@ -18,39 +21,52 @@ if TYPE_CHECKING:
 
 def write(document: Any) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    sys.stdout.write(spell(document, indent=2) + "\n")
+
+
+def spell(value: Any, *, indent: int | None = None) -> str:
+    """JSON that any terminal can show: what is unsafe, or not in stdout's encoding, as `\\u` escapes."""
+    return _ODD.sub(_spell_odd, json.dumps(value, indent=indent))
+
+
+def data(text: str) -> None:
+    """Text on stdout; what is not in its encoding as escapes."""
+    terminal.write(sys.stdout, text)
 
 
 def lines(text: Iterable[str]) -> None:
-    """Lines for people, on stderr."""
-    for line in text:
-        sys.stderr.write(line + "\n")
+    """Lines for people, on stderr. That nobody can read them stops nothing."""
+    with contextlib.suppress(OSError):
+        for line in text:
+            terminal.write(sys.stderr, line + "\n")
 
 
 def outputs(values: dict[str, Any]) -> None:
     """One `name: <JSON>` line for each output, on stdout."""
     for name, value in values.items():
-        sys.stdout.write(f"{name}: {json.dumps(value)}\n")
+        sys.stdout.write(f"{name}: {spell(value)}\n")
 
 
-def error(message: str, hint: str | None = None) -> None:
+def error(message: str, hint_: str | None = None) -> None:
     """An error and what to do next."""
-    sys.stderr.write(f"error: {plain(message, keep_newlines=True)}\n")
-    if hint:
-        sys.stderr.write(f"  hint: {plain(hint, keep_newlines=True)}\n")
+    lines([f"error: {plain(message, keep_newlines=True)}"])
+    hint(hint_)
+
+
+def hint(text: str | None) -> None:
+    """What to do next."""
+    if text:
+        lines([f"  hint: {plain(text, keep_newlines=True)}"])
 
 
 def problems(found: Sequence[Problem]) -> None:
     """Each problem with its place, the line it is in and a caret below it."""
     texts: dict[str, list[str]] = {}
     for problem in found:
-        sys.stderr.write(f"{plain(problem_line(problem))}\n")
-        excerpt = _excerpt(problem, texts)
-        if excerpt:
-            sys.stderr.write(excerpt)
+        lines([plain(problem_line(problem)), *_excerpt(problem, texts)])
     count = sum(problem.severity == "error" for problem in found)
     if count > 1:
-        sys.stderr.write(f"{count} problems\n")
+        lines([f"{count} problems"])
 
 
 def problem_line(problem: Problem) -> str:
@@ -94,7 +110,8 @@ def failure_document(kind: str, message: str, hint: str | None, exit_code: int) 
     }
 
 
-def _excerpt(problem: Problem, texts: dict[str, list[str]]) -> str:
+def _excerpt(problem: Problem, texts: dict[str, list[str]]) -> list[str]:
+    """The line that a problem is in and a caret below the place; nothing if it cannot be read."""
     if problem.file not in texts:
         try:
             with open(problem.file, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - lighter than pathlib
@@ -104,10 +121,32 @@ def _excerpt(problem: Problem, texts: dict[str, list[str]]) -> str:
     text = texts[problem.file]
     row, column = problem.position.line, problem.position.column
     if not 0 < row <= len(text):
-        return ""
+        return []
     line = text[row - 1]
     start = max(0, column - 60)  # a long line is shown around the place
     shown = line[start : start + 100]
     before = plain(shown[: column - 1 - start])
     number = f"{row:>5} | "
-    return f"{number}{plain(shown)}\n{' ' * (len(number) - 2)}| {' ' * len(before)}^\n"
+    return [f"{number}{plain(shown)}", f"{' ' * (len(number) - 2)}| {' ' * len(before)}^"]
+
+
+_ODD = re.compile(r"[^\n -~]+")
+
+
+def _spell_odd(match: re.Match[str]) -> str:
+    return match[0] if _can_show(match[0]) else "".join(map(_spell_character, match[0]))
+
+
+def _spell_character(character: str) -> str:
+    if _can_show(character):
+        return character
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+def _can_show(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return plain(text) == text

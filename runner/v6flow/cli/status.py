@@ -23,11 +23,14 @@ def configure(parser: Parser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli import show
     from v6flow.core.state import replay
+    from v6flow.errors import UsageError
     from v6flow.reporters import summary
 
     folder = common.open_store(arguments).find(arguments.run)
     state = replay(folder.events())
     status = current(folder, state)
+    if not state.run and status == "interrupted":
+        raise UsageError(f"run {folder.id} ended before anything was written of it", hint="start a new run")
     steps = list(state.pinned.get("steps", ()))
     if arguments.output == "json":
         show.write(summary.document(state, steps, status=status))
@@ -37,7 +40,7 @@ def main(arguments: argparse.Namespace) -> int:
         show.outputs(state.outputs)
     elif state.failure is not None:
         show.lines(summary.failure_text(state))
-    if status == "interrupted":
+    elif status == "interrupted":
         show.lines([f"v6flow resume {folder.id} takes it up"])
     return 0
 

@@ -1,13 +1,10 @@
-"""Say everything that is wrong with workflow and federation files, all of it at once, without running anything.
+"""Say everything that is wrong with workflow and federation files, all at once, without running anything.
 
-A federation file may be given too, or with --federation, or by the workflow's own `federation:`; it is then checked as well.
+A workflow's federation (--federation, V6FLOW_FEDERATION, or its own `federation:`) is checked as well.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v6flow.cli import arguments as common
@@ -29,6 +26,7 @@ def configure(parser: Parser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli import show
+    from v6flow.reporters.terminal import plain
 
     found: list[Problem] = []
     files: dict[str, list[Problem]] = {}
@@ -43,12 +41,12 @@ def main(arguments: argparse.Namespace) -> int:
     show.problems(found)
     for file, problems_ in files.items():
         if not any(problem.severity == "error" for problem in problems_):
-            sys.stdout.write(f"{file}: valid\n")
+            show.data(f"{plain(file)}: valid\n")
     return 0 if valid else 2
 
 
 def check(file: str, *, with_federation: bool) -> list[Problem]:
-    """All problems of a file and, for a workflow, of the federation it names."""
+    """All problems of a file and, for a workflow, of the federation that it would run on."""
     from v6flow import loading
     from v6flow.core.problem import Problem
     from v6flow.errors import InvalidError, UsageError
@@ -60,13 +58,13 @@ def check(file: str, *, with_federation: bool) -> list[Problem]:
         workflow = loading.parse_workflow(text, file)
     except InvalidError as error:
         return list(error.problems)
-    if workflow.federation is None or not with_federation:
+    path = loading.federation_file(workflow, None)
+    if path is None or not with_federation:
         return []
-    path = os.path.normpath(Path(file).parent / workflow.federation)
     try:
         return _federation(path)
     except UsageError as error:
-        where = workflow.document.position(("federation",))
+        where = workflow.document.position(("federation",) if workflow.federation is not None else ())
         return [Problem(error.message, "federation", file, where, error.hint)]
 
 

@@ -15,7 +15,7 @@
 # NA, NaN and Inf are refused, for no JSON number says them. A whole number above 2^53 does not fit R's numbers.
 #
 # jsonlite's own writer is not used for numbers: even digits = NA and digits = I(17) stop at 15 digits, and a
-# double needs 17 to come back as the same.
+# double needs 17 to come back as the same. The tests run without R and do not cover this file.
 
 v6flow_input <- function(simplify = FALSE) {
   # simplify = TRUE lets jsonlite turn arrays into vectors, matrices and data frames where it can.
@@ -38,8 +38,11 @@ v6flow_output <- function(result) {
 
 v6flow_json <- function(x, place = "result") {
   if (is.null(x)) return("null")
-  if (is.factor(x)) x <- as.character(x)
   if (is.data.frame(x)) return(.v6flow_object(lapply(as.list(x), I), place))
+  if (is.factor(x)) x <- if (inherits(x, "AsIs")) I(as.character(x)) else as.character(x)
+  if (length(setdiff(oldClass(x), "AsIs")) > 0 || length(dim(x)) > 2) {
+    stop(place, " is of class ", class(x)[1], ": say as.character, as.numeric or as.list of it", call. = FALSE)
+  }
   if (is.matrix(x)) {
     rows <- lapply(seq_len(nrow(x)), function(i) I(unname(x[i, ])))
     return(.v6flow_array(rows, place))

@@ -12,7 +12,6 @@ from v6flow.backends.embedded.environment import choice
 from v6flow.backends.embedded.nodes import Nodes
 from v6flow.backends.embedded.records import Answer, Outcome, TaskRun
 from v6flow.backends.embedded.server import Server
-from v6flow.core.federation import Directory
 from v6flow.core.json import dumps
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from v6flow.backends.base import Report, TaskRequest
     from v6flow.backends.embedded.proxy import Proxy
-    from v6flow.core.federation import EmbeddedFederation, EmbeddedOrganization
+    from v6flow.core.federation import Directory, EmbeddedFederation, EmbeddedOrganization
 
 HOLD = 25.0  # seconds that a question about a task's status is held while the task has not ended
 
@@ -63,15 +62,7 @@ class EmbeddedBackend:
 
     def directory(self) -> Directory:
         """The organizations of the federation file, in its order."""
-        organizations = self._federation.organizations
-        return Directory(
-            organizations=tuple(each.name for each in organizations),
-            ids={each.name: each.id for each in organizations},
-            offline=tuple(each.name for each in organizations if each.offline),
-            identity=f"embedded federation {self._federation.collaboration} of {self._federation.file}",
-            defaults=self._federation.defaults,
-            images=tuple(self._federation.algorithms),
-        )
+        return self._federation.directory()
 
     def open(self, emit: Callable[[Report], None]) -> None:
         """From now on reports go to `emit`."""

@@ -1,0 +1,87 @@
+"""What `plan` shows before anything runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from driver import make
+
+from v6flow.core.preview import UNKNOWN, preview
+
+
+def shown(text: str) -> dict[str, dict[str, Any]]:
+    return {told["step"]: told for told in preview(make(text))}
+
+
+def test_a_task() -> None:
+    told = shown("""
+params: {column: {default: age}}
+steps:
+  a:
+    task: {method: m, kwargs: {column: "{{ params.column }}"}, databases: [{label: d, query: q, sheet_name: s,
+           preprocessing: [{function: f}], arguments: {x: 1}}, plain]}
+    quorum: {min: 2, required: [alpha], wait: quorum}
+    retry: {attempts: 3, delay: 30s, backoff: 2, max_delay: 1m}
+    timeout: none
+""")["a"]
+    assert told == {
+        "step": "a", "kind": "task", "needs": [], "image": "i", "method": "m", "central": False,
+        "organizations": ["alpha", "beta", "gamma"], "kwargs": {"column": "age"}, "isolation": "organization",
+        "databases": [{"label": "d", "query": "q", "sheet_name": "s", "preprocessing": [{"function": "f"}],
+                       "arguments": {"x": 1}}, {"label": "plain"}],
+        "quorum": {"min": 2, "required": ["alpha"], "wait": "quorum"},
+        "retry": {"attempts": 3, "delay": 30.0, "backoff": 2.0, "on": ["start_failed", "unknown"], "max_delay": 60.0},
+        "timeout": None, "name": "w/a",
+    }  # fmt: skip
+
+
+def test_what_is_known_only_later_is_marked() -> None:
+    told = shown("""
+steps:
+  a: {task: {method: m}}
+  b:
+    task: {method: m, organizations: "{{ steps.a.responded }}", kwargs: {mean: "{{ steps.a.results[0] }}", x: 1}}
+    quorum: {min: "{{ steps.a.responded | length }}"}
+    on_failure: continue
+    mixed_cohorts: because
+  own:
+    task: {method: m, organizations: "{{ steps.a.responded }}", kwargs: {me: "{{ organization }}"}}
+  c:
+    local: {value: ["{{ steps.b.status }}", 2]}
+""")
+    b = told["b"]
+    assert b["organizations"] == {UNKNOWN: "{{ steps.a.responded }}"}
+    assert b["kwargs"] == {"mean": {UNKNOWN: "{{ steps.a.results[0] }}"}, "x": 1}
+    assert b["quorum"]["min"] == {UNKNOWN: "{{ steps.a.responded | length }}"}
+    assert (b["needs"], b["on_failure"], b["mixed_cohorts"]) == (["a"], "continue", "because")
+    assert told["own"]["kwargs"] == {UNKNOWN: {"me": "{{ organization }}"}}
+    assert told["c"] == {
+        "step": "c",
+        "kind": "local",
+        "needs": ["b"],
+        "value": [{UNKNOWN: "{{ steps.b.status }}"}, 2],
+    }
+
+
+def test_each_organization_and_its_own_kwargs() -> None:
+    told = shown("""
+steps:
+  a: {task: {method: m, organizations: [alpha, beta], kwargs: {me: "{{ organization }}", x: "{{ {'alpha': 1}[organization] }}"}}}
+""")["a"]
+    assert "kwargs" not in told
+    assert told["kwargs_by_organization"]["alpha"] == {"me": "alpha", "x": 1}
+    assert "beta" in told["kwargs_by_organization"]["beta"]["$error"]
+
+
+def test_local_steps() -> None:
+    told = shown("""
+steps:
+  f: {local: {function: "m:f", kwargs: {x: 1}}, memory: 1K, timeout: 2m}
+  c: {local: {command: [prog, "{{ run.name }}"]}, retry: 2}
+""")
+    assert told["f"] == {
+        "step": "f", "kind": "local", "needs": [], "function": "m:f", "kwargs": {"x": 1}, "timeout": 120.0,
+        "memory": 1024, "retry": {"attempts": 1},
+    }  # fmt: skip
+    assert (told["c"]["command"], told["c"]["retry"]["attempts"]) == (["prog", "w"], 2)
+    assert "function" not in told["c"]
