@@ -16,9 +16,10 @@ sys.path.insert(0, str(Path(__file__).parent / "schemas"))
 from fixtures import check_fixture, invalid, read_fixture, valid  # noqa: E402 - it stands with its files
 
 CHECK_RULES = {
-    "name", "name-case", "unknown-step", "unknown-param", "unknown-attribute", "wrong-scope", "cycle", "param-default",
-    "param-schema", "secret-reference", "wrong-modifier", "central-organizations", "isolation-quorum", "isolation-retry",
-    "expression-syntax", "expression-name", "expression-function", "expression-refused", "expression-limit", "function",
+    "name", "name-case", "unknown-step", "unknown-param", "unknown-attribute", "wrong-scope", "cycle",
+    "param-default", "param-schema", "secret-reference", "wrong-modifier", "central-organizations",
+    "isolation-quorum", "isolation-retry", "expression-syntax", "expression-name", "expression-function",
+    "expression-refused", "expression-limit", "function",
 }  # fmt: skip
 SCHEMA_ONLY = {"everything"}  # it has every key, and names params and functions that are nowhere
 EVERY = [path for stage in ("document", "schema", "check") for path in invalid(stage)]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from v6flow import params
 from v6flow.core import document, model
-from v6flow.core.model import Workflow
 from v6flow.errors import InvalidError
+
+if TYPE_CHECKING:
+    from v6flow.core.model import Workflow
 
 TEXT = """
 v6flow: 1
@@ -33,7 +35,8 @@ def refused(**given: Any) -> list[str]:
 
 
 def test_who_wins() -> None:
-    first, second = ("p.yaml", {"who": ["p"], "n": 4, "column": "p"}), ("q.yaml", {"n": 5})
+    first: tuple[str, dict[str, Any]] = ("p.yaml", {"who": ["p"], "n": 4, "column": "p"})
+    second: tuple[str, dict[str, Any]] = ("q.yaml", {"n": 5})
     environment = {
         "V6FLOW_PARAM_WHO": '["env"]',
         "V6FLOW_PARAM_N": "6",

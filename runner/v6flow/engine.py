@@ -145,7 +145,7 @@ class Engine:
                 assert_never(command)
 
     def _receive(self, *, block: bool) -> None:
-        """Take in what has happened; with `block`, wait until something has or there may be something to do."""
+        """Take in what has happened; with `block`, wait for it, or until there may be something to do."""
         messages: list[Message] = []
         with contextlib.suppress(queue.Empty):
             if block:

@@ -108,7 +108,7 @@ class Driver:
     def answer(
         self, step: str, *organizations: str, value: Any = 1, subtasks: tuple[ev.Subtask, ...] = ()
     ) -> None:
-        """Organizations answer, one after the other; as in the engine, what is not waited for does not enter."""
+        """Organizations answer; as in the engine, what is not waited for does not enter."""
         for name in organizations:
             request = self.requests[step, name]
             if self.scheduler.waits_for(step, name, request.token):

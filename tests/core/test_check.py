@@ -1,4 +1,6 @@
-"""What no schema can say of a workflow; the sentences and places are also tested by files, in tests/schemas/invalid."""
+"""What no schema can say of a workflow; tests/schemas/invalid has a file for each rule too."""
+
+# ruff: noqa: E501 - YAML, tables and sentences stand in one piece
 
 from __future__ import annotations
 
@@ -55,7 +57,7 @@ outputs: {o: "{{ steps.a.by_organization['St. Alpha'].x }}", p: {value: "{{ step
 )
 def test_what_a_step_offers(kind: str, attributes: str) -> None:
     every = (
-        "result results by_organization asked responded failed missing failures status error subtasks".split()
+        ["result", "results", "by_organization", "asked", "responded", "failed", "missing", "failures", "status", "error", "subtasks"]
     )
     for attribute in every:
         text = f"steps:\n  a:\n    {kind}\n  b:\n    local: {{value: '{{{{ steps.a.{attribute} }}}}'}}"

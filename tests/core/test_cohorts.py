@@ -1,5 +1,7 @@
 """Cohorts: which may stand together."""
 
+# ruff: noqa: E501 - YAML, tables and sentences stand in one piece
+
 from __future__ import annotations
 
 import pytest

@@ -1,5 +1,7 @@
 """Every event comes back from a journal as it went in."""
 
+# ruff: noqa: E501 - YAML, tables and sentences stand in one piece
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,7 @@
 """An embedded federation as its file describes it."""
 
+# ruff: noqa: E501 - YAML, tables and sentences stand in one piece
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,7 @@
 """The graph of steps."""
 
+# ruff: noqa: E501 - YAML, tables and sentences stand in one piece
+
 from __future__ import annotations
 
 from hypothesis import given

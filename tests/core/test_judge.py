@@ -1,12 +1,14 @@
 """Judging a task step that nobody will answer any more."""
 
+# ruff: noqa: E501 - YAML, tables and sentences stand in one piece
+
 from __future__ import annotations
 
 import pytest
 from driver import make
 
-from v6flow.core import judge
 from v6flow.core import events as ev
+from v6flow.core import judge
 from v6flow.core.events import Failure, Subtask
 from v6flow.core.state import OrganizationState, RunState, StepState
 from v6flow.core.steps import TaskPlan
@@ -86,7 +88,7 @@ def test_how_many_are_needed(minimum: int | str, asked: int, needed: int) -> Non
     "minimum", [0, -1, True, None, 1.5, "0%", "101%", "x%", "nan%", "some", [], {"min": 1}, 6]
 )
 def test_no_quorum(minimum: object) -> None:
-    with pytest.raises(ValueError, match="quorum|percentage"):
+    with pytest.raises(ValueError, match=r"quorum|percentage"):
         Quorum().needed(minimum, 5)  # type: ignore[arg-type]  # what an expression may yield
 
 

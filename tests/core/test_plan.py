@@ -1,5 +1,7 @@
 """The plan: settings resolved, ids filled in, ordered; with the place of every setting that cannot be."""
 
+# ruff: noqa: E501 - YAML, tables and sentences stand in one piece
+
 from __future__ import annotations
 
 from typing import Any

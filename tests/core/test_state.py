@@ -1,5 +1,7 @@
 """The state of a run: the replay of its events."""
 
+# ruff: noqa: E501 - YAML, tables and sentences stand in one piece
+
 from __future__ import annotations
 
 from v6flow.core import events as ev

@@ -1,5 +1,7 @@
 """Durations and sizes."""
 
+# ruff: noqa: E501 - YAML, tables and sentences stand in one piece
+
 from __future__ import annotations
 
 import pytest

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.cli.arguments import Parser
+    from v6flow.core.model import Workflow
     from v6flow.core.problem import Problem
 
 
@@ -28,11 +29,9 @@ def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli import show
     from v6flow.reporters.terminal import plain
 
-    found: list[Problem] = []
-    files: dict[str, list[Problem]] = {}
-    for file in [*arguments.files, *([arguments.federation] if arguments.federation else [])]:
-        files[file] = check(file, with_federation=not arguments.federation)
-        found += files[file]
+    given = arguments.federation
+    files = {file: check(file, given) for file in [*arguments.files, *([given] if given else [])]}
+    found = list(dict.fromkeys(problem for problems in files.values() for problem in problems))
     valid = not any(problem.severity == "error" for problem in found)
     if arguments.output == "json":
         problems = [show.problem_document(problem) for problem in found]
@@ -45,7 +44,7 @@ def main(arguments: argparse.Namespace) -> int:
     return 0 if valid else 2
 
 
-def check(file: str, *, with_federation: bool) -> list[Problem]:
+def check(file: str, given: str | None) -> list[Problem]:
     """All problems of a file and, for a workflow, of the federation that it would run on."""
     from v6flow import loading
     from v6flow.core.problem import Problem
@@ -58,11 +57,11 @@ def check(file: str, *, with_federation: bool) -> list[Problem]:
         workflow = loading.parse_workflow(text, file)
     except InvalidError as error:
         return list(error.problems)
-    path = loading.federation_file(workflow, None)
-    if path is None or not with_federation:
+    path = loading.federation_file(workflow, given)
+    if path is None:
         return []
     try:
-        return _federation(path)
+        return _federation(path) or _fit(workflow, path)
     except UsageError as error:
         where = workflow.document.position(("federation",) if workflow.federation is not None else ())
         return [Problem(error.message, "federation", file, where, error.hint)]
@@ -76,3 +75,23 @@ def _federation(file: str) -> list[Problem]:
         return loading.check_federation(file)
     except InvalidError as error:
         return list(error.problems)
+
+
+def _fit(workflow: Workflow, federation: str) -> list[Problem]:
+    """What of a workflow does not fit a federation, as far as the defaults of its params tell."""
+    from pathlib import Path
+
+    from v6flow import loading, params, running
+    from v6flow.errors import FederationError, InvalidError
+
+    if any(param.required for param in workflow.params.values()):
+        return []
+    try:
+        known = loading.read_federation(federation)
+        folder = Path(workflow.document.name).absolute().parent
+        running.make_plan(workflow, params.resolve(workflow), known, folder=folder)
+    except InvalidError as error:
+        return list(error.problems)
+    except FederationError:
+        return []  # it cannot be used from here, for want of a secret say, and may be sound all the same
+    return []

@@ -21,8 +21,8 @@ _BLANK_ESCAPES = frozenset("ntr ")
 def place(document: Document, path: Path, offset: int = 0) -> Position:
     """The place of a character of the text at `path`, given by its offset in the value.
 
-    A value and how it is written differ in white space only, once quotes and escapes are read: so the characters
-    that are not white space are counted off. Of a value that is no text, and of a key, it is the beginning.
+    A value and how it is written differ in white space only, once quotes and escapes are read: so the
+    characters that are not white space are counted off. Of what is no text, and of a key, it is the beginning.
     """
     if (
         path and isinstance(path[-1], str) and "{{" in path[-1]
@@ -44,7 +44,7 @@ def place(document: Document, path: Path, offset: int = 0) -> Position:
 
 
 def mention(document: Document, path: Path, reference: Reference, depth: int) -> Position:
-    """The place of a word of a reference in the text at `path`: of its root (0), or of what follows it (from 1)."""
+    """The place of a word of a reference in the text at `path`: its root (0), or what follows it (from 1)."""
     words = [rf"(?<![\w.]){re.escape(reference.root)}(?!\w)"]
     for word in reference.path[:depth]:
         key = re.escape(str(word))
