@@ -97,6 +97,7 @@ class Engine:
                 if performer is not None:
                     stack.callback(performer.close)
                     self._try(partial(performer.open, self._inbox.put))
+            self._receive(block=False)
             while self._state.status == "running":
                 commands = self._scheduler.decide(self._clock.now())
                 if commands:

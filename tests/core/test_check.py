@@ -56,9 +56,19 @@ outputs: {o: "{{ steps.a.by_organization['St. Alpha'].x }}", p: {value: "{{ step
     ],
 )
 def test_what_a_step_offers(kind: str, attributes: str) -> None:
-    every = (
-        ["result", "results", "by_organization", "asked", "responded", "failed", "missing", "failures", "status", "error", "subtasks"]
-    )
+    every = [
+        "result",
+        "results",
+        "by_organization",
+        "asked",
+        "responded",
+        "failed",
+        "missing",
+        "failures",
+        "status",
+        "error",
+        "subtasks",
+    ]
     for attribute in every:
         text = f"steps:\n  a:\n    {kind}\n  b:\n    local: {{value: '{{{{ steps.a.{attribute} }}}}'}}"
         assert said(text) == ([] if attribute in attributes.split() else ["6:32 unknown-attribute"])

@@ -124,3 +124,5 @@ steps:
     first = judge.first_failure(plan, run)
     assert first is not None
     assert first.message == "c"
+    run.steps["gone"] = StepState("gone", status="failed", ended=0.0, failure=ev.Failure("crashed", "gone"))
+    assert judge.first_failure(plan, run) == first  # what is no longer in the file fails nothing

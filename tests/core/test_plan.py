@@ -179,8 +179,17 @@ ORGANIZATIONS = "no organization 'alfa' in the federation, which has alpha, beta
     ],
 )  # fmt: skip
 def test_settings_that_cannot_be(step: str, problem: str) -> None:
-    params = "params: {alfa: {default: [alfa]}, twice: {default: [alpha, alpha]}, empty: {default: []}, n: {default: 9}, " \
-             "zero: {default: 0}, task: {default: task}}"  # fmt: skip
+    defaults = {
+        "alfa": "[alfa]",
+        "twice": "[alpha, alpha]",
+        "empty": "[]",
+        "n": "9",
+        "zero": "0",
+        "task": "task",
+    }
+    params = (
+        "params: {" + ", ".join(f"{name}: {{default: {value}}}" for name, value in defaults.items()) + "}"
+    )
     assert refused(f"{params}\nsteps:\n  a:\n    {step}\n") == [problem]
 
 

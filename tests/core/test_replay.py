@@ -88,11 +88,8 @@ def workflows(draw: st.DrawFn) -> str:
             lines.append(f"    local: {{function: 'm:f', kwargs: {{x: {expression}}}}}")
         else:
             asked = [each for each in used if kinds[each] == "task"]
-            whom = (
-                f', organizations: "{{{{ steps.s{asked[0]}.responded }}}}"'
-                if asked and draw(st.booleans())
-                else ""
-            )
+            narrowed: bool = draw(st.booleans())
+            whom = f', organizations: "{{{{ steps.s{asked[0]}.responded }}}}"' if asked and narrowed else ""
             own = ", me: '{{ organization }}'" if draw(st.booleans()) else ""
             together = not own and not whom and draw(st.booleans())
             lines.append(f"    task: {{method: m, kwargs: {{x: {expression}{own}}}{whom}"

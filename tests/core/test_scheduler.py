@@ -9,6 +9,8 @@ from driver import Driver, drive, make
 
 from v6flow.core import events as ev
 from v6flow.core.commands import Ask, Kill, KillLocal
+from v6flow.core.scheduler import Scheduler
+from v6flow.core.state import replay
 from v6flow.errors import ResumeError
 
 ONE = """
@@ -1056,3 +1058,24 @@ def test_a_retried_local_step_gets_fresh_attempts() -> None:
     again.finish("l", 1)
     assert again.state.status == "completed"
     assert again.state.step("l").ended == again.now
+
+
+def test_what_is_closed_waits_for_nobody_even_before_it_is_judged() -> None:
+    run = drive(beside("quorum: {min: 2, wait: quorum}"))
+    token = run.requests["a", "beta"].token
+    run.answer("a", "alpha", "gamma")
+    closed = next(n for n, event in enumerate(run.events) if isinstance(event, ev.StepClosed))
+    for end, waits in ((closed, True), (closed + 1, False)):
+        assert Scheduler(run.plan, replay(run.events[:end])).waits_for("a", "beta", token) is waits
+
+
+def test_a_task_that_is_sent_an_accepted_mixture_is_accepted_too() -> None:
+    third = "  third:\n    task: {method: m, organizations: [alpha, beta], kwargs: {x: '{{ steps.second.results }}'}}\noutputs:"
+    text = TWO_PASSES.format(reason="mixed_cohorts: gamma has left").replace("outputs:", third)
+    run = drive(text.replace("steps.after.result", "[steps.third.results, steps.after.result]"))
+    run.answer("moments", "alpha", "beta", "gamma")
+    run.answer("second", "alpha", "beta")
+    run.fail("second", "gamma")
+    run.answer("third", "alpha", "beta")
+    assert {event.step: event.accepted for event in run.named(ev.StepCompleted)}["third"]
+    assert run.state.status == "completed"

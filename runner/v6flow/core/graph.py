@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Graph:
     """Which step needs which; the edges go from what is needed to what needs it."""
 
-    __slots__ = ("_graph",)
+    __slots__ = ("_graph", "_order")
 
     def __init__(self, needs: Mapping[str, Iterable[str]]) -> None:
         import networkx as nx
@@ -21,21 +21,31 @@ class Graph:
         self._graph: nx.DiGraph[str] = nx.DiGraph()
         self._graph.add_nodes_from(needs)
         self._graph.add_edges_from((source, name) for name, sources in needs.items() for source in sources)
+        self._order: list[str] | None = None
 
     def order(self) -> list[str]:
-        """The steps, each after all it needs, and otherwise as they were given."""
+        """The steps, each after all it needs; those that could stand in any order stand as they were given.
+
+        Raises ValueError if there is a cycle.
+        """
         import networkx as nx
 
-        given = {name: number for number, name in enumerate(self._graph)}
-        return list(nx.lexicographical_topological_sort(self._graph, key=given.__getitem__))
+        if self._order is None:
+            try:
+                self._order = [name for generation in nx.topological_generations(self._graph) for name in generation]
+            except nx.NetworkXUnfeasible as error:
+                raise ValueError("the steps wait for each other") from error
+        return self._order
 
     def cycle(self) -> list[str] | None:
         """The steps of a cycle, each needing the one before it and the first the last; None if there is no cycle."""
         import networkx as nx
 
-        if nx.is_directed_acyclic_graph(self._graph):
-            return None
-        return [source for source, _ in nx.find_cycle(self._graph)]
+        try:
+            self.order()
+        except ValueError:
+            return [source for source, _ in nx.find_cycle(self._graph)]
+        return None
 
     def needs(self, name: str) -> list[str]:
         """What a step needs directly."""

@@ -75,7 +75,9 @@ def first_failure(plan: Plan, state: RunState) -> Failure | None:
     failed = [
         each
         for each in state.steps.values()
-        if each.status == "failed" and plan.steps[each.name].common.on_failure == "fail" and each.failure is not None
+        if each.status == "failed" and each.failure is not None
+        and each.name in plan.steps  # it may have been taken out of the file since
+        and plan.steps[each.name].common.on_failure == "fail"
     ]
     first = min(failed, key=lambda each: each.ended or 0.0, default=None)
     return first.failure if first is not None else None

@@ -22,7 +22,7 @@ def place(document: Document, path: Path, offset: int = 0) -> Position:
     """The place of a character of the text at `path`, given by its offset in the value.
 
     A value and how it is written differ in white space only, once quotes and escapes are read: so the
-    characters that are not white space are counted off. Of what is no text, and of a key, it is the beginning.
+    characters that are not white space are counted off. Of what is no text, it is the beginning.
     """
     if (
         path and isinstance(path[-1], str) and "{{" in path[-1]

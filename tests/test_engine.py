@@ -1,0 +1,558 @@
+"""The engine: nothing is done before it is written down, and what comes back is judged before it enters."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fakes import (
+    ORGANIZATIONS,
+    FakeBackend,
+    FakeClock,
+    FakeJournal,
+    FakeLocal,
+    answers,
+    begun,
+    carry_on,
+    engine,
+    make,
+)
+from v6flow.backends.base import Accepted, Answered, Broken, Failed, Working
+from v6flow.core import events as ev
+from v6flow.core.events import Subtask
+from v6flow.core.state import replay
+from v6flow.errors import (
+    AccessError,
+    NoSpaceError,
+    PersonNeededError,
+    UnreachableError,
+    V6flowError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from v6flow.backends.base import Report, TaskRequest
+    from v6flow.core.events import Event
+    from v6flow.core.plan import Plan
+    from v6flow.core.state import RunState
+
+ASK = """\
+steps:
+  s: {task: {method: m}}
+outputs: {s: "{{ steps.s.by_organization }}", list: "{{ steps.s.results }}"}
+"""
+CHAIN = """\
+steps:
+  s: {task: {method: m}}
+  mean: {local: {function: "f.py:mean", kwargs: {values: "{{ steps.s.results }}"}}}
+  again: {task: {method: m, kwargs: {mean: "{{ steps.mean.result }}"}, organizations: "{{ steps.s.responded }}"}}
+outputs: {again: "{{ steps.again.results }}"}
+"""
+GOOD = {"alpha": b"1", "beta": b"2", "gamma": b"3"}
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+# ------------------------------------------------------------------------------------- decide, journal, perform
+
+
+def test_a_chain_runs_to_its_outputs() -> None:
+    state = carry_on(make(CHAIN), FakeJournal(), answers(GOOD), FakeLocal({"mean": mean}))
+    assert state.status == "completed"
+    assert state.outputs == {"again": [1, 2, 3]}
+    assert state.exit_code == 0
+
+
+def test_nothing_is_submitted_before_its_intent_is() -> None:
+    journal = FakeJournal()
+
+    def script(request: TaskRequest, again: bool) -> Iterable[Report]:
+        requested = {event.token for event in journal.of(ev.TaskRequested)}
+        assert request.token in requested, "sent, and not written down"
+        kinds, durable = journal.writes[-1]
+        assert "TaskRequested" in kinds
+        assert durable
+        for name in request.kwargs:
+            yield Answered(request.token, name, b"1")
+
+    backend = FakeBackend(script)
+    state = carry_on(make(CHAIN), journal, backend, FakeLocal({"mean": mean}))
+    assert state.status == "completed"
+    assert len(backend.submitted) == 6
+
+
+def test_no_child_process_is_started_before_its_intent_is() -> None:
+    journal = FakeJournal()
+
+    def look(values: list[float]) -> float:
+        assert journal.writes[-1] == (("LocalRequested",), True)
+        return mean(values)
+
+    assert carry_on(make(CHAIN), journal, answers(GOOD), FakeLocal({"mean": look})).status == "completed"
+
+
+def test_what_was_answered_is_durable_before_anything_follows_from_it() -> None:
+    journal = FakeJournal()
+    carry_on(make(CHAIN), journal, answers(GOOD), FakeLocal({"mean": mean}))
+    answered = [durable for kinds, durable in journal.writes if set(kinds) & {"TaskAnswered", "RunCompleted"}]
+    assert answered
+    assert all(answered)
+
+
+def _writes() -> int:
+    journal = FakeJournal()
+    carry_on(make(CHAIN), journal, answers(GOOD), FakeLocal({"mean": mean}))
+    return len(journal.writes)
+
+
+@pytest.mark.parametrize("full_at", range(2, _writes() + 1))
+def test_without_space_nothing_is_sent_that_is_not_written_and_it_goes_on_later(
+    full_at: int,
+) -> None:
+    journal, backend = FakeJournal(full_at=full_at), answers(GOOD)
+    made = make(CHAIN)
+    with pytest.raises(NoSpaceError):
+        carry_on(made, journal, backend, FakeLocal({"mean": mean}))
+    written = {event.token for event in journal.of(ev.TaskRequested)}
+    assert {request.token for request in backend.submitted} <= written
+    assert backend.closed
+    answered = {(event.step, event.organization) for event in journal.of(ev.TaskAnswered)}
+
+    journal.full_at = None
+    later = answers(GOOD)
+    state = carry_on(made, journal, later, FakeLocal({"mean": mean}))
+    assert state.outputs == {"again": [1, 2, 3]}
+    asked_later = {(request.step, name) for request in later.submitted for name in request.kwargs}
+    assert not asked_later & answered, "asked again what was journalled as answered"
+    assert set(later.again) <= written
+
+
+# ----------------------------------------------------------------------------------------------- odd answers
+
+
+def test_late_doubled_and_unknown_answers_do_not_enter() -> None:
+    def script(request: TaskRequest, again: bool) -> Iterable[Report]:
+        (name,) = request.kwargs
+        yield Accepted("0" * 32, "task 9")
+        yield Working("0" * 32, name)
+        yield Answered("0" * 32, name, b"666")
+        yield Failed("0" * 32, name, "crashed", "not ours")
+        yield Answered(request.token, "delta", b"666")
+        yield Answered(request.token, name, json.dumps(name).encode())
+        yield Answered(request.token, name, b"666")
+        yield Failed(request.token, name, "crashed", "too late")
+
+    journal = FakeJournal()
+    state = carry_on(make(ASK), journal, FakeBackend(script))
+    assert state.outputs["list"] == list(ORGANIZATIONS)
+    assert len(journal.of(ev.TaskAnswered)) == 3
+    assert journal.of(ev.TaskFailed) == []
+
+
+def test_an_answer_after_the_deadline_does_not_enter() -> None:
+    clock = FakeClock()
+
+    def script(request: TaskRequest, again: bool) -> Iterable[Report]:
+        (name,) = request.kwargs
+        if name != "gamma":
+            yield Answered(request.token, name, b"1")
+            return
+        clock.at += 11
+        yield Working(request.token, name)
+
+    journal = FakeJournal()
+    backend = FakeBackend(script)
+    text = (
+        "steps:\n  s: {task: {method: m}, timeout: 10s, quorum: 2}\noutputs: {s: '{{ steps.s.responded }}'}\n"
+    )
+    engine(make(text), journal, backend, clock=clock).run()
+    state = replay(journal.events())
+    assert state.outputs == {"s": ["alpha", "beta"]}
+    assert state.step("s").missing == ["gamma"]
+    assert [names for _, names in backend.killed] == [("gamma",)]
+
+
+def test_results_in_another_order_are_keyed_by_organization_in_the_order_asked() -> None:
+    text = ASK.replace("{method: m}", "{method: m, isolation: task, organizations: [gamma, alpha, beta]}")
+
+    def script(request: TaskRequest, again: bool) -> Iterable[Report]:
+        for name in ("beta", "gamma", "alpha"):
+            yield Answered(request.token, name, json.dumps(name).encode())
+
+    state = carry_on(make(text), FakeJournal(), FakeBackend(script))
+    assert state.outputs["list"] == ["gamma", "alpha", "beta"]
+    assert list(state.outputs["s"]) == ["gamma", "alpha", "beta"]  # type: ignore[arg-type]  # a mapping
+    assert state.outputs["s"] == {name: name for name in ORGANIZATIONS}
+
+
+BAD = {
+    "null": (b"null", "null"),
+    "empty": (b"", "empty"),
+    "blank": (b" \n", "empty"),
+    "garbage": (b"<html>", "not JSON"),
+    "half": (b'{"a": ', "not JSON"),
+    "pickle": (b"\x80\x04K\x01.", "UTF-8"),
+    "nan": (b'{"a": NaN}', "not finite"),
+    "infinity": (b"[-Infinity]", "not finite"),
+    "too large": (b"1e400", "too large"),
+    "twice": (b'{"a": 1, "a": 2}', "stands twice"),
+    "huge integer": (b"1" * 5000, "5000 digits"),
+    "deep": (b"[" * 100_000 + b"]" * 100_000, "nested deeper"),
+    "surrogate": (b'"\\ud800"', "surrogate"),
+    "bytes": (b'"\xff"', "UTF-8"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_result_fails_that_organization_by_name(name: str) -> None:
+    body, told = BAD[name]
+    journal = FakeJournal()
+    state = carry_on(make(ASK), journal, answers({**GOOD, "beta": body}))
+    assert state.status == "failed"
+    assert state.exit_code == 1
+    assert state.outputs == {}
+    step = state.step("s")
+    assert (step.responded, step.failed) == (["alpha", "gamma"], ["beta"])
+    (failed,) = journal.of(ev.TaskFailed)
+    assert failed.failure.kind == "garbage"
+    assert (failed.failure.organization, failed.failure.step) == ("beta", "s")
+    assert told in failed.failure.message
+    assert failed.failure.log_tail == "log of beta"
+    assert state.failure is not None
+    assert "beta" in state.failure.message
+
+
+def test_a_garbled_organization_does_not_count_for_a_quorum() -> None:
+    made = make(ASK.replace("}}\nout", "}, quorum: 2}\nout"))
+    state = carry_on(
+        make(ASK.replace("}}\nout", "}, quorum: 2}\nout")), FakeJournal(), answers({**GOOD, "beta": b""})
+    )
+    assert state.outputs["s"] == {"alpha": 1, "gamma": 3}
+
+
+def test_numbers_that_are_not_finite_pass_where_the_step_allows_them() -> None:
+    text = ASK.replace("}}\nout", "}, allow_nonfinite: true}\nout")
+    state = carry_on(make(text), FakeJournal(), answers({**GOOD, "beta": b"[NaN, Infinity]"}))
+    assert state.status == "completed"
+    assert repr(state.outputs["s"]["beta"]) == "[nan, inf]"  # type: ignore[call-overload,index]  # a mapping
+
+
+def test_nonfinite_numbers_are_refused_with_the_way_to_allow_them() -> None:
+    state = carry_on(make(ASK), FakeJournal(), answers({**GOOD, "beta": b"NaN"}))
+    assert state.failure is not None
+    assert "allow_nonfinite: true" in (state.failure.hint or "")
+
+
+TEXTS = [
+    "True",
+    "007",
+    "1_000",
+    "[1,2]",
+    "{{ 7*7 }}",
+    "{% for x in y %}",
+    "{# c #}",
+    "null",
+    "NaN",
+    "",
+    "\x1b[2J",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_results_stay_text_everywhere(text: str) -> None:
+    seen: list[Any] = []
+
+    def keep(value: str, inside: str, deep: list[Any]) -> str:
+        seen.extend((value, inside, deep))
+        return value
+
+    workflow = """\
+steps:
+  s: {task: {method: m, organization: alpha}}
+  here:
+    local:
+      function: f.py:keep
+      kwargs: {value: "{{ steps.s.result }}", inside: "<{{ steps.s.result }}>", deep: ["{{ steps.s.result }}"]}
+  t: {task: {method: m, organization: alpha, kwargs: {value: "{{ steps.here.result }}"}}}
+outputs: {first: "{{ steps.s.result }}", last: "{{ steps.here.result }}", all: "{{ steps.t.result }}"}
+"""
+    body = json.dumps(text).encode()
+    backend = answers(dict.fromkeys(ORGANIZATIONS, body))
+    state = carry_on(make(workflow), FakeJournal(), backend, FakeLocal({"here": keep}))
+    assert state.outputs == {"first": text, "last": text, "all": text}
+    assert seen == [text, f"<{text}>", [text]]
+    assert backend.submitted[1].kwargs == {"alpha": {"value": text}}
+
+
+def test_the_log_of_each_organization_is_kept() -> None:
+    journal = FakeJournal()
+    carry_on(make(ASK), journal, answers(GOOD))
+    logs = {event.organization: journal.fetch(event.log) for event in journal.of(ev.TaskAnswered)}
+    assert logs == {name: f"log of {name}\n".encode() for name in ORGANIZATIONS}
+
+
+# ------------------------------------------------------------------------------- a local step's odd answers
+
+
+@pytest.mark.parametrize("value", [float("nan"), [float("inf")], "\ud800"])
+def test_what_is_no_result_fails_a_local_step(value: Any) -> None:
+    text = "steps:\n  a: {local: {function: 'f.py:go'}}\noutputs: {a: '{{ steps.a.result }}'}\n"
+    state = carry_on(make(text), FakeJournal(), local=FakeLocal({"a": lambda: value}))
+    assert state.status == "failed"
+    assert state.failure is not None
+    assert (state.failure.kind, state.failure.step) == ("garbage", "a")
+
+
+def test_a_crash_of_a_local_step_fails_it_with_its_message() -> None:
+    text = "steps:\n  a: {local: {function: 'f.py:go'}}\n  b: {local: {value: '{{ steps.a.result }}'}}\n"
+    state = carry_on(make(text), FakeJournal(), local=FakeLocal({"a": lambda: 1 / 0}))
+    assert state.failure is not None
+    assert state.failure.message == "ZeroDivisionError: division by zero"
+    assert state.step("b").status == "skipped"
+
+
+# ------------------------------------------------------------------------------- what stops the run for now
+
+
+class OddError(Exception):
+    """Nobody has mapped it."""
+
+
+STOPS: list[tuple[Exception, int, str]] = [
+    (AccessError("log-in refused"), 4, "access"),
+    (UnreachableError("no answer"), 5, "unreachable"),
+    (PersonNeededError("unknown fate"), 6, "person_needed"),
+    (V6flowError("something"), 1, "error"),
+    (OddError("oops"), 70, "bug"),
+]
+
+
+@pytest.mark.parametrize(("error", "code", "kind"), STOPS)
+def test_a_broken_backend_interrupts_the_run_with_its_exit_code(
+    error: Exception, code: int, kind: str
+) -> None:
+    made, journal = make(ASK), FakeJournal()
+    backend = FakeBackend(lambda request, again: [Broken(error)])
+    state = carry_on(made, journal, backend)
+    assert (state.status, state.exit_code) == ("interrupted", code)
+    assert state.failure is not None
+    assert state.failure.kind == kind
+    assert str(error) in state.failure.message
+    assert backend.closed
+    assert backend.killed == [], "what has been sent goes on"
+    assert carry_on(made, journal, answers(GOOD)).outputs["list"] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("error", "code", "kind"), STOPS[:4])
+def test_an_error_of_submit_interrupts_the_run_and_nothing_else_is_sent(
+    error: Exception, code: int, kind: str
+) -> None:
+    def script(request: TaskRequest, again: bool) -> Iterable[Report]:
+        raise error
+
+    made, journal = make(ASK), FakeJournal()
+    backend = FakeBackend(script)
+    state = carry_on(made, journal, backend)
+    assert (state.status, state.exit_code) == ("interrupted", code)
+    assert state.failure is not None
+    assert (state.failure.kind, state.failure.message) == (kind, str(error))
+    assert len(backend.submitted) == 1
+    later = answers(GOOD)
+    assert carry_on(made, journal, later).status == "completed"
+    assert len(later.again) == 3, "all three intents were durable: what may exist is looked for"
+
+
+def test_a_backend_that_cannot_be_opened_interrupts_the_run() -> None:
+    class Shut(FakeBackend):
+        def open(self, emit: Callable[[Report], None]) -> None:
+            raise UnreachableError("nobody there", hint="try later")
+
+    journal, backend = FakeJournal(), Shut(lambda request, again: ())
+    state = carry_on(make(ASK), journal, backend)
+    assert (state.status, state.exit_code) == ("interrupted", 5)
+    assert state.failure is not None
+    assert state.failure.hint == "try later"
+    assert backend.submitted == []
+
+
+def test_a_bug_in_a_backend_is_raised_and_everything_is_closed() -> None:
+    def script(request: TaskRequest, again: bool) -> Iterable[Report]:
+        raise OddError("oops")
+
+    backend, local = FakeBackend(script), FakeLocal()
+    with pytest.raises(OddError):
+        carry_on(make(ASK), FakeJournal(), backend, local)
+    assert backend.closed
+    assert local.closed
+
+
+@pytest.mark.parametrize(("terminate", "code"), [(False, 130), (True, 143)])
+def test_an_interrupt_is_journalled_and_the_run_goes_on_later(terminate: bool, code: int) -> None:
+    made, journal = make(ASK), FakeJournal()
+
+    def script(request: TaskRequest, again: bool) -> Iterable[Report]:
+        (name,) = request.kwargs
+        if name == "gamma":
+            running.interrupt(terminate=terminate)
+        else:
+            yield Answered(request.token, name, b"1")
+
+    backend = FakeBackend(script)
+    running = engine(made, journal, backend)
+    running.run()
+    state = replay(journal.events())
+    assert (state.status, state.exit_code) == ("interrupted", code)
+    assert state.step("s").responded == ["alpha", "beta"]
+    assert backend.killed == []
+    later = answers(GOOD)
+    assert carry_on(made, journal, later).outputs["list"] == [1, 1, 3]
+    assert [list(request.kwargs) for request in later.submitted] == [["gamma"]]
+
+
+def test_what_came_in_before_an_interrupt_is_kept() -> None:
+    journal = FakeJournal()
+    backend = FakeBackend(lambda request, again: [Answered(request.token, "alpha", b"1")])
+    running = engine(
+        make(ASK.replace("method: m", "method: m, organizations: [alpha, beta]")), journal, backend
+    )
+    running.interrupt()
+    running.run()
+    assert replay(journal.events()).status == "interrupted"
+
+
+def test_cancelling_kills_what_is_open_and_ends_the_run() -> None:
+    text = "steps:\n  s: {task: {method: m}}\n  a: {local: {function: 'f.py:go'}}\n"
+    journal, local = FakeJournal(), FakeLocal({"a": None})
+
+    def script(request: TaskRequest, again: bool) -> Iterable[Report]:
+        (name,) = request.kwargs
+        if name == "alpha":
+            yield Answered(request.token, name, b"1")
+        if name == "gamma":
+            running.cancel()
+            running.cancel()
+
+    backend = FakeBackend(script)
+    running = engine(make(text), journal, backend, local=local)
+    running.run()
+    state = replay(journal.events())
+    assert (state.status, state.exit_code) == ("cancelled", 1)
+    assert sorted(name for _, names in backend.killed for name in names) == ["beta", "gamma"]
+    assert local.killed == ["a"]
+    assert len(journal.of(ev.CancelRequested)) == 1
+
+
+def test_the_deadline_of_the_run_ends_it_with_124() -> None:
+    clock, journal = FakeClock(), FakeJournal()
+
+    def script(request: TaskRequest, again: bool) -> Iterable[Report]:
+        clock.at += 60
+        return ()
+
+    backend = FakeBackend(script)
+    engine(make(ASK, deadline=1100.0), journal, backend, clock=clock).run()
+    state = replay(journal.events())
+    assert (state.status, state.exit_code) == ("failed", 124)
+    assert len(backend.killed) == 3
+
+
+# ------------------------------------------------------------------------------------------ central functions
+
+CENTRAL = """\
+steps:
+  c: {task: {method: m, central: true, organization: alpha}}
+outputs: {c: "{{ steps.c.result }}"}
+"""
+SUBTASKS = (
+    Subtask("alpha", "completed"),
+    Subtask("beta", "crashed", "KeyError: 'age'", "Traceback\nKeyError: 'age'"),
+    Subtask("gamma", "completed"),
+)
+
+
+def central() -> FakeBackend:
+    return FakeBackend(lambda request, again: [Answered(request.token, "alpha", b"5", "", SUBTASKS)])
+
+
+def test_a_failed_subtask_fails_a_central_step_by_the_hospitals_name() -> None:
+    state = carry_on(make(CENTRAL), FakeJournal(), central())
+    assert (state.status, state.outputs) == ("failed", {})
+    failure = state.failure
+    assert failure is not None
+    assert (failure.kind, failure.organization) == ("subtask_failed", "beta")
+    assert "subtask at beta crashed: KeyError: 'age'" in failure.message
+    assert "subtasks: partial" in (failure.hint or "")
+    assert failure.log_tail.endswith("KeyError: 'age'")
+
+
+def test_with_subtasks_partial_it_passes_and_its_cohort_is_who_completed() -> None:
+    journal = FakeJournal()
+    text = CENTRAL.replace("central: true", "central: true, subtasks: partial")
+    state = carry_on(make(text), journal, central())
+    assert state.outputs == {"c": 5}
+    (completed,) = journal.of(ev.StepCompleted)
+    assert completed.carried == (("c", ("alpha", "gamma")),)
+
+
+# -------------------------------------------------------------------------------------------------- reporters
+
+
+class Angry:
+    """A reporter that always raises."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.told = 0
+
+    def begin(self, plan: Plan, state: RunState) -> None:
+        self._fail()
+
+    def event(self, event: Event, state: RunState) -> None:
+        self._fail()
+
+    def working(self, step: str, organization: str) -> None:
+        self._fail()
+
+    def end(self, state: RunState) -> None:
+        self._fail()
+
+    def _fail(self) -> None:
+        self.told += 1
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(), OSError(28, "No space left"), ValueError("closed"), KeyError("x")]
+)
+def test_what_a_reporter_raises_does_not_stop_a_run(error: Exception) -> None:
+    journal, angry = FakeJournal(), Angry(error)
+    engine(make(ASK), journal, answers(GOOD), reporter=angry).run()
+    assert replay(journal.events()).status == "completed"
+    assert angry.told > 5
+
+
+def test_a_reporter_sees_an_event_when_it_is_written_and_applied() -> None:
+    journal = FakeJournal()
+
+    class Looks(Angry):
+        def event(self, event: Event, state: RunState) -> None:
+            self.told += 1
+            assert event in list(journal.events())
+            seen.append((type(event).__name__, state.status))
+
+    seen: list[tuple[str, str]] = []
+    engine(make(ASK), journal, answers(GOOD), reporter=Looks(OSError())).run()
+    assert seen[-1] == ("RunCompleted", "completed")
+    assert len(seen) == len(list(journal.events())) - 1
+
+
+def test_the_state_is_always_the_replay_of_the_journal() -> None:
+    journal = FakeJournal()
+    state = begun(journal)
+    engine(make(CHAIN), journal, answers(GOOD), state=state, local=FakeLocal({"mean": mean})).run()
+    assert state == replay(journal.events())
