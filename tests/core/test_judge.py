@@ -78,7 +78,7 @@ def test_sentences(step: TaskPlan, organizations: dict[str, str], needed: int, t
 @pytest.mark.parametrize(
     ("minimum", "asked", "needed"),
     [("all", 5, 5), (3, 5, 3), ("100%", 7, 7), ("50%", 5, 3), ("20%", 5, 1), ("60%", 5, 3), ("33.3%", 3, 1), ("1%", 3, 1),
-     ("70%", 10, 7), ("58%", 100, 58)],
+     ("70%", 10, 7), ("58%", 100, 58), ("43.2%", 375, 162)],
 )  # fmt: skip
 def test_how_many_are_needed(minimum: int | str, asked: int, needed: int) -> None:
     assert Quorum().needed(minimum, asked) == needed

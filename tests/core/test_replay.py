@@ -136,7 +136,7 @@ def uninterrupted(made: Plan, seed: int) -> tuple[Driver, World]:
     return world.play(Driver(made)), world
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(workflows(), st.integers(0, 1000), st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=3))
 def test_any_prefix_of_a_run_goes_on_to_the_same_end(text: str, seed: int, kills: list[float]) -> None:
     made = make(text)
@@ -151,7 +151,7 @@ def test_any_prefix_of_a_run_goes_on_to_the_same_end(text: str, seed: int, kills
     assert world.computed <= undisturbed.computed  # no question that an undisturbed run would not have asked
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(workflows(), st.integers(0, 1000))
 def test_retrying_what_failed_asks_only_whom_it_lacks(text: str, seed: int) -> None:
     made = make(text)

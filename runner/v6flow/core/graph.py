@@ -31,8 +31,10 @@ class Graph:
         import networkx as nx
 
         if self._order is None:
+            given = {name: number for number, name in enumerate(self._graph)}
+            generations = nx.topological_generations(self._graph)
             try:
-                self._order = [name for generation in nx.topological_generations(self._graph) for name in generation]
+                self._order = [name for each in generations for name in sorted(each, key=given.__getitem__)]
             except nx.NetworkXUnfeasible as error:
                 raise ValueError("the steps wait for each other") from error
         return self._order

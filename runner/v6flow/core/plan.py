@@ -56,7 +56,7 @@ def make(
 ) -> Plan:
     """The plan of a workflow that `check` found sound. Raises InvalidError with all that is wrong with its settings."""
     directory = directory or Directory(())
-    maker = _Maker(workflow, params, directory, _scope(workflow.name, params, directory, run, started))
+    maker = _Maker(workflow, directory, _scope(workflow.name, params, directory, run, started))
     needs, graph = check.graph(workflow)
     order = graph.order()
     steps = {name: plan for name in order if (plan := maker.step(name)) is not None}
@@ -142,7 +142,7 @@ def _scope(name: str, params: Mapping[str, Json], directory: Directory, run: str
 class _Maker:
     """Resolves the settings of one step after the other, and collects what is wrong."""
 
-    def __init__(self, workflow: Workflow, params: Mapping[str, Json], directory: Directory, scope: dict[str, Any]) -> None:
+    def __init__(self, workflow: Workflow, directory: Directory, scope: dict[str, Any]) -> None:
         self.workflow = workflow
         self.directory = directory
         self.scope = scope

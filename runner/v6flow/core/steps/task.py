@@ -143,7 +143,7 @@ def parse(common: Common, raw: Mapping[str, Any], defaults: Mapping[str, tuple[P
             settings[key] = (common.at + where, expressions.compile(holder[key]))
     single = "organization" in task
     if single:
-        settings["organizations"] = (common.at + ("task", "organization"), expressions.compile([task["organization"]]))
+        settings["organizations"] = ((*common.at, "task", "organization"), expressions.compile([task["organization"]]))
     elif "organizations" in settings:
         source = settings["organizations"][1].source
         single = isinstance(source, list) and len(source) == 1

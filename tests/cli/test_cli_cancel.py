@@ -1,0 +1,58 @@
+"""`v6flow cancel`: of a run that somebody works on, and of one that nobody does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from cli_stage import SMALL, call, end, run_ids, start, waiting, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_a_run_that_nobody_holds(here: Path, capsys: Capture) -> None:
+    waiting(here)
+    process = start("run", "waiting.yaml", until="wait: computes here")
+    process.kill()
+    end(process)
+    (run,) = run_ids(here)
+    said = call(capsys, "cancel", "waiting")
+    assert (said.code, said.out, said.err) == (0, "", f"cancelled run {run}\n")
+    document = call(capsys, "status", "-o", "json").document
+    assert (document["status"], document["exit_code"]) == ("cancelled", 1)
+    said = call(capsys, "resume", run)
+    assert said.code == 2
+    assert "was cancelled" in said.err
+    assert call(capsys, "resume").code == 2, "nothing is unfinished"
+
+
+def test_a_run_that_another_process_works_on(here: Path, capsys: Capture) -> None:
+    waiting(here)
+    process = start("run", "waiting.yaml", "-o", "json", until="wait: computes here")
+    (run,) = run_ids(here)
+    said = call(capsys, "cancel", run, "-o", "json")
+    assert said.document == {"run": run, "status": "cancelling", "holder": process.pid}
+    ended = end(process)
+    assert ended.code == 1
+    assert ended.document["status"] == "cancelled"
+    assert call(capsys, "status", "-o", "json").document["status"] == "cancelled"
+
+
+def test_a_run_that_is_over(here: Path, capsys: Capture) -> None:
+    write(here, small_yaml=SMALL)
+    call(capsys, "run", "small.yaml")
+    said = call(capsys, "cancel", "small")
+    assert (said.code, said.out) == (2, "")
+    assert "is over: it has completed" in said.err
+    assert call(capsys, "status", "-o", "json").document["status"] == "completed"
+
+
+def test_a_run_must_be_named(here: Path, capsys: Capture) -> None:
+    write(here, small_yaml=SMALL)
+    call(capsys, "run", "small.yaml")
+    said = call(capsys, "cancel")
+    assert said.code == 2
+    assert "RUN" in said.err
