@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from v6flow import loading
-from v6flow.errors import InvalidError, UsageError
+from v6flow.core.problem import InvalidError
+from v6flow.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent / "schemas"))

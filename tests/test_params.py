@@ -8,7 +8,7 @@ import pytest
 
 from v6flow import params
 from v6flow.core import document, model
-from v6flow.errors import InvalidError
+from v6flow.core.problem import InvalidError
 
 if TYPE_CHECKING:
     from v6flow.core.model import Workflow

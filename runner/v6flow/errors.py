@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from v6flow.core.problem import Problem
+from typing import ClassVar
 
 
 class V6flowError(Exception):
@@ -30,18 +25,6 @@ class UsageError(V6flowError):
 
     exit_code = 2
     kind = "usage"
-
-
-class InvalidError(UsageError):
-    """A file or a parameter has problems, all of which are listed (exit 2)."""
-
-    kind = "invalid"
-
-    def __init__(self, problems: Sequence[Problem], *, what: str = "the file", hint: str | None = None) -> None:
-        errors = [problem for problem in problems if problem.severity == "error"] or list(problems)
-        message = str(errors[0]) if len(errors) == 1 else f"{what} has {len(errors)} problems"
-        super().__init__(message, hint=hint)
-        self.problems = tuple(problems)
 
 
 class FederationError(UsageError):

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import check, document, federation, json, model, schema
-from v6flow.core.problem import Problem
+from v6flow.core.problem import InvalidError, Problem
 from v6flow.core.steps import LocalStep
-from v6flow.errors import FederationError, InvalidError, UsageError
+from v6flow.errors import FederationError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

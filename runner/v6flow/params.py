@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core import json, schema
 from v6flow.core.check import nearest
-from v6flow.core.problem import Problem
-from v6flow.errors import InvalidError
+from v6flow.core.problem import InvalidError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

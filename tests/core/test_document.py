@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from v6flow.core import document, scalars
 from v6flow.core.document import Document, parse
-from v6flow.core.problem import Position, Problem
+from v6flow.core.problem import InvalidError, Position, Problem
 from v6flow.core.source import decode
-from v6flow.errors import InvalidError
 
 TEXT = """\
 # a comment

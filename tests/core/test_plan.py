@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from v6flow.core import plan as planning
 from v6flow.core.expressions import Template
 from v6flow.core.federation import Directory
+from v6flow.core.problem import InvalidError
 from v6flow.core.steps import LocalPlan, TaskPlan
-from v6flow.errors import InvalidError
 
 
 def task(text: str, step: str = "a", **options: Any) -> TaskPlan:

@@ -100,7 +100,7 @@ def _wants_json(words: Sequence[str]) -> bool:
 
 def _tell(error: V6flowError, *, as_json: bool) -> int:
     from v6flow.cli import show
-    from v6flow.errors import InvalidError
+    from v6flow.core.problem import InvalidError
 
     if as_json:
         return _write_document(show.error_document(error), error.exit_code)

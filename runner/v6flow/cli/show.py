@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import json
-from v6flow.errors import InvalidError
+from v6flow.core.problem import InvalidError
 from v6flow.reporters import terminal
 from v6flow.reporters.terminal import plain
 

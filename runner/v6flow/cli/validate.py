@@ -47,8 +47,8 @@ def main(arguments: argparse.Namespace) -> int:
 def check(file: str, given: str | None) -> list[Problem]:
     """All problems of a file and, for a workflow, of the federation that it would run on."""
     from v6flow import loading
-    from v6flow.core.problem import Problem
-    from v6flow.errors import InvalidError, UsageError
+    from v6flow.core.problem import InvalidError, Problem
+    from v6flow.errors import UsageError
 
     text = loading.read_bytes(file, "workflow")
     if b"v6flow_federation" in text:
@@ -69,7 +69,7 @@ def check(file: str, given: str | None) -> list[Problem]:
 
 def _federation(file: str) -> list[Problem]:
     from v6flow import loading
-    from v6flow.errors import InvalidError
+    from v6flow.core.problem import InvalidError
 
     try:
         return loading.check_federation(file)
@@ -82,7 +82,8 @@ def _fit(workflow: Workflow, federation: str) -> list[Problem]:
     from pathlib import Path
 
     from v6flow import loading, params, running
-    from v6flow.errors import FederationError, InvalidError
+    from v6flow.core.problem import InvalidError
+    from v6flow.errors import FederationError
 
     if any(param.required for param in workflow.params.values()):
         return []

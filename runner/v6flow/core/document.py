@@ -17,9 +17,9 @@ from yaml.events import (
 )
 
 from v6flow.core import scalars
+from v6flow.core.problem import InvalidError
 from v6flow.core.source import MAX_BYTES, Source, decode
 from v6flow.core.syntax import TIGHT_COLON, explain
-from v6flow.errors import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from v6flow.core import check, expressions, places
 from v6flow.core.federation import Directory
 from v6flow.core.json import Json, canonical
-from v6flow.core.problem import Path, Problem
+from v6flow.core.problem import InvalidError, Path, Problem
 from v6flow.core.steps import STEP_KINDS, LocalStep, StepPlan, TaskStep, local, task
-from v6flow.errors import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -1,9 +1,14 @@
-"""What is wrong with a file, with its place."""
+"""What is wrong with a file, with its place, and the error that lists it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from v6flow.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Path = tuple["str | int", ...]
 """Where a value stands in a document: mapping keys and list indices (from 0), outermost first."""
@@ -33,3 +38,15 @@ class Problem:
     def __str__(self) -> str:
         hint = f" ({self.hint})" if self.hint else ""
         return f"{self.file}:{self.position.line}:{self.position.column}: {self.message}{hint} [{self.rule}]"
+
+
+class InvalidError(UsageError):
+    """A file or a parameter has problems, all of which are listed (exit 2)."""
+
+    kind: ClassVar[str] = "invalid"
+
+    def __init__(self, problems: Sequence[Problem], *, what: str = "the file", hint: str | None = None) -> None:
+        errors = [problem for problem in problems if problem.severity == "error"] or list(problems)
+        message = str(errors[0]) if len(errors) == 1 else f"{what} has {len(errors)} problems"
+        super().__init__(message, hint=hint)
+        self.problems = tuple(problems)

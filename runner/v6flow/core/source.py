@@ -6,8 +6,7 @@ import re
 from bisect import bisect_right
 from typing import NoReturn
 
-from v6flow.core.problem import Position, Problem
-from v6flow.errors import InvalidError
+from v6flow.core.problem import InvalidError, Position, Problem
 
 MAX_BYTES = 8 * 1024 * 1024  # eight times a workflow of 10,000 steps; read in two seconds
 
