@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import check, document, federation, json, model, schema
+from v6flow.core import check, document, federation, json, model, salvage, schema
 from v6flow.core.problem import InvalidError, Problem
 from v6flow.core.steps import LocalStep
 from v6flow.errors import FederationError, UsageError
@@ -61,10 +61,13 @@ def read_workflow(path: str | os.PathLike[str]) -> Workflow:
 def parse_workflow(text: bytes | str, name: str, *, folder: Path | None = None) -> Workflow:
     """The workflow of a text that stands in a file of that name. Raises InvalidError with all problems."""
     with _no_collection():
-        workflow = model.parse(parse_document(text, name, kind="workflow"))
-        problems = check.check(workflow)
-        problems += check_functions(workflow, folder or Path(name).absolute().parent)
-    if any(problem.severity == "error" for problem in problems):
+        found = document.parse(text, name)
+        problems = schema.problems(found, read_schema("workflow"), schema.LATER)
+        workflow = salvage.sound_part(found, problems) if problems else model.parse(found)
+        if workflow is not None:
+            problems += check.check(workflow)
+            problems += check_functions(workflow, folder or Path(name).absolute().parent)
+    if workflow is None or any(problem.severity == "error" for problem in problems):
         raise InvalidError(sorted(problems, key=lambda problem: problem.position), what=name)
     return workflow
 

@@ -199,7 +199,7 @@ def test_a_workflow_that_has_come_to_be_invalid_is_told_with_its_place(here: Pat
     write(here, waiting_yaml=WAITING.replace("steps.first.result", "steps.frist.result"))
     said = call(capsys, "resume")
     assert said.code == 2
-    assert "waiting.yaml:7:" in said.err
+    assert "waiting.yaml:6:" in said.err
     assert "^" in said.err
 
 
@@ -256,7 +256,13 @@ def test_retry_failed_asks_only_the_failed_and_the_missing(here: Path, capsys: C
     ]
 
 
-def test_a_changed_federation_is_refused(here: Path, capsys: Capture, failed: str) -> None:
+def test_a_changed_question_or_federation_is_refused(here: Path, capsys: Capture, failed: str) -> None:
+    federated(here, text=FEDERATED.replace("column: age", "column: bmi"))
+    said = call(capsys, "resume", failed, "--retry-failed")
+    assert said.code == 2
+    assert 'its kwargs was {"column":"age"}, and is {"column":"bmi"}' in said.err
+
+    federated(here)
     (here / "other.csv").write_text("age\n1\n")
     text = (here / "federation.yaml").read_text().replace("default: alpha.csv", "default: other.csv")
     (here / "federation.yaml").write_text(text)
@@ -267,11 +273,3 @@ def test_a_changed_federation_is_refused(here: Path, capsys: Capture, failed: st
     said = call(capsys, "resume", failed, "--retry-failed")
     assert said.code == 2
     assert "the federation of this run cannot be read" in said.err
-
-
-def test_a_changed_question_is_refused(here: Path, capsys: Capture, failed: str) -> None:
-    text = (here / "federated.yaml").read_text().replace("column: age", "column: bmi")
-    (here / "federated.yaml").write_text(text)
-    said = call(capsys, "resume", failed, "--retry-failed")
-    assert said.code == 2
-    assert 'its kwargs was {"column":"age"}, and is {"column":"bmi"}' in said.err

@@ -44,7 +44,7 @@ def test_the_first_cause_comes_first() -> None:
     failure = judge.quorum(planned(), state(alpha="unknown 5", beta="crashed 2", gamma="answered"), 3)
     assert failure == Failure(
         "crashed",
-        "1 of 3 answered, all must: beta crashed: trouble at beta; alpha failed: trouble at alpha",
+        "beta crashed: trouble at beta; alpha failed: trouble at alpha (1 of 3 answered, all must)",
         "a", "beta", "look there", "log of beta",
     )  # fmt: skip
 
@@ -53,7 +53,7 @@ def test_silence() -> None:
     failure = judge.quorum(planned(), state(alpha="answered", beta="silent", gamma="silent"), 3)
     assert failure is not None
     assert failure.kind == "timeout"
-    assert failure.message == "1 of 3 answered, all must: beta, gamma did not answer within 1h00m"
+    assert failure.message == "beta, gamma did not answer within 1h00m (1 of 3 answered, all must)"
     assert failure.organization == "beta"
     assert "resume --retry-failed" in (failure.hint or "")
 
@@ -62,9 +62,9 @@ def test_silence() -> None:
     ("step", "organizations", "needed", "told"),
     [
         (planned("quorum: 2"), {"alpha": "answered", "beta": "garbage", "gamma": "start_failed"}, 2,
-         "1 of 3 answered, 2 must: beta answered with garbage: trouble at beta; gamma did not start: trouble at gamma"),
+         "beta answered with garbage: trouble at beta; gamma did not start: trouble at gamma (1 of 3 answered, 2 must)"),
         (planned("quorum: {min: 1, required: [beta]}"), {"alpha": "answered", "beta": "crashed"}, 1,
-         "1 of 2 answered, beta must: beta crashed: trouble at beta"),
+         "beta crashed: trouble at beta (1 of 2 answered, beta must)"),
         (planned("timeout: none", "method: m, organization: alpha"), {"alpha": "crashed"}, 1, "alpha crashed: trouble at alpha"),
         (planned("timeout: 2h", "method: m, organization: alpha"), {"alpha": "silent"}, 1, "alpha did not answer within 2h00m"),
     ],

@@ -273,7 +273,7 @@ def test_an_output_that_needs_a_tolerated_failure_fails_the_run() -> None:
     run = failing("{{ steps.a.results }}", output="{{ steps.after.result }}")
     assert run.state.status == "failed"
     assert run.failure().message.startswith(
-        "output o needs step after: 2 of 3 answered, all must: beta crashed: no column age"
+        "output o needs step after: beta crashed: no column age (2 of 3 answered, all must)"
     )
     assert (run.failure().step, run.failure().organization) == ("a", "beta")
 
@@ -435,7 +435,7 @@ def test_at_the_deadline_the_silent_are_missing_and_killed() -> None:
     assert run.killed() == [("beta",), ("gamma",)]
     assert run.state.step("a").missing == ["beta", "gamma"]
     assert run.failure().kind == "timeout"
-    assert run.failure().message == "1 of 3 answered, all must: beta, gamma did not answer within 1h00m"
+    assert run.failure().message == "beta, gamma did not answer within 1h00m (1 of 3 answered, all must)"
 
 
 def test_a_quorum_met_at_the_deadline_completes() -> None:

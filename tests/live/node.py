@@ -389,12 +389,20 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat()
 
 
+def start(node: Node) -> None:
+    try:
+        node.start()
+    except BaseException:
+        log.exception("cannot start")
+        os._exit(1)
+
+
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     logging.getLogger("vantage6").setLevel(logging.INFO)
     node = Node(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
-    threading.Thread(target=node.start, daemon=True).start()
+    threading.Thread(target=start, args=(node,), daemon=True).start()
     while os.read(0, 1):
         pass
     ending = threading.Thread(target=node.stop, daemon=True)

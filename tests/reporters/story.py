@@ -39,7 +39,7 @@ steps:
 
 LOG = "Traceback\n  line 3\nKeyError"
 CRASH = ev.Failure("crashed", "KeyError: 'age'", "deviations", "beta", "mend the column", LOG)
-SHORT = dataclasses.replace(CRASH, message="1 of 2 answered, all must: beta crashed: KeyError: 'age'")
+SHORT = dataclasses.replace(CRASH, message="beta crashed: KeyError: 'age' (1 of 2 answered, all must)")
 
 BEGUN: list[Event] = [
     ev.RunStarted(START, RUN, "variance", {}),

@@ -60,7 +60,7 @@ def test_a_run_is_told_fact_by_fact() -> None:
 def test_a_failure_is_told_when_it_happens_and_at_the_end() -> None:
     lines = told(FAILED)
     assert "07:23:05Z deviations: beta FAILED: KeyError: 'age'" in lines
-    why = "1 of 2 answered, all must: beta crashed: KeyError: 'age'"
+    why = "beta crashed: KeyError: 'age' (1 of 2 answered, all must)"
     assert f"07:23:05Z deviations: FAILED after 2.0s: {why}" in lines
     assert "07:23:05Z report: skipped, since deviations failed" in lines
     assert lines[lines.index("07:23:05Z run FAILED after 2h00m") + 1] == f"step deviations at beta: {why}"

@@ -216,7 +216,7 @@ def test_how_a_run_ended() -> None:
     ]
     assert ending(replay(FAILED)).plain.splitlines()[:2] == [
         f"run {RUN} failed after 2h00m",
-        "step deviations at beta: 1 of 2 answered, all must: beta crashed: KeyError: 'age'",
+        "step deviations at beta: beta crashed: KeyError: 'age' (1 of 2 answered, all must)",
     ]
     assert ending(replay(BEGUN)).plain.splitlines()[-1] == f"to go on where it stopped: v6flow resume {RUN}"
 

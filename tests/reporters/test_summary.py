@@ -99,7 +99,7 @@ def test_a_run_that_nobody_holds_is_interrupted() -> None:
 def test_the_first_cause_is_on_top_with_its_log_and_what_to_do() -> None:
     more = ev.StepFailed(START + 7206, "other", ev.Failure("quorum", "nobody answered", "other"))
     assert summary.failure_text(replay([*FAILED[:-2], more, *FAILED[-2:]])) == [
-        "step deviations at beta: 1 of 2 answered, all must: beta crashed: KeyError: 'age'",
+        "step deviations at beta: beta crashed: KeyError: 'age' (1 of 2 answered, all must)",
         "  the last lines of its log at beta:",
         "    Traceback",
         "      line 3",

@@ -179,6 +179,8 @@ def _reference(
     first = path[0] if path else None
     if not isinstance(first, str):
         return None
+    if (root, first) in workflow.doubtful:
+        return None
     if root == "params" and first not in workflow.params:
         known = ", ".join(workflow.params) or "none"
         return f"no param {first!r}: this workflow has {known}", "unknown-param", nearest(first, workflow.params)
@@ -220,7 +222,7 @@ def _needs(workflow: Workflow) -> Iterator[Problem]:
     document = workflow.document
     for name, step in workflow.steps.items():
         for index, needed in enumerate(step.common.needs):
-            if needed not in workflow.steps:
+            if needed not in workflow.steps and ("steps", needed) not in workflow.doubtful:
                 where = document.position(("steps", name, "needs", index))
                 yield _problem(document, f"no step {needed!r}", "unknown-step", where, nearest(needed, workflow.steps))
 

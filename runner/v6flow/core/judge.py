@@ -33,7 +33,11 @@ def quorum(step: TaskPlan, state: StepState, needed: int) -> Failure | None:
     asked = len(state.organizations)
     failed = sorted((each for each in state.organizations.values() if each.status == "failed"), key=lambda each: each.since)
     missing = [each.name for each in state.organizations.values() if each.status in ("waiting", "requested")]
-    told = [f"{each.name} {_word(each.failure.kind)}: {each.failure.message}" for each in failed if each.failure]
+    alike: dict[str, list[str]] = {}
+    for each in failed:
+        if each.failure is not None:
+            alike.setdefault(f"{_word(each.failure.kind)}: {each.failure.message}", []).append(each.name)
+    told = [f"{', '.join(names)} {what}" for what, names in alike.items()]
     if missing:
         within = f" within {spell(step.timeout)}" if step.timeout is not None else ""
         told.append(f"{', '.join(missing)} did not answer{within}")
@@ -41,9 +45,9 @@ def quorum(step: TaskPlan, state: StepState, needed: int) -> Failure | None:
     rule = "all must" if needed == asked else f"{needed} must"
     if lacking and len(responded) >= needed:
         rule = f"{', '.join(lacking)} must"
-    message = f"{len(responded)} of {asked} answered, {rule}: " + "; ".join(told)
-    if asked == 1:
-        message = "; ".join(told)
+    message = "; ".join(told)
+    if asked > 1:
+        message += f" ({len(responded)} of {asked} answered, {rule})"
     first = failed[0].failure if failed else None
     if first is None:
         hint = "the organization may be offline; v6flow resume --retry-failed asks it again"

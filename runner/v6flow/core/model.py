@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions
@@ -56,16 +56,19 @@ class Workflow:
     defaults: Mapping[str, tuple[Path, Template]]
     steps: Mapping[str, Step]
     outputs: Mapping[str, Output]
-    raw: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    doubtful: frozenset[tuple[str, str]] = frozenset()
+    """The (section, name) of what stands in the file and could not be read: nothing is said of what uses it."""
 
     def uses_federation(self) -> bool:
         """Whether any step asks organizations."""
         return any(step.kind != "local" for step in self.steps.values())
 
 
-def parse(document: Document) -> Workflow:
-    """The workflow of a document that is sound by the schema."""
-    raw: dict[str, Any] = document.value
+def parse(
+    document: Document, part: Mapping[str, Any] | None = None, doubtful: frozenset[tuple[str, str]] = frozenset()
+) -> Workflow:
+    """The workflow of a document that is sound by the schema, or of the sound part of one that is not."""
+    raw: Mapping[str, Any] = document.value if part is None else part
     defaults = {
         key: (("defaults", key), expressions.compile(value)) for key, value in raw.get("defaults", {}).items()
     }
@@ -78,7 +81,7 @@ def parse(document: Document) -> Workflow:
         defaults=defaults,
         steps={name: _step(name, step, defaults) for name, step in raw["steps"].items()},
         outputs={name: _output(name, value) for name, value in raw.get("outputs", {}).items()},
-        raw=raw,
+        doubtful=doubtful,
     )
 
 

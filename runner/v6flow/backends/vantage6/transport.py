@@ -1,0 +1,381 @@
+"""HTTP to one server: few connections, deadlines that hold, no redirects, and errors that say what became of a request.
+
+Only reads are tried again by themselves. Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …) but never for
+this machine, certificate authorities from `ca_file`, else `REQUESTS_CA_BUNDLE`, else those that come with requests; `.netrc`
+is not read, and cookies are neither kept nor sent.
+"""
+
+from __future__ import annotations
+
+import copy
+import json as plain_json
+import os
+import random as _random
+import time
+import zlib
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from threading import BoundedSemaphore
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote, quote_plus, urlsplit
+
+import requests
+from requests.utils import get_environ_proxies
+
+from v6flow.backends.vantage6 import refusals
+from v6flow.backends.vantage6.refusals import AmbiguousError, NotSentError, TooLargeError, UntrustedError
+from v6flow.backends.vantage6.wire import Attempt, PromptAdapter, under_way
+from v6flow.core import json
+from v6flow.errors import FederationError, UnreachableError, V6flowError
+from v6flow.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import BinaryIO
+
+    from v6flow.backends.vantage6.address import Address
+    from v6flow.core.json import Json
+
+CONNECTIONS = 4  # a server of 4.15 does 54 requests a second at most, and that with four
+PIECE = 64 * 1024
+
+Again = Literal["never", "unsent", "always"]
+"""When a request is sent again by itself: never; if it has certainly not arrived; whenever there was no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a request may take (seconds) and how large its answer may be (bytes, decoded)."""
+
+    connect: float = 10.0
+    silence: float = 60.0  # the longest time without a byte
+    total: float = 300.0
+    body: int = 64 * 1024 * 1024
+    patience: float = 60.0  # how long a read is tried again
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+    longest_retry_after: float = 120.0  # of what a server asks for
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A server's success: `value` is its JSON, None for what went to a file; names of headers are in lower case."""
+
+    status: int
+    value: Json
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    path: str
+    params: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+    content_type: str = "application/json"
+    token: str | None = None
+    hidden: tuple[str, ...] = ()  # what must not be shown, even if the server repeats it
+    sieve: Callable[[bytes], bytes] | None = None
+    sink: BinaryIO | None = None
+    limit: int = 0
+    total: float = 0.0
+
+
+class Transport:
+    """Talks to the server at an address. Any number of threads may use it at once; CONNECTIONS requests go on at once."""
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        ca_file: str | None = None,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+        random: Callable[[], float] = _random.random,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.address = address
+        self.limits = limits or Limits()
+        self._clock, self._sleep, self._random = clock, sleep, random
+        self._adapter = PromptAdapter(CONNECTIONS)
+        self._free = BoundedSemaphore(CONNECTIONS)
+        self._verify: bool | str = True
+        authorities = ca_file or environ.get("REQUESTS_CA_BUNDLE")
+        if authorities:
+            if not os.path.exists(authorities):  # noqa: PTH110  a file or a folder; nothing else is done with it
+                raise FederationError(f"there is no certificate authority's file {authorities}")
+            self._verify = authorities
+        # requests reads the process's environment itself; not for this machine, whatever stands there
+        self._proxies = {} if address.is_here else get_environ_proxies(address.origin, no_proxy=None)
+
+    def at(self, path: str) -> Transport:
+        """The same server and connections with another path to its API."""
+        other = copy.copy(self)
+        other.address = self.address.at(path)
+        return other
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._adapter.close()
+
+    def get(
+        self,
+        path: str,
+        params: Iterable[tuple[str, str | int]] = (),
+        *,
+        token: str | None = None,
+        patience: float | None = None,
+        sieve: Callable[[bytes], bytes] | None = None,
+        limit: int | None = None,
+    ) -> Answer:
+        """Read, again and again for `patience` seconds if there is no answer.
+
+        `sieve` is given all pieces of the body in turn and returns what of them is JSON to be parsed; `limit` is for
+        the whole body. Raises RefusedError, DeniedError, StaleTokenError, TooLargeError, UnreachableError.
+        """
+        request = _Request(
+            "GET",
+            path,
+            tuple((key, str(value)) for key, value in params),
+            token=token,
+            sieve=sieve,
+            limit=limit or self.limits.body,
+            total=self.limits.total,
+        )
+        return self._repeat(request, "always" if sieve is None else "never", patience)
+
+    def download(
+        self,
+        path: str,
+        sink: BinaryIO,
+        *,
+        limit: int,
+        token: str | None = None,
+        total: float | None = None,
+        patience: float | None = None,
+    ) -> Answer:
+        """Read a body of bytes into a file from its present position; tried again, it begins there again."""
+        request = _Request("GET", path, token=token, sink=sink, limit=limit, total=total or self.limits.total)
+        return self._repeat(request, "always", patience)
+
+    def post(
+        self,
+        path: str,
+        body: Json | bytes,
+        *,
+        again: Again = "never",
+        token: str | None = None,
+        hidden: tuple[str, ...] = (),
+        patience: float | None = None,
+    ) -> Answer:
+        """Send JSON, or bytes as they are.
+
+        Raises what `get` raises, and with `again` "never" NotSentError and AmbiguousError as they are.
+        """
+        raw = isinstance(body, bytes)
+        request = _Request(
+            "POST",
+            path,
+            body=body if isinstance(body, bytes) else plain_json.dumps(body, allow_nan=True).encode(),
+            content_type="application/octet-stream" if raw else "application/json",
+            token=token,
+            hidden=hidden,
+            limit=self.limits.body,
+            total=self.limits.total,
+        )
+        return self._repeat(request, again, patience)
+
+    def _repeat(self, request: _Request, again: Again, patience: float | None) -> Answer:
+        until = self._clock() + (self.limits.patience if patience is None else patience)
+        start = request.sink.tell() if request.sink is not None else 0
+        tries = 0
+        while True:
+            try:
+                return self._once(request)
+            except (NotSentError, AmbiguousError) as error:
+                lost = again == "unsent" and isinstance(error, AmbiguousError)
+                if again == "never" or lost or isinstance(error, UntrustedError):
+                    raise
+                wait = self._wait(tries, error.retry_after)
+                if self._clock() + wait > until:
+                    raise
+                self._sleep(wait)
+            if request.sink is not None:
+                request.sink.seek(start)
+                request.sink.truncate()
+            tries += 1
+
+    def _wait(self, tries: int, retry_after: float | None) -> float:
+        longest = min(self.limits.first_wait * 2.0 ** min(tries, 30), self.limits.longest_wait)
+        wait = longest * (0.5 + 0.5 * self._random())  # so that many clients do not come back all at once
+        if retry_after is not None:
+            wait = max(wait, min(retry_after, self.limits.longest_retry_after))
+        return wait
+
+    def _once(self, request: _Request) -> Answer:
+        what = f"{request.method} {request.path}"
+        server = str(self.address)
+        attempt = Attempt(self._clock() + request.total, self.limits.silence, self._clock)
+        if not self._free.acquire(timeout=request.total):
+            raise NotSentError(f"{what} did not find a free connection to {server}")
+        try:
+            with under_way(attempt):
+                return self._exchange(request, what)
+        except V6flowError as error:
+            _hide(error, request)
+            raise
+        except (requests.RequestException, OSError, ValueError, zlib.error) as error:
+            if isinstance(error, requests.RequestException):
+                error.request = error.response = None  # they hold the password or the token
+            found = refusals.of_failure(error, what=what, server=server, sent=attempt.sent)
+            raise found from error
+        except Exception as error:
+            if not type(error).__module__.startswith(("urllib3", "http.client")):
+                raise
+            found = refusals.of_failure(error, what=what, server=server, sent=attempt.sent)
+            raise found from error
+        finally:
+            self._free.release()
+
+    def _exchange(self, request: _Request, what: str) -> Answer:
+        response = self._adapter.send(
+            self._prepared(request),
+            stream=True,
+            timeout=(self.limits.connect, self.limits.silence),
+            verify=self._verify,
+            proxies=self._proxies,
+        )
+        whole = False
+        try:
+            headers = {key.lower(): value for key, value in response.headers.items()}
+            limit = request.limit
+            success = 200 <= response.status_code < 300
+            if not success:
+                limit = PIECE * 16  # of an error's words
+            pieces = _decoded(response, headers, limit)
+            if success and request.sink is not None:
+                for piece in pieces:
+                    request.sink.write(piece)
+                whole = True
+                return Answer(response.status_code, None, headers)
+            sieve = request.sieve if success and request.sieve else bytes
+            body = b"".join(sieve(piece) for piece in pieces)
+            whole = True
+        finally:
+            if not whole:
+                response.raw._connection and response.raw._connection.close()
+            response.raw.release_conn()
+        return self._judge(response.status_code, body, headers, what)
+
+    def _judge(self, status: int, body: bytes, headers: Mapping[str, str], what: str) -> Answer:
+        success = 200 <= status < 300
+        value: Json = None
+        try:
+            value = json.loads(body)
+        except json.JsonError as error:
+            if success:
+                page = " but a web page" if body.lstrip()[:1] == b"<" else ""
+                raise AmbiguousError(
+                    f"what {self.address} answers to {what} is no JSON{page}: {refusals.plain(str(error))}",
+                    hint="is the path of the server's address right? Most end with /api" if page else None,
+                    status=status,
+                ) from error
+        if not success:
+            raise refusals.of_status(
+                status,
+                value,
+                what=what,
+                retry_after=_retry_after(headers),
+                location=_place(headers.get("location")),
+            )
+        return Answer(status, value, headers)
+
+    def _prepared(self, request: _Request) -> requests.PreparedRequest:
+        headers = {
+            "Accept": "application/json"
+            if request.sink is None
+            else "application/octet-stream, application/json",
+            "Accept-Encoding": "gzip",
+            "Connection": "keep-alive",
+            "User-Agent": f"v6flow/{__version__}",
+        }
+        if request.body is not None:
+            headers["Content-Type"] = request.content_type
+        if request.token is not None:
+            headers["Authorization"] = f"Bearer {request.token}"
+        return requests.Request(
+            request.method,
+            f"{self.address}{request.path}",
+            params=list(request.params),
+            data=request.body,
+            headers=headers,
+        ).prepare()
+
+
+def _decoded(response: requests.Response, headers: Mapping[str, str], limit: int) -> Iterator[bytes]:
+    """The body in pieces, unpacked, none of which was in memory before it was counted."""
+    encoding = headers.get("content-encoding", "identity").lower()
+    if encoding not in ("identity", "gzip", "x-gzip", ""):
+        raise AmbiguousError(
+            f"the answer is packed in a way that was not asked for ({refusals.plain(encoding)})"
+        )
+    unpack = zlib.decompressobj(wbits=31) if "gzip" in encoding else None
+    total = 0
+    for raw in response.raw.stream(PIECE, decode_content=False):
+        waiting: bytes = raw
+        while waiting:
+            piece = waiting
+            waiting = b""
+            if unpack is not None:
+                piece = unpack.decompress(piece, PIECE)
+                waiting = unpack.unconsumed_tail
+            total += len(piece)
+            if total > limit:
+                raise TooLargeError(f"the answer is larger than {limit} bytes")
+            if piece:
+                yield piece
+    if unpack is not None and not unpack.eof and total:
+        raise AmbiguousError("the answer broke off")
+
+
+def _hide(error: V6flowError, request: _Request) -> None:
+    """Blank out what was sent in confidence, should the server repeat it."""
+    for secret in (*request.hidden, *([request.token] if request.token else ())):
+        for shape in {
+            secret,
+            quote(secret),
+            quote_plus(secret),
+            quote(secret, safe=""),
+            plain_json.dumps(secret)[1:-1],
+        }:
+            for name in ("message", "hint", "said"):
+                text = getattr(error, name, None)
+                if text and shape and shape in text:
+                    setattr(error, name, text.replace(shape, "…"))
+    error.args = (error.message,)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """How many seconds the server asks us to wait; a date counts from the server's own."""
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        return max(
+            (parsedate_to_datetime(text) - parsedate_to_datetime(headers["date"])).total_seconds(), 0.0
+        )
+    except (KeyError, TypeError, ValueError, IndexError):
+        return None
+
+
+def _place(location: str | None) -> str | None:
+    """Where a redirect leads, without what may be secret in it."""
+    if not location:
+        return None
+    try:
+        parts = urlsplit(location)
+        host = parts.hostname or ""
+        return refusals.plain(f"{parts.scheme}://{host}{parts.path}" if host else parts.path)
+    except ValueError:
+        return None

@@ -1,0 +1,97 @@
+"""`v6flow plan`: what a run would send to whom, without sending it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from cli_stage import FEDERATED, call, federated, notes, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Capture = pytest.CaptureFixture[str]
+
+TEXT = FEDERATED.replace(
+    "name: federated\n", "name: federated\nparams: {column: {type: string, default: age}}\n"
+).replace("column: age", 'column: "{{ params.column }}", me: "{{ organization }}"') + "".join([
+    "  total: \"{{ steps.total.result }}\"\n" * 0,
+])  # fmt: skip
+TWO_PASSES = """\
+v6flow: 1
+name: two
+federation: federation.yaml
+params: {column: {type: string, default: age}}
+defaults: {image: probe}
+steps:
+  sums: {task: {method: partial_sum, kwargs: {column: "{{ params.column }}"}}, quorum: 2, retry: 3}
+  again:
+    task:
+      method: echo
+      kwargs: {value: "{{ steps.sums.results }}", known: "{{ params.column }}", me: "{{ organization }}"}
+      organizations: "{{ steps.sums.responded }}"
+  here: {local: {command: [echo, "{{ steps.again.results | length }}"]}}
+"""
+
+
+def test_what_is_known_is_filled_in_and_the_rest_is_marked(here: Path, capsys: Capture) -> None:
+    federated(here, text=TWO_PASSES, more={"gamma": "offline: true"})
+    said = call(capsys, "plan", "federated.yaml", "-p", "column=bmi")
+    assert (said.code, said.err) == (0, "")
+    assert 'workflow two with column="bmi"' in said.out
+    assert "organizations: alpha, beta, gamma" in said.out
+    assert "offline: gamma" in said.out
+    order = [
+        said.out.index(each) for each in ("1. sums (task)", "2. again (task) after sums", "3. here (local)")
+    ]
+    assert order == sorted(order)
+    assert 'with {column: "bmi"}' in said.out
+    assert "quorum 2" in said.out
+    assert "up to 3 attempts" in said.out
+    assert "‹{{ steps.sums.results }}›" in said.out
+    assert "‹{{ steps.sums.responded }}›" in said.out
+
+
+def test_nothing_is_submitted_and_nothing_kept(here: Path, capsys: Capture) -> None:
+    federated(here, text=TWO_PASSES)
+    call(capsys, "plan", "federated.yaml")
+    call(capsys, "plan", "federated.yaml", "-o", "json")
+    assert not (here / ".v6flow").exists()
+    assert notes(here) == {"alpha": 0, "beta": 0, "gamma": 0}
+
+
+def test_the_plan_as_a_document(here: Path, capsys: Capture) -> None:
+    federated(here, text=TWO_PASSES)
+    document = call(capsys, "plan", "federated.yaml", "--output", "json").document
+    assert document["workflow"] == "two"
+    assert document["params"] == {"column": "age"}
+    assert document["federation"]["organizations"] == ["alpha", "beta", "gamma"]
+    sums, again, here_ = document["steps"]
+    assert (sums["step"], again["step"], here_["step"]) == ("sums", "again", "here")
+    assert sums["organizations"] == ["alpha", "beta", "gamma"]
+    assert again["needs"] == ["sums"]
+    assert document["steps"] == call(capsys, "plan", "federated.yaml", "-o", "json").document["steps"]
+
+
+def test_a_federation_is_needed_for_tasks(here: Path, capsys: Capture) -> None:
+    write(here, federated_yaml=FEDERATED.replace("federation: federation.yaml\n", ""))
+    said = call(capsys, "plan", "federated.yaml")
+    assert (said.code, "--federation FILE" in said.err) == (2, True)
+
+
+def test_what_does_not_fit_the_federation_is_told_with_its_place(here: Path, capsys: Capture) -> None:
+    federated(
+        here,
+        text=FEDERATED.replace("{method:", "{organizations: [alhpa], method:").replace("results", "result"),
+    )
+    said = call(capsys, "plan", "federated.yaml")
+    assert said.code == 2
+    assert "federated.yaml:6:" in said.err
+    assert "^" in said.err
+
+
+def test_parameters_with_escapes_are_made_harmless(here: Path, capsys: Capture) -> None:
+    federated(here, text=TWO_PASSES)
+    said = call(capsys, "plan", "federated.yaml", "-p", "column=\x1b[2J\u202e\x9b")
+    assert said.code == 0
+    assert not {"\x1b", "\u202e", "\x9b"} & set(said.out)

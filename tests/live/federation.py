@@ -1,0 +1,677 @@
+"""A real vantage6 server with real nodes on loopback, for tests.
+
+`shared()` is the server of this process, made when it is first asked for; `shared().plain` and `shared().encrypted`
+are its federations. Everything ends with this process, however it ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import contextlib
+import functools
+import json
+import os
+import secrets
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+HERE = Path(__file__).parent
+PROJECT = HERE.parents[1]
+PATIENCE = 60.0  # seconds until a test says that something will never happen
+TAIL = 30  # lines of each log that an error shows
+
+PROBE = "probe"  # the image of tests/algorithms/v6_probe
+HOSPITAL_STATS = "registry.example/hospital-stats:1.0"
+FORBIDDEN = "registry.example/forbidden"  # no node allows it
+UNKNOWN = "registry.invalid/none"  # no node can find it
+
+AGES: Mapping[str, Sequence[int]] = {"alpha": (1, 2, 3), "beta": (4, 5), "gamma": (9,), "delta": (0,)}
+"""The column `age` of the database `default` at each organization; `hospital` is that of workflows/data."""
+ORGANIZATIONS = tuple(AGES)
+OFFLINE = "delta"  # its nodes start only when asked to
+
+
+class LiveError(Exception):
+    """The server, a node or the official client failed; shows what they said last."""
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody who can log in; `totp_secret` counts only at `LiveServer.two_factor`."""
+
+    username: str
+    password: str
+    organization: str = "alpha"
+    totp_secret: str | None = None
+
+
+@dataclass(frozen=True)
+class Users:
+    """Who may do what: the names say it."""
+
+    everything: User
+    """May do everything."""
+    researcher: User
+    """Has the server's role `Researcher`: tasks in its collaborations, sees all their runs, kills nothing."""
+    organization_view: User
+    """Makes tasks in its collaborations; sees and hears of its own organization only; may kill its own."""
+    two_factor: User
+    """May do everything, and has a TOTP secret."""
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """What `node.py` is told; a test may change any of it by `start_node(name, **changes)`."""
+
+    port: int
+    api_key: str
+    folder: str
+    private_key: str | None
+    databases: Mapping[str, Mapping[str, str]]  # label → uri, type
+    algorithms: Mapping[str, Mapping[str, str]]  # image → package, path
+    environment: Mapping[str, str] = field(default_factory=dict)  # for algorithms
+    allowed_algorithms: Sequence[str] | None = None  # patterns; None: all
+    not_allowed: Sequence[str] = (FORBIDDEN,)  # images refused without the server being told
+    share_algorithm_logs: bool = True
+    share_config: bool = True
+
+
+ALGORITHMS: Mapping[str, Mapping[str, str]] = {
+    PROBE: {"package": "v6_probe", "path": str(PROJECT / "tests" / "algorithms")},
+    HOSPITAL_STATS: {
+        "package": "hospital_stats",
+        "path": str(PROJECT / "workflows" / "algorithms" / "hospital-stats"),
+    },
+}
+
+
+class Program:
+    """A script at work in the live environment; the pipe to its stdin is its life-line."""
+
+    def __init__(self, title: str, script: str, settings: Mapping[str, Any], folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.title = title
+        self.folder = folder
+        self.log = folder / "output.log"
+        file = folder / "settings.json"
+        file.write_text(json.dumps(settings), encoding="utf-8")
+        file.chmod(0o600)
+        self._closing = threading.Lock()
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(environment.interpreter()), str(HERE / script), str(file)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=folder,
+                env=surroundings(folder),
+                start_new_session=True,  # Ctrl-C is for pytest, which then closes our life-line
+            )
+
+    def line(self) -> str:
+        """Its next line; an error if it ends or says nothing for long."""
+        assert self._process.stdout is not None
+        deadline = time.monotonic() + PATIENCE
+        received = b""
+        while not received.endswith(b"\n"):
+            ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise LiveError(f"{self.title} says nothing\n{self.tails()}")
+            data = os.read(self._process.stdout.fileno(), 1 << 16)
+            if not data:
+                code = self._process.wait(PATIENCE)
+                raise LiveError(f"{self.title} ended with exit code {code}\n{self.tails()}")
+            received += data
+        return received.decode()
+
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def tails(self) -> str:
+        """The last lines of all its logs."""
+        return "\n".join(
+            f"--- {path}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-TAIL:])
+            for path in sorted(self.folder.rglob("*.log"))
+        )
+
+    def stop(self, *, hard: bool = False) -> None:
+        """End it: by its life-line, or at once (`hard`) as if the power were cut."""
+        with self._closing:
+            if hard:
+                self._process.kill()
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._process.stdin.close()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process.stdout.close()
+
+
+def surroundings(folder: Path) -> dict[str, str]:
+    """Nothing of the user's own environment: no proxies, no configuration of theirs."""
+    home = folder / "home"
+    home.mkdir(mode=0o700, exist_ok=True)
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+class LiveServer:
+    """The server, its database, its users and its two federations."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="v6flow-live-"))
+        self.users = Users(
+            everything=User("alpha-everything", secrets.token_urlsafe(12)),
+            researcher=User("alpha-researcher", secrets.token_urlsafe(12)),
+            organization_view=User("alpha-organization-view", secrets.token_urlsafe(12)),
+            two_factor=User("alpha-two-factor", secrets.token_urlsafe(12), totp_secret=_totp_secret()),
+        )
+        self._jwt_secret = secrets.token_urlsafe(32)
+        # The port stays ours while the server is away: bound and not listening, it refuses whoever connects.
+        self._reservation = socket.socket()
+        self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._reservation.bind(("127.0.0.1", 0))
+        self.port: int = self._reservation.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/api"
+        self.plain = LiveFederation(self, "hospitals", encrypted=False)
+        self.encrypted = LiveFederation(self, "hospitals-encrypted", encrypted=True)
+        self._world = self._make_world()
+        self._program: Program | None = None
+        self._tokens: dict[str, str] = {}
+        self.ids: dict[str, dict[str, int]] = {}
+        """Of organizations, collaborations, nodes and users, by name."""
+
+    def start(self) -> None:
+        """Start the server, again if it was stopped: same port, same data."""
+        if self._program is None:
+            self._program = self._serve("server", self.port, two_factor=False)
+            self.ids = json.loads(self._program.line())
+
+    def stop(self) -> None:
+        """Stop the server alone; its nodes wait for it."""
+        if self._program is not None:
+            self._program.stop()
+            self._program = None
+
+    def close(self, *, keep_folder: bool = False) -> None:
+        """End everything; the folder with its logs goes, unless it is wanted."""
+        for federation in (self.plain, self.encrypted):
+            federation.stop()
+        self.stop()
+        self._reservation.close()
+        if not keep_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def two_factor(self) -> Iterator[str]:
+        """A second server on the same data that demands a second factor of everybody; its address."""
+        with socket.socket() as reservation:
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            reservation.bind(("127.0.0.1", 0))
+            port = reservation.getsockname()[1]
+            program = self._serve("two-factor", port, two_factor=True)
+            try:
+                program.line()
+                yield f"http://127.0.0.1:{port}/api"
+            finally:
+                program.stop()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        user: User | None = None,
+        url: str | None = None,
+    ) -> tuple[int, Any]:
+        """What the server answers a user (without `user`: the one who may do everything), as (status, body)."""
+        user = user or self.users.everything
+        if user.username not in self._tokens:
+            credentials = {"username": user.username, "password": user.password}
+            status, answer = http("POST", f"{url or self.url}/token/user", credentials)
+            if "access_token" not in answer:
+                raise LiveError(f"{user.username} cannot log in: {status} {answer}")
+            self._tokens[user.username] = answer["access_token"]
+        return http(method, f"{url or self.url}{path}", body, token=self._tokens[user.username])
+
+    def official(self, script: str, *, user: User | None = None, key: Path | None = None, **names: Any) -> Any:
+        """Run a script with the official client in the live environment.
+
+        It finds a logged-in `client` and `names` (JSON values) as variables, and leaves its answer in `answer`.
+        """
+        user = user or self.users.everything
+        given = {
+            "port": self.port,
+            "username": user.username,
+            "password": user.password,
+            "key": str(key) if key else None,
+            "names": names,
+            "script": script,
+        }
+        done = subprocess.run(
+            [str(environment.interpreter()), "-c", OFFICIAL],
+            input=json.dumps(given).encode(),
+            capture_output=True,
+            env=surroundings(self.folder),
+            timeout=PATIENCE,
+            check=False,
+        )
+        if done.returncode:
+            said = (done.stdout + done.stderr).decode(errors="replace")
+            raise LiveError(f"the official client failed:\n{said}\n{self.tails()}")
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def tails(self) -> str:
+        """The last lines of all logs: the server's and the nodes'."""
+        programs = [self._program] if self._program else []
+        programs += [*self.plain.programs.values(), *self.encrypted.programs.values()]
+        return "\n".join(program.tails() for program in programs)
+
+    def private_key(self, organization: str) -> Path:
+        return self.folder / f"{organization}.pem"
+
+    def _serve(self, name: str, port: int, *, two_factor: bool) -> Program:
+        folder = self.folder / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        config = folder / "live.yaml"
+        config.write_text(json.dumps(self._configuration(port, two_factor=two_factor)), encoding="utf-8")
+        config.chmod(0o600)
+        settings = {"config": str(config), "port": port, "world": self._world}
+        return Program(f"the server ({name})", "serve.py", settings, folder)
+
+    def _configuration(self, port: int, *, two_factor: bool) -> dict[str, Any]:
+        return {
+            "description": "for tests",
+            "ip": "127.0.0.1",
+            "port": port,
+            "api_path": "/api",
+            "uri": f"sqlite:///{self.folder / 'database.sqlite'}",
+            "allow_drop_all": False,
+            "jwt_secret_key": self._jwt_secret,
+            "two_factor_auth": two_factor,
+            "logging": {
+                "level": "INFO",
+                "file": "server.log",
+                "use_console": False,
+                "backup_count": 1,
+                "max_size": 10_000,
+                "format": "%(asctime)s - %(name)s - %(levelname)s - %(message)s",
+                "datefmt": "%H:%M:%S",
+                "loggers": [],
+            },
+        }
+
+    def _make_world(self) -> dict[str, Any]:
+        all_powerful = (self.users.everything, self.users.two_factor)
+        return {
+            "organizations": [
+                {
+                    "name": name,
+                    "domain": f"{name}.example.org",
+                    "address1": "1 Road",
+                    "address2": "",
+                    "zipcode": "1000",
+                    "country": "NL",
+                    "private_key": str(self.private_key(name)),
+                    "users": [_fixture(user) for user in all_powerful if user.organization == name],
+                }
+                for name in ORGANIZATIONS
+            ],
+            "collaborations": [
+                {
+                    "name": federation.name,
+                    "encrypted": federation.is_encrypted,
+                    "participants": [
+                        {"name": name, "api_key": federation.api_keys[name]} for name in ORGANIZATIONS
+                    ],
+                }
+                for federation in (self.plain, self.encrypted)
+            ],
+            "users": [
+                asdict(self.users.researcher) | {"role": "Researcher"},
+                asdict(self.users.organization_view) | {"rules": ORGANIZATION_RULES},
+            ],
+        }
+
+
+ORGANIZATION_RULES = (
+    ("user", "VIEW", "OWN"),
+    ("organization", "VIEW", "COLLABORATION"),
+    ("collaboration", "VIEW", "ORGANIZATION"),
+    ("node", "VIEW", "COLLABORATION"),
+    ("study", "VIEW", "ORGANIZATION"),
+    ("task", "CREATE", "COLLABORATION"),
+    ("task", "VIEW", "ORGANIZATION"),
+    ("run", "VIEW", "ORGANIZATION"),
+    ("event", "RECEIVE", "ORGANIZATION"),
+    ("event", "SEND", "ORGANIZATION"),
+)
+
+
+class LiveFederation:
+    """A collaboration of alpha, beta, gamma and delta at the live server, with their nodes; delta's is off."""
+
+    def __init__(self, server: LiveServer, name: str, *, encrypted: bool) -> None:
+        self.server = server
+        self.name = name
+        self.is_encrypted = encrypted
+        self.api_keys = {each: str(uuid.uuid4()) for each in ORGANIZATIONS}
+        self.programs: dict[str, Program] = {}
+        self._settings: dict[str, NodeSettings] = {}
+
+    @property
+    def server_url(self) -> str:
+        return self.server.url
+
+    @property
+    def users(self) -> Users:
+        return self.server.users
+
+    @property
+    def collaboration_id(self) -> int:
+        return self.server.ids["collaborations"][self.name]
+
+    @property
+    def organization_ids(self) -> dict[str, int]:
+        """Without the organization `root`, which every server has."""
+        return {name: self.server.ids["organizations"][name] for name in ORGANIZATIONS}
+
+    @property
+    def node_ids(self) -> dict[str, int]:
+        return {name: self.server.ids["nodes"][f"{name} - {self.name} Node"] for name in ORGANIZATIONS}
+
+    def start(self) -> None:
+        """Start the server and all nodes but delta's, as far as they are not at work; give back what a test
+        changed."""
+        self.server.start()
+        for name in [*self.programs]:
+            if name == OFFLINE or self._settings[name] != self.settings(name) or not self._alive(name):
+                self.stop_node(name)
+        missing = [name for name in ORGANIZATIONS if name not in (*self.programs, OFFLINE)]
+        for name in missing:
+            self._begin(name, self.settings(name))
+        for name in missing:
+            self._await(name)
+
+    def stop(self) -> None:
+        """Stop the nodes."""
+        for name in [*self.programs]:
+            self.stop_node(name)
+
+    def stop_server(self) -> None:
+        self.server.stop()
+
+    def start_server(self) -> None:
+        """Start the server again, and wait until the nodes are back."""
+        self.server.start()
+        for name in self.programs:
+            self.wait_for(lambda name=name: self.node_is_known(name), f"the node of {name} to come back")
+
+    def start_node(self, name: str, **changes: Any) -> None:
+        """Start a node, with other settings (see `NodeSettings`) if wanted; returns when the server knows it."""
+        assert name not in self.programs, f"the node of {name} is at work; stop it first"
+        self._begin(name, NodeSettings(**{**vars(self.settings(name)), **changes}))
+        self._await(name)
+
+    def stop_node(self, name: str, *, hard: bool = False) -> None:
+        """Stop a node with its algorithms; `hard`: as if the power were cut. Nothing happens if it is off."""
+        program = self.programs.pop(name, None)
+        if program is not None:
+            program.stop(hard=hard)
+
+    def node(self, name: str) -> dict[str, Any]:
+        """What the server says of a node: status, config, …"""
+        status, body = self.server.request("GET", f"/node/{self.node_ids[name]}")
+        assert status == 200, body
+        found: dict[str, Any] = body
+        return found
+
+    def node_is_known(self, name: str) -> bool:
+        """Whether the server has the node as online, with its details if it shares them."""
+        node = self.node(name)
+        settings = self._settings[name]
+        return node["status"] == "online" and (bool(node["config"]) or not settings.share_config)
+
+    def settings(self, name: str) -> NodeSettings:
+        """Those of a node that no test has changed."""
+        folder = self.server.folder / self.name / name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ages = folder / "ages.csv"
+        if not ages.exists():
+            ages.write_text("age\n" + "".join(f"{age}\n" for age in AGES[name]), encoding="utf-8")
+        databases = {"default": {"uri": str(ages), "type": "csv"}}
+        hospital = PROJECT / "workflows" / "data" / f"{name}.csv"
+        if hospital.exists():
+            databases["hospital"] = {"uri": str(hospital), "type": "csv"}
+        return NodeSettings(
+            port=self.server.port,
+            api_key=self.api_keys[name],
+            folder=str(folder / "tasks"),
+            private_key=str(self.server.private_key(name)) if self.is_encrypted else None,
+            databases=databases,
+            algorithms=ALGORITHMS,
+        )
+
+    def write_federation_file(
+        self,
+        path: Path,
+        *,
+        user: User | None = None,
+        server: str | None = None,
+        organizations: Sequence[str] = ORGANIZATIONS,
+    ) -> Path:
+        """Write a federation file for v6flow, with the secrets that it refers to in files beside it."""
+        user = user or self.users.everything
+        lines = [
+            "v6flow_federation: 1",
+            "backend: vantage6",
+            f"server: {json.dumps(server or self.server_url)}",
+            f"collaboration: {json.dumps(self.name)}",
+            f"organizations: {json.dumps({name: {'name': name} for name in organizations})}",
+            f"username: {user.username}",
+            f"password: ${{file:{_secret(path.with_suffix('.password'), user.password)}}}",
+        ]
+        if user.totp_secret is not None:
+            secret = _secret(path.with_suffix(".totp"), user.totp_secret)
+            lines.append(f"totp_secret: ${{file:{secret}}}")
+        if self.is_encrypted:
+            lines.append(f"private_key: {json.dumps(str(self.server.private_key(user.organization)))}")
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    def create_task(
+        self,
+        method: str,
+        kwargs: Mapping[str, Any] | None = None,
+        organizations: Sequence[str] = ("alpha", "beta", "gamma"),
+        *,
+        image: str = PROBE,
+        databases: Sequence[str] = ("default",),
+        user: User | None = None,
+    ) -> int:
+        """Create a task and return its id; in an encrypted collaboration the official client encrypts."""
+        input_ = {"method": method, "kwargs": dict(kwargs or {})}
+        ids = [self.organization_ids[name] for name in organizations]
+        body: dict[str, Any] = {
+            "name": method,
+            "description": "",
+            "image": image,
+            "databases": [{"label": label} for label in databases],
+        }
+        if self.is_encrypted:
+            task = self.official(
+                "answer = client.task.create(collaboration=collaboration, organizations=ids, input_=input_, **body)",
+                user=user,
+                **{"collaboration": self.collaboration_id, "ids": ids, "input_": input_, "body": body},
+            )
+        else:
+            plain = base64.b64encode(json.dumps(input_).encode()).decode()
+            body["collaboration_id"] = self.collaboration_id
+            body["organizations"] = [{"id": id_, "input": plain} for id_ in ids]
+            status, task = self.server.request("POST", "/task", body, user=user)
+            assert status == 201, task
+        return int(task["id"])
+
+    def runs(self, task: int) -> dict[str, dict[str, Any]]:
+        """The runs of a task, by organization."""
+        status, body = self.server.request("GET", f"/run?task_id={task}&per_page=100")
+        assert status == 200, body
+        names = {id_: name for name, id_ in self.organization_ids.items()}
+        return {names[run["organization"]["id"]]: run for run in body["data"]}
+
+    def ended(self, task: int) -> dict[str, dict[str, Any]]:
+        """The runs of a task once all have ended."""
+
+        def finished() -> bool:
+            return all(run["finished_at"] for run in self.runs(task).values())
+
+        self.wait_for(finished, f"task {task} to end")
+        return self.runs(task)
+
+    def results(self, task: int) -> dict[str, Any]:
+        """What the runs of a task returned, by organization, once all have ended."""
+        runs = {run["id"]: name for name, run in self.ended(task).items()}
+        if self.is_encrypted:
+            script = "answer = client.result.from_task(task)['data']"
+            found = {runs[each["run"]["id"]]: each["result"] for each in self.official(script, task=task)}
+            return {name: json.loads(result) if result else None for name, result in found.items()}
+        status, body = self.server.request("GET", f"/result?task_id={task}&per_page=100")
+        assert status == 200, body
+        return {
+            runs[each["run"]["id"]]: json.loads(base64.b64decode(each["result"])) if each["result"] else None
+            for each in body["data"]
+        }
+
+    def official(self, script: str, *, user: User | None = None, **names: Any) -> Any:
+        """See `LiveServer.official`; the client can read and write what is encrypted."""
+        organization = (user or self.users.everything).organization
+        key = self.server.private_key(organization) if self.is_encrypted else None
+        return self.server.official(script, user=user, key=key, **names)
+
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        """Look again and again, and show the logs if it never comes true."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            if time.monotonic() > deadline:
+                raise LiveError(f"waited {PATIENCE:.0f} s in vain for {what}\n{self.server.tails()}")
+            time.sleep(0.05)
+
+    def _alive(self, name: str) -> bool:
+        return self.programs[name].alive()
+
+    def _begin(self, name: str, settings: NodeSettings) -> None:
+        folder = self.server.folder / self.name / name
+        self._settings[name] = settings
+        self.programs[name] = Program(f"the node of {name} ({self.name})", "node.py", asdict(settings), folder)
+
+    def _await(self, name: str) -> None:
+        """Until it is ready; a node that cannot start is not kept."""
+        try:
+            self.programs[name].line()
+        except LiveError:
+            self.stop_node(name)
+            raise
+
+
+def http(method: str, url: str, body: object = None, *, token: str | None = None) -> tuple[int, Any]:
+    """One request on loopback, past any proxy; a body that is no JSON is returned as text."""
+    request = urllib.request.Request(url, method=method)
+    if token is not None:
+        request.add_header("Authorization", f"Bearer {token}")
+    if body is not None:
+        request.data = json.dumps(body).encode()
+        request.add_header("Content-Type", "application/json")
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=PATIENCE) as answer:
+            status, text = answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            status, text = error.code, error.read()
+    try:
+        return status, json.loads(text)
+    except ValueError:
+        return status, text.decode(errors="replace")
+
+
+@functools.cache
+def shared() -> LiveServer:
+    """The one server of this process; its nodes start with `plain.start()` and `encrypted.start()`."""
+    server = LiveServer()
+    atexit.register(server.close, keep_folder="V6FLOW_KEEP_LIVE" in os.environ)
+    server.start()
+    return server
+
+
+def _secret(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o600)
+    return path.absolute()
+
+
+def _fixture(user: User) -> dict[str, str | None]:
+    return {
+        "username": user.username,
+        "firstname": "",
+        "lastname": "",
+        "email": f"{user.username}@example.org",
+        "password": user.password,
+        "otp_secret": user.totp_secret,
+    }
+
+
+def _totp_secret() -> str:
+    return base64.b32encode(secrets.token_bytes(20)).decode("ascii")
+
+
+OFFICIAL = """
+import json, sys
+given = json.load(sys.stdin)
+from vantage6.client import UserClient
+client = UserClient("http://127.0.0.1", given["port"], "/api", log_level="warn")
+client.authenticate(given["username"], given["password"])
+client.setup_encryption(given["key"])
+names = {"client": client, "answer": None, **given["names"]}
+exec(given["script"], names)
+print()
+print(json.dumps(names["answer"]))
+"""
+
+if __name__ == "__main__":
+    live = shared().plain
+    live.start()
+    shared().encrypted.start()
+    print(live.server.url, live.users, live.server.folder, sep="\n")
+    print("press Enter to end it", file=sys.stderr)
+    sys.stdin.readline()
