@@ -82,3 +82,13 @@ def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         loading.read_workflow(tmp_path)
+
+
+def test_an_expression_in_a_federations_defaults_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "federation.yaml"
+    file.write_text(
+        "v6flow_federation: 1\nbackend: embedded\norganizations: {a: {}}\ndefaults:\n  image: '{{ params.x }}'\n"
+    )
+    with pytest.raises(InvalidError) as caught:
+        loading.read_federation(file)
+    assert [(each.position.line, each.rule) for each in caught.value.problems] == [(5, "literal-only")]

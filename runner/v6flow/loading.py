@@ -91,7 +91,7 @@ def check_functions(workflow: Workflow, folder: Path) -> list[Problem]:
 
 def read_federation(path: str | os.PathLike[str]) -> Federation:
     """The federation in a file. Raises UsageError, InvalidError, FederationError."""
-    found = read_document(path, kind="federation")
+    found = _federation_document(path)
     raw = found.value
     if raw.get("backend") != "embedded":
         raise FederationError(
@@ -108,6 +108,18 @@ def read_federation(path: str | os.PathLike[str]) -> Federation:
     )
 
 
+def _federation_document(path: str | os.PathLike[str]) -> Document:
+    found = read_document(path, kind="federation")
+    problems = [
+        Problem("a federation's defaults are literal: no expression is filled in here", "literal-only", found.name,
+                found.position(("defaults", key)), "write the expression in the workflow")
+        for key, value in found.value.get("defaults", {}).items() if "{{" in json.dumps(value)
+    ]  # fmt: skip
+    if problems:
+        raise InvalidError(problems, what=found.name)
+    return found
+
+
 def federation_file(workflow: Workflow, given: str | None) -> str | None:
     """The federation file that is meant: the one given, else V6FLOW_FEDERATION, else the workflow's."""
     file = given or os.environ.get("V6FLOW_FEDERATION")
@@ -121,7 +133,7 @@ def check_federation(path: str | os.PathLike[str]) -> list[Problem]:
 
     Raises UsageError, InvalidError.
     """
-    found = read_document(path, kind="federation")
+    found = _federation_document(path)
     if found.value.get("backend") != "embedded":
         return []
     folder = Path(path).absolute().parent

@@ -253,7 +253,8 @@ def resume(
             + "\n  ".join(refused),
             hint="undo the change, or start a new run",
         )
-    retry = [name for name, step in state.steps.items() if step.status == "failed"] if retry_failed else []
+    failed = [name for name, step in state.steps.items() if step.status == "failed" and name in plan.steps]
+    retry = failed if retry_failed else []
     after = plan.graph.after(retry)
     reset = [name for name, step in state.steps.items() if step.status == "skipped" or name in after]
     value = None

@@ -366,7 +366,6 @@ class LiveServer:
 
 
 ORGANIZATION_RULES = (
-    ("user", "VIEW", "OWN"),
     ("organization", "VIEW", "COLLABORATION"),
     ("collaboration", "VIEW", "ORGANIZATION"),
     ("node", "VIEW", "COLLABORATION"),

@@ -67,6 +67,8 @@ def add_users(world: dict) -> None:
                 db.Rule.get_by_(name, Scope[scope], Operation[operation])
                 for name, operation, scope in wanted["rules"]
             ]
+            if None in rules:
+                raise SystemExit(f"the server has no such rule: {wanted['rules'][rules.index(None)]}")
             role = db.Role(name=f"of {wanted['username']}", rules=rules, organization=organization)
             role.save()
         user = db.User(

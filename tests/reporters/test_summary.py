@@ -6,7 +6,7 @@ import json
 from story import BEGUN, COMPLETED, FAILED, INTERRUPTED, NASTY, RETRIED, RUN, SHORT, START, STEPS
 
 from v6flow.core import events as ev
-from v6flow.core.state import replay
+from v6flow.core.state import StepState, replay
 from v6flow.reporters import summary
 
 
@@ -152,7 +152,7 @@ def test_a_lost_subtask_of_a_central_function_is_told() -> None:
 
 def test_a_failed_attempt_is_not_yet_a_failed_step() -> None:
     step = replay(RETRIED).step("moments")
-    assert (step.status, summary.row(step)[2]) == ("running", "1/3")
+    assert (step.status, summary.row(step, "running")[2]) == ("running", "1/3")
 
 
 def test_many_names_are_cut_short() -> None:
@@ -170,3 +170,10 @@ def _local(seconds: float | None) -> dict[str, object]:
         "seconds": seconds,
         "attempts": 1,
     }
+
+
+def test_a_step_that_was_running_when_its_run_ended_does_not_run_for_ever() -> None:
+    step = StepState("a", status="running")
+    assert [summary.standing(step, each) for each in ("running", "interrupted", "cancelled", "failed")] == [
+        "running", "interrupted", "cancelled", "interrupted",
+    ]  # fmt: skip

@@ -377,7 +377,7 @@ def final_table(state: RunState, names: Sequence[str], *, width: int) -> Rendera
             else None,
         )
     for step in shown:
-        cells = [Text(cell) for cell in summary.row(step)]
+        cells = [Text(cell) for cell in summary.row(step, state.status)]
         cells[1].stylize(_STYLES[step.status])
         cells[-1].stylize(_STYLES["skipped" if step.status == "skipped" else "missing"])
         table.add_row(*(cells[column] for column in columns))

@@ -38,15 +38,15 @@ def document(state: RunState, steps: Sequence[str], *, status: str | None = None
         "ended": None if state.ended is None else iso(state.ended),
         "seconds": _seconds(state.started, state.ended),
         "outputs": dict(state.outputs) if status == "completed" else {},
-        "steps": {name: _step(state.step(name)) for name in steps},
+        "steps": {name: _step(state.step(name), status) for name in steps},
         "error": None if status in ("running", "completed") else scope.failure(state.failure),
     }
 
 
-def _step(step: StepState) -> dict[str, Json]:
+def _step(step: StepState, run_status: str) -> dict[str, Json]:
     failures: dict[str, Any] = {name: scope.failed(step.organizations[name]) for name in step.failed}
     return {
-        "status": step.status,
+        "status": standing(step, run_status),
         "asked": [*step.asked],
         "responded": [*step.responded],
         "failed": [*step.failed],
@@ -55,6 +55,13 @@ def _step(step: StepState) -> dict[str, Json]:
         "seconds": _seconds(step.started, step.ended),
         "attempts": attempts(step),
     }
+
+
+def standing(step: StepState, run_status: str) -> str:
+    """A step's status; one that was running when its run ended is `cancelled` or `interrupted` as that was."""
+    if step.status != "running" or run_status == "running":
+        return step.status
+    return "cancelled" if run_status == "cancelled" else "interrupted"
 
 
 def attempts(step: StepState) -> int:
@@ -116,7 +123,7 @@ def _next(state: RunState, failed: Sequence[StepState]) -> list[str]:
 
 def table(state: RunState, steps: Sequence[str]) -> str:
     """The steps as a table in plain text, one line each, without a line break at the end."""
-    rows = [HEAD, *(row(state.step(name)) for name in steps)]
+    rows = [HEAD, *(row(state.step(name), state.status) for name in steps)]
     widths = [max(len(each[column]) for each in rows) for column in range(len(HEAD))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(each, widths, strict=True)).rstrip()
@@ -124,14 +131,14 @@ def table(state: RunState, steps: Sequence[str]) -> str:
     )
 
 
-def row(step: StepState) -> tuple[str, ...]:
+def row(step: StepState, run_status: str) -> tuple[str, ...]:
     """A step's cells, under `HEAD`."""
     asked = len(step.organizations)
     answered = f"{len(step.responded)}/{asked}" if asked else ""
     seconds = _seconds(step.started, step.ended) if step.status != "skipped" else None
     tried = attempts(step)
     took = "" if seconds is None else spell(seconds)
-    return (plain(step.name), step.status, answered, took, str(tried) if tried else "", remark(step))
+    return (plain(step.name), standing(step, run_status), answered, took, str(tried) if tried else "", remark(step))
 
 
 def remark(step: StepState) -> str:

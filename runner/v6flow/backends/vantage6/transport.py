@@ -15,18 +15,20 @@ import time
 import zlib
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from threading import BoundedSemaphore
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import quote, quote_plus, urlsplit
 
 import requests
 from requests.utils import get_environ_proxies
+from urllib3.exceptions import HTTPError
 
 from v6flow.backends.vantage6 import refusals
 from v6flow.backends.vantage6.refusals import AmbiguousError, NotSentError, TooLargeError, UntrustedError
 from v6flow.backends.vantage6.wire import Attempt, PromptAdapter, under_way
 from v6flow.core import json
-from v6flow.errors import FederationError, UnreachableError, V6flowError
+from v6flow.errors import FederationError, V6flowError
 from v6flow.version import __version__
 
 if TYPE_CHECKING:
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
 CONNECTIONS = 4  # a server of 4.15 does 54 requests a second at most, and that with four
 PIECE = 64 * 1024
 
-Again = Literal["never", "unsent", "always"]
+Sieve: TypeAlias = "Callable[[bytes], bytes]"
+
+Again: TypeAlias = Literal["never", "unsent", "always"]
 """When a request is sent again by itself: never; if it has certainly not arrived; whenever there was no answer."""
 
 
@@ -75,7 +79,7 @@ class _Request:
     content_type: str = "application/json"
     token: str | None = None
     hidden: tuple[str, ...] = ()  # what must not be shown, even if the server repeats it
-    sieve: Callable[[bytes], bytes] | None = None
+    sieve: Callable[[], Sieve] | None = None
     sink: BinaryIO | None = None
     limit: int = 0
     total: float = 0.0
@@ -126,13 +130,13 @@ class Transport:
         *,
         token: str | None = None,
         patience: float | None = None,
-        sieve: Callable[[bytes], bytes] | None = None,
+        sieve: Callable[[], Sieve] | None = None,
         limit: int | None = None,
     ) -> Answer:
         """Read, again and again for `patience` seconds if there is no answer.
 
-        `sieve` is given all pieces of the body in turn and returns what of them is JSON to be parsed; `limit` is for
-        the whole body. Raises RefusedError, DeniedError, StaleTokenError, TooLargeError, UnreachableError.
+        `sieve` makes, for each try, what is given all pieces of the body in turn and returns what of them is JSON
+        to be parsed; `limit` is for the whole body. Raises RefusedError, DeniedError, StaleTokenError, TooLargeError, UnreachableError.
         """
         request = _Request(
             "GET",
@@ -143,7 +147,7 @@ class Transport:
             limit=limit or self.limits.body,
             total=self.limits.total,
         )
-        return self._repeat(request, "always" if sieve is None else "never", patience)
+        return self._repeat(request, "always", patience)
 
     def download(
         self,
@@ -225,14 +229,9 @@ class Transport:
         except V6flowError as error:
             _hide(error, request)
             raise
-        except (requests.RequestException, OSError, ValueError, zlib.error) as error:
+        except (requests.RequestException, HTTPError, HTTPException, OSError, zlib.error) as error:
             if isinstance(error, requests.RequestException):
                 error.request = error.response = None  # they hold the password or the token
-            found = refusals.of_failure(error, what=what, server=server, sent=attempt.sent)
-            raise found from error
-        except Exception as error:
-            if not type(error).__module__.startswith(("urllib3", "http.client")):
-                raise
             found = refusals.of_failure(error, what=what, server=server, sent=attempt.sent)
             raise found from error
         finally:
@@ -259,12 +258,12 @@ class Transport:
                     request.sink.write(piece)
                 whole = True
                 return Answer(response.status_code, None, headers)
-            sieve = request.sieve if success and request.sieve else bytes
+            sieve = request.sieve() if success and request.sieve else bytes
             body = b"".join(sieve(piece) for piece in pieces)
             whole = True
         finally:
             if not whole:
-                response.raw._connection and response.raw._connection.close()
+                response.raw.close()  # what was not read would be taken for the next answer
             response.raw.release_conn()
         return self._judge(response.status_code, body, headers, what)
 
@@ -332,7 +331,7 @@ def _decoded(response: requests.Response, headers: Mapping[str, str], limit: int
                 waiting = unpack.unconsumed_tail
             total += len(piece)
             if total > limit:
-                raise TooLargeError(f"the answer is larger than {limit} bytes")
+                raise TooLargeError(f"the answer is larger than the {limit} bytes that are accepted")
             if piece:
                 yield piece
     if unpack is not None and not unpack.eof and total:

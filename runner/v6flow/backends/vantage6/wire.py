@@ -1,7 +1,8 @@
 """The sockets under the client: no answer waits for a delayed acknowledgement, none drips past its deadline.
 
-A vantage6 server sends headers and body in two segments. On a kept-alive connection Linux delays the acknowledgement that
-the second waits for by 40 ms; TCP_QUICKACK, which the kernel takes back by itself, is therefore set before each read.
+A vantage6 server sends headers and body in two segments. On a kept-alive connection Linux delays by 40 ms the
+acknowledgement that the second waits for. TCP_QUICKACK ends that; the kernel takes it back by itself, so it is
+set before each read.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import http.client
 import io
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ class TotalDeadlineError(TimeoutError):
 
 @dataclass(slots=True)
 class Attempt:
-    """One request on its way: until when it may take, how long a silence may be, whether any of it was sent."""
+    """One request on its way: until when it may last, how long a silence may be, whether any of it left."""
 
     until: float  # on `clock`
     silence: float  # seconds
@@ -163,7 +164,5 @@ class PromptAdapter(HTTPAdapter):
 def _acknowledge_at_once(sock: socket.socket) -> None:
     option = getattr(socket, "TCP_QUICKACK", None)  # Linux only
     if option is not None:
-        try:
+        with suppress(OSError, AttributeError):  # TLS within TLS, or closed: reading will tell
             sock.setsockopt(socket.IPPROTO_TCP, option, 1)
-        except (OSError, AttributeError):  # not a TCP socket, or one that is closed: reading will tell
-            pass

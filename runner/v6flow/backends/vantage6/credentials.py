@@ -1,0 +1,126 @@
+"""Secrets by reference: what is kept says only where a secret stands, and it is looked up when it is needed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from v6flow.backends.vantage6 import dotenv
+from v6flow.errors import FederationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+REFERENCE = re.compile(r"\$\{(env|file|keyring):([^{}]+)\}")
+
+
+class Secret:
+    """A text or a reference (`${env:NAME}`, `${file:PATH}`, `${keyring:SERVICE/USER}`) to what is secret.
+
+    Paths and `.env` are those beside the federation file, in `folder`; the environment goes before `.env`. Showing it
+    shows the reference. A text that is none is kept, but not shown.
+    """
+
+    __slots__ = ("_environ", "_folder", "_keyring", "_written")
+
+    def __init__(
+        self,
+        written: str,
+        folder: Path,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        keyring: Callable[[str, str], str | None] | None = None,
+    ) -> None:
+        self._written = written
+        self._folder = folder
+        self._environ = environ
+        self._keyring = keyring or _keyring
+
+    def reveal(self) -> str:
+        """The secret. Raises FederationError, which names the reference."""
+        match = REFERENCE.fullmatch(self._written)
+        if match is None:
+            return self._written
+        if match[1] == "env":
+            found = self._variable(match[2])
+        elif match[1] == "file":
+            found = self._file(match[2])
+        else:
+            service, _, user = match[2].rpartition("/")
+            if not service or not user:
+                raise FederationError(
+                    f"{self._written}: a reference to the keyring is ${{keyring:SERVICE/USER}}"
+                )
+            found = self._keyring(service, user)
+            if found is None:
+                raise FederationError(
+                    f"the keyring has nothing for {self._written}", hint=f"keyring set {service} {user}"
+                )
+        if not found:
+            raise FederationError(f"what {self._written} stands for is empty")
+        return found
+
+    def _variable(self, name: str) -> str:
+        if name in self._environ:
+            return self._environ[name]
+        path = self._folder / ".env"
+        try:
+            variables = dotenv.parse(path.read_text("utf-8"), str(path))
+        except FileNotFoundError:
+            variables = {}
+        except (OSError, UnicodeDecodeError) as error:
+            raise FederationError(f"{path} cannot be read: {_why(error)}") from None
+        if name not in variables:
+            raise FederationError(
+                f"the environment variable {name} is not set",
+                hint=f"{self._written} stands for it; {path} is read too",
+            )
+        return variables[name]
+
+    def _file(self, name: str) -> str:
+        try:
+            text = (self._folder / Path(name).expanduser()).read_text("utf-8")
+        except (OSError, UnicodeDecodeError, RuntimeError) as error:
+            raise FederationError(f"{self._written} cannot be read: {_why(error)}") from None
+        return text.removesuffix("\n").removesuffix("\r")
+
+    def __repr__(self) -> str:
+        return f"Secret({self._written if REFERENCE.fullmatch(self._written) else '…'})"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not pickled")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a person logs in with; `totp` is the secret of two-factor log-in."""
+
+    username: Secret
+    password: Secret
+    totp: Secret | None = None
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text"
+    return (error.strerror if isinstance(error, OSError) else None) or "there is no such place"
+
+
+def _keyring(service: str, user: str) -> str | None:
+    try:
+        keyring: Any = importlib.import_module("keyring")
+    except ImportError:
+        raise FederationError(
+            f"${{keyring:{service}/{user}}} needs the package keyring", hint="pip install keyring"
+        ) from None
+    try:
+        found: str | None = keyring.get_password(service, user)
+    except Exception as error:  # noqa: BLE001  each keyring has errors of its own
+        raise FederationError(f"the keyring cannot be opened ({type(error).__name__})") from None
+    return found

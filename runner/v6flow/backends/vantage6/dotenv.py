@@ -1,0 +1,47 @@
+"""Reads a `.env` file: names and texts, and nothing that a shell would do with them."""
+
+from __future__ import annotations
+
+import re
+
+from v6flow.errors import FederationError
+
+_LINE = re.compile(r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(.*)")
+_DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"[ \t]*(?:#.*)?')
+_SINGLE = re.compile(r"'([^']*)'[ \t]*(?:#.*)?")
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$"}
+
+
+def parse(text: str, name: str) -> dict[str, str]:
+    """The variables in a text that stands in a file of that name.
+
+    A line is empty, a comment, or `NAME=text`. A text in single quotes is taken as it is, in double quotes `\\n`, `\\t`,
+    `\\"` and `\\\\` are known; without quotes it ends where ` #` begins. Raises FederationError, which names the line and
+    never shows what is in it.
+    """
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        match = _LINE.fullmatch(stripped)
+        if match is None:
+            raise FederationError(f"{name}:{number}: not a line like NAME=text")
+        if match[1] in found:
+            raise FederationError(f"{name}:{number}: {match[1]} stands twice")
+        found[match[1]] = _text(match[2], f"{name}:{number}")
+    return found
+
+
+def _text(written: str, where: str) -> str:
+    if written.startswith("'"):
+        quoted = _SINGLE.fullmatch(written)
+        if quoted is None:
+            raise FederationError(f"{where}: a text that begins with ' ends with '")
+        return quoted[1]
+    if written.startswith('"'):
+        quoted = _DOUBLE.fullmatch(written)
+        if quoted is None:
+            raise FederationError(f'{where}: a text that begins with " ends with "')
+        return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[0]), quoted[1])
+    return re.split(r"(?:^|[ \t])#", written, maxsplit=1)[0].rstrip()

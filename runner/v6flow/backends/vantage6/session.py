@@ -1,0 +1,257 @@
+"""Who we are at a server: log-in, tokens that are renewed once for all threads, and requests that carry them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, NoReturn
+
+from v6flow.backends.vantage6 import totp
+from v6flow.backends.vantage6.refusals import AmbiguousError, DeniedError, RefusedError, StaleTokenError
+from v6flow.core import json
+from v6flow.errors import AccessError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import BinaryIO
+
+    from v6flow.backends.vantage6.credentials import Credentials
+    from v6flow.backends.vantage6.transport import Again, Answer, Sieve, Transport
+    from v6flow.core.json import Json
+
+EARLY = 60.0  # seconds before its end that a token is renewed, or a fifth of its life if that is less
+UNKNOWN_LIFE = 600.0  # seconds, of a token that does not say
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Tokens:
+    """What a log-in gave; they cannot be shown or pickled. `until` is on our own clock."""
+
+    access: str
+    refresh: str | None
+    user: int | None
+    until: float
+    generation: int
+
+    def __repr__(self) -> str:
+        return f"Tokens(generation={self.generation})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("tokens are not pickled")
+
+
+class Session:
+    """Requests to a server as a user. Any number of threads may use it at once.
+
+    A log-in that was refused is never tried again, by no thread: servers lock people out. `clock` counts seconds and
+    does not jump; `now` is UTC, for one-time codes only.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        credentials: Credentials,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.transport = transport
+        self._credentials = credentials
+        self._clock, self._now = clock, now
+        self._lock = Lock()
+        self._tokens: Tokens | None = None
+        self._refused: AccessError | None = None
+
+    def access_token(self) -> str:
+        """A token that is valid now, logging in or renewing it if need be. Raises AccessError, UnreachableError."""
+        return self._current().access
+
+    def user_id(self) -> int:
+        """The id of the user who is logged in. Raises AccessError, UnreachableError."""
+        user = self._current().user
+        if user is None:
+            raise AccessError("the server's token does not say who we are")
+        return user
+
+    def get(
+        self,
+        path: str,
+        params: Iterable[tuple[str, str | int]] = (),
+        *,
+        patience: float | None = None,
+        sieve: Callable[[], Sieve] | None = None,
+        limit: int | None = None,
+    ) -> Answer:
+        """Read as this user (see Transport.get)."""
+        asked = tuple(params)
+        return self._as_user(
+            lambda token: self.transport.get(
+                path, asked, token=token, patience=patience, sieve=sieve, limit=limit
+            )
+        )
+
+    def download(
+        self,
+        path: str,
+        sink: BinaryIO,
+        *,
+        limit: int,
+        total: float | None = None,
+        patience: float | None = None,
+    ) -> Answer:
+        """Read bytes into a file as this user (see Transport.download)."""
+        return self._as_user(
+            lambda token: self.transport.download(
+                path, sink, limit=limit, token=token, total=total, patience=patience
+            )
+        )
+
+    def post(
+        self, path: str, body: Json | bytes, *, again: Again = "never", patience: float | None = None
+    ) -> Answer:
+        """Send as this user (see Transport.post). What a stale token had refused was not carried out: it is sent anew."""
+        return self._as_user(
+            lambda token: self.transport.post(path, body, again=again, token=token, patience=patience)
+        )
+
+    def _as_user(self, send: Callable[[str], Answer]) -> Answer:
+        tokens = self._current()
+        try:
+            return send(tokens.access)
+        except StaleTokenError:
+            return send(self._renewed(tokens.generation).access)
+
+    def _current(self) -> Tokens:
+        tokens = self._tokens
+        if tokens is None:
+            return self._renewed(0)
+        if self._clock() >= tokens.until:
+            return self._renewed(tokens.generation)
+        return tokens
+
+    def _renewed(self, stale: int) -> Tokens:
+        """Tokens younger than those of the generation `stale`, which one thread gets for all."""
+        with self._lock:
+            tokens = self._tokens
+            if tokens is not None and tokens.generation > stale:
+                return tokens
+            if self._refused is not None:
+                raise AccessError(self._refused.message, hint=self._refused.hint)
+            self._tokens = (self._refresh(tokens) if tokens else None) or self._log_in(stale + 1)
+            return self._tokens
+
+    def _refresh(self, tokens: Tokens) -> Tokens | None:
+        """New tokens, None if the server does not take our refresh token any more."""
+        if tokens.refresh is None:
+            return None
+        try:
+            answer = self.transport.post("/token/refresh", {}, again="always", token=tokens.refresh)
+        except (StaleTokenError, DeniedError, RefusedError):
+            return None
+        if not isinstance(answer.value, dict) or not answer.value.get("access_token"):
+            return None
+        return self._read(answer.value, tokens.generation + 1, tokens.refresh)
+
+    def _log_in(self, generation: int) -> Tokens:
+        try:
+            return self._try_log_in(generation)
+        except AccessError as error:
+            self._refused = error
+            raise
+
+    def _try_log_in(self, generation: int) -> Tokens:
+        username = self._credentials.username.reveal()
+        password = self._credentials.password.reveal()
+        body: dict[str, Json] = {"username": username, "password": password}
+        hidden = [password]
+        if self._credentials.totp is not None:
+            secret = self._credentials.totp.reveal()
+            code = totp.code(secret, self._now())
+            body["mfa_code"] = code
+            hidden += [secret, code]
+        try:
+            answer = self.transport.post("/token/user", body, again="unsent", hidden=tuple(hidden))
+        except DeniedError as error:
+            raise self._failed(error) from error
+        except StaleTokenError as error:
+            raise AccessError(f"the server does not accept the log-in: {error.message}") from error
+        except RefusedError as error:
+            if error.status == 404:
+                raise
+            raise AccessError(
+                f"the server does not accept the log-in: {error.message}", hint=error.hint
+            ) from error
+        if not isinstance(answer.value, dict):
+            raise UnreachableError("what the server answers to the log-in is not what vantage6 answers")
+        if not answer.value.get("access_token"):
+            raise self._not_a_log_in(answer.value)
+        return self._read(answer.value, generation, None)
+
+    def _failed(self, error: DeniedError) -> AccessError:
+        said = (error.said or "").lower()
+        if "two-factor" in said:
+            return AccessError(
+                "log-in failed: the server does not accept the two-factor code",
+                hint="is `totp_secret` the secret of this user, and this machine's clock right?",
+            )
+        if error.said is None:
+            return AccessError(error.message, hint=error.hint)
+        return AccessError(
+            "log-in failed: the user name or the password is wrong, or the account is locked for a while",
+            hint="v6flow does not try again; a server locks an account after some failures, usually for 15 minutes",
+        )
+
+    def _not_a_log_in(self, value: dict[str, Json]) -> AccessError:
+        """Why an answer that calls itself a success holds no token; what it holds may be secret."""
+        if "otp_secret" in value or "qr_uri" in value:
+            return AccessError(
+                "this user has never logged in, and the server wants two-factor log-in to be set up first",
+                hint="log in once at the server's own pages (an administrator may have to reset two-factor log-in first), "
+                "then give the secret shown there as `totp_secret`",
+            )
+        if "two-factor" in str(value.get("msg", "")).lower():
+            return AccessError(
+                "the server wants a two-factor code",
+                hint="`totp_secret: ${keyring:v6flow/totp}` in the federation file lets v6flow compute it",
+            )
+        return AccessError("the server accepted the log-in, but gave no token")
+
+    def _read(self, value: dict[str, Json], generation: int, refresh: str | None) -> Tokens:
+        access = value.get("access_token")
+        if not isinstance(access, str):
+            raise AmbiguousError("what the server gives as a token is none")
+        newer = value.get("refresh_token")
+        claims = _claims(access)
+        began, ends, user = claims.get("iat"), claims.get("exp"), claims.get("sub")
+        life = UNKNOWN_LIFE
+        if isinstance(ends, (int, float)):
+            # its own times only: our clock may be wrong
+            life = ends - (began if isinstance(began, (int, float)) else self._now())
+        return Tokens(
+            access,
+            newer if isinstance(newer, str) else refresh,
+            _user(user),
+            self._clock() + life - min(EARLY, life / 5),
+            generation,
+        )
+
+
+def _user(subject: Json) -> int | None:
+    if isinstance(subject, str) and subject.isascii() and subject.isdigit():
+        return int(subject[:18])
+    return subject if isinstance(subject, int) and not isinstance(subject, bool) else None
+
+
+def _claims(token: str) -> dict[str, Json]:
+    """What a token says of itself; it is the server's business to verify it."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return {}
+    try:
+        value = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (json.JsonError, binascii.Error, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
