@@ -115,9 +115,7 @@ def planning(bench: Bench) -> Iterator[Row]:
         for ours, peer in (("validate", "doit list"), ("plan", "doit list"), ("plan", "doit list --status")):
             limit = PLAN_LIMIT if large and ours == "plan" and peer == "doit list" else None
             what = f"{ours}, {size:,} steps"
-            yield Row(
-                "Validate and plan", what, "s", _wall(samples[ours]), peer, _wall(samples[peer]), limit=limit
-            )
+            yield Row("Validate and plan", what, "s", _wall(samples[ours]), peer, _wall(samples[peer]), limit=limit)
         yield Row(
             "Validate and plan",
             f"plan, {size:,} steps: peak memory",
@@ -182,8 +180,7 @@ def task_runs(bench: Bench) -> Iterator[Row]:
             processes = [each / organizations for each in figure(plain)]
             cold = [each / organizations for each in figure(one)]
             warm = [
-                (more - few) / (steps - 1) / organizations
-                for more, few in zip(figure(many), figure(one), strict=True)
+                (more - few) / (steps - 1) / organizations for more, few in zip(figure(many), figure(one), strict=True)
             ]
             for state, ours in (("cold", cold), ("warm", warm)):
                 yield Row(
@@ -216,15 +213,11 @@ def _runners(bench: Bench, size: int) -> list[V6flow | Peer | Reference]:
     return [*tools, bench.luigi] if size <= bench.luigi_most else tools
 
 
-def _run_rows(
-    bench: Bench, table: str, what: str, size: int, samples: Mapping[str, Sequence[Sample]]
-) -> Iterator[Row]:
+def _run_rows(bench: Bench, table: str, what: str, size: int, samples: Mapping[str, Sequence[Sample]]) -> Iterator[Row]:
     ours, large = samples[f"v6flow {size}"], size == bench.large
     for peer in _runners(bench, size)[1:]:
         limit = RUN_LIMIT if large and peer is bench.parsl else None
-        yield Row(
-            table, what, "s", _wall(ours), peer.name, _wall(samples[f"{peer.name} {size}"]), limit=limit
-        )
+        yield Row(table, what, "s", _wall(ours), peer.name, _wall(samples[f"{peer.name} {size}"]), limit=limit)
     for name in ("doit", "parsl"):
         yield Row(table, f"{what}: processor", "s", _cpu(ours), name, _cpu(samples[f"{name} {size}"]))
     for name in ("doit", "parsl"):

@@ -80,9 +80,7 @@ def write_plain(folder: Path, *, organizations: int) -> None:
             "DEFAULT_DATABASE_URI": str(folder / f"o{number}.csv"),
             "DEFAULT_DATABASE_TYPE": "csv",
         }
-        encoded = {
-            name: base64.b32encode(value.encode()).decode().replace("=", "!") for name, value in node.items()
-        }
+        encoded = {name: base64.b32encode(value.encode()).decode().replace("=", "!") for name, value in node.items()}
         environments.append({**encoded, "PKG_NAME": PACKAGE, "PYTHONPATH": str(ALGORITHMS)})
     runs = {"command": [sys.executable, "-c", WRAP], "environments": environments}
     (folder / "runs.json").write_text(json.dumps(runs))

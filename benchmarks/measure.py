@@ -36,9 +36,7 @@ def measure(command: Sequence[str], folder: Path, environment: Mapping[str, str]
     the one that started it. Raises CommandFailedError.
     """
     launcher = [sys.executable, "-I", "-S", LAUNCH, *command]
-    done = subprocess.run(
-        launcher, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True
-    )
+    done = subprocess.run(launcher, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     told = json.loads(done.stdout)
     if told.pop("exit_code") != 0:
         said = (folder / "stderr").read_text(errors="replace").splitlines()[-ERROR_TAIL:]

@@ -38,9 +38,7 @@ class V6flow:
     def __init__(self) -> None:
         beside = Path(sys.executable).parent / "v6flow"
         self.command = [str(beside)] if beside.exists() else [sys.executable, "-m", "v6flow"]
-        self.environment = {
-            name: value for name, value in os.environ.items() if not name.startswith("V6FLOW_")
-        }
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("V6FLOW_")}
 
     def write(self, graph: Graph, folder: Path) -> None:
         (folder / "workflow.yaml").write_text(workflow(graph))
@@ -57,9 +55,7 @@ class V6flow:
         name, _, value = (folder / "stdout").read_text().partition(": ")
         compare(self.name, {name: json.loads(value)}, {"ends": graph.values()})
         with closing(sqlite3.connect(self.journal(folder))) as journal:
-            (completed,) = journal.execute(
-                "SELECT count(*) FROM events WHERE kind = 'StepCompleted'"
-            ).fetchone()
+            (completed,) = journal.execute("SELECT count(*) FROM events WHERE kind = 'StepCompleted'").fetchone()
         what = "completed steps in all" if again else "completed steps"
         compare(f"{self.name}'s count of {what}", completed, len(graph.steps))
 

@@ -35,9 +35,7 @@ class Row:
 
     @property
     def ratios(self) -> list[float]:
-        return (
-            [ours / theirs for ours, theirs in zip(self.ours, self.theirs, strict=True)] if self.peer else []
-        )
+        return [ours / theirs for ours, theirs in zip(self.ours, self.theirs, strict=True)] if self.peer else []
 
     @property
     def met(self) -> bool | None:

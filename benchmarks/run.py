@@ -59,26 +59,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", choices=names, default=names, metavar="NAME", help=f"of {', '.join(names)}"
     )
-    parser.add_argument(
-        "--quick", action="store_true", help="small graphs and few rounds: to see that all works"
-    )
-    parser.add_argument(
-        "--repeat", type=int, metavar="N", help=f"rounds (built in: {REPEAT}; quick: {QUICK_REPEAT})"
-    )
+    parser.add_argument("--quick", action="store_true", help="small graphs and few rounds: to see that all works")
+    parser.add_argument("--repeat", type=int, metavar="N", help=f"rounds (built in: {REPEAT}; quick: {QUICK_REPEAT})")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the report there")
     return parser.parse_args()
 
 
 def _bench(arguments: argparse.Namespace) -> experiments.Bench:
     if arguments.quick:
-        bench = experiments.Bench(
-            WORK, arguments.repeat or QUICK_REPEAT, 200, 600, luigi_most=200, rounds={2: 3, 4: 3}
-        )
+        bench = experiments.Bench(WORK, arguments.repeat or QUICK_REPEAT, 200, 600, luigi_most=200, rounds={2: 3, 4: 3})
         bench.notes.append("Quick: the graphs are too small to judge by the targets.")
         return bench
-    bench = experiments.Bench(
-        WORK, arguments.repeat or REPEAT, 1_000, 10_000, luigi_most=1_000, rounds={3: 11, 50: 5}
-    )
+    bench = experiments.Bench(WORK, arguments.repeat or REPEAT, 1_000, 10_000, luigi_most=1_000, rounds={3: 11, 50: 5})
     bench.notes.append(
         f"luigi is given no more than {bench.luigi_most:,} steps: its time grows with their square or faster."
     )

@@ -19,11 +19,11 @@ from v6flow.reporters.base import Silent
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from v6flow.backends.base import Report, TaskRequest
+    from v6flow.backends.base import Report
+    from v6flow.core.commands import LocalRequest, TaskRequest
     from v6flow.core.events import Event
     from v6flow.core.plan import Plan
     from v6flow.journals.base import Journal
-    from v6flow.local.base import LocalRequest
     from v6flow.reporters.base import Reporter
 
 ORGANIZATIONS = ("alpha", "beta", "gamma")

@@ -120,9 +120,7 @@ def test_pooled_variance_counts_differences_between_organizations() -> None:
 
 
 def test_variances_divided_by_n_are_told_by_variance_ddof() -> None:
-    partials = [
-        {"count": len(v), "mean": statistics.fmean(v), "variance": statistics.pvariance(v)} for v in AGES
-    ]
+    partials = [{"count": len(v), "mean": statistics.fmean(v), "variance": statistics.pvariance(v)} for v in AGES]
     result = pooled_variance_from_variances(partials, variance_ddof=0)
     assert result["variance"] == pytest.approx(VARIANCE_1, rel=1e-14)
 
@@ -203,9 +201,7 @@ def test_raw_sums_of_whole_numbers_are_exact(parts: list[list[int]]) -> None:
     if len(everything) < 2:
         return
     partials = [{"count": len(p), "sum": sum(p), "sum_of_squares": sum(x * x for x in p)} for p in parts]
-    assert pooled_variance_from_sums(partials)["variance"] == pytest.approx(
-        statistics.variance(everything), rel=1e-15
-    )
+    assert pooled_variance_from_sums(partials)["variance"] == pytest.approx(statistics.variance(everything), rel=1e-15)
 
 
 # ------------------------------------------------------------------------------------------ counts and tables
@@ -264,9 +260,7 @@ def test_fixed_effect_of_the_bcg_trials() -> None:
     assert result["standard_error"] == pytest.approx(0.04049875171086381, rel=1e-13)
     assert result["ci"] == pytest.approx([-0.5096612584262136, -0.3509090688819677], rel=1e-12)
     assert result["z"] == pytest.approx(-10.6247, abs=5e-5)
-    assert result["p"] == pytest.approx(
-        2.2886293069734457e-26, rel=1e-9
-    )  # scipy: 2 * norm.sf(10.624652501046505)
+    assert result["p"] == pytest.approx(2.2886293069734457e-26, rel=1e-9)  # scipy: 2 * norm.sf(10.624652501046505)
     assert (result["k"], result["df"], result["tau2"], result["level"]) == (13, 12, 0.0, 0.95)
     assert result["Q"] == pytest.approx(152.23300808237337, rel=1e-13)
     assert result["Q_p"] == pytest.approx(1.996764590845891e-26, rel=1e-9)
@@ -461,9 +455,7 @@ def test_contradictions_within_a_partial_are_refused() -> None:
         pooled_variance([{"count": 2, "mean": 3, "squared_deviations": -2}])
     with pytest.raises(ValueError, match=r"partials\[0\]: variance is 2 although count is 1"):
         pooled_variance_from_variances([{"count": 1, "mean": 3, "variance": 2}])
-    with pytest.raises(
-        ValueError, match=r"partials\[0\]: sum_of_squares 9 is too small for sum 10 and count 2"
-    ):
+    with pytest.raises(ValueError, match=r"partials\[0\]: sum_of_squares 9 is too small for sum 10 and count 2"):
         pooled_variance_from_sums([{"count": 2, "sum": 10, "sum_of_squares": 9}])
     with pytest.raises(ValueError, match=r"partials\[0\]: mean is null"):
         pooled_variance([{"count": 2, "mean": None, "squared_deviations": 2}])

@@ -28,8 +28,8 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # The core takes the world as arguments: these would let it reach out by itself.
 FORBIDDEN_IN_CORE = {
     "asyncio", "ctypes", "datetime.now", "http", "io", "logging", "multiprocessing", "os", "pathlib", "psutil", "queue",
-    "random", "requests", "rich", "secrets", "selectors", "shutil", "signal", "socket", "sqlite3", "subprocess", "tempfile",
-    "threading", "time", "urllib", "uuid",
+    "random", "requests", "rich", "secrets", "selectors", "shutil", "signal", "socket", "sqlite3", "subprocess",
+    "tempfile",    "threading", "time", "urllib", "uuid",
 }  # fmt: skip
 CALLS_FORBIDDEN_IN_CORE = {"open", "print", "input", "exec", "eval", "__import__"}
 
@@ -99,7 +99,12 @@ def test_backends_journals_local_and_reporters_do_not_know_each_other() -> None:
 
 
 def test_only_the_outer_layers_pick_concrete_parts() -> None:
-    concrete = ("v6flow.backends.embedded", "v6flow.journals.sqlite", "v6flow.journals.memory", "v6flow.local.runner")
+    concrete = (
+        "v6flow.backends.embedded",
+        "v6flow.journals.sqlite",
+        "v6flow.journals.memory",
+        "v6flow.local.runner",
+    )
     for name in ("v6flow.engine", *(name for name in MODULES if layer(name) == "core")):
         for other in imports(name):
             assert not other.startswith(concrete), f"{name} imports {other}"

@@ -1,4 +1,4 @@
-"""A run that is killed at any moment and resumed ends like one that was not, and asks nobody twice what they answered."""
+"""A run that is killed at any moment and resumed ends like one that was not, and asks nobody twice."""
 
 from __future__ import annotations
 
@@ -125,6 +125,11 @@ def test_the_points_reach_to_the_end_of_the_run(project: Path) -> None:
     for number, ended in ((WRITES, False), (WRITES + 1, True)):
         words = [sys.executable, str(HERE / "killing.py"), "killed.yaml", "federation.yaml", "store"]
         child = subprocess.run(
-            [*words, f"journal:{number}:before"], cwd=project, capture_output=True, text=True, timeout=120, check=False
+            [*words, f"journal:{number}:before"],
+            cwd=project,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         assert (child.stdout.split()[-1] == "completed") is ended, child.stderr

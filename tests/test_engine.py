@@ -34,7 +34,8 @@ from v6flow.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from v6flow.backends.base import Report, TaskRequest
+    from v6flow.backends.base import Report
+    from v6flow.core.commands import TaskRequest
     from v6flow.core.events import Event
     from v6flow.core.plan import Plan
     from v6flow.core.state import RunState
@@ -167,9 +168,7 @@ def test_an_answer_after_the_deadline_does_not_enter() -> None:
 
     journal = FakeJournal()
     backend = FakeBackend(script)
-    text = (
-        "steps:\n  s: {task: {method: m}, timeout: 10s, quorum: 2}\noutputs: {s: '{{ steps.s.responded }}'}\n"
-    )
+    text = "steps:\n  s: {task: {method: m}, timeout: 10s, quorum: 2}\noutputs: {s: '{{ steps.s.responded }}'}\n"
     engine(make(text), journal, backend, clock=clock).run()
     state = replay(journal.events())
     assert state.outputs == {"s": ["alpha", "beta"]}
@@ -228,10 +227,8 @@ def test_what_is_no_result_fails_that_organization_by_name(name: str) -> None:
 
 
 def test_a_garbled_organization_does_not_count_for_a_quorum() -> None:
-    made = make(ASK.replace("}}\nout", "}, quorum: 2}\nout"))
-    state = carry_on(
-        make(ASK.replace("}}\nout", "}, quorum: 2}\nout")), FakeJournal(), answers({**GOOD, "beta": b""})
-    )
+    make(ASK.replace("}}\nout", "}, quorum: 2}\nout"))
+    state = carry_on(make(ASK.replace("}}\nout", "}, quorum: 2}\nout")), FakeJournal(), answers({**GOOD, "beta": b""}))
     assert state.outputs["s"] == {"alpha": 1, "gamma": 3}
 
 
@@ -333,9 +330,7 @@ STOPS: list[tuple[Exception, int, str]] = [
 
 
 @pytest.mark.parametrize(("error", "code", "kind"), STOPS)
-def test_a_broken_backend_interrupts_the_run_with_its_exit_code(
-    error: Exception, code: int, kind: str
-) -> None:
+def test_a_broken_backend_interrupts_the_run_with_its_exit_code(error: Exception, code: int, kind: str) -> None:
     made, journal = make(ASK), FakeJournal()
     backend = FakeBackend(lambda request, again: [Broken(error)])
     state = carry_on(made, journal, backend)
@@ -349,9 +344,7 @@ def test_a_broken_backend_interrupts_the_run_with_its_exit_code(
 
 
 @pytest.mark.parametrize(("error", "code", "kind"), STOPS[:4])
-def test_an_error_of_submit_interrupts_the_run_and_nothing_else_is_sent(
-    error: Exception, code: int, kind: str
-) -> None:
+def test_an_error_of_submit_interrupts_the_run_and_nothing_else_is_sent(error: Exception, code: int, kind: str) -> None:
     def script(request: TaskRequest, again: bool) -> Iterable[Report]:
         raise error
 
@@ -417,9 +410,7 @@ def test_an_interrupt_is_journalled_and_the_run_goes_on_later(terminate: bool, c
 def test_what_came_in_before_an_interrupt_is_kept() -> None:
     journal = FakeJournal()
     backend = FakeBackend(lambda request, again: [Answered(request.token, "alpha", b"1")])
-    running = engine(
-        make(ASK.replace("method: m", "method: m, organizations: [alpha, beta]")), journal, backend
-    )
+    running = engine(make(ASK.replace("method: m", "method: m, organizations: [alpha, beta]")), journal, backend)
     running.interrupt()
     running.run()
     assert replay(journal.events()).status == "interrupted"

@@ -38,9 +38,7 @@ def test_wrong_workflows_are_refused(path: Path) -> None:
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in EVERY if read_fixture(path).kind == "federation"], ids=name
-)
+@pytest.mark.parametrize("path", [path for path in EVERY if read_fixture(path).kind == "federation"], ids=name)
 def test_wrong_federations_are_refused(path: Path) -> None:
     with pytest.raises(InvalidError) as caught:
         loading.read_document(path, kind="federation")
@@ -63,9 +61,7 @@ def test_sound_files_are_read(path: Path) -> None:
 
 def test_one_problem_is_told_in_the_error_and_several_are_counted() -> None:
     one = "v6flow: 1\nsteps:\n  a:\n    local: {value: '{{ params.x }}'}\n"
-    with pytest.raises(
-        InvalidError, match=r"^w\.yaml:4:31: no param 'x': this workflow has none \[unknown-param\]$"
-    ):
+    with pytest.raises(InvalidError, match=r"^w\.yaml:4:31: no param 'x': this workflow has none \[unknown-param\]$"):
         loading.parse_workflow(one, "w.yaml")
     with pytest.raises(InvalidError, match=r"^w\.yaml has 2 problems$"):
         loading.parse_workflow(one + "    needs: [b]\n", "w.yaml")

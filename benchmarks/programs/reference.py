@@ -20,9 +20,7 @@ def compute(value, known):
 
 workflow = yaml.load(Path("workflow.yaml").read_bytes(), Loader=yaml.CSafeLoader)
 values = {name: step["local"]["value"] for name, step in workflow["steps"].items()}
-order = graphlib.TopologicalSorter(
-    {name: NEED.findall(value) for name, value in values.items()}
-).static_order()
+order = graphlib.TopologicalSorter({name: NEED.findall(value) for name, value in values.items()}).static_order()
 journal = sqlite3.connect("journal.sqlite", isolation_level=None)  # each statement is a commit
 journal.execute("PRAGMA journal_mode = WAL")
 journal.execute("PRAGMA synchronous = NORMAL")

@@ -21,9 +21,7 @@ def compute(name, constant, *needed):  # the name, because what is kept is found
 
 config = Config(
     executors=[ThreadPoolExecutor(max_threads=os.cpu_count() or 1)],
-    memoizer=BasicMemoizer(
-        checkpoint_mode="task_exit"
-    ),  # takes up what earlier runs in this folder have kept
+    memoizer=BasicMemoizer(checkpoint_mode="task_exit"),  # takes up what earlier runs in this folder have kept
     strategy="none",
     initialize_logging=False,
 )

@@ -107,9 +107,7 @@ def pooled_variance_from_variances(
         if number > variance_ddof:
             deviations = _number(place, partial, variance, least=0.0) * (number - variance_ddof)
         elif partial.get(variance) not in (None, 0):
-            raise ValueError(
-                f"{place}: {variance} is {_show(partial[variance])} although {count} is {number}"
-            )
+            raise ValueError(f"{place}: {variance} is {_show(partial[variance])} although {count} is {number}")
         moments.append((number, _mean_of(place, partial, mean, number), deviations))
     return _combine(moments, count, ddof)
 
@@ -187,9 +185,7 @@ def variance_about_mean(
         deviations.append(_number(place, partial, squared_deviations, least=0.0))
         if counts[-1] == 0 and deviations[-1] != 0:
             raise ValueError(f"{place}: {squared_deviations} is {deviations[-1]!r} although {count} is 0")
-    return _variance(
-        _sum(deviations, f"the sum of {squared_deviations}"), centre, _total(counts, count), ddof
-    )
+    return _variance(_sum(deviations, f"the sum of {squared_deviations}"), centre, _total(counts, count), ddof)
 
 
 def weighted_mean(partials: Partials, *, value: str = "value", weight: str = "weight") -> dict[str, Any]:
@@ -233,9 +229,7 @@ def sum_tables(partials: Partials, *, table: str | None = None) -> Any:
     """
     tables = []
     for place, partial in _places(partials, mappings=table is not None):
-        tables.append(
-            (place, partial) if table is None else (f"{place}.{table}", _get(place, partial, table))
-        )
+        tables.append((place, partial) if table is None else (f"{place}.{table}", _get(place, partial, table)))
     return _fold(tables, _add_counts)
 
 
@@ -292,16 +286,12 @@ def random_effects(
     """
     names, values, errors = _studies(studies, estimate, standard_error)
     if len(values) < 2:
-        raise ValueError(
-            "a random-effects meta-analysis needs at least two studies, there is one; see fixed_effect"
-        )
+        raise ValueError("a random-effects meta-analysis needs at least two studies, there is one; see fixed_effect")
     variances = [error * error for error in errors]
     fixed = _inverse_variance(values, variances)
     spread = math.fsum(weight * (1 - weight / fixed.weight) for weight in fixed.weights)
     if not spread > 0:
-        raise ValueError(
-            "one study outweighs all others so far that the variance between studies cannot be computed"
-        )
+        raise ValueError("one study outweighs all others so far that the variance between studies cannot be computed")
     tau2 = max(0.0, (fixed.q - fixed.df) / spread)
     h2 = tau2 * spread / fixed.df + 1.0
     fit = _inverse_variance(values, [variance + tau2 for variance in variances])
@@ -423,9 +413,7 @@ def _deviance(j: float, y: float) -> float:
 # ----------------------------------------------------------------------------------------- federated learning
 
 
-def federated_average(
-    partials: Partials, *, weights: str = "weights", count: str = "count"
-) -> dict[str, Any]:
+def federated_average(partials: Partials, *, weights: str = "weights", count: str = "count") -> dict[str, Any]:
     """FedAvg: the mean of model weights, each organization's by its number of samples: Σ nᵢ wᵢ / Σ nᵢ.
 
     Source: McMahan, Moore, Ramage, Hampson & Agüera y Arcas (2017), Communication-efficient learning of deep
@@ -443,9 +431,7 @@ def federated_average(
     total = _total(counts, count)
 
     def average(leaves: list[tuple[str, Any]]) -> float:
-        products = (
-            number * _finite(place, leaf) for number, (place, leaf) in zip(counts, leaves, strict=True)
-        )
+        products = (number * _finite(place, leaf) for number, (place, leaf) in zip(counts, leaves, strict=True))
         return _sum(products, f"the weighted sum at {leaves[0][0]}") / total
 
     return {"weights": _fold(models, average, same_keys=True), "count": total}
@@ -572,9 +558,7 @@ def _variance(deviations: float, mean: float, number: int, ddof: int) -> dict[st
 
 def _check_ddof(ddof: Any, name: str) -> None:
     if isinstance(ddof, bool) or not isinstance(ddof, int) or ddof < 0:
-        raise ValueError(
-            f"{name} is {_show(ddof)}, it must be a whole number from 0 up (1: sample, 0: population)"
-        )
+        raise ValueError(f"{name} is {_show(ddof)}, it must be a whole number from 0 up (1: sample, 0: population)")
 
 
 def _fold(
@@ -601,9 +585,7 @@ def _fold(
             if len(table) != len(first):
                 raise ValueError(f"{place} has {len(table)} items where {first_place} has {len(first)}")
         return [
-            _fold(
-                [(f"{place}[{index}]", table[index]) for place, table in tables], combine, same_keys=same_keys
-            )
+            _fold([(f"{place}[{index}]", table[index]) for place, table in tables], combine, same_keys=same_keys)
             for index in range(len(first))
         ]
     return combine(tables)

@@ -97,9 +97,7 @@ class Result:
         """A local step's result, or a task step's by organization. Raises KeyError if there is none."""
         state = self.state.steps[step]
         if state.organizations:
-            return {
-                each.name: each.value for each in state.organizations.values() if each.status == "answered"
-            }
+            return {each.name: each.value for each in state.organizations.values() if each.status == "answered"}
         if state.status != "completed":
             raise KeyError(step)
         return state.value

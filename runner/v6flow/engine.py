@@ -106,9 +106,7 @@ class Engine:
 
     def _carry_out(self, commands: Sequence[Command]) -> None:
         events = [
-            command.event
-            for command in commands
-            if isinstance(command, (Record, Ask, StartLocal)) and command.event
+            command.event for command in commands if isinstance(command, (Record, Ask, StartLocal)) and command.event
         ]
         effects = [command for command in commands if not isinstance(command, Record)]
         self._write(events, durable=bool(effects) or any(isinstance(event, _FINAL) for event in events))
@@ -204,9 +202,7 @@ class Engine:
                 if self._scheduler.waits_for(request.step, message.organization, message.token):
                     yield self._answer(request, message, now)
 
-    def _answer(
-        self, request: TaskRequest, message: backends.Answered | backends.Failed, now: float
-    ) -> Event:
+    def _answer(self, request: TaskRequest, message: backends.Answered | backends.Failed, now: float) -> Event:
         log = self._keep(message.log)
         place = now, request.step, message.organization, request.attempt
         if isinstance(message, backends.Answered):
@@ -230,9 +226,7 @@ class Engine:
         try:
             value = json.loads(message.body, allow_nonfinite=step.allow_nonfinite)
         except json.JsonError as error:
-            hint_ = (
-                "allow_nonfinite: true lets NaN and infinities through" if "finite" in str(error) else None
-            )
+            hint_ = "allow_nonfinite: true lets NaN and infinities through" if "finite" in str(error) else None
             return _garbage(str(error), name, message.organization, message.log, hint_)
         if value is None:
             return _garbage("null, which is no result", name, message.organization, message.log)

@@ -103,9 +103,7 @@ def read_federation(path: str | os.PathLike[str]) -> Federation:
     def absolute(relative: str) -> str:
         return os.path.abspath(file.parent / Path(relative).expanduser())  # noqa: PTH100 - resolve() follows links
 
-    return federation.parse(
-        raw, str(file), absolute=absolute, reveal=functools.partial(reveal, folder=file.parent)
-    )
+    return federation.parse(raw, str(file), absolute=absolute, reveal=functools.partial(reveal, folder=file.parent))
 
 
 def _federation_document(path: str | os.PathLike[str]) -> Document:

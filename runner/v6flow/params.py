@@ -68,7 +68,12 @@ def resolve(
         document = workflow.document
         raise InvalidError(
             [
-                Problem(told, "param", document.name, document.key_position(("params", name) if name else ("params",)))
+                Problem(
+                    told,
+                    "param",
+                    document.name,
+                    document.key_position(("params", name) if name else ("params",)),
+                )
                 for name, told in problems
             ],
             what="the parameters",

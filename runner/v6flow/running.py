@@ -85,9 +85,7 @@ class Run:
             self.plan,
             self.held.state,
             self.held.journal,
-            backend=_backend(self.federation, folder, self.jobs)
-            if self.plan.workflow.uses_federation()
-            else None,
+            backend=_backend(self.federation, folder, self.jobs) if self.plan.workflow.uses_federation() else None,
             local=ChildRunner(jobs=local_jobs),
             clock=self.clock,
             reporter=reporter,
@@ -210,9 +208,7 @@ def pin(plan: Plan, federation: Federation | None, jobs: int | None) -> dict[str
 def source_digests(plan: Plan) -> dict[str, str]:
     """For each local step with a function or files, a digest of their contents."""
     steps = [
-        step
-        for step in plan.workflow.steps.values()
-        if isinstance(step, LocalStep) and (step.function or step.files)
+        step for step in plan.workflow.steps.values() if isinstance(step, LocalStep) and (step.function or step.files)
     ]
     if not steps:
         return {}
@@ -235,9 +231,7 @@ def resume(
     """
     state = held.state
     if not state.run:
-        raise ResumeError(
-            f"run {held.folder.id} ended before anything was written of it", hint="start a new run"
-        )
+        raise ResumeError(f"run {held.folder.id} ended before anything was written of it", hint="start a new run")
     pinned = state.pinned
     federation = _federation(pinned, federation_file)
     clock = LaterClock(clock or SystemClock(), state.last)
@@ -274,9 +268,7 @@ def cancel(held: Held, clock: Clock | None = None) -> None:
         apply(held.state, event)
 
 
-def same_run(
-    workflow: Workflow, params: Mapping[str, Json], federation: Federation | None, state: RunState
-) -> bool:
+def same_run(workflow: Workflow, params: Mapping[str, Json], federation: Federation | None, state: RunState) -> bool:
     """Whether an unfinished run is of the same workflow, params and federation as a new one would be."""
     pinned = state.pinned
     return bool(
@@ -293,9 +285,7 @@ def _federation(pinned: Mapping[str, Any], file: str | None) -> Federation | Non
     try:
         return loading.read_federation(file)
     except UsageError as error:
-        raise ResumeError(
-            f"the federation of this run cannot be read: {error.message}", hint=error.hint
-        ) from error
+        raise ResumeError(f"the federation of this run cannot be read: {error.message}", hint=error.hint) from error
 
 
 def _current_plan(state: RunState, federation: Federation | None, deadline: float | None) -> Plan:
@@ -312,10 +302,7 @@ def _current_plan(state: RunState, federation: Federation | None, deadline: floa
             f"run {state.run} cannot go on: it has no value for the new param {new[0]}",
             hint="give the param a default, or start a new run",
         )
-    params = {
-        name: pinned["params"].get(name, param.schema.get("default"))
-        for name, param in workflow.params.items()
-    }
+    params = {name: pinned["params"].get(name, param.schema.get("default")) for name, param in workflow.params.items()}
     return make_plan(
         workflow, params, federation, folder=folder, run=state.run, started=state.started, deadline=deadline
     )

@@ -14,16 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from v6flow.backends.base import (
-    Accepted,
-    Answered,
-    Backend,
-    Broken,
-    DatabaseChoice,
-    Failed,
-    Report,
-    TaskRequest,
-)
+from v6flow.backends.base import Accepted, Answered, Backend, Broken, Failed, Report
+from v6flow.core.commands import DatabaseChoice, TaskRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,9 +43,7 @@ class Reports:
         """How an organization ended."""
 
         def ends() -> list[Report]:
-            return [
-                each for each in self.all if isinstance(each, Broken) or key(each) == (token, organization)
-            ]
+            return [each for each in self.all if isinstance(each, Broken) or key(each) == (token, organization)]
 
         with self._changed:
             assert self._changed.wait_for(ends, PATIENCE), f"never reported; there were only {self.all}"
@@ -154,9 +144,7 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
         yield found
 
 
-def ask(
-    stage: Stage, method: str, *organizations: str, token: str = "question-1", **kwargs: Json
-) -> TaskRequest:
+def ask(stage: Stage, method: str, *organizations: str, token: str = "question-1", **kwargs: Json) -> TaskRequest:
     """A request for one of the stage's methods, with the same arguments at each organization."""
     return TaskRequest(
         token=token,
@@ -197,9 +185,7 @@ def test_every_organization_answers_once(stage: Stage) -> None:
     assert all(each.remote for each in reports.all if isinstance(each, Accepted))
 
 
-@pytest.mark.parametrize(
-    "given", [None, True, 0.1, "ä\u2028", [], {"a": [1, {"b": None}]}, 2**60, "{{ 7*7 }}"]
-)
+@pytest.mark.parametrize("given", [None, True, 0.1, "ä\u2028", [], {"a": [1, {"b": None}]}, 2**60, "{{ 7*7 }}"])
 def test_values_arrive_and_return_unchanged(stage: Stage, given: Json) -> None:
     reports = Reports()
     with stage.open(reports) as backend:

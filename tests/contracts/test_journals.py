@@ -79,9 +79,7 @@ def test_each_kind_comes_back_equal(journal: Journal, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(EVENTS))
 def test_each_kind_comes_back_with_its_defaults(journal: Journal, kind: str) -> None:
-    required = {
-        field.name: SAMPLES[str(field.type)] for field in fields(EVENTS[kind]) if field.default is MISSING
-    }
+    required = {field.name: SAMPLES[str(field.type)] for field in fields(EVENTS[kind]) if field.default is MISSING}
     event = EVENTS[kind](**required)
     journal.append([event], durable=True)
     assert list(journal.events()) == [event]
@@ -203,9 +201,7 @@ batches = st.lists(
     st.tuples(
         st.lists(
             st.builds(StepCompleted, st.floats(0, 1e10), st.text(), json_values)
-            | st.builds(
-                RunStarted, st.floats(0, 1e10), st.text(), st.text(), st.dictionaries(st.text(), json_values)
-            ),
+            | st.builds(RunStarted, st.floats(0, 1e10), st.text(), st.text(), st.dictionaries(st.text(), json_values)),
             max_size=4,
         ),
         st.booleans(),

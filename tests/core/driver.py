@@ -43,9 +43,7 @@ def make(
     found = workflow(text)
     filled = {name: param.schema.get("default") for name, param in found.params.items()} | dict(params or {})
     ids = {name: number for number, name in enumerate(organizations, start=1)}
-    directory = Directory(
-        organizations, ids=ids, identity="here", defaults={"image": "i", **(defaults or {})}
-    )
+    directory = Directory(organizations, ids=ids, identity="here", defaults={"image": "i", **(defaults or {})})
     return plan.make(found, filled, directory, folder="/work", run="w-1", started=0.0, deadline=deadline)
 
 
@@ -60,9 +58,7 @@ def journalled(events: Iterable[Event]) -> list[Event]:
 class Driver:
     """One process that works on a run; `resume` gives the next one."""
 
-    def __init__(
-        self, made: Plan, events: Sequence[Event] | None = None, *, now: float = 0.0, jobs: int = 4
-    ) -> None:
+    def __init__(self, made: Plan, events: Sequence[Event] | None = None, *, now: float = 0.0, jobs: int = 4) -> None:
         self.plan = made
         self.events = list(events or [ev.RunStarted(now, "w-1", "w", {})])
         self.state = replay(journalled(self.events))
@@ -79,9 +75,7 @@ class Driver:
         while self.state.status == "running" and (commands := self.scheduler.decide(self.now)):
             for command in commands:
                 self._note(command)
-            events = [
-                each.event for each in commands if isinstance(each, (Record, Ask, StartLocal)) and each.event
-            ]
+            events = [each.event for each in commands if isinstance(each, (Record, Ask, StartLocal)) and each.event]
             self.write(*events)
             since += commands
             assert len(since) < 100_000, "it decides for ever"
@@ -105,9 +99,7 @@ class Driver:
 
     # -- what happens
 
-    def answer(
-        self, step: str, *organizations: str, value: Any = 1, subtasks: tuple[ev.Subtask, ...] = ()
-    ) -> None:
+    def answer(self, step: str, *organizations: str, value: Any = 1, subtasks: tuple[ev.Subtask, ...] = ()) -> None:
         """Organizations answer; as in the engine, what is not waited for does not enter."""
         for name in organizations:
             request = self.requests[step, name]

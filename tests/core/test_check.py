@@ -1,7 +1,5 @@
 """What no schema can say of a workflow; tests/schemas/invalid has a file for each rule too."""
 
-# ruff: noqa: E501 - YAML, tables and sentences stand in one piece
-
 from __future__ import annotations
 
 import pytest
@@ -197,9 +195,7 @@ def test_every_character_is_found_where_it_is_written(style: object, words: list
             at = places.place(found, path, offset)
             written = found.line(at.line)[at.column - 1 :]
             shown = escapes.get(character, character)
-            assert written.startswith(
-                (shown, shown[1:]) if style is double and len(shown) == 2 else (character, shown)
-            )
+            assert written.startswith((shown, shown[1:]) if style is double and len(shown) == 2 else (character, shown))
     assert places.place(found, path, len(value) + 5) == places.place(found, path, len(value.rstrip()) - 1)
 
 

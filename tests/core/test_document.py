@@ -339,9 +339,7 @@ def assert_places(found: Document, value: Any, path: Any) -> None:
     rest = found.line(place.line)[place.column - 1 :]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         assert rest[0] in "-0123456789"
-    for key, item in (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    ):
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
         assert_places(found, item, (*path, key))
 
 
@@ -356,14 +354,8 @@ def test_any_text_by_the_own_parser(text: str) -> None:
 
 
 VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text("abc 1:{}"),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text("abc", min_size=1), inner, max_size=4)
-    ),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text("abc 1:{}"),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abc", min_size=1), inner, max_size=4),
     max_leaves=20,
 )
 

@@ -65,9 +65,7 @@ def read_mermaid(text: str) -> tuple[dict[str, str], set[tuple[str, str]]]:
     edges = set()
     for line in lines:
         if node := _NODE.fullmatch(line):
-            label = "\n".join(
-                re.sub(r"#(\d+);", lambda m: chr(int(m[1])), part) for part in node[3].split("<br/>")
-            )
+            label = "\n".join(re.sub(r"#(\d+);", lambda m: chr(int(m[1])), part) for part in node[3].split("<br/>"))
             names[node[1]] = label.split("\n")[0]
             labels[names[node[1]]] = label
         else:
@@ -91,9 +89,7 @@ def read_dot(text: str) -> tuple[dict[str, dict[str, str]], set[tuple[str, str]]
         if edge := re.fullmatch(rf" {{4}}{_QUOTED} -> {_QUOTED};", line):
             edges.add((edge[1], edge[2]))
             continue
-        node = re.fullmatch(
-            rf" {{4}}{_QUOTED} \[label={_QUOTED}, ([^\"]*(?:\"rounded\")?), tooltip={_QUOTED}\];", line
-        )
+        node = re.fullmatch(rf" {{4}}{_QUOTED} \[label={_QUOTED}, ([^\"]*(?:\"rounded\")?), tooltip={_QUOTED}\];", line)
         assert node, line
         nodes[node[1]] = {"label": node[2], "shape": node[3], "tooltip": node[4]}
     return nodes, edges
@@ -221,9 +217,7 @@ def follow(text: str) -> Counter[tuple[str, str]]:
     return edges
 
 
-def _ends(
-    grid: dict[tuple[int, int], str], inside: dict[tuple[int, int], str], start: tuple[int, int]
-) -> list[str]:
+def _ends(grid: dict[tuple[int, int], str], inside: dict[tuple[int, int], str], start: tuple[int, int]) -> list[str]:
     found, seen, waiting = [], set(), [(start, "d")]
     while waiting:
         (row, column), heading = waiting.pop()

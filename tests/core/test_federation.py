@@ -27,9 +27,7 @@ RAW: dict[str, Any] = {
             "databases": {"default": {"uri": "a.SQLITE"}, "omop": {"uri": "${env:OMOP}", "type": "sql"}},
             "offline": True,
         },
-        "gamma": {
-            "faults": {"crash": True, "garbage": True, "slow": "1m", "no_answer": True, "start_failed": 2}
-        },
+        "gamma": {"faults": {"crash": True, "garbage": True, "slow": "1m", "no_answer": True, "start_failed": 2}},
         "delta": None,
     },
     "algorithms": {

@@ -1,7 +1,5 @@
 """The graph of steps."""
 
-# ruff: noqa: E501 - YAML, tables and sentences stand in one piece
-
 from __future__ import annotations
 
 import pytest
@@ -21,15 +19,12 @@ def test_what_may_stand_anywhere_stands_as_given() -> None:
 def test_each_stands_after_what_it_needs(given_: tuple[list[int], set[tuple[int, int]]]) -> None:
     names, pairs = given_
     needs = {
-        str(name): [str(low) for low, high in pairs if high == name and low < high and low in names]
-        for name in names
+        str(name): [str(low) for low, high in pairs if high == name and low < high and low in names] for name in names
     }
     graph = Graph(needs)
     order = graph.order()
     assert sorted(order) == sorted(needs)
-    assert all(
-        order.index(source) < order.index(name) for name, sources in needs.items() for source in sources
-    )
+    assert all(order.index(source) < order.index(name) for name, sources in needs.items() for source in sources)
     assert graph.cycle() is None
 
 

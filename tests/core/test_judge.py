@@ -84,9 +84,7 @@ def test_how_many_are_needed(minimum: int | str, asked: int, needed: int) -> Non
     assert Quorum().needed(minimum, asked) == needed
 
 
-@pytest.mark.parametrize(
-    "minimum", [0, -1, True, None, 1.5, "0%", "101%", "x%", "nan%", "some", [], {"min": 1}, 6]
-)
+@pytest.mark.parametrize("minimum", [0, -1, True, None, 1.5, "0%", "101%", "x%", "nan%", "some", [], {"min": 1}, 6])
 def test_no_quorum(minimum: object) -> None:
     with pytest.raises(ValueError, match=r"quorum|percentage"):
         Quorum().needed(minimum, 5)  # type: ignore[arg-type]  # what an expression may yield

@@ -35,8 +35,7 @@ def refused(text: str, **options: Any) -> list[str]:
     with pytest.raises(InvalidError) as caught:
         make(text, **options)
     return [
-        f"{each.position.line}:{each.position.column}: {each.message}"
-        + (f" ({each.hint})" if each.hint else "")
+        f"{each.position.line}:{each.position.column}: {each.message}" + (f" ({each.hint})" if each.hint else "")
         for each in caught.value.problems
     ]
 
@@ -187,9 +186,7 @@ def test_settings_that_cannot_be(step: str, problem: str) -> None:
         "zero": "0",
         "task": "task",
     }
-    params = (
-        "params: {" + ", ".join(f"{name}: {{default: {value}}}" for name, value in defaults.items()) + "}"
-    )
+    params = "params: {" + ", ".join(f"{name}: {{default: {value}}}" for name, value in defaults.items()) + "}"
     assert refused(f"{params}\nsteps:\n  a:\n    {step}\n") == [problem]
 
 
@@ -207,9 +204,7 @@ def test_images() -> None:
     with pytest.raises(InvalidError) as caught:
         planning.make(found, {}, Directory(("alpha",), images=("demo/average",)))
     first, second = caught.value.problems
-    assert (
-        first.message == "step a: no image: say it in the step, in defaults, or in the federation's defaults"
-    )
+    assert first.message == "step a: no image: say it in the step, in defaults, or in the federation's defaults"
     assert second.message == (
         "step b: the federation has no algorithm for the image demo/avarage: it has demo/average (did you mean demo/average?)"
     )

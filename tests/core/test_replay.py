@@ -1,7 +1,5 @@
 """A run that is killed anywhere and taken up again ends as if nothing had happened, and asks nobody twice."""
 
-# ruff: noqa: E501 - YAML, tables and sentences stand in one piece
-
 from __future__ import annotations
 
 import zlib
@@ -125,9 +123,7 @@ def end(run: Driver) -> dict[str, Any]:
 def assert_nobody_is_asked_twice(run: Driver, before: list[ev.Event]) -> None:
     """No new question goes to an organization that had answered before the run was taken up again."""
     answered = {(event.step, event.organization) for event in before if isinstance(event, ev.TaskAnswered)}
-    new = [
-        command.request for command in run.commands if isinstance(command, Ask) and command.event is not None
-    ]
+    new = [command.request for command in run.commands if isinstance(command, Ask) and command.event is not None]
     assert not answered & {(request.step, name) for request in new for name in request.kwargs}
 
 
@@ -161,15 +157,9 @@ def test_retrying_what_failed_asks_only_whom_it_lacks(text: str, seed: int) -> N
     reset = tuple((made.graph.after(failed) | skipped) - set(failed))
     again = run.resume(retry=failed, reset=reset)
     world.play(again)
-    assert_nobody_is_asked_twice(
-        again, [event for event in run.events if getattr(event, "step", None) not in reset]
-    )
+    assert_nobody_is_asked_twice(again, [event for event in run.events if getattr(event, "step", None) not in reset])
     old = {event.token for event in run.named(ev.TaskRequested)}
-    assert not old & {
-        event.token for event in again.events[len(run.events) :] if isinstance(event, ev.TaskRequested)
-    }
+    assert not old & {event.token for event in again.events[len(run.events) :] if isinstance(event, ev.TaskRequested)}
     assert {
-        name
-        for name, step in again.state.steps.items()
-        if step.status not in ("completed", "failed", "skipped")
+        name for name, step in again.state.steps.items() if step.status not in ("completed", "failed", "skipped")
     } == set()

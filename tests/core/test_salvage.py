@@ -31,7 +31,13 @@ def rules(text: str) -> list[tuple[int, str]]:
 
 
 def test_what_the_schema_refuses_hides_nothing_else() -> None:
-    assert rules(TEXT) == [(3, "bad-value"), (7, "wrong-type"), (8, "cycle"), (11, "unknown-step"), (13, "unknown-step")]
+    assert rules(TEXT) == [
+        (3, "bad-value"),
+        (7, "wrong-type"),
+        (8, "cycle"),
+        (11, "unknown-step"),
+        (13, "unknown-step"),
+    ]
 
 
 def test_nothing_is_said_of_what_uses_a_refused_entry() -> None:

@@ -46,9 +46,7 @@ def test_intent_is_written_before_anybody_is_asked() -> None:
     run = drive(ONE)
     asks = [command for command in run.commands if isinstance(command, Ask)]
     assert [ask.event and ask.event.token for ask in asks] == [ask.request.token for ask in asks]
-    assert [type(event).__name__ for event in run.events] == ["RunStarted", "StepStarted"] + [
-        "TaskRequested"
-    ] * 3
+    assert [type(event).__name__ for event in run.events] == ["RunStarted", "StepStarted"] + ["TaskRequested"] * 3
 
 
 def test_task_names_and_settings_travel() -> None:
@@ -132,9 +130,7 @@ def test_a_word_of_a_command_must_be_text_or_a_number() -> None:
 
 @pytest.mark.parametrize("size", [1000])
 def test_a_wide_fan_and_a_long_chain(size: int) -> None:
-    fan = "".join(
-        f"  f{n}:\n    local: {{value: '{{{{ steps.first.result + {n} }}}}'}}\n" for n in range(size)
-    )
+    fan = "".join(f"  f{n}:\n    local: {{value: '{{{{ steps.first.result + {n} }}}}'}}\n" for n in range(size))
     chain = "".join(
         f"  c{n}:\n    local: {{value: '{{{{ steps.{f'c{n - 1}' if n else 'first'}.result + 1 }}}}'}}\n"
         for n in range(size)
@@ -330,9 +326,7 @@ steps:
 )
 def test_quorum(quorum: str, answering: int, status: str) -> None:
     params = "params: {least: {default: 2}, hub: {default: alpha}}"
-    run = drive(
-        f"{params}\n{beside(f'quorum: {quorum}')}".replace("steps:", "steps:\n  n:\n    local: {value: 2}")
-    )
+    run = drive(f"{params}\n{beside(f'quorum: {quorum}')}".replace("steps:", "steps:\n  n:\n    local: {value: 2}"))
     names = ["alpha", "beta", "gamma"]
     run.answer("a", *names[:answering])
     run.fail("a", *names[answering:])
@@ -567,9 +561,7 @@ def test_silence_during_a_second_attempt_ends_with_the_timeout() -> None:
 def test_isolation_task_asks_all_in_one_task() -> None:
     run = drive("steps: {a: {task: {method: m, isolation: task, kwargs: {me: '{{ organization }}'}}}}")
     asks = [command.request for command in run.commands if isinstance(command, Ask)]
-    assert [dict(request.kwargs) for request in asks] == [
-        {name: {"me": name} for name in ("alpha", "beta", "gamma")}
-    ]
+    assert [dict(request.kwargs) for request in asks] == [{name: {"me": name} for name in ("alpha", "beta", "gamma")}]
     assert asks[0].name == "w/a"
     run.answer("a", "alpha")
     run.fail("a", "beta", kind="start_failed")
@@ -993,9 +985,7 @@ def test_resume_refuses_to_send_something_else_under_the_same_token() -> None:
 def test_resume_says_why_a_running_step_cannot_go_on() -> None:
     run = drive(ONE)
     other = make(
-        beside("quorum: {min: '{{ steps.n.result }}'}").replace(
-            "steps:", "steps:\n  n:\n    local: {value: 9}"
-        )
+        beside("quorum: {min: '{{ steps.n.result }}'}").replace("steps:", "steps:\n  n:\n    local: {value: 9}")
     )
     completed = ev.StepCompleted(0.0, "n", 9)
     run.events.append(completed)

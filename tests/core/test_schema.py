@@ -56,9 +56,7 @@ def test_everything_is_described(kind: str) -> None:
     assert len(found) > 50
     bare = [path for path, each in found.items() if not each.get("description") and "$ref" not in each]
     assert bare == []
-    assert [
-        path for path, each in found.items() if "$ref" in each and len(each) > 1
-    ] == []  # draft 7 ignores the rest
+    assert [path for path, each in found.items() if "$ref" in each and len(each) > 1] == []  # draft 7 ignores the rest
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
@@ -84,9 +82,9 @@ def test_examples_and_defaults_fit(kind: str) -> None:
 def test_forms_that_the_explanations_rely_on(kind: str) -> None:
     for path, each in subschemas(SCHEMAS[kind]):
         assert "anyOf" not in each, path
-        assert all(
-            list(branch) == ["required"] and len(branch["required"]) == 1 for branch in each.get("oneOf", [])
-        ), path
+        assert all(list(branch) == ["required"] and len(branch["required"]) == 1 for branch in each.get("oneOf", [])), (
+            path
+        )
         if "not" in each:
             assert len(each["not"]["required"]) == 2, path
 
@@ -102,9 +100,7 @@ def test_words_that_come_later_are_in_no_schema() -> None:
         assert not set(mapping["properties"]) & set(schema.LATER)
 
 
-@pytest.mark.parametrize(
-    "word", ["repeat", "foreach", "workflow", "gate", "when", "cache", "checks", "disclosure"]
-)
+@pytest.mark.parametrize("word", ["repeat", "foreach", "workflow", "gate", "when", "cache", "checks", "disclosure"])
 def test_words_of_a_step_that_come_later(word: str) -> None:
     (problem,) = said(f"v6flow: 1\nsteps:\n  a:\n    {word}: {{}}\n    quorum: all\n")
     assert f"4:5: `{word}` is not built yet" in problem
@@ -165,9 +161,7 @@ ODD = st.sampled_from(
 
 
 @given(st.sampled_from(PLACES), ODD, st.sampled_from(["replace", "rename", "remove"]))
-def test_whatever_is_wrong_is_explained(
-    place: tuple[str, tuple[str | int, ...]], value: Any, how: str
-) -> None:
+def test_whatever_is_wrong_is_explained(place: tuple[str, tuple[str | int, ...]], value: Any, how: str) -> None:
     name, path = place
     whole = copy.deepcopy(VALUES[name])
     whole_schema = SCHEMAS["workflow" if name == "everything" else "federation"]

@@ -25,9 +25,7 @@ def test_every_kind_of_parameter() -> None:
         positional_only_required=("a",),
         any_keyword=True,
     )
-    assert find_f("def f(a, b, c=0, *, d, e=1): ...") == Signature(
-        "f", required=("a", "b", "d"), optional=("c", "e")
-    )
+    assert find_f("def f(a, b, c=0, *, d, e=1): ...") == Signature("f", required=("a", "b", "d"), optional=("c", "e"))
     assert find_f("def f(): ...") == Signature("f")
 
 

@@ -1,7 +1,5 @@
 """Durations and sizes."""
 
-# ruff: noqa: E501 - YAML, tables and sentences stand in one piece
-
 from __future__ import annotations
 
 import pytest

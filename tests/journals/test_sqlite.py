@@ -86,9 +86,7 @@ def say(child: Any) -> None:
 
 
 def files_of(path: Path) -> list[Path]:
-    return sorted(
-        file for file in path.parent.rglob("*") if file.is_file() and not file.name.endswith("-shm")
-    )
+    return sorted(file for file in path.parent.rglob("*") if file.is_file() and not file.name.endswith("-shm"))
 
 
 def edit(path: Path, statement: str) -> None:
@@ -326,9 +324,7 @@ except NoSpaceError as error:
 
 @pytest.mark.parametrize("durable", [True, False])
 @pytest.mark.parametrize("limit", [50_000, 65_000, 100_001])
-def test_a_file_that_may_not_grow_is_a_full_disk(
-    tmp_path: Path, path: Path, limit: int, durable: bool
-) -> None:
+def test_a_file_that_may_not_grow_is_a_full_disk(tmp_path: Path, path: Path, limit: int, durable: bool) -> None:
     then = "limit(-1); journal.append([answered(count)], durable=True); journal.close()"
     (count,) = finish(spawn(FULL.format(limit=limit, durable=durable, then=then), tmp_path))
     expected = [answered(number) for number in range(int(count)) for _ in range(5)]
@@ -480,9 +476,7 @@ def replace(path: Path, body: bytes) -> None:
 
 def misspell(path: Path) -> None:
     body = path.read_bytes()
-    path.write_bytes(
-        body.replace(b"tablemetameta", b"table\xbeetameta").replace(b"CREATE TABLE", b"CREATE TABEL")
-    )
+    path.write_bytes(body.replace(b"tablemetameta", b"table\xbeetameta").replace(b"CREATE TABLE", b"CREATE TABEL"))
 
 
 def be_a_folder(path: Path) -> None:
@@ -585,9 +579,7 @@ except JournalError as error:
 
 @pytest.mark.parametrize("was_killed", [True, False])
 def test_a_read_only_folder_is_read(public: Path, was_killed: bool) -> None:
-    child = spawn(
-        WRITER.format(durable=True, paced=True) + "    if start == 3: break\njournal.close()", public
-    )
+    child = spawn(WRITER.format(durable=True, paced=True) + "    if start == 3: break\njournal.close()", public)
     assert line(child) == "3"
     say(child)
     assert line(child) == "6"
@@ -608,9 +600,5 @@ def test_an_unreadable_journal_says_so(public: Path) -> None:
     write(public / "journal.sqlite", EVENTS)
     show(public)
     (public / "journal.sqlite").chmod(0)
-    code = (
-        "step_down()\ntry: read(folder / 'journal.sqlite')\nexcept JournalError as error: say(error.message)"
-    )
-    assert finish(spawn(code, public)) == [
-        f"the journal {public}/journal.sqlite cannot be read: permission denied"
-    ]
+    code = "step_down()\ntry: read(folder / 'journal.sqlite')\nexcept JournalError as error: say(error.message)"
+    assert finish(spawn(code, public)) == [f"the journal {public}/journal.sqlite cannot be read: permission denied"]

@@ -295,9 +295,7 @@ def test_one_holds(run: RunFolder) -> None:
         held_by = run.holder()
         assert held_by == Holder(os.getpid(), "v6flow run", os.uname().nodename)
         for _ in range(2):
-            with pytest.raises(
-                HeldError, match=f"{run.id} is held by process {os.getpid()} \\(v6flow run\\)"
-            ):
+            with pytest.raises(HeldError, match=f"{run.id} is held by process {os.getpid()} \\(v6flow run\\)"):
                 run.lock()
     assert run.holder() is None
     run.lock().release()
@@ -486,9 +484,7 @@ except NoSpaceError: say("full")
     assert not [path for path in run.path.iterdir() if path.name.startswith(".")]
 
 
-@pytest.mark.parametrize(
-    "name", ["", ".", "..", "../x", "/etc/passwd", "a/b", "a\0", ".hidden", "a" * 200, "é\ud800"]
-)
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "/etc/passwd", "a/b", "a\0", ".hidden", "a" * 200, "é\ud800"])
 def test_a_file_has_a_plain_name(run: RunFolder, name: str) -> None:
     with pytest.raises(UsageError, match="is not a plain name"):
         run.write(name, b"")
@@ -496,9 +492,7 @@ def test_a_file_has_a_plain_name(run: RunFolder, name: str) -> None:
         run.read(name)
 
 
-@pytest.mark.parametrize(
-    "name", ["journal.sqlite", "journal.sqlite-wal", "journal.head", "lock", "cancel", "results"]
-)
+@pytest.mark.parametrize("name", ["journal.sqlite", "journal.sqlite-wal", "journal.head", "lock", "cancel", "results"])
 def test_a_file_is_none_of_ours(run: RunFolder, name: str) -> None:
     with pytest.raises(UsageError, match="keeps for itself"):
         run.write(name, b"")

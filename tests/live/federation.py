@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import base64
 import contextlib
-import functools
 import json
 import os
 import secrets
@@ -26,6 +25,7 @@ import urllib.request
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -210,11 +210,13 @@ class LiveServer:
         self.ids: dict[str, dict[str, int]] = {}
         """Of organizations, collaborations, nodes and users, by name."""
 
-    def start(self) -> None:
-        """Start the server, again if it was stopped: same port, same data."""
-        if self._program is None:
-            self._program = self._serve("server", self.port, two_factor=False)
-            self.ids = json.loads(self._program.line())
+    def start(self) -> bool:
+        """Start the server, again if it was stopped: same port, same data. False if it was at work."""
+        if self._program is not None:
+            return False
+        self._program = self._serve("server", self.port, two_factor=False)
+        self.ids = json.loads(self._program.line())
+        return True
 
     def stop(self) -> None:
         """Stop the server alone; its nodes wait for it."""
@@ -411,9 +413,8 @@ class LiveFederation:
         return {name: self.server.ids["nodes"][f"{name} - {self.name} Node"] for name in ORGANIZATIONS}
 
     def start(self) -> None:
-        """Start the server and all nodes but delta's, as far as they are not at work; give back what a test
-        changed."""
-        self.server.start()
+        """Start what is not at work: the server, and all nodes but delta's; undo what a test changed."""
+        self.start_server()
         for name in [*self.programs]:
             if name == OFFLINE or self._settings[name] != self.settings(name) or not self._alive(name):
                 self.stop_node(name)
@@ -433,9 +434,9 @@ class LiveFederation:
 
     def start_server(self) -> None:
         """Start the server again, and wait until the nodes are back."""
-        self.server.start()
-        for name in self.programs:
-            self.wait_for(lambda name=name: self.node_is_known(name), f"the node of {name} to come back")
+        if self.server.start():
+            for name in self.programs:
+                self.wait_for(partial(self.node_is_known, name), f"the node of {name} to come back")
 
     def start_node(self, name: str, **changes: Any) -> None:
         """Start a node, with other settings (see `NodeSettings`) if wanted; returns when the server knows it."""
@@ -624,7 +625,7 @@ def http(method: str, url: str, body: object = None, *, token: str | None = None
         return status, text.decode(errors="replace")
 
 
-@functools.cache
+@cache
 def shared() -> LiveServer:
     """The one server of this process; its nodes start with `plain.start()` and `encrypted.start()`."""
     server = LiveServer()
@@ -671,6 +672,6 @@ if __name__ == "__main__":
     live = shared().plain
     live.start()
     shared().encrypted.start()
-    print(live.server.url, live.users, live.server.folder, sep="\n")
+    print(live.server.url, live.server.folder, live.users, sep="\n", flush=True)
     print("press Enter to end it", file=sys.stderr)
     sys.stdin.readline()

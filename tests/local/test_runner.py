@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from v6flow.local.base import LocalAnswered, LocalFailed, LocalReport, LocalRequest
+from v6flow.core.commands import LocalRequest
+from v6flow.local.base import LocalAnswered, LocalFailed, LocalReport
 from v6flow.local.capture import Capture
 from v6flow.local.process import size
 from v6flow.local.runner import ChildRunner
@@ -128,9 +129,7 @@ def pipe(bench: Bench) -> Pipe:
 
 def test_a_function_answers(bench: Bench) -> None:
     value = {"text": "é\n", "list": [1, 2.5, None, True], "big": 2**70, "tiny": 5e-324, "third": 1 / 3}
-    assert bench.answer(
-        "def f(value, more=2): return {'value': value, 'more': more}", kwargs={"value": value}
-    ) == {
+    assert bench.answer("def f(value, more=2): return {'value': value, 'more': more}", kwargs={"value": value}) == {
         "value": value,
         "more": 2,
     }
@@ -146,9 +145,7 @@ def test_a_function_of_an_installed_module(bench: Bench) -> None:
 def test_a_function_in_a_second_interpreter(tmp_path: Path) -> None:
     cold = Bench(tmp_path, cold=True)
     assert cold.answer("def f(x): return x + 1", kwargs={"x": 1}) == 2
-    assert cold.failure("import os, signal\ndef f(): os.kill(os.getpid(), signal.SIGSEGV)").message.endswith(
-        "SIGSEGV"
-    )
+    assert cold.failure("import os, signal\ndef f(): os.kill(os.getpid(), signal.SIGSEGV)").message.endswith("SIGSEGV")
     cold.runner.close()
 
 
@@ -270,9 +267,7 @@ def test_functions_that_do_not_return_are_garbage(bench: Bench, source: str, mes
         ("json.no_such:f", "there is no module 'json.no_such'", "is the package installed"),
     ],
 )
-def test_what_is_not_there_does_not_start(
-    bench: Bench, function: str, message: str, hint: str | None
-) -> None:
+def test_what_is_not_there_does_not_start(bench: Bench, function: str, message: str, hint: str | None) -> None:
     bench.write("number = 3\ndef pool(): ...")
     report = bench.run(function)
     assert isinstance(report, LocalFailed)
@@ -283,9 +278,7 @@ def test_what_is_not_there_does_not_start(
 def test_an_exception_is_its_last_line_and_the_log_has_the_traceback_from_the_users_code_on(
     bench: Bench,
 ) -> None:
-    failure = bench.failure(
-        "def f(x):\n  print('before')\n  return g(x)\ndef g(x):\n  return 1 / x", kwargs={"x": 0}
-    )
+    failure = bench.failure("def f(x):\n  print('before')\n  return g(x)\ndef g(x):\n  return 1 / x", kwargs={"x": 0})
     assert (failure.kind, failure.message) == ("crashed", "ZeroDivisionError: division by zero")
     assert failure.log.startswith("before\nTraceback (most recent call last):\n")
     assert f'File "{bench.folder / "steps.py"}", line 3, in f' in failure.log
@@ -361,10 +354,7 @@ def test_blocked_signals_are_not_handed_on(tmp_path: Path) -> None:
         bench = Bench(tmp_path)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    assert (
-        bench.answer("import signal\ndef f(): return list(signal.pthread_sigmask(signal.SIG_BLOCK, ()))")
-        == []
-    )
+    assert bench.answer("import signal\ndef f(): return list(signal.pthread_sigmask(signal.SIG_BLOCK, ()))") == []
     bench.runner.close()
 
 
@@ -481,9 +471,7 @@ def test_a_command_reads_and_writes_the_files_that_are_named(bench: Bench) -> No
     assert report.log == "printed\n"
 
 
-def test_a_command_inherits_the_environment_and_usual_signals(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_command_inherits_the_environment_and_usual_signals(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_SETTING", "1")
     report = bench.command("""
         import os, signal, json
@@ -505,9 +493,7 @@ def test_a_command_is_no_shell_line(bench: Bench) -> None:
 
 
 def test_a_command_that_fails_says_its_last_line_of_stderr(bench: Bench) -> None:
-    report = bench.command(
-        "import sys; print('half'); print('no such column\\n', file=sys.stderr); sys.exit(3)"
-    )
+    report = bench.command("import sys; print('half'); print('no such column\\n', file=sys.stderr); sys.exit(3)")
     assert isinstance(report, LocalFailed)
     assert (report.kind, report.message) == ("crashed", "exit code 3: no such column")
     assert "half" in report.log
@@ -887,7 +873,7 @@ def start_v6flow(folder: Path, *, cold: bool) -> subprocess.Popen[bytes]:
     program = f"""
         import signal
         from v6flow.local.runner import ChildRunner
-        from v6flow.local.base import LocalRequest
+        from v6flow.core.commands import LocalRequest
         runner = ChildRunner(cold={cold})
         runner.open(print)
         runner.start(LocalRequest("step", 1, {str(folder)!r}, function="steps.py:f"))
@@ -897,9 +883,7 @@ def start_v6flow(folder: Path, *, cold: bool) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], env=environment)
 
 
-@pytest.mark.parametrize(
-    ("number", "cold"), [(signal.SIGKILL, False), (signal.SIGKILL, True), (signal.SIGTERM, False)]
-)
+@pytest.mark.parametrize(("number", "cold"), [(signal.SIGKILL, False), (signal.SIGKILL, True), (signal.SIGTERM, False)])
 def test_nothing_outlives_v6flow(tmp_path: Path, number: signal.Signals, cold: bool) -> None:
     """The function, what it started, in sessions of their own too, the supervisor, and the step's folder."""
     pipe = Pipe(tmp_path)

@@ -40,9 +40,7 @@ def folder(tmp_path: Path) -> Path:
         ("loose.inner.part:one", "loose/inner/part.py", ()),
     ],
 )
-def test_functions_beside_the_workflow(
-    folder: Path, function: str, file: str, required: tuple[str, ...]
-) -> None:
+def test_functions_beside_the_workflow(folder: Path, function: str, file: str, required: tuple[str, ...]) -> None:
     modules = set(sys.modules)
     located = locate(function, folder)
     assert located.file == folder / file
@@ -165,9 +163,7 @@ def test_a_digest_changes_with_the_function_and_the_files(folder: Path) -> None:
     assert len({before, changed, renamed, edited}) == 4
 
 
-def test_a_digest_is_the_same_in_another_folder(
-    folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_a_digest_is_the_same_in_another_folder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     for name in ("b.py", "a.py"):
         for place in (folder, elsewhere):

@@ -52,9 +52,7 @@ BEGUN: list[Event] = [
 ]
 RETRIED: list[Event] = [
     *BEGUN,
-    ev.TaskFailed(
-        START + 4, "moments", "beta", 1, ev.Failure("start_failed", "no such image", "moments", "beta")
-    ),
+    ev.TaskFailed(START + 4, "moments", "beta", 1, ev.Failure("start_failed", "no such image", "moments", "beta")),
 ]
 MOMENTS: list[Event] = [
     *RETRIED,

@@ -133,9 +133,7 @@ def test_a_local_step_that_fails_for_good_is_told_once() -> None:
         ev.LocalFailed(at, "pooled", 1, failure),
         ev.StepFailed(at, "pooled", failure),
     ]
-    assert [line[10:] for line in told(events) if "Zero" in line] == [
-        "pooled: FAILED after 1.0s: ZeroDivisionError"
-    ]
+    assert [line[10:] for line in told(events) if "Zero" in line] == ["pooled: FAILED after 1.0s: ZeroDivisionError"]
 
 
 def test_a_local_step_that_is_tried_again_says_so() -> None:

@@ -200,9 +200,7 @@ def test_of_many_steps_the_table_has_those_worth_telling() -> None:
     failed = ev.StepFailed(START, "s7", ev.Failure("crashed", "ZeroDivisionError", "s7"))
     done = [ev.StepCompleted(START, f"s{number}", 1) for number in range(100, 400)]
     lines = drawn(
-        final_table(
-            replay([ev.RunStarted(START, RUN, "many", {}), failed, *done]), list(plan.steps), width=80
-        )
+        final_table(replay([ev.RunStarted(START, RUN, "many", {}), failed, *done]), list(plan.steps), width=80)
     )
     assert lines[2].split() == ["s7", "failed", "0.0s", "ZeroDivisionError"]
     assert lines[3:] == ["199 more pending", "300 more completed"]

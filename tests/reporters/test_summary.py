@@ -114,9 +114,7 @@ def test_the_first_cause_is_on_top_with_its_log_and_what_to_do() -> None:
 def test_a_long_log_is_told_by_its_last_lines() -> None:
     failure = dataclasses.replace(SHORT, log_tail="\n".join(f"line {number}" for number in range(99)))
     told = summary.failure_text(replay([*FAILED[:-1], ev.RunFailed(START + 7205, failure)]))
-    assert [line for line in told if line.startswith("    ")] == [
-        f"    line {number}" for number in range(87, 99)
-    ]
+    assert [line for line in told if line.startswith("    ")] == [f"    line {number}" for number in range(87, 99)]
 
 
 def test_an_interrupted_run_says_how_to_go_on() -> None:

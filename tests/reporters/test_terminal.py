@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from v6flow.reporters.terminal import moves, plain, tolerant, write
 
 HARMFUL = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-VISIBLE = st.text(
-    st.characters(categories=("L", "N", "P", "S", "Zs"), exclude_characters="\u115f\u1160\u3164\uffa0")
-)
+VISIBLE = st.text(st.characters(categories=("L", "N", "P", "S", "Zs"), exclude_characters="\u115f\u1160\u3164\uffa0"))
 
 
 @given(st.text(st.characters(categories=None)))

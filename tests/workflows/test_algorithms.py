@@ -11,9 +11,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip(
-    "vantage6.algorithm.tools", reason="the example algorithm needs vantage6's algorithm tools"
-)
+pytest.importorskip("vantage6.algorithm.tools", reason="the example algorithm needs vantage6's algorithm tools")
 np = pytest.importorskip("numpy")
 pd = pytest.importorskip("pandas")
 
@@ -63,9 +61,7 @@ def test_parts_of_an_average(column: str) -> None:
     parts = ask_all("partial_average", column=column)
     assert total(parts, "sum") / total(parts, "count") == pytest.approx(pooled()[column].mean(), rel=1e-12)
     assert total(parts, "missing") == pooled()[column].isna().sum()
-    assert [part["mean"] for part in parts] == pytest.approx(
-        [table(name)[column].mean() for name in HOSPITALS]
-    )
+    assert [part["mean"] for part in parts] == pytest.approx([table(name)[column].mean() for name in HOSPITALS])
 
 
 @pytest.mark.parametrize("column", NUMERIC)
@@ -116,17 +112,13 @@ def test_a_regression_is_least_squares(hospital: str) -> None:
     assert list(result["coefficients"]) == ["intercept", *predictors]
     terms = result["coefficients"].values()
     assert [term["estimate"] for term in terms] == pytest.approx(list(coefficients), rel=1e-8)
-    assert [term["standard_error"] for term in terms] == pytest.approx(
-        list(np.sqrt(spread * np.diag(inverse)))
-    )
+    assert [term["standard_error"] for term in terms] == pytest.approx(list(np.sqrt(spread * np.diag(inverse))))
 
 
 def test_a_regression_does_not_depend_on_units() -> None:
     data = table("alpha").assign(age=table("alpha")["age"] * 1e12, bmi=table("alpha")["bmi"] * 1e-12)
     scaled = ask("regression", data, outcome="systolic_bp", predictors=["age", "bmi"])["coefficients"]
-    plain = ask("regression", table("alpha"), outcome="systolic_bp", predictors=["age", "bmi"])[
-        "coefficients"
-    ]
+    plain = ask("regression", table("alpha"), outcome="systolic_bp", predictors=["age", "bmi"])["coefficients"]
     for term, unit in (("intercept", 1.0), ("age", 1e12), ("bmi", 1e-12)):
         assert {key: value * unit for key, value in scaled[term].items()} == pytest.approx(plain[term])
 
@@ -179,9 +171,7 @@ def test_a_threshold_that_protects_nobody_is_refused(setting: str, monkeypatch: 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, 1e200])
 @pytest.mark.parametrize(("method", "kwargs"), CALLS)
-def test_values_that_are_no_measurements_are_refused(
-    method: str, kwargs: dict[str, Any], value: float
-) -> None:
+def test_values_that_are_no_measurements_are_refused(method: str, kwargs: dict[str, Any], value: float) -> None:
     data = measurements(50)
     data.loc[3, "x"] = value
     with pytest.raises(refusal("DataError"), match="'x'"):
@@ -254,9 +244,7 @@ class TestCentralAverage:
             self.ask(self.client(), column="bmi", organizations=organizations)
 
     @pytest.mark.parametrize("lost", [slice(1, 2), slice(0, 3)])
-    def test_it_fails_when_somebody_did_not_answer(
-        self, lost: slice, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_it_fails_when_somebody_did_not_answer(self, lost: slice, monkeypatch: pytest.MonkeyPatch) -> None:
         client = self.client()
         answers = client.wait_for_results
 

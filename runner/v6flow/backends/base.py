@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, Union
-
-from v6flow.core.commands import DatabaseChoice as DatabaseChoice
-from v6flow.core.commands import TaskRequest as TaskRequest
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from v6flow.core.commands import TaskRequest
     from v6flow.core.events import Subtask
     from v6flow.core.federation import Directory
 
@@ -66,7 +64,7 @@ class Broken:
     error: Exception
 
 
-Report: TypeAlias = Union[Accepted, Working, Answered, Failed, Broken]
+Report: TypeAlias = Accepted | Working | Answered | Failed | Broken
 
 
 class Backend(Protocol):

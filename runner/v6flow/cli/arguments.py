@@ -87,18 +87,12 @@ def federation(parser: Parser) -> None:
 
 
 def params(parser: Parser) -> None:
-    parser.add_argument(
-        "-p", "--param", metavar="NAME=VALUE", action="append", default=[], help="a parameter's value"
-    )
-    parser.add_argument(
-        "--params", metavar="FILE", action="append", default=[], help="a YAML file of parameters"
-    )
+    parser.add_argument("-p", "--param", metavar="NAME=VALUE", action="append", default=[], help="a parameter's value")
+    parser.add_argument("--params", metavar="FILE", action="append", default=[], help="a YAML file of parameters")
 
 
 def progress(parser: Parser) -> None:
-    parser.add_argument(
-        "-q", "--quiet", action="store_true", help="tell no progress; only results and errors"
-    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="tell no progress; only results and errors")
     parser.add_argument(
         "-j", "--jobs", metavar="N", type=_count, help="how much goes on at once (built in: by the machine)"
     )
@@ -122,9 +116,7 @@ def read_params(arguments: argparse.Namespace, workflow: Workflow) -> dict[str, 
             raise UsageError(f"--param takes NAME=VALUE, not {word!r}")
         texts[name] = _as_utf8(text)
     values = [(file, loading.read_params(file)) for file in arguments.params]
-    environment = {
-        key: _as_utf8(text) for key, text in os.environ.items() if key.startswith(params.ENVIRONMENT)
-    }
+    environment = {key: _as_utf8(text) for key, text in os.environ.items() if key.startswith(params.ENVIRONMENT)}
     return params.resolve(workflow, texts=texts, values=values, environment=environment)
 
 

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 def configure(parser: Parser) -> None:
     common.workflow(parser)
-    parser.add_argument(
-        "--format", choices=["picture", "mermaid", "dot"], default="picture", help="built in: picture"
-    )
+    parser.add_argument("--format", choices=["picture", "mermaid", "dot"], default="picture", help="built in: picture")
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -34,9 +32,7 @@ def main(arguments: argparse.Namespace) -> int:
         case "dot":
             text = drawing.dot(workflow, needs)
         case _:
-            text = drawing.picture(
-                workflow, needs, shutil.get_terminal_size((100, 24)).columns, unicode=_draws_lines()
-            )
+            text = drawing.picture(workflow, needs, shutil.get_terminal_size((100, 24)).columns, unicode=_draws_lines())
     show.data(text.rstrip("\n") + "\n")
     return 0
 

@@ -60,7 +60,5 @@ def _logs(state: RunState, name: str, organization: str | None) -> dict[str, str
         return {each.name: each.log for each in step.organizations.values()}
     if organization not in step.organizations:
         hint = common.nearest(organization, step.organizations)
-        raise UsageError(
-            f"step {name} did not ask {organization!r}: it asked {', '.join(step.asked)}", hint=hint
-        )
+        raise UsageError(f"step {name} did not ask {organization!r}: it asked {', '.join(step.asked)}", hint=hint)
     return {organization: step.organizations[organization].log}

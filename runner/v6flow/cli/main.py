@@ -71,9 +71,7 @@ def _dispatch(words: Sequence[str]) -> int:
         from v6flow.errors import UsageError
 
         what = "option" if command.startswith("-") else "command"
-        raise UsageError(
-            f"no {what} {command!r}", hint=nearest(command, [*COMMANDS, "--version", "--help"]) or USAGE
-        )
+        raise UsageError(f"no {what} {command!r}", hint=nearest(command, [*COMMANDS, "--version", "--help"]) or USAGE)
     import importlib
 
     made = parser(command)
@@ -87,9 +85,7 @@ def _dispatch(words: Sequence[str]) -> int:
 def _help() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
-    return "\n".join(
-        [USAGE, "", "Run chains of vantage6 tasks from a YAML file.", "", *lines, "", "  --version", ""]
-    )
+    return "\n".join([USAGE, "", "Run chains of vantage6 tasks from a YAML file.", "", *lines, "", "  --version", ""])
 
 
 def _wants_json(words: Sequence[str]) -> bool:

@@ -83,10 +83,7 @@ def _details(step: dict[str, Any]) -> list[str]:
             f"{step['method']} of {step['image']} on {databases}",
             f"to {', '.join(asked) if isinstance(asked, list) else _spell(asked)}",
         ]
-        told += [
-            f"  to {name}: {_spell(kwargs)}"
-            for name, kwargs in step.get("kwargs_by_organization", {}).items()
-        ]
+        told += [f"  to {name}: {_spell(kwargs)}" for name, kwargs in step.get("kwargs_by_organization", {}).items()]
         minimum = step["quorum"]["min"]
         if minimum != "all":
             told.append(f"quorum {_spell(minimum)}")

@@ -25,9 +25,7 @@ def configure(parser: Parser) -> None:
         nargs="?",
         help="the run's id or the beginning of it; left out: the only unfinished one",
     )
-    parser.add_argument(
-        "--retry-failed", action="store_true", help="ask failed and missing organizations again"
-    )
+    parser.add_argument("--retry-failed", action="store_true", help="ask failed and missing organizations again")
     common.federation(parser)
     common.store(parser)
     common.output(parser)

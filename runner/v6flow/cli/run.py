@@ -65,9 +65,7 @@ def main(arguments: argparse.Namespace) -> int:
                     continue
         tell_unfinished(folder)
     folder_ = Path(arguments.workflow).absolute().parent
-    run = running.start(
-        workflow, params, federation, store, folder=folder_, deadline=deadline, jobs=arguments.jobs
-    )
+    run = running.start(workflow, params, federation, store, folder=folder_, deadline=deadline, jobs=arguments.jobs)
     return carry_on(run, arguments)
 
 
@@ -85,9 +83,7 @@ def carry_on(run: Run, arguments: argparse.Namespace) -> int:
             hint = f"make space, then: v6flow resume {run.plan.run}"
             if arguments.output == "json":
                 document = summary.document(run.held.state, steps, status="interrupted")
-                show.write(
-                    document | {key: show.error_document(error)[key] for key in ("exit_code", "error")}
-                )
+                show.write(document | {key: show.error_document(error)[key] for key in ("exit_code", "error")})
             show.error(error.message, hint)
             return error.exit_code
         if arguments.quiet and arguments.output == "text":

@@ -175,7 +175,11 @@ def _reference(
     root, path = reference.root, reference.path
     if root not in field.scope:
         why = _WHERE.get(root, "it is not known here")
-        return f"{root} cannot be used here: {why}", "wrong-scope", f"known here: {', '.join(sorted(field.scope))}"
+        return (
+            f"{root} cannot be used here: {why}",
+            "wrong-scope",
+            f"known here: {', '.join(sorted(field.scope))}",
+        )
     first = path[0] if path else None
     if not isinstance(first, str):
         return None
@@ -183,11 +187,19 @@ def _reference(
         return None
     if root == "params" and first not in workflow.params:
         known = ", ".join(workflow.params) or "none"
-        return f"no param {first!r}: this workflow has {known}", "unknown-param", nearest(first, workflow.params)
+        return (
+            f"no param {first!r}: this workflow has {known}",
+            "unknown-param",
+            nearest(first, workflow.params),
+        )
     if root == "run" and first not in RUN:
         return f"run has no {first!r}: it has {', '.join(RUN)}", "unknown-attribute", nearest(first, RUN)
     if root == "federation" and first not in FEDERATION:
-        return f"federation has no {first!r}: it has organizations", "unknown-attribute", nearest(first, FEDERATION)
+        return (
+            f"federation has no {first!r}: it has organizations",
+            "unknown-attribute",
+            nearest(first, FEDERATION),
+        )
     if root == "steps":
         return _step_reference(workflow, first, path, offers)
     return None
@@ -260,5 +272,3 @@ def _cycles(workflow: Workflow) -> list[Problem]:
 
 def _problem(document: Document, message: str, rule: str, where: Position, hint: str | None = None) -> Problem:
     return Problem(message, rule, document.name, where, hint)
-
-

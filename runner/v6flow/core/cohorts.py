@@ -25,5 +25,7 @@ def difference(cohorts: Iterable[Cohort], accepted: Iterable[set[frozenset[str]]
     told = []
     for members, (step, names) in distinct.items():
         without = [name for name in everyone if name not in members]
-        told.append(f"{step} by {', '.join(names) or 'nobody'}" + (f" (without {', '.join(without)})" if without else ""))
+        told.append(
+            f"{step} by {', '.join(names) or 'nobody'}" + (f" (without {', '.join(without)})" if without else "")
+        )
     return "it mixes answers of different cohorts: " + "; ".join(told)

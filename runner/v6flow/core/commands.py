@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,4 +98,4 @@ class KillLocal:
     step: str
 
 
-Command: TypeAlias = Union[Record, Ask, StartLocal, Kill, KillLocal]
+Command: TypeAlias = Record | Ask | StartLocal | Kill | KillLocal

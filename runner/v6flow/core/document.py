@@ -42,9 +42,7 @@ class Document:
 
     __slots__ = ("_offsets", "_order", "_root", "_source", "value")
 
-    def __init__(
-        self, source: Source, value: dict[str, Any], root: int, offsets: dict[int, list[int]]
-    ) -> None:
+    def __init__(self, source: Source, value: dict[str, Any], root: int, offsets: dict[int, list[int]]) -> None:
         self._source = source
         self.value = value
         self._root = root
@@ -289,9 +287,7 @@ class _Pass:
 
     def _check_characters(self, event: Any) -> None:
         if odd := _UNFIT.search(event.value):
-            message = (
-                f"the text has U+{ord(odd.group()):04X} in it, which names, files and programs cannot hold"
-            )
+            message = f"the text has U+{ord(odd.group()):04X} in it, which names, files and programs cannot hold"
             self._refuse(event.start_mark.index, "character", message, "remove the escape")
 
     def _check_key(self, event: Any, mapping: dict[str, Any], offsets: list[int]) -> str:
@@ -318,15 +314,11 @@ class _Pass:
         if kind is AliasEvent:
             self._alias(event)
         elif self._text.startswith("{{", begin) and at == begin + 1:
-            hint = _quoted(
-                self._source.line(self._source.place(begin).line), self._source.place(begin).column - 1
-            )
+            hint = _quoted(self._source.line(self._source.place(begin).line), self._source.place(begin).column - 1)
             self._refuse(begin, "unquoted-expression", "an expression stands here without quotes", hint)
         else:
             what = "list" if event.__class__ is SequenceStartEvent else "mapping"
-            self._refuse(
-                at, "odd-key", f"a {what} stands here as a key", "keys are text; put quotes around it"
-            )
+            self._refuse(at, "odd-key", f"a {what} stands here as a key", "keys are text; put quotes around it")
         self._skip(event)
         self._skip(self._next())
 

@@ -56,8 +56,7 @@ def organizations(step: TaskStep) -> list[str]:
 def _visible(text: str) -> str:
     """A free text on one line, without anything that does not print, at a length that fits a label."""
     shown = "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in text[: MAX_LABEL + 1]
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text[: MAX_LABEL + 1]
     )
     return shown if len(shown) <= MAX_LABEL else shown[: MAX_LABEL - 1] + "…"
 
@@ -93,8 +92,7 @@ def _mermaid_id(name: str, place: int) -> str:
 def _mermaid_text(text: str) -> str:
     """A text within a quoted label: whatever could end it, or be HTML or Markdown, is written by its code."""
     return "".join(
-        f"#{ord(char)};" if ord(char) < 128 and _MERMAID_UNSAFE.match(char) else char
-        for char in _visible(text)
+        f"#{ord(char)};" if ord(char) < 128 and _MERMAID_UNSAFE.match(char) else char for char in _visible(text)
     )
 
 
@@ -115,19 +113,13 @@ def dot(workflow: Workflow, needs: Mapping[str, Iterable[str]]) -> str:
         label = _dot_text(name, *details(step))
         tooltip = _dot_text(step.common.description or name)
         lines.append(f"    {_dot_text(name)} [label={label}, {shape}, tooltip={tooltip}];")
-    lines += [
-        f"    {_dot_text(source)} -> {_dot_text(name)};"
-        for name, sources in needs.items()
-        for source in sources
-    ]
+    lines += [f"    {_dot_text(source)} -> {_dot_text(name)};" for name, sources in needs.items() for source in sources]
     return "\n".join([*lines, "}"]) + "\n"
 
 
 def _dot_text(*lines: str) -> str:
     """A quoted text of these lines, in which backslashes, quotes and entities are just themselves."""
-    escaped = (
-        _visible(line).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;") for line in lines
-    )
+    escaped = (_visible(line).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;") for line in lines)
     return '"' + "\\n".join(escaped) + '"'
 
 
@@ -147,9 +139,7 @@ _LINES = {
 }  # fmt: skip
 
 
-def picture(
-    workflow: Workflow, needs: Mapping[str, Iterable[str]], width: int, *, unicode: bool = True
-) -> str:
+def picture(workflow: Workflow, needs: Mapping[str, Iterable[str]], width: int, *, unicode: bool = True) -> str:
     """The graph in so many columns: boxes in layers and the lines between them, or else a list of the layers.
 
     Boxes with double borders are central tasks, those with round corners are local steps.
@@ -204,9 +194,7 @@ class _Box:
     text: list[str] = field(default_factory=list)
     width: int = 1
     left: int = 0
-    ports: dict[str, int] = field(
-        default_factory=dict
-    )  # for each box above, the column where its line arrives
+    ports: dict[str, int] = field(default_factory=dict)  # for each box above, the column where its line arrives
 
     @property
     def centre(self) -> int:
@@ -306,9 +294,7 @@ class _Picture:
                 rank = {name: float(rank) for rank, name in enumerate(beside)}
                 near = self._above if down else self._below
                 here = {name: float(rank) for rank, name in enumerate(self._layers[place])}
-                self._layers[place].sort(
-                    key=lambda name: _mean([rank[other] for other in near[name]], here[name])
-                )
+                self._layers[place].sort(key=lambda name: _mean([rank[other] for other in near[name]], here[name]))
             found = self._crossings()
             if found < crossings:
                 best, crossings = [list(layer) for layer in self._layers], found
@@ -355,9 +341,7 @@ class _Picture:
             boxes, left = [box], wanted.get(name, float(box.width // 2)) - box.width // 2
             while blocks and blocks[-1][1] + _extent(blocks[-1][0]) > left:
                 before, edge = blocks.pop()
-                left = (edge * len(before) + (left - _extent(before)) * len(boxes)) / (
-                    len(before) + len(boxes)
-                )
+                left = (edge * len(before) + (left - _extent(before)) * len(boxes)) / (len(before) + len(boxes))
                 boxes = before + boxes
             blocks.append((boxes, left))
         column = -(10**9)

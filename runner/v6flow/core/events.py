@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, TypeAlias, Union, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 if TYPE_CHECKING:
     from v6flow.core.json import Json
@@ -227,26 +227,26 @@ class RunCancelled:
     at: Time
 
 
-Event: TypeAlias = Union[
-    RunStarted,
-    RunResumed,
-    StepStarted,
-    TaskRequested,
-    TaskAccepted,
-    TaskAnswered,
-    TaskFailed,
-    StepClosed,
-    LocalRequested,
-    LocalFailed,
-    StepCompleted,
-    StepFailed,
-    StepSkipped,
-    CancelRequested,
-    RunInterrupted,
-    RunCompleted,
-    RunFailed,
-    RunCancelled,
-]
+Event: TypeAlias = (
+    RunStarted
+    | RunResumed
+    | StepStarted
+    | TaskRequested
+    | TaskAccepted
+    | TaskAnswered
+    | TaskFailed
+    | StepClosed
+    | LocalRequested
+    | LocalFailed
+    | StepCompleted
+    | StepFailed
+    | StepSkipped
+    | CancelRequested
+    | RunInterrupted
+    | RunCompleted
+    | RunFailed
+    | RunCancelled
+)
 
 EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
 """Each kind of event by the name it has in a journal."""

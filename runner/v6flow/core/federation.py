@@ -108,7 +108,8 @@ def parse(
 ) -> Federation:
     """The federation of a mapping that is sound by the schema.
 
-    `absolute` makes a path absolute that is relative to the file; `reveal` gives what a reference like `${env:X}` stands for.
+    `absolute` makes a path absolute that is relative to the file; `reveal` gives what a reference like `${env:X}`
+    stands for.
     """
     organizations = tuple(
         _organization(name, number, each or {}, absolute, reveal)
@@ -135,7 +136,11 @@ def parse(
 
 
 def _organization(
-    name: str, number: int, raw: Mapping[str, Any], absolute: Callable[[str], str], reveal: Callable[[str], str]
+    name: str,
+    number: int,
+    raw: Mapping[str, Any],
+    absolute: Callable[[str], str],
+    reveal: Callable[[str], str],
 ) -> EmbeddedOrganization:
     faults = raw.get("faults", {})
     return EmbeddedOrganization(
@@ -184,7 +189,10 @@ def _identity(raw: Mapping[str, Any], absolute: Callable[[str], str]) -> str:
     for name, each in raw["organizations"].items():
         kept = {key: value for key, value in (each or {}).items() if key not in ("offline", "faults", "databases")}
         databases = (each or {}).get("databases", {})
-        organizations[name] = {**kept, "databases": {label: database(given) for label, given in databases.items()}}
+        organizations[name] = {
+            **kept,
+            "databases": {label: database(given) for label, given in databases.items()},
+        }
     algorithms = {
         image: {key: place(value) if key in ("path", "python") else value for key, value in each.items()}
         for image, each in raw.get("algorithms", {}).items()

@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any, TypeAlias
 
-Json: TypeAlias = "None | bool | int | float | str | list[Any] | dict[str, Any]"
+Json: TypeAlias = "bool | int | float | str | list[Any] | dict[str, Any] | None"
 """A plain JSON value."""
 
 MAX_DEPTH = 100  # nobody's result is nested deeper; a parser's stack is

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from v6flow.core.state import Cohort, RunState, StepState
     from v6flow.core.steps.task import Quorum, TaskPlan
 
-MIXED_HINT = "send it to those who answered (organizations: …responded), or say mixed_cohorts: <reason> if that is meant"
+MIXED_HINT = "send it to those who answered (organizations: …responded), or say mixed_cohorts: <reason> if you mean it"
 
 _FINISHED = "completed"  # vantage6's word for a task run that ended well
 
@@ -25,13 +25,16 @@ def met(quorum: Quorum, needed: int, responded: Collection[str]) -> bool:
 
 
 def quorum(step: TaskPlan, state: StepState, needed: int) -> Failure | None:
-    """Why a step that nobody will answer any more has failed, None if its quorum is met. The first cause comes first."""
+    """Why a step that nobody will answer any more has failed, the first cause first; None if its quorum is met."""
     responded = state.responded
     if met(step.quorum, needed, responded):
         return None
     name = step.common.name
     asked = len(state.organizations)
-    failed = sorted((each for each in state.organizations.values() if each.status == "failed"), key=lambda each: each.since)
+    failed = sorted(
+        (each for each in state.organizations.values() if each.status == "failed"),
+        key=lambda each: each.since,
+    )
     missing = [each.name for each in state.organizations.values() if each.status in ("waiting", "requested")]
     alike: dict[str, list[str]] = {}
     for each in failed:
@@ -56,7 +59,7 @@ def quorum(step: TaskPlan, state: StepState, needed: int) -> Failure | None:
 
 
 def own_cohort(step: TaskPlan, state: StepState) -> Cohort:
-    """Whose data a task step's value was computed from: who answered or, for a central step, the subtasks that completed."""
+    """Whose data a task step's value was computed from: who answered; for a central step, whose subtasks completed."""
     name = step.common.name
     dispatched = subtasks(state)
     if step.central and dispatched:
@@ -65,7 +68,7 @@ def own_cohort(step: TaskPlan, state: StepState) -> Cohort:
 
 
 def subtasks(state: StepState) -> dict[str, str]:
-    """How each organization fared in what a central function dispatched; of several rounds, the first that went wrong."""
+    """How each organization fared in what a central function dispatched; of several rounds, the first gone wrong."""
     found: dict[str, str] = {}
     for asked in state.organizations.values():
         for each in asked.subtasks:
@@ -79,7 +82,8 @@ def first_failure(plan: Plan, state: RunState) -> Failure | None:
     failed = [
         each
         for each in state.steps.values()
-        if each.status == "failed" and each.failure is not None
+        if each.status == "failed"
+        and each.failure is not None
         and each.name in plan.steps  # it may have been taken out of the file since
         and plan.steps[each.name].common.on_failure == "fail"
     ]
@@ -88,4 +92,6 @@ def first_failure(plan: Plan, state: RunState) -> Failure | None:
 
 
 def _word(kind: str) -> str:
-    return {"crashed": "crashed", "garbage": "answered with garbage", "start_failed": "did not start"}.get(kind, "failed")
+    return {"crashed": "crashed", "garbage": "answered with garbage", "start_failed": "did not start"}.get(
+        kind, "failed"
+    )

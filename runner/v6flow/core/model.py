@@ -65,13 +65,13 @@ class Workflow:
 
 
 def parse(
-    document: Document, part: Mapping[str, Any] | None = None, doubtful: frozenset[tuple[str, str]] = frozenset()
+    document: Document,
+    part: Mapping[str, Any] | None = None,
+    doubtful: frozenset[tuple[str, str]] = frozenset(),
 ) -> Workflow:
     """The workflow of a document that is sound by the schema, or of the sound part of one that is not."""
     raw: Mapping[str, Any] = document.value if part is None else part
-    defaults = {
-        key: (("defaults", key), expressions.compile(value)) for key, value in raw.get("defaults", {}).items()
-    }
+    defaults = {key: (("defaults", key), expressions.compile(value)) for key, value in raw.get("defaults", {}).items()}
     return Workflow(
         document,
         name=raw["name"] if "name" in raw else _stem(document.name),

@@ -24,9 +24,7 @@ def place(document: Document, path: Path, offset: int = 0) -> Position:
     A value and how it is written differ in white space only, once quotes and escapes are read: so the
     characters that are not white space are counted off. Of what is no text, it is the beginning.
     """
-    if (
-        path and isinstance(path[-1], str) and "{{" in path[-1]
-    ):  # a key is no expression: it is what is at fault
+    if path and isinstance(path[-1], str) and "{{" in path[-1]:  # a key is no expression: it is what is at fault
         return document.key_position(path)
     start = document.position(path)
     whole = text(document, path)

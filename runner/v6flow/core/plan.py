@@ -62,7 +62,18 @@ def make(
     if maker.problems:
         problems = sorted(maker.problems, key=lambda problem: problem.position)
         raise InvalidError(problems, what=workflow.document.name)
-    return Plan(workflow, params, directory, folder, run, started, graph, {n: needs[n] for n in order}, steps, deadline)
+    return Plan(
+        workflow,
+        params,
+        directory,
+        folder,
+        run,
+        started,
+        graph,
+        {n: needs[n] for n in order},
+        steps,
+        deadline,
+    )
 
 
 def iso(moment: float) -> str:
@@ -101,10 +112,15 @@ def _task_parts(step: TaskPlan, directory: Directory) -> dict[str, Json]:
         "central": step.central,
         "subtasks": step.subtasks,
         "databases": [
-            {"label": each.label, "query": each.query, "sheet_name": each.sheet_name,
-             "preprocessing": [dict(item) for item in each.preprocessing], "arguments": dict(each.arguments)}
+            {
+                "label": each.label,
+                "query": each.query,
+                "sheet_name": each.sheet_name,
+                "preprocessing": [dict(item) for item in each.preprocessing],
+                "arguments": dict(each.arguments),
+            }
             for each in step.databases
-        ],  # fmt: skip
+        ],
         "quorum": [
             quorum.minimum.source if isinstance(quorum.minimum, expressions.Template) else quorum.minimum,
             [*quorum.required],
@@ -207,9 +223,7 @@ class _Maker:
                 + (f" ({near})" if near else "")
             )
 
-    def _complain(
-        self, step: Step, message: str, rule: str, hint: str | None, at: Path = (), offset: int = 0
-    ) -> None:
+    def _complain(self, step: Step, message: str, rule: str, hint: str | None, at: Path = (), offset: int = 0) -> None:
         document = self.workflow.document
         path = self._place(step)
         where = document.key_position(step.common.at) if path is None else places.place(document, path + at, offset)

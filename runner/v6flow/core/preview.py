@@ -40,7 +40,9 @@ class _Show:
         self._names = scope.names(plan, RunState(), scope.Uses(), self._known)
 
     def task(self, step: TaskPlan) -> dict[str, Any]:
-        asked = self._value(step.organizations) if isinstance(step.organizations, Template) else list(step.organizations)
+        asked = (
+            self._value(step.organizations) if isinstance(step.organizations, Template) else list(step.organizations)
+        )
         own = any(reference.root == "organization" for reference in step.kwargs.references)
         if own and isinstance(asked, list):
             sent: dict[str, Any] = {"kwargs_by_organization": {name: self._value(step.kwargs, name) for name in asked}}

@@ -42,7 +42,7 @@ def sound_part(document: Document, problems: Iterable[Problem]) -> Workflow | No
 
 
 def _entries(document: Document, raw: dict[str, Any]) -> list[tuple[Position, str, str]]:
-    """Where each entry of the file begins: (place, section, name), the name empty for what has no entries of its own."""
+    """Where each entry of the file begins: (place, section, name); no name for what has no entries of its own."""
     entries = []
     for key, value in raw.items():
         entries.append((document.key_position((key,)), key, ""))

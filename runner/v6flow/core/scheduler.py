@@ -216,7 +216,9 @@ class Scheduler:
             heapq.heappush(self._timers, (deadline, name))
         self._touched[name] = None  # those who have answered before may be all
         commands: list[Command] = [Record(events.StepStarted(now, name, asked, deadline, running.uses.cohorts()))]
-        waiting = [each for each in asked if each not in state.organizations or state.organizations[each].status != "answered"]
+        waiting = [
+            each for each in asked if each not in state.organizations or state.organizations[each].status != "answered"
+        ]
         return commands + self._ask(step, waiting, now)
 
     def _organizations(self, step: TaskPlan) -> tuple[str, ...]:
@@ -235,7 +237,9 @@ class Scheduler:
         uses = scope.Uses()
         minimum = step.quorum.minimum
         try:
-            needed = step.quorum.needed(self._render(minimum, uses) if isinstance(minimum, Template) else minimum, len(asked))
+            needed = step.quorum.needed(
+                self._render(minimum, uses) if isinstance(minimum, Template) else minimum, len(asked)
+            )
             check_required(step.quorum, asked)
         except ValueError as error:
             raise _Unfit("quorum", str(error)) from error
@@ -519,8 +523,16 @@ def _digest(request: TaskRequest) -> str:
             request.image,
             request.method,
             {name: dict(kwargs) for name, kwargs in request.kwargs.items()},
-            [[each.label, each.query, each.sheet_name, [dict(item) for item in each.preprocessing], dict(each.arguments)]
-             for each in request.databases],
+            [
+                [
+                    each.label,
+                    each.query,
+                    each.sheet_name,
+                    [dict(item) for item in each.preprocessing],
+                    dict(each.arguments),
+                ]
+                for each in request.databases
+            ],
             request.central,
-        ]  # fmt: skip
+        ]
     )

@@ -56,9 +56,7 @@ _RULES = {
 }
 
 
-def problems(
-    document: Document, schema: Mapping[str, Any], later: Mapping[str, str] = LATER
-) -> list[Problem]:
+def problems(document: Document, schema: Mapping[str, Any], later: Mapping[str, str] = LATER) -> list[Problem]:
     """What is wrong with a document by a schema (draft 7), at most MAX_PROBLEMS, in the file's order.
 
     `later` holds the keys that will exist but don't yet; they are refused as such and not as unknown.
@@ -142,9 +140,7 @@ class _Explainer:
                 continue
             at = (*fault.path, key)
             if key in self._later:
-                yield self._at_key(
-                    at, "not-yet", f"`{key}` is not built yet", f"it will be {self._later[key]}"
-                )
+                yield self._at_key(at, "not-yet", f"`{key}` is not built yet", f"it will be {self._later[key]}")
             elif home := self._home(fault, key):
                 yield self._at_key(at, "misplaced-key", f"`{clip(key)}` does not belong here", home)
             else:
@@ -158,9 +154,7 @@ class _Explainer:
                 continue
             where = _subject(fault.path)
             value = self._resolve(fault.allowed().get(key, {})).get("const", "…")
-            yield self._at_key(
-                fault.path, "missing-key", f"{where} has no `{key}`", f"write `{key}: {value}`"
-            )
+            yield self._at_key(fault.path, "missing-key", f"{where} has no `{key}`", f"write `{key}: {value}`")
 
     def one_of(self, fault: Fault) -> Iterator[Problem]:
         """Exactly one of some keys: the only thing for which the schemas use `oneOf`."""
@@ -246,9 +240,7 @@ def _wrong_file(document: Document, schema: Mapping[str, Any]) -> Problem | None
         return None
     message = f"this is a {_FILES[other]} file, where a {_FILES[expected]} file is expected"
     place = document.key_position((other,))
-    return Problem(
-        message, "wrong-file", document.name, place, f"a {_FILES[expected]} file says `{expected}: 1`"
-    )
+    return Problem(message, "wrong-file", document.name, place, f"a {_FILES[expected]} file says `{expected}: 1`")
 
 
 def _fast(schema: Mapping[str, Any]) -> jsonschema_rs.Draft7Validator:

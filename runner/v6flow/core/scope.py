@@ -110,7 +110,7 @@ def _settled(step: StepState, name: str) -> Json:
             return step.missing
 
 
-def _offered(plan: Plan, step: StepState, name: str) -> object:  # noqa: C901 - one case for each attribute
+def _offered(plan: Plan, step: StepState, name: str) -> object:
     planned = plan.steps[step.name]
     if isinstance(planned, LocalPlan):
         return step.value if name == "result" else Undefined(f"step {step.name} does not offer {name!r}")

@@ -71,9 +71,7 @@ _SENTENCES: dict[str, Callable[[Any, str], str]] = {
     "exclusiveMinimum": lambda limit, shown: f"expected a number above {limit}, got {shown}",
     "exclusiveMaximum": lambda limit, shown: f"expected a number below {limit}, got {shown}",
     "multipleOf": lambda limit, shown: f"expected a multiple of {limit}, got {shown}",
-    "minLength": lambda limit, _: (
-        "the text is empty" if limit == 1 else f"expected {limit} characters or more"
-    ),
+    "minLength": lambda limit, _: "the text is empty" if limit == 1 else f"expected {limit} characters or more",
     "maxLength": lambda limit, _: f"expected at most {limit} characters",
     "minItems": lambda limit, _: "the list is empty" if limit == 1 else f"expected {limit} items or more",
     "maxItems": lambda limit, _: f"expected at most {limit} items",

@@ -66,9 +66,7 @@ def find(source: str, name: str) -> Signature | Unknown | None:
 
 def functions(source: str) -> tuple[str, ...]:
     """The public functions that a module of this source defines at its top, in order. Raises SyntaxError."""
-    definitions = (
-        node for node in parse(source).body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-    )
+    definitions = (node for node in parse(source).body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
     return tuple(dict.fromkeys(node.name for node in definitions if not node.name.startswith("_")))
 
 
@@ -242,9 +240,7 @@ def _names(arguments: Iterable[ast.arg]) -> tuple[str, ...]:
 
 
 def _kind(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Kind:
-    yields = any(
-        isinstance(each, (ast.Yield, ast.YieldFrom)) for part in node.body for each in _here_of(part)
-    )
+    yields = any(isinstance(each, (ast.Yield, ast.YieldFrom)) for part in node.body for each in _here_of(part))
     if isinstance(node, ast.AsyncFunctionDef):
         return "async generator" if yields else "async function"
     return "generator" if yields else "function"

@@ -133,7 +133,7 @@ def replay(events: Iterable[Event]) -> RunState:
     return state
 
 
-def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912 - one case for each kind of event
+def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one case for each kind of event
     """Change a state, in place, by one event."""
     state.last = event.at
     match event:
@@ -146,7 +146,12 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912 - one c
                 step.started = event.at
         case ev.TaskAnswered():
             asked = _step(state, event.step).organizations[event.organization]
-            asked.status, asked.value, asked.log, asked.subtasks = "answered", event.value, event.log, event.subtasks
+            asked.status, asked.value, asked.log, asked.subtasks = (
+                "answered",
+                event.value,
+                event.log,
+                event.subtasks,
+            )
             asked.failure, asked.since = None, event.at
         case ev.TaskRequested():
             for name in event.organizations:
@@ -159,7 +164,12 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912 - one c
                     asked.accepted = event.remote
         case ev.TaskFailed():
             asked = _step(state, event.step).organizations[event.organization]
-            asked.status, asked.failure, asked.log, asked.subtasks = "failed", event.failure, event.log, event.subtasks
+            asked.status, asked.failure, asked.log, asked.subtasks = (
+                "failed",
+                event.failure,
+                event.log,
+                event.subtasks,
+            )
             asked.since = event.at
         case ev.StepStarted():
             _start(_step(state, event.step), event)
@@ -194,7 +204,12 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912 - one c
         case ev.RunCompleted():
             state.status, state.ended, state.outputs, state.exit_code = "completed", event.at, event.value, 0
         case ev.RunFailed():
-            state.status, state.ended, state.failure, state.exit_code = "failed", event.at, event.failure, event.exit_code
+            state.status, state.ended, state.failure, state.exit_code = (
+                "failed",
+                event.at,
+                event.failure,
+                event.exit_code,
+            )
         case ev.RunCancelled():
             state.status, state.ended, state.exit_code = "cancelled", event.at, 1
         case _:
@@ -216,7 +231,8 @@ def _start(step: StepState, event: ev.StepStarted) -> None:
         step.started = event.at
     before = step.organizations
     step.organizations = {
-        name: before.get(name) or OrganizationState(name, attempt=step.spared, spared=step.spared) for name in event.asked
+        name: before.get(name) or OrganizationState(name, attempt=step.spared, spared=step.spared)
+        for name in event.asked
     }
 
 

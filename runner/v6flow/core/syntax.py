@@ -40,9 +40,7 @@ def explain(error: MarkedYAMLError, source: Source) -> Problem:
     if fault is None:
         said = f"{error.context or ''}: {error.problem or ''}"
         say = next((say for words, say in _SYNTAX if words in said), None)
-        fault = (
-            say(source, at, opened) if say else _Fault(at, f"this is not YAML: {error.problem}", "mend it")
-        )
+        fault = say(source, at, opened) if say else _Fault(at, f"this is not YAML: {error.problem}", "mend it")
     return Problem(fault.message, fault.rule, source.name, fault.place, fault.hint)
 
 
@@ -69,9 +67,7 @@ def _colon(source: Source, at: Position, _: Position) -> _Fault:
         return _Fault(at, "a second colon in one line", 'put quotes around the value: "a: b"')
     above = next((n for n in range(at.line - 1, 0, -1) if source.line(n).strip()), at.line)
     if tight := TIGHT_COLON.match(source.line(above)):
-        return _Fault(
-            Position(above, tight.end()), "a space is missing after this colon", "write `key: value`"
-        )
+        return _Fault(Position(above, tight.end()), "a space is missing after this colon", "write `key: value`")
     place = Position(at.line, len(before) - len(before.lstrip()) + 1)
     message = f"this line is indented deeper than line {above}, which has its value already"
     return _Fault(place, message, "align it with the keys that it belongs to")
@@ -90,12 +86,8 @@ def _block(source: Source, at: Position, opened: Position) -> _Fault:
 def _flow(opening: str, closing: str) -> _Explain:
     def say(source: Source, at: Position, opened: Position) -> _Fault:
         if at.line != opened.line or at.column > len(source.line(at.line)):
-            return _Fault(
-                opened, f"the {opening} that opens here is not closed", f"write {closing} where it ends"
-            )
-        return _Fault(
-            at, f"a comma or {closing} is missing here", "a text that has , [ ] { or } in it needs quotes"
-        )
+            return _Fault(opened, f"the {opening} that opens here is not closed", f"write {closing} where it ends")
+        return _Fault(at, f"a comma or {closing} is missing here", "a text that has , [ ] { or } in it needs quotes")
 
     return say
 

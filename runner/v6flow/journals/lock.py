@@ -141,9 +141,7 @@ def _try(descriptor: int, kind: int) -> bool:
 def _write_record(descriptor: int, command: str) -> None:
     _, started = _process(os.getpid()) or (False, "")
     record = {"pid": os.getpid(), "started": started, "host": os.uname().nodename, "command": command}
-    with contextlib.suppress(
-        OSError
-    ):  # on a full disk the lock is held all the same, by somebody without a name
+    with contextlib.suppress(OSError):  # on a full disk the lock is held all the same, by somebody without a name
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(record).encode("ascii"), 0)
 
@@ -192,8 +190,6 @@ def _held(what: str, holder: Holder) -> HeldError:
             hint=f"let it go on with `kill -CONT {holder.pid}`, or end it with `kill -KILL {holder.pid}`",
         )
     hint = (
-        "wait until it has ended"
-        if holder.pid is None
-        else f"wait until it has ended, or end it: `kill {holder.pid}`"
+        "wait until it has ended" if holder.pid is None else f"wait until it has ended, or end it: `kill {holder.pid}`"
     )
     return HeldError(f"{what} is held by {holder}", hint=hint)

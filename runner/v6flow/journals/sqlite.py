@@ -53,9 +53,7 @@ _WRITE_HINTS = {
 }
 
 _UNNAMEABLE = "its schema is not what was written"
-_dump = json.JSONEncoder(
-    separators=(",", ":"), check_circular=False
-).encode  # ASCII: half surrogates survive too
+_dump = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode  # ASCII: half surrogates survive too
 Row: TypeAlias = "tuple[int, str, str, str | None, str | None, str]"
 """seq from 1, kind, data, value, file (the digest of a large value), checksum."""
 
@@ -322,9 +320,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
     uri = f"{path.absolute().as_uri()}?{mode}"
     # Any thread may close it; that only one at a time uses it is the engine's business.
-    connection = sqlite3.connect(
-        uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA fullfsync=ON")
         connection.execute("PRAGMA checkpoint_fullfsync=ON")
@@ -337,9 +333,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 def _build(connection: sqlite3.Connection, run: str) -> None:
     (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
     if mode != "wal":
-        raise JournalError(
-            "this file system cannot hold a journal: it has no shared memory", hint=files.STORE_HINT
-        )
+        raise JournalError("this file system cannot hold a journal: it has no shared memory", hint=files.STORE_HINT)
     origin = _origin(run)
     connection.execute("BEGIN IMMEDIATE")
     for statement in _SCHEMA.split(";"):
@@ -366,9 +360,7 @@ def _snapshot(connection: sqlite3.Connection, path: Path, least: Mark) -> list[R
     connection.execute("BEGIN")
     try:
         metas = connection.execute("SELECT run, events, checksum FROM meta").fetchall()
-        rows = connection.execute(
-            "SELECT seq, kind, data, value, file, checksum FROM events ORDER BY seq"
-        ).fetchall()
+        rows = connection.execute("SELECT seq, kind, data, value, file, checksum FROM events ORDER BY seq").fetchall()
     finally:
         if connection.in_transaction:
             connection.rollback()
@@ -453,13 +445,9 @@ def _reading(path: Path) -> Iterator[None]:
         raise _damaged(path, _UNNAMEABLE) from error
     except sqlite3.Error as error:
         if str(error) in _ELSEWHERE:
-            raise UnopenableError(
-                f"the journal {path} cannot be read: {error}", hint=files.BACKUP_HINT
-            ) from error
+            raise UnopenableError(f"the journal {path} cannot be read: {error}", hint=files.BACKUP_HINT) from error
         if str(error) == "file is not a database":
-            raise JournalError(
-                f"{path} is not a journal, or is damaged: {error}", hint=files.BACKUP_HINT
-            ) from error
+            raise JournalError(f"{path} is not a journal, or is damaged: {error}", hint=files.BACKUP_HINT) from error
         raise _damaged(path, str(error) or _UNNAMEABLE) from error
 
 

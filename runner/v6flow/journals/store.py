@@ -194,18 +194,14 @@ class Store:
             return RunFolder(self._runs / prefix)
         names = self.runs()
         if not names:
-            raise UsageError(
-                f"no runs in {self.root}", hint="look elsewhere with `--store FOLDER` or V6FLOW_STORE"
-            )
+            raise UsageError(f"no runs in {self.root}", hint="look elsewhere with `--store FOLDER` or V6FLOW_STORE")
         if prefix is None:
             return RunFolder(self._runs / names[0])
         matching = [name for name in names if name.startswith(prefix)]
         if len(matching) == 1:
             return RunFolder(self._runs / matching[0])
         if matching:
-            raise UsageError(
-                f"several runs start with {prefix!r}: {_list(matching)}", hint="give more of the id"
-            )
+            raise UsageError(f"several runs start with {prefix!r}: {_list(matching)}", hint="give more of the id")
         import difflib
 
         nearest = difflib.get_close_matches(prefix, names, n=1, cutoff=0.4)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, Union
-
-from v6flow.core.commands import LocalRequest as LocalRequest
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from v6flow.core.commands import LocalRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class LocalFailed:
     hint: str | None = None
 
 
-LocalReport: TypeAlias = Union[LocalAnswered, LocalFailed]
+LocalReport: TypeAlias = LocalAnswered | LocalFailed
 
 
 class Local(Protocol):

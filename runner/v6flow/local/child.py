@@ -410,17 +410,13 @@ def encode(value: object, name: str) -> str:
         hint = "call it with asyncio.run(...) in a plain function"
         raise Refused("garbage", f"{name} is async: what it returns is no result yet", hint)
     if kind == "generator":
-        raise Refused(
-            "garbage", f"{name} is a generator: it yields instead of returning", "return a list: list(...)"
-        )
+        raise Refused("garbage", f"{name} is a generator: it yields instead of returning", "return a list: list(...)")
     _check(value, "result", 1)
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise Refused(
-            "garbage", "the result has text with half a surrogate pair, which no UTF-8 can hold"
-        ) from error
+        raise Refused("garbage", "the result has text with half a surrogate pair, which no UTF-8 can hold") from error
     return text
 
 
@@ -440,9 +436,7 @@ def _check(value: object, place: str, depth: int) -> None:
         for key, item in value.items():
             if not isinstance(key, str):
                 hint = f"write it as text, for instance {str(key)!r}"
-                raise Refused(
-                    "garbage", f"{place} has the key {key!r}, of type {_type(key)}; keys must be text", hint
-                )
+                raise Refused("garbage", f"{place} has the key {key!r}, of type {_type(key)}; keys must be text", hint)
             _check(item, f"{place}[{key!r}]", depth + 1)
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):

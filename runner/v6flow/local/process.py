@@ -23,7 +23,8 @@ from v6flow.local.base import LocalAnswered, LocalFailed
 from v6flow.local.capture import Capture
 
 if TYPE_CHECKING:
-    from v6flow.local.base import LocalReport, LocalRequest
+    from v6flow.core.commands import LocalRequest
+    from v6flow.local.base import LocalReport
 
 MAX_RESULT = 256 << 20
 """Bytes of a result: what is larger is refused before it is in memory."""
@@ -240,9 +241,7 @@ class Child:
         code = self._supervisor.returncode
         if code is not None and code > 0:
             line = self._errors.last_line()
-            return self.failed(
-                "start_failed", f"the child process could not start: {line or f'exit code {code}'}"
-            )
+            return self.failed("start_failed", f"the child process could not start: {line or f'exit code {code}'}")
         how = f"killed by signal {_signal_name(-code)}" if code else "gone"
         return self.failed("crashed", f"the process that watches this step was {how}")
 

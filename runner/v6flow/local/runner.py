@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from v6flow.clock import Clock
-    from v6flow.local.base import LocalReport, LocalRequest
+    from v6flow.core.commands import LocalRequest
+    from v6flow.local.base import LocalReport
 
 DEFAULT_GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL; SIGTERM to v6flow is promised to end within 5."""
@@ -193,9 +194,7 @@ class ChildRunner:
     def _judge_limits(self, running: _Running, now: float) -> None:
         request = running.child.request
         if now >= running.deadline and request.timeout is not None:
-            running.end(
-                "timeout", f"did not end within {_duration(request.timeout)}, its timeout", now, self._grace
-            )
+            running.end("timeout", f"did not end within {_duration(request.timeout)}, its timeout", now, self._grace)
         elif now >= running.look_at and request.memory is not None:
             used = running.child.memory()
             if used > request.memory:

@@ -91,9 +91,7 @@ def matches(files: Sequence[str], folder: Path) -> list[Path]:
     for pattern in files:
         pure = PurePosixPath(pattern)
         if pure.is_absolute() or ".." in pure.parts or not pure.parts:
-            raise SourceError(
-                f"files: {pattern!r} is to stay in the workflow's folder", hint="write it relative to it"
-            )
+            raise SourceError(f"files: {pattern!r} is to stay in the workflow's folder", hint="write it relative to it")
         here = {path for path in _glob(pattern, folder) if path.is_file() and not _is_left_out(path, folder)}
         if not here:
             raise SourceError(f"files: nothing matches {pattern!r} in {folder}")
@@ -132,13 +130,9 @@ def _find_file(target: str, folder: Path) -> Path:
     path = folder / target
     if path.is_file():
         return path
-    there = {
-        os.path.relpath(each, folder) for beside in (folder, path.parent) for each in beside.glob("*.py")
-    }
+    there = {os.path.relpath(each, folder) for beside in (folder, path.parent) for each in beside.glob("*.py")}
     near = nearest(target, sorted(there))
-    raise SourceError(
-        f"there is no file {target} in {folder}", hint=f"did you mean {near}?" if near else None
-    )
+    raise SourceError(f"there is no file {target} in {folder}", hint=f"did you mean {near}?" if near else None)
 
 
 # ---------------------------------------------------------------------------------------------------- modules
@@ -205,9 +199,7 @@ def _signature(file: Path | None, name: str, target: str) -> Signature | Unknown
     if found is None:
         near = nearest(name, signatures.functions(source))
         there = ", ".join(signatures.functions(source)[:10])
-        hint = (
-            f"did you mean {near}?" if near else f"it defines {there}" if there else "it defines no functions"
-        )
+        hint = f"did you mean {near}?" if near else f"it defines {there}" if there else "it defines no functions"
         raise SourceError(f"there is no function {name} in {target}", hint=hint)
     return found
 

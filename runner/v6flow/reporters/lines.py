@@ -79,9 +79,7 @@ class Lines:
     def end(self, state: RunState) -> None:
         self._tell_counted()
         if state.status == "running":
-            self._tell(
-                state.last, f"run let go of while it was running; to go on: v6flow resume {plain(state.run)}"
-            )
+            self._tell(state.last, f"run let go of while it was running; to go on: v6flow resume {plain(state.run)}")
         if state.status == "failed":
             for line in summary.failure_text(state):
                 terminal.write(self._stream, f"{line}\n")
@@ -217,23 +215,17 @@ def _local_failed(event: ev.LocalFailed, step: StepState, plan: Plan) -> str | N
     return None if again is None else f"{event.step}: {_why(event.failure)}{again}"
 
 
-def _again(
-    plan: Plan, name: str, failure: Failure, tried: int, at: float, deadline: float | None
-) -> str | None:
+def _again(plan: Plan, name: str, failure: Failure, tried: int, at: float, deadline: float | None) -> str | None:
     retry = plan.steps[name].retry
     wait = retry.wait(tried)
-    if not summary.asked_again(retry, failure.kind, tried) or (
-        deadline is not None and at + wait >= deadline
-    ):
+    if not summary.asked_again(retry, failure.kind, tried) or (deadline is not None and at + wait >= deadline):
         return None
     return f" (again in {spell(wait)})" if wait else " (again at once)"
 
 
 def _closed(event: ev.StepClosed, step: StepState) -> str:
     silent = [each.name for each in step.organizations.values() if each.status in ("waiting", "requested")]
-    why = {"timeout": "its time is up", "quorum": "enough have answered"}.get(
-        event.reason, plain(event.reason)
-    )
+    why = {"timeout": "its time is up", "quorum": "enough have answered"}.get(event.reason, plain(event.reason))
     return f"{why}; not yet answered: {named(silent)}" if silent else why
 
 

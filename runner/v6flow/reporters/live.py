@@ -196,22 +196,14 @@ class Live:
         assert self._now is not None
         width, height = self._console.size
         with self._lock:
-            view = view_of(
-                self._plan, self._state, self._board, frozenset(self._working), room=max(height - 3, 1)
-            )
+            view = view_of(self._plan, self._state, self._board, frozenset(self._working), room=max(height - 3, 1))
         return screen(view, self._now(), width=width, unicode=not self._console.options.ascii_only)
 
 
-def view_of(
-    plan: Plan, state: RunState, board: Board, working: frozenset[tuple[str, str]], *, room: int
-) -> View:
+def view_of(plan: Plan, state: RunState, board: Board, working: frozenset[tuple[str, str]], *, room: int) -> View:
     """What to draw in so many lines for steps."""
     steps = board.lines(room)
-    retries = {
-        step.name: plan.steps[step.name].retry
-        for step in steps
-        if isinstance(plan.steps[step.name], TaskPlan)
-    }
+    retries = {step.name: plan.steps[step.name].retry for step in steps if isinstance(plan.steps[step.name], TaskPlan)}
     return View(
         state.run,
         state.workflow,
@@ -311,9 +303,7 @@ def _local(step: StepState) -> Text:
         return Text("computes here" if step.requested else "waits to be tried again", _STYLES["running"])
     if step.status == "failed":
         return Text(summary.remark(step), _STYLES["failed"])
-    return Text(
-        summary.remark(step) or ("" if step.status == "completed" else step.status), _STYLES[step.status]
-    )
+    return Text(summary.remark(step) or ("" if step.status == "completed" else step.status), _STYLES[step.status])
 
 
 def _word(each: OrganizationState, step: StepState, view: View) -> str:
@@ -372,9 +362,7 @@ def final_table(state: RunState, names: Sequence[str], *, width: int) -> Rendera
             justify="right" if column in _NUMBERS else "left",
             overflow="fold",
             no_wrap=not last and column != 0,
-            min_width=min(max((len(step.name) for step in shown), default=0), width // 3)
-            if column == 0
-            else None,
+            min_width=min(max((len(step.name) for step in shown), default=0), width // 3) if column == 0 else None,
         )
     for step in shown:
         cells = [Text(cell) for cell in summary.row(step, state.status)]

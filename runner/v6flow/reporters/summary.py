@@ -126,8 +126,7 @@ def table(state: RunState, steps: Sequence[str]) -> str:
     rows = [HEAD, *(row(state.step(name), state.status) for name in steps)]
     widths = [max(len(each[column]) for each in rows) for column in range(len(HEAD))]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(each, widths, strict=True)).rstrip()
-        for each in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(each, widths, strict=True)).rstrip() for each in rows
     )
 
 
@@ -138,7 +137,14 @@ def row(step: StepState, run_status: str) -> tuple[str, ...]:
     seconds = _seconds(step.started, step.ended) if step.status != "skipped" else None
     tried = attempts(step)
     took = "" if seconds is None else spell(seconds)
-    return (plain(step.name), standing(step, run_status), answered, took, str(tried) if tried else "", remark(step))
+    return (
+        plain(step.name),
+        standing(step, run_status),
+        answered,
+        took,
+        str(tried) if tried else "",
+        remark(step),
+    )
 
 
 def remark(step: StepState) -> str:

@@ -33,9 +33,7 @@ def plain(text: str, *, keep_newlines: bool = False) -> str:
         return text
     if not keep_newlines:
         return _UNSAFE.sub(_escape, text)
-    return "\n".join(
-        _UNSAFE.sub(_escape, line.replace("\t", TAB)) for line in text.replace("\r\n", "\n").split("\n")
-    )
+    return "\n".join(_UNSAFE.sub(_escape, line.replace("\t", TAB)) for line in text.replace("\r\n", "\n").split("\n"))
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -102,9 +102,7 @@ def requests(client: Any, calls: list[dict[str, Any]]) -> list[Any]:
 
 
 def _ask(client: Any, organizations: list[int], method: str, kwargs: dict[str, Any]) -> list[Any]:
-    task = client.task.create(
-        {"method": method, "kwargs": kwargs}, organizations=organizations, name=f"ask {method}"
-    )
+    task = client.task.create({"method": method, "kwargs": kwargs}, organizations=organizations, name=f"ask {method}")
     if "id" not in task:
         raise RuntimeError(f"no task: {task}")
     found: list[Any] = client.wait_for_results(task["id"])

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v6flow.backends.base import Answered, Broken, DatabaseChoice, Failed, Report, TaskRequest
+from v6flow.backends.base import Answered, Broken, Failed, Report
 from v6flow.backends.embedded import EmbeddedBackend
+from v6flow.core.commands import DatabaseChoice, TaskRequest
 from v6flow.core.federation import Algorithm, Database, EmbeddedFederation, EmbeddedOrganization, Faults
 
 if TYPE_CHECKING:
@@ -50,10 +51,7 @@ class Reports:
         report = self.first(
             lambda each: (
                 isinstance(each, Broken)
-                or (
-                    isinstance(each, (Answered, Failed))
-                    and (each.token, each.organization) == (token, organization)
-                )
+                or (isinstance(each, (Answered, Failed)) and (each.token, each.organization) == (token, organization))
             )
         )
         assert isinstance(report, (Answered, Failed)), report
@@ -84,9 +82,7 @@ def organization(
     """An organization with a CSV file of one column."""
     if databases is None:
         path = folder / f"{name}.csv"
-        path.write_text(
-            "age\n" + "".join(f"{value}\n" for value in values or VALUES.get(name, [1])), encoding="utf-8"
-        )
+        path.write_text("age\n" + "".join(f"{value}\n" for value in values or VALUES.get(name, [1])), encoding="utf-8")
         databases = (Database("default", str(path)),)
     return EmbeddedOrganization(
         name, id_, databases, environment=environment or {}, offline=offline, faults=faults or Faults()
@@ -110,9 +106,7 @@ def federation(
 
 
 @contextmanager
-def opened(
-    where: EmbeddedFederation, folder: Path, **settings: Any
-) -> Iterator[tuple[EmbeddedBackend, Reports]]:
+def opened(where: EmbeddedFederation, folder: Path, **settings: Any) -> Iterator[tuple[EmbeddedBackend, Reports]]:
     """An open backend, closed in the end."""
     backend = EmbeddedBackend(where, folder, **settings)
     reports = Reports()

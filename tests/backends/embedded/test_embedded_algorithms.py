@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from embedded_stage import ALGORITHMS, IMAGE, Reports, ask, federation, fifo, gate_opens, opened, organization
 
-from v6flow.backends.base import Accepted, Answered, DatabaseChoice, Failed, TaskRequest, Working
+from v6flow.backends.base import Accepted, Answered, Failed, Working
 from v6flow.backends.embedded import EmbeddedBackend
+from v6flow.core.commands import DatabaseChoice, TaskRequest
 from v6flow.core.federation import Algorithm, Database
 
 if TYPE_CHECKING:
@@ -53,9 +54,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder.joinpath("alpha.parquet").touch()
     where = federation(
         folder,
-        organization(
-            folder, "alpha", 1, environment={"MINIMUM_ROWS": "5", "METHOD": "GAUSSIAN", "EMPTY": ""}
-        ),
+        organization(folder, "alpha", 1, environment={"MINIMUM_ROWS": "5", "METHOD": "GAUSSIAN", "EMPTY": ""}),
         organization(folder, "beta", 2),
     )
     with opened(where, folder / "run") as (backend, reports):
@@ -75,9 +74,7 @@ def test_a_partial_function_gets_the_data_of_its_organization(bench: Bench) -> N
 
 def test_each_organization_gets_its_own_arguments(bench: Bench) -> None:
     token = next(TOKENS)
-    request = TaskRequest(
-        token, "s", 1, IMAGE, "echo", {"alpha": {"value": "ä"}, "beta": {"value": [1, None]}}
-    )
+    request = TaskRequest(token, "s", 1, IMAGE, "echo", {"alpha": {"value": "ä"}, "beta": {"value": [1, None]}})
     bench.backend.submit(request, again=False)
     assert json.loads(bench.reports.answer(token, "alpha").body) == "ä"
     assert json.loads(bench.reports.answer(token, "beta").body) == [1, None]
@@ -255,9 +252,7 @@ def test_every_type_of_database_is_loaded_as_the_wrapper_loads_it(tmp_path: Path
     sums = {}
     with opened(where, tmp_path / "run") as (backend, reports):
         for token, choice in choices.items():
-            request = TaskRequest(
-                token, "s", 1, IMAGE, "partial_sum", {"alpha": {"column": "age"}}, (choice,)
-            )
+            request = TaskRequest(token, "s", 1, IMAGE, "partial_sum", {"alpha": {"column": "age"}}, (choice,))
             backend.submit(request, again=False)
             sums[token] = json.loads(reports.answer(token, "alpha").body)["sum"]
     assert sums == {"columns": 6.0, "sheet": 6.0, "table": 5.0, "uri": 6.0, "prepared": 3.0}

@@ -58,9 +58,7 @@ def test_subtasks_of_subtasks_are_listed_too(tmp_path: Path) -> None:
 def test_central_functions_do_not_wait_for_each_other_for_ever(tmp_path: Path, jobs: int) -> None:
     with opened(federation(tmp_path), tmp_path / "run", jobs=jobs) as (backend, reports):
         for name in ("alpha", "beta", "gamma"):
-            backend.submit(
-                ask("central_rounds", name, token=name, organizations=[1, 2, 3], rounds=2), again=False
-            )
+            backend.submit(ask("central_rounds", name, token=name, organizations=[1, 2, 3], rounds=2), again=False)
         assert [reports.answer(name, name).body for name in ("alpha", "beta", "gamma")] == [b"6"] * 3
 
 
@@ -281,10 +279,7 @@ def test_an_algorithm_sees_only_its_own_job(tmp_path: Path) -> None:
         here.read_text(encoding="utf-8")
         accepted = reports.first(lambda each: isinstance(each, Accepted) and each.token == "other")
         assert accepted == Accepted("other", "task 1")
-        calls = [
-            {"path": path}
-            for path in ("task/1", "task/1/status", "run/1", "result/1", "run?task_id=1", "run")
-        ]
+        calls = [{"path": path} for path in ("task/1", "task/1/status", "run/1", "result/1", "run?task_id=1", "run")]
         backend.submit(ask("requests", token="mine", calls=calls), again=False)
         seen = json.loads(reports.answer("mine", "alpha").body)
         gate_opens(gate)

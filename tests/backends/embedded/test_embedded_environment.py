@@ -6,7 +6,6 @@ import base64
 import json
 from typing import Any
 
-from v6flow.backends.base import DatabaseChoice
 from v6flow.backends.embedded.environment import (
     Files,
     choice,
@@ -16,6 +15,7 @@ from v6flow.backends.embedded.environment import (
     token,
     variables,
 )
+from v6flow.core.commands import DatabaseChoice
 from v6flow.core.federation import Database, EmbeddedOrganization
 
 ORGANIZATION = EmbeddedOrganization(
@@ -41,9 +41,7 @@ def test_all_but_the_name_of_the_package_is_encoded() -> None:
         choice(DatabaseChoice("default")),
         choice(DatabaseChoice("Omop", query="SELECT", sheet_name="s", preprocessing=({"function": "f"},))),
     )
-    seen = variables(
-        ORGANIZATION, choices, FILES, package="v6-average-py", port=123, image_environment={"HOME": "/h"}
-    )
+    seen = variables(ORGANIZATION, choices, FILES, package="v6-average-py", port=123, image_environment={"HOME": "/h"})
     assert seen.pop("PKG_NAME") == "v6-average-py"
     assert {name: decoded(value) for name, value in seen.items()} == {
         "HOME": "/h",

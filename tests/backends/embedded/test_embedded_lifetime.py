@@ -205,9 +205,7 @@ def test_close_ends_everything_and_may_be_repeated(tmp_path: Path) -> None:
     before, threads = children(), set(threading.enumerate())
     gate, here = fifo(tmp_path / "gate"), fifo(tmp_path / "here")
     slow = organization(tmp_path, "beta", 2, faults=Faults(slow=3600))
-    backend = EmbeddedBackend(
-        federation(tmp_path, organization(tmp_path, "alpha", 1), slow), tmp_path / "run"
-    )
+    backend = EmbeddedBackend(federation(tmp_path, organization(tmp_path, "alpha", 1), slow), tmp_path / "run")
     reports = Reports()
     backend.open(reports)
     backend.submit(ask("meet", gate=str(gate), here=str(here)), again=False)

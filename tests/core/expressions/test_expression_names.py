@@ -70,6 +70,5 @@ def test_nearest() -> None:
 
 def test_place() -> None:
     assert (
-        place(("steps", "a", "by_organization", "St. Alpha", 0, None))
-        == "steps.a.by_organization['St. Alpha'][0][…]"
+        place(("steps", "a", "by_organization", "St. Alpha", 0, None)) == "steps.a.by_organization['St. Alpha'][0][…]"
     )

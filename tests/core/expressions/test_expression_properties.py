@@ -23,9 +23,7 @@ SCALARS = (
     | st.integers()
     | st.floats(allow_nan=False)
     | st.text(max_size=20)
-    | st.sampled_from(
-        ["True", "007", "1_000", "[1,2]", "{{ 7*7 }}", "{% for %}", "null", "1e5", "}}", "None"]
-    )
+    | st.sampled_from(["True", "007", "1_000", "[1,2]", "{{ 7*7 }}", "{% for %}", "null", "1e5", "}}", "None"])
 )
 JSON = st.recursive(
     SCALARS,
@@ -48,21 +46,17 @@ PATHS = [
     "params.odd.n",
 ]  # fmt: skip
 GRAMMAR = st.recursive(
-    st.sampled_from(
-        [*PATHS, "1", "2.5", "'a'", "'params.one'", "none", "[]", "params .one", "params . list [0]"]
-    ),
+    st.sampled_from([*PATHS, "1", "2.5", "'a'", "'params.one'", "none", "[]", "params .one", "params . list [0]"]),
     lambda inner: (
-        st.tuples(
-            inner, st.sampled_from(["+", "-", "*", "/", "**", "~", "==", "<", "in", "and", "or"]), inner
-        ).map(" ".join)
+        st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "**", "~", "==", "<", "in", "and", "or"]), inner).map(
+            " ".join
+        )
         | st.tuples(st.sampled_from(sorted(FUNCTIONS)), inner).map(lambda parts: f"{parts[0]}({parts[1]})")
         | st.tuples(inner, st.sampled_from(sorted(FUNCTIONS))).map(" | ".join)
         | st.tuples(inner, inner).map(lambda parts: f"({parts[0]}) | default({parts[1]})")
         | st.tuples(inner, inner, inner).map(lambda parts: f"({parts[0]} if {parts[1]} else {parts[2]})")
         | st.tuples(inner, inner).map(lambda parts: f"{parts[0]}[{parts[1]}]")
-        | st.tuples(inner, st.sampled_from([".k", "[-1]", "[1:]", " is defined", " is not none"])).map(
-            "".join
-        )
+        | st.tuples(inner, st.sampled_from([".k", "[-1]", "[1:]", " is defined", " is not none"])).map("".join)
     ),
     max_leaves=6,
 )
@@ -160,9 +154,7 @@ def test_what_is_filled_in_is_never_read_again(around: str, value: str) -> None:
 @given(JSON)
 def test_a_value_without_braces_is_literal(value: Any) -> None:
     template = expressions.compile(value)
-    if "{" not in repr(value).replace("{'", "").replace("{}", "").replace('{"', "") and "}}" not in repr(
-        value
-    ):
+    if "{" not in repr(value).replace("{'", "").replace("{}", "").replace('{"', "") and "}}" not in repr(value):
         assert template.literal
     if template.literal:
         assert template.render({}) is value
@@ -186,9 +178,7 @@ def arithmetic() -> st.SearchStrategy[tuple[str, str]]:
     )
 
 
-def _combined(
-    left: tuple[str, str], operator: str, right: tuple[str, str], brackets: bool
-) -> tuple[str, str]:
+def _combined(left: tuple[str, str], operator: str, right: tuple[str, str], brackets: bool) -> tuple[str, str]:
     if operator in ("<", "<=", "==", "!=", ">"):  # as numbers, since a boolean is none here
         return tuple(f"(1 if {a} {operator} {b} else 0)" for a, b in zip(left, right, strict=True))  # type: ignore[return-value]  # two
     if operator == "**":

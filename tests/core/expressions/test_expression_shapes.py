@@ -94,9 +94,7 @@ def jinja_tokens(text: str) -> list[tuple[str, str]]:
 
     found = [(kind, word) for _, kind, word in Environment().lex("{{ " + text + "}}")]
     return [
-        (OPERATORS[word] if kind == "operator" else kind, word)
-        for kind, word in found[1:-1]
-        if kind != "whitespace"
+        (OPERATORS[word] if kind == "operator" else kind, word) for kind, word in found[1:-1] if kind != "whitespace"
     ]
 
 

@@ -36,9 +36,7 @@ def test_lists_are_not_flattened() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "source", [None, True, 0, 1.5, "", "text", "{ single }", [], {}, {"a": ["b", {"c": 1}]}]
-)
+@pytest.mark.parametrize("source", [None, True, 0, 1.5, "", "text", "{ single }", [], {}, {"a": ["b", {"c": 1}]}])
 def test_literal(source: Any) -> None:
     template = expressions.compile(source)
     assert template.literal
@@ -134,9 +132,7 @@ def test_what_is_not_known_yet() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "text", ["{{ default(steps.partial.later, 0) }}", "{{ steps.partial.later is defined }}"]
-)
+@pytest.mark.parametrize("text", ["{{ default(steps.partial.later, 0) }}", "{{ steps.partial.later is defined }}"])
 def test_default_does_not_cover_what_is_not_known_yet(text: str) -> None:
     with pytest.raises(NotKnownYet):
         expressions.compile(text).render(scope())

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from v6flow.backends.base import Report, TaskRequest
+    from v6flow.backends.base import Report
     from v6flow.backends.embedded.proxy import Proxy
+    from v6flow.core.commands import TaskRequest
     from v6flow.core.federation import Directory, EmbeddedFederation, EmbeddedOrganization
 
 HOLD = 25.0  # seconds that a question about a task's status is held while the task has not ended

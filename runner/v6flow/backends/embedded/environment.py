@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from v6flow.backends.base import DatabaseChoice
+    from v6flow.core.commands import DatabaseChoice
     from v6flow.core.federation import EmbeddedOrganization
 
 COLLABORATION_ID = 1
@@ -116,8 +116,7 @@ def identity(
         "task_id": task,
         "image": image,
         "databases": [
-            {key: each[key] for key in each if key != "label"} | {"label": each["label"]}
-            for each in databases
+            {key: each[key] for key in each if key != "label"} | {"label": each["label"]} for each in databases
         ],
     }
 

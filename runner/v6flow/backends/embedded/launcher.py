@@ -183,9 +183,7 @@ class _Zygote:
 
     def _refuse_other_versions(self, version: object) -> None:
         if not str(version).startswith("4."):
-            self._failure = (
-                f"vantage6-algorithm-tools {version} is installed, and algorithms of vantage6 4 need 4.x"
-            )
+            self._failure = f"vantage6-algorithm-tools {version} is installed, and algorithms of vantage6 4 need 4.x"
             with contextlib.suppress(OSError):
                 self._control.shutdown(socket.SHUT_RDWR)
 
@@ -200,9 +198,7 @@ class _Zygote:
             if self._failure is not None:
                 self._listener.refused(key, self._failure)
             else:
-                self._listener.lost(
-                    key, f"the process that performs task runs ended (see {self._log})", began=begun
-                )
+                self._listener.lost(key, f"the process that performs task runs ended (see {self._log})", began=begun)
 
 
 class Cold:
@@ -235,9 +231,7 @@ class Cold:
         with self._lock:
             self._processes[key] = process
         self._listener.started(key)
-        thread = threading.Thread(
-            target=self._wait, args=(key, process, ours), name=f"v6flow-run-{key}", daemon=True
-        )
+        thread = threading.Thread(target=self._wait, args=(key, process, ours), name=f"v6flow-run-{key}", daemon=True)
         with self._lock:
             self._threads = [each for each in self._threads if each.is_alive()] + [thread]
         thread.start()

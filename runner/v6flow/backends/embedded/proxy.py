@@ -71,9 +71,7 @@ class Resources:
         scheme, _, token = (authorization or "").partition(" ")
         run = self.server.caller(token.strip()) if scheme.lower() == "bearer" else None
         if run is None:
-            raise RefusedError(
-                401, "Missing Authorization Header" if not authorization else "Token is not valid"
-            )
+            raise RefusedError(401, "Missing Authorization Header" if not authorization else "Token is not valid")
         return run
 
     def organizations(self, caller: TaskRun, query: dict[str, str]) -> Any:  # noqa: ARG002
@@ -188,10 +186,7 @@ class Resources:
     def _runs(self, caller: TaskRun, query: dict[str, str]) -> list[TaskRun]:
         if "task_id" not in query:
             runs = self.server.runs(caller.task.job)
-        elif (
-            query["task_id"].isdigit()
-            and self.server.task(caller.task.job, int(query["task_id"])) is not None
-        ):
+        elif query["task_id"].isdigit() and self.server.task(caller.task.job, int(query["task_id"])) is not None:
             runs = self.server.runs(caller.task.job, int(query["task_id"]))
         else:
             raise RefusedError(400, f"Task id={query['task_id']} does not exist!")

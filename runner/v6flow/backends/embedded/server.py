@@ -89,9 +89,7 @@ class Server:
     def tasks(self, job: int) -> list[Task]:
         """The tasks of a job, newest first."""
         with self.changed:
-            return sorted(
-                (task for task in self._tasks.values() if task.job == job), key=lambda task: -task.id
-            )
+            return sorted((task for task in self._tasks.values() if task.job == job), key=lambda task: -task.id)
 
     def task(self, job: int, id_: int) -> Task | None:
         """A task of a job, None if the job has no such task."""

@@ -27,9 +27,7 @@ METHODS = {
 }
 
 
-def page(
-    items: Sequence[Any], path: str, query: dict[str, str], shape: Callable[[Any], dict[str, Any]]
-) -> Any:
+def page(items: Sequence[Any], path: str, query: dict[str, str], shape: Callable[[Any], dict[str, Any]]) -> Any:
     """A page of a list with the links that the server gives. Raises RefusedError for one that cannot be."""
     try:
         number, size = int(query.get("page", 1)), int(query.get("per_page", PER_PAGE))

@@ -49,9 +49,7 @@ def parse(body: Any, caller: TaskRun, federation: EmbeddedFederation) -> Submiss
     if body.get("collaboration_id") != COLLABORATION_ID:
         raise RefusedError(404, f"Collaboration id={body.get('collaboration_id')} not found!")
     if not body["image"].endswith(caller.task.image):
-        raise RefusedError(
-            401, "Container-token is not valid: an algorithm can only create tasks with its own image"
-        )
+        raise RefusedError(401, "Container-token is not valid: an algorithm can only create tasks with its own image")
     known = {each.id: each for each in federation.organizations}
     ids = [each["id"] for each in body["organizations"]]
     if not all(isinstance(id_, int) and id_ in known for id_ in ids):

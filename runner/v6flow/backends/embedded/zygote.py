@@ -36,9 +36,7 @@ PR_SET_PDEATHSIG = 1
 
 def main(arguments: list[str]) -> None:
     """Serve, or perform one task run."""
-    sys.path[:] = [
-        entry for entry in sys.path if entry != str(Path(__file__).parent)
-    ]  # no algorithm may import these
+    sys.path[:] = [entry for entry in sys.path if entry != str(Path(__file__).parent)]  # no algorithm may import these
     if arguments[0] == "--once":
         threading.Thread(target=_die_with, args=(int(arguments[2]),), daemon=True).start()
         os._exit(perform(json.loads(Path(arguments[1]).read_text(encoding="utf-8"))))

@@ -1,5 +1,5 @@
 """The backend for a real vantage6 4.x server.
 
-From the outside in: `api` (typed calls) ← `directory` (names for ids), `dialects` (what a server's version can) ← `session`
-(who we are) ← `transport` (HTTP) ← `wire` (sockets). `encryption` is pure and stands beside them.
+From the inside out: `wire` (sockets) ← `transport` (HTTP) ← `session` (who we are) ← `directory` (names for ids) and
+`dialects` (what the server's version can) ← `api` (typed calls) ← `connecting`. `encryption` is pure and beside them.
 """

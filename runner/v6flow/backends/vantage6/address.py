@@ -52,18 +52,14 @@ def parse(text: str, *, allow_http: bool = False) -> Address:
             "the server's address cannot be read", hint="it looks like https://v6.example.org/api"
         ) from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise FederationError(
-            "the server's address is not one", hint="it looks like https://v6.example.org/api"
-        )
+        raise FederationError("the server's address is not one", hint="it looks like https://v6.example.org/api")
     if "@" in parts.netloc:
         raise FederationError(
             "the server's address holds a user name or password",
             hint="write `username` and `password` beside `server`",
         )
     if parts.query or parts.fragment:
-        raise FederationError(
-            "the server's address ends with ? or #", hint="it looks like https://v6.example.org/api"
-        )
+        raise FederationError("the server's address ends with ? or #", hint="it looks like https://v6.example.org/api")
     address = Address(parts.scheme, parts.hostname.rstrip("."), port, parts.path.rstrip("/"))
     if address.scheme == "http" and not address.is_here and not allow_http:
         raise FederationError(

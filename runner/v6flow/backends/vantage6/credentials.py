@@ -52,14 +52,13 @@ class Secret:
         else:
             service, _, user = match[2].rpartition("/")
             if not service or not user:
-                raise FederationError(
-                    f"{self._written}: a reference to the keyring is ${{keyring:SERVICE/USER}}"
-                )
-            found = self._keyring(service, user)
-            if found is None:
+                raise FederationError(f"{self._written}: a reference to the keyring is ${{keyring:SERVICE/USER}}")
+            kept = self._keyring(service, user)
+            if kept is None:
                 raise FederationError(
                     f"the keyring has nothing for {self._written}", hint=f"keyring set {service} {user}"
                 )
+            found = kept
         if not found:
             raise FederationError(f"what {self._written} stands for is empty")
         return found

@@ -15,9 +15,9 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$"}
 def parse(text: str, name: str) -> dict[str, str]:
     """The variables in a text that stands in a file of that name.
 
-    A line is empty, a comment, or `NAME=text`. A text in single quotes is taken as it is, in double quotes `\\n`, `\\t`,
-    `\\"` and `\\\\` are known; without quotes it ends where ` #` begins. Raises FederationError, which names the line and
-    never shows what is in it.
+    A line is empty, a comment, or `NAME=text`. A text in single quotes is taken as it is, in double quotes a backslash
+    before n, r, t, ", $ and itself means what it does in a shell; without quotes it ends where ` #` begins.
+    Raises FederationError, which names the line and never shows what is in it.
     """
     found: dict[str, str] = {}
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):

@@ -1,8 +1,8 @@
 """Encryption between organizations, byte-compatible with that of vantage6.
 
-A ciphertext is `b64(RSA-PKCS1v15(public key, K)) $ b64(IV) $ b64(AES-256-CTR(K, IV, plaintext))`; in blob storage the last
-part is raw bytes. Nothing in it proves that it is whole (vantage6 has no MAC), so that what decrypts to no text is refused.
-Where an encryption is lacking the plaintext is in base64 only. A failure is an error: ciphertext never leaves as a value.
+A ciphertext is `b64(RSA-PKCS1v15(public key, K)) $ b64(IV) $ b64(AES-256-CTR(K, IV, plaintext))`; in blob storage the
+last part is raw bytes. Nothing in it proves that it is whole (vantage6 has no MAC), so what decrypts to no text is
+refused. Without encryption there is base64 only. A failure is an error: ciphertext never leaves as a value.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import base64
 import binascii
 import codecs
 import os
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -44,6 +44,13 @@ class DecryptionError(V6flowError):
     kind = "decryption"
 
 
+class Writer(Protocol):
+    """All that is needed of a file to write to."""
+
+    def write(self, data: bytes, /) -> int:
+        """Write, and say how many bytes."""
+
+
 class PrivateKey:
     """An organization's private key. It cannot be shown or pickled."""
 
@@ -52,9 +59,7 @@ class PrivateKey:
     def __init__(self, key: rsa.RSAPrivateKey) -> None:
         self._rsa = key
         self.public_text = base64.b64encode(
-            key.public_key().public_bytes(
-                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-            )
+            key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         ).decode("ascii")
         """The public key as a vantage6 server stores it: the PEM text in base64."""
 
@@ -95,9 +100,7 @@ def load_private_key(pem: bytes, where: str) -> PrivateKey:
             f"the file {where} {what}", hint="it begins with -----BEGIN RSA PRIVATE KEY-----"
         ) from error
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise KeyProblemError(
-            f"the private key {where} is not an RSA key", hint="vantage6 uses RSA keys only"
-        )
+        raise KeyProblemError(f"the private key {where} is not an RSA key", hint="vantage6 uses RSA keys only")
     if key.key_size < SMALLEST_KEY_BITS:
         raise KeyProblemError(f"the private key {where} has only {key.key_size} bits: anybody may break it")
     return PrivateKey(key)
@@ -127,9 +130,7 @@ def load_public_key(text: str, whose: str) -> rsa.RSAPublicKey:
     if not isinstance(key, rsa.RSAPublicKey):
         raise KeyProblemError(f"the public key of {whose} is not an RSA key")
     if key.key_size < SMALLEST_KEY_BITS:
-        raise KeyProblemError(
-            f"the public key of {whose} has only {key.key_size} bits: anybody may read what is sent"
-        )
+        raise KeyProblemError(f"the public key of {whose} has only {key.key_size} bits: anybody may read what is sent")
     return key
 
 
@@ -150,9 +151,7 @@ def encrypt(data: bytes, public_text: str, whose: str, *, random: Callable[[int]
     return header + base64.b64encode(body).decode("ascii")
 
 
-def encrypt_blob(
-    data: bytes, public_text: str, whose: str, *, random: Callable[[int], bytes] = os.urandom
-) -> bytes:
+def encrypt_blob(data: bytes, public_text: str, whose: str, *, random: Callable[[int], bytes] = os.urandom) -> bytes:
     """`data` for an organization, as blob storage holds it. Raises KeyProblemError."""
     header, body = _encrypt(data, public_text, whose, random)
     return header.encode("ascii") + body
@@ -194,11 +193,11 @@ def decode(text: str) -> bytes:
     return _unbase64(text)
 
 
-def decrypt_stream(source: BinaryIO, sink: BinaryIO, key: PrivateKey, *, raw: bool) -> int:
+def decrypt_stream(source: BinaryIO, sink: Writer, key: PrivateKey, *, raw: bool) -> int:
     """Write the plaintext of a file that was encrypted for us; the bytes written.
 
-    `raw` says that the body is bytes, as in blob storage, and not base64. What was written is no value when this raises:
-    DecryptionError.
+    `raw` says that the body is bytes, as in blob storage, and not base64. Raises DecryptionError, and what was written
+    until then is no value.
     """
     header = bytearray()
     while header.count(SEPARATOR.encode()) < 2:
@@ -224,7 +223,7 @@ def decrypt_stream(source: BinaryIO, sink: BinaryIO, key: PrivateKey, *, raw: bo
     return written
 
 
-def decode_stream(source: BinaryIO, sink: BinaryIO) -> int:
+def decode_stream(source: BinaryIO, sink: Writer) -> int:
     """Write what travelled without encryption; the bytes written. Raises DecryptionError."""
     return sum(sink.write(piece) for piece in _unbase64_pieces(source))
 

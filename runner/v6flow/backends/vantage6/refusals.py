@@ -76,15 +76,13 @@ class StaleTokenError(AccessError):
 
 # flask-jwt-extended's words for a token it does not take; all come before anything is done
 _STALE = re.compile(
-    r"token has expired|token has been revoked|missing authorization header|error loading the user|signature verification"
-    r"|not enough segments|only non-refresh tokens|token is not yet valid|invalid (crypto|header|payload|token)|jwt|segments",
+    r"token has expired|token has been revoked|missing authorization header|error loading the user|jwt|segments"
+    r"|signature verification|only non-refresh tokens|token is not yet valid|invalid (crypto|header|payload|token)",
     re.IGNORECASE,
 )
 
 
-def of_status(
-    status: int, value: Json, *, what: str, retry_after: float | None, location: str | None
-) -> V6flowError:
+def of_status(status: int, value: Json, *, what: str, retry_after: float | None, location: str | None) -> V6flowError:
     """The error of an answer that is not a success; `what` names the request, `value` is its body if that was JSON."""
     said = _said(value)
     words = f": {said}" if said else ""
@@ -93,9 +91,7 @@ def of_status(
     if status == 422 and _STALE.search(said or "token"):
         return StaleTokenError(f"the server does not take our token for {what}{words}")
     if status == 429:
-        return NotSentError(
-            f"the server turns {what} away (429, too many requests){words}", retry_after=retry_after
-        )
+        return NotSentError(f"the server turns {what} away (429, too many requests){words}", retry_after=retry_after)
     if 300 <= status < 400:
         there = f" to {location}" if location else ""
         return RefusedError(
@@ -105,9 +101,7 @@ def of_status(
             hint="write the server's final address in the federation file",
         )
     if status in (408, 425) or (status >= 500 and status != 501):
-        return AmbiguousError(
-            f"the server answers {what} with {status}{words}", retry_after=retry_after, status=status
-        )
+        return AmbiguousError(f"the server answers {what} with {status}{words}", retry_after=retry_after, status=status)
     hint = None
     if status == 404 and said is None:
         hint = "is the path of the server's address right? Most end with /api"
@@ -120,7 +114,7 @@ def _unauthorized(said: str | None, what: str) -> V6flowError:
     if said is None:
         return DeniedError(
             f"something before the vantage6 server refuses {what} (401)",
-            hint="a proxy with a log-in of its own?",
+            hint="has a proxy a log-in of its own?",
         )
     if _STALE.search(said):
         return StaleTokenError(f"the server does not take our token for {what}: {said}")
@@ -171,9 +165,7 @@ def of_failure(error: BaseException, *, what: str, server: str, sent: bool) -> V
                 )
         for cause in causes:
             if isinstance(cause, ssl.SSLError):
-                return UntrustedError(
-                    f"{server} does not speak TLS as it should", hint="is it http:// on that port?"
-                )
+                return UntrustedError(f"{server} does not speak TLS as it should", hint="is it http:// on that port?")
         return NotSentError(f"{server} cannot be reached: {_reason(causes)}")
     return AmbiguousError(f"{what} at {server} came to no answer: {_reason(causes)}")
 

@@ -88,9 +88,7 @@ class Session:
         """Read as this user (see Transport.get)."""
         asked = tuple(params)
         return self._as_user(
-            lambda token: self.transport.get(
-                path, asked, token=token, patience=patience, sieve=sieve, limit=limit
-            )
+            lambda token: self.transport.get(path, asked, token=token, patience=patience, sieve=sieve, limit=limit)
         )
 
     def download(
@@ -104,18 +102,12 @@ class Session:
     ) -> Answer:
         """Read bytes into a file as this user (see Transport.download)."""
         return self._as_user(
-            lambda token: self.transport.download(
-                path, sink, limit=limit, token=token, total=total, patience=patience
-            )
+            lambda token: self.transport.download(path, sink, limit=limit, token=token, total=total, patience=patience)
         )
 
-    def post(
-        self, path: str, body: Json | bytes, *, again: Again = "never", patience: float | None = None
-    ) -> Answer:
-        """Send as this user (see Transport.post). What a stale token had refused was not carried out: it is sent anew."""
-        return self._as_user(
-            lambda token: self.transport.post(path, body, again=again, token=token, patience=patience)
-        )
+    def post(self, path: str, body: Json | bytes, *, again: Again = "never", patience: float | None = None) -> Answer:
+        """Send as this user (see Transport.post). What a stale token had refused was not done: it is sent anew."""
+        return self._as_user(lambda token: self.transport.post(path, body, again=again, token=token, patience=patience))
 
     def _as_user(self, send: Callable[[str], Answer]) -> Answer:
         tokens = self._current()
@@ -181,9 +173,7 @@ class Session:
         except RefusedError as error:
             if error.status == 404:
                 raise
-            raise AccessError(
-                f"the server does not accept the log-in: {error.message}", hint=error.hint
-            ) from error
+            raise AccessError(f"the server does not accept the log-in: {error.message}", hint=error.hint) from error
         if not isinstance(answer.value, dict):
             raise UnreachableError("what the server answers to the log-in is not what vantage6 answers")
         if not answer.value.get("access_token"):
@@ -209,8 +199,8 @@ class Session:
         if "otp_secret" in value or "qr_uri" in value:
             return AccessError(
                 "this user has never logged in, and the server wants two-factor log-in to be set up first",
-                hint="log in once at the server's own pages (an administrator may have to reset two-factor log-in first), "
-                "then give the secret shown there as `totp_secret`",
+                hint="log in once at the server's own pages and give the secret shown there as `totp_secret` "
+                "(an administrator may have to reset two-factor log-in before)",
             )
         if "two-factor" in str(value.get("msg", "")).lower():
             return AccessError(

@@ -1,8 +1,8 @@
-"""HTTP to one server: few connections, deadlines that hold, no redirects, and errors that say what became of a request.
+"""HTTP to one server: few connections, deadlines that hold, no redirects, errors that say what became of a request.
 
-Only reads are tried again by themselves. Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …) but never for
-this machine, certificate authorities from `ca_file`, else `REQUESTS_CA_BUNDLE`, else those that come with requests; `.netrc`
-is not read, and cookies are neither kept nor sent.
+Only reads are tried again by themselves. Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …), but none for
+this machine; certificate authorities from `ca_file`, else `REQUESTS_CA_BUNDLE`, else those that come with requests.
+`.netrc` is not read, and cookies are neither kept nor sent.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class _Request:
 
 
 class Transport:
-    """Talks to the server at an address. Any number of threads may use it at once; CONNECTIONS requests go on at once."""
+    """Talks to the server at an address. Any number of threads may use it; CONNECTIONS requests go on at once."""
 
     def __init__(
         self,
@@ -136,7 +136,8 @@ class Transport:
         """Read, again and again for `patience` seconds if there is no answer.
 
         `sieve` makes, for each try, what is given all pieces of the body in turn and returns what of them is JSON
-        to be parsed; `limit` is for the whole body. Raises RefusedError, DeniedError, StaleTokenError, TooLargeError, UnreachableError.
+        to be parsed; `limit` is for the whole body.
+        Raises RefusedError, DeniedError, StaleTokenError, TooLargeError, and UnreachableError when patience ends.
         """
         request = _Request(
             "GET",
@@ -292,9 +293,7 @@ class Transport:
 
     def _prepared(self, request: _Request) -> requests.PreparedRequest:
         headers = {
-            "Accept": "application/json"
-            if request.sink is None
-            else "application/octet-stream, application/json",
+            "Accept": "application/json" if request.sink is None else "application/octet-stream, application/json",
             "Accept-Encoding": "gzip",
             "Connection": "keep-alive",
             "User-Agent": f"v6flow/{__version__}",
@@ -316,9 +315,7 @@ def _decoded(response: requests.Response, headers: Mapping[str, str], limit: int
     """The body in pieces, unpacked, none of which was in memory before it was counted."""
     encoding = headers.get("content-encoding", "identity").lower()
     if encoding not in ("identity", "gzip", "x-gzip", ""):
-        raise AmbiguousError(
-            f"the answer is packed in a way that was not asked for ({refusals.plain(encoding)})"
-        )
+        raise AmbiguousError(f"the answer is packed in a way that was not asked for ({refusals.plain(encoding)})")
     unpack = zlib.decompressobj(wbits=31) if "gzip" in encoding else None
     total = 0
     for raw in response.raw.stream(PIECE, decode_content=False):
@@ -361,9 +358,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     if text.isascii() and text.isdigit():
         return float(text[:9])
     try:
-        return max(
-            (parsedate_to_datetime(text) - parsedate_to_datetime(headers["date"])).total_seconds(), 0.0
-        )
+        return max((parsedate_to_datetime(text) - parsedate_to_datetime(headers["date"])).total_seconds(), 0.0)
     except (KeyError, TypeError, ValueError, IndexError):
         return None
 

@@ -22,9 +22,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-LONGEST_IDLE = (
-    30.0  # seconds; a connection that was idle for longer may have been forgotten by what lies between
-)
+LONGEST_IDLE = 30.0  # seconds; a connection that was idle for longer may have been forgotten by what lies between
 BUFFER = 64 * 1024
 
 

@@ -333,9 +333,7 @@ class _Builder:
         if function is None:
             known = f"there are {', '.join(FUNCTIONS)}"
             hint = suggestion(name, FUNCTIONS) or known
-            raise Fault(
-                f"there is no function or filter {name[:60]}", "expression-function", offset=offset, hint=hint
-            )
+            raise Fault(f"there is no function or filter {name[:60]}", "expression-function", offset=offset, hint=hint)
         if node.dyn_args is not None or node.dyn_kwargs is not None:
             raise Fault("arguments are written one by one", "expression-refused", offset=offset)
         keywords = {each.key: each.value for each in node.kwargs}
@@ -350,22 +348,16 @@ class _Builder:
         self.varies = self.varies or name == "organization_ids"
         lazy = name == "default"
         arguments = [
-            self.build(each, covered=lazy and (index == 0 or covered))
-            for index, each in enumerate(positional)
+            self.build(each, covered=lazy and (index == 0 or covered)) for index, each in enumerate(positional)
         ]
-        named = {
-            key: self.build(each, covered=lazy and (key == "value" or covered))
-            for key, each in keywords.items()
-        }
+        named = {key: self.build(each, covered=lazy and (key == "value" or covered)) for key, each in keywords.items()}
         return _applied(function.compute, name, offset, arguments, named, covered)
 
     def test(self, node: Any) -> Callable[[Frame], Any]:
         if node.name not in _TESTS:
             raise Fault(f"there is no test `is {node.name[:60]}`", "expression-function", offset=node.lineno)
         if node.args or node.kwargs or node.dyn_args or node.dyn_kwargs:
-            raise Fault(
-                f"the test `is {node.name}` takes no arguments", "expression-function", offset=node.lineno
-            )
+            raise Fault(f"the test `is {node.name}` takes no arguments", "expression-function", offset=node.lineno)
         passes = _TESTS[node.name]
         value = self.build(node.node, covered=node.name in ("defined", "undefined"))
         return lambda frame: passes(value(frame))
@@ -419,9 +411,7 @@ def _check_root(name: str, offset: int) -> None:
         message = f"the word {name} cannot stand here"
         raise Fault(message, "expression-syntax", offset=offset)
     close = "none" if name.lower() == "null" else nearest(name, [*WORDS, *OFFERED, *FUNCTIONS])
-    remedy = (
-        f"did you mean {close}?" if close else "write params.NAME, steps.NAME.result, or quotes around a text"
-    )
+    remedy = f"did you mean {close}?" if close else "write params.NAME, steps.NAME.result, or quotes around a text"
     message = f"unknown name {name[:60]}: a path begins with {', '.join(OFFERED)}"
     raise Fault(message, "expression-name", offset=offset, hint=remedy)
 

@@ -41,9 +41,7 @@ class Frame:
 
     __slots__ = ("paths", "scope", "steps")
 
-    def __init__(
-        self, scope: Mapping[str, object], paths: Sequence[Steps] = (), steps: int = MAX_STEPS
-    ) -> None:
+    def __init__(self, scope: Mapping[str, object], paths: Sequence[Steps] = (), steps: int = MAX_STEPS) -> None:
         self.scope = scope
         self.paths = paths
         self.steps = steps
@@ -69,9 +67,7 @@ def _numbers(frame: Frame, value: Any, attribute: Any = None) -> list[Any]:
         for index, item in enumerate(items):
             if type(item) not in NUMBERS:
                 hint = (
-                    None
-                    if attribute is not None or type(item) is not dict
-                    else "say which of its keys: attribute='…'"
+                    None if attribute is not None or type(item) is not dict else "say which of its keys: attribute='…'"
                 )
                 raise Fault(f"item [{index}] is {kind(item)}, not a number", hint=hint)
     return items
@@ -150,9 +146,7 @@ def _greatest(frame: Frame, items: Any, *more: Any, attribute: Any = None) -> An
     return _extreme(frame, max, items, more, attribute)
 
 
-def _extreme(
-    frame: Frame, choose: Callable[..., Any], items: Any, more: tuple[Any, ...], attribute: Any
-) -> Any:
+def _extreme(frame: Frame, choose: Callable[..., Any], items: Any, more: tuple[Any, ...], attribute: Any) -> Any:
     candidates = [items, *more] if more else _list(frame, items)
     if not candidates:
         raise Fault("the list is empty")
@@ -368,9 +362,7 @@ SELECT_TESTS = (*_TESTS, *_ALONE, *_ALIASES)
 """The tests of selectattr; Jinja's words for the comparisons are taken too."""
 
 
-def _selectattr(
-    frame: Frame, items: Any, attribute: Any, test: Any = None, value: Any = _NOTHING
-) -> list[Any]:
+def _selectattr(frame: Frame, items: Any, attribute: Any, test: Any = None, value: Any = _NOTHING) -> list[Any]:
     given = _list(frame, items)
     frame.spend(len(given))
     test = _ALIASES.get(test, test) if type(test) is str else test
@@ -380,9 +372,7 @@ def _selectattr(
         raise Fault(f"the test {test} takes {'a' if test in _TESTS else 'no'} value", "expression-function")
     if test in ("defined", "undefined"):
         return [
-            item
-            for item in given
-            if isinstance(_pick(item, _required(attribute)), Undefined) is (test == "undefined")
+            item for item in given if isinstance(_pick(item, _required(attribute)), Undefined) is (test == "undefined")
         ]
     pairs = zip(given, _taken(frame, given, _required(attribute)), strict=True)
     if test is None:
@@ -441,15 +431,9 @@ class Function:
 
 FUNCTIONS: dict[str, Function] = {
     "abs": Function("abs(number): the number without its sign", _abs),
-    "min": Function(
-        "min(list): the smallest; min(a, b, …) too; attribute='n': the item with the smallest n", _least
-    ),
-    "max": Function(
-        "max(list): the largest; max(a, b, …) too; attribute='n': the item with the largest n", _greatest
-    ),
-    "sum": Function(
-        "sum(list, attribute='n'): exact for integers, rounded once for floats; 0 of nothing", _sum
-    ),
+    "min": Function("min(list): the smallest; min(a, b, …) too; attribute='n': the item with the smallest n", _least),
+    "max": Function("max(list): the largest; max(a, b, …) too; attribute='n': the item with the largest n", _greatest),
+    "sum": Function("sum(list, attribute='n'): exact for integers, rounded once for floats; 0 of nothing", _sum),
     "mean": Function("mean(list, attribute='n'): the sum over the number of items, which is not 0", _mean),
     "dot": Function("dot(list, list): the sum of the products of two lists of the same length", _dot),
     "length": Function("length(value): how many items, keys or characters there are", _length),
@@ -475,8 +459,6 @@ FUNCTIONS: dict[str, Function] = {
         {"test": SELECT_TESTS},
     ),
     "groupby": Function("groupby(list, 'n'): a list of {key, items}, by where each n first stands", _groupby),
-    "organization_ids": Function(
-        "organization_ids(names): the server's ids of organizations", _organization_ids
-    ),
+    "organization_ids": Function("organization_ids(names): the server's ids of organizations", _organization_ids),
 }
 """The functions and filters, each with a line of documentation: its usage, a colon, what it yields."""

@@ -77,9 +77,7 @@ def lex(text: str, start: int, *, slots: bool = False) -> tuple[list[Token], int
             judge.end(text, position)
             return tokens, position + 2
         if position - start > MAX_LENGTH:
-            raise Fault(
-                f"an expression longer than {MAX_LENGTH} characters", "expression-limit", offset=start
-            )
+            raise Fault(f"an expression longer than {MAX_LENGTH} characters", "expression-limit", offset=start)
         match = _TOKEN.match(text, position)
         if match and match.lastgroup != "space":
             if match.lastgroup == "number" and tokens and tokens[-1].kind == "dot":
@@ -152,11 +150,7 @@ def _refuse_character(text: str, start: int, position: int, judge: _Judge) -> No
         hint = "close it with }}, or write {{ '{{' }} for the braces themselves"
         raise Fault("{{ is never closed", "expression-syntax", offset=max(start - 2, 0), hint=hint)
     character = text[position]
-    what = (
-        "a text is never closed"
-        if character in "'\""
-        else f"{quoted(character)} has no meaning in an expression"
-    )
+    what = "a text is never closed" if character in "'\"" else f"{quoted(character)} has no meaning in an expression"
     raise Fault(what, "expression-syntax", offset=position, hint=_REMEDIES.get(character))
 
 
@@ -270,9 +264,7 @@ class _Judge:
     def _count_prefix(self, token: Token, counts: bool) -> None:
         self._prefixes += counts
         if self._prefixes > MAX_PREFIXES:
-            raise Fault(
-                f"more than {MAX_PREFIXES} signs, nots and ifs", "expression-limit", offset=token.offset
-            )
+            raise Fault(f"more than {MAX_PREFIXES} signs, nots and ifs", "expression-limit", offset=token.offset)
 
     def _open(self, token: Token, text: str) -> None:
         self.brackets.append((text, token.offset))
@@ -292,9 +284,7 @@ class _Judge:
 def control_fault(offset: int) -> Fault:
     """The fault of Jinja's way to cut the white space around an expression."""
     message = "a - or + at the braces would cut white space, which is not part of this language"
-    return Fault(
-        message, "expression-refused", offset=offset, hint="leave a space between the braces and a sign"
-    )
+    return Fault(message, "expression-refused", offset=offset, hint="leave a space between the braces and a sign")
 
 
 def _beside(token: Token, pipe: str, operator: str) -> Fault:

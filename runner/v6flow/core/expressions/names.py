@@ -56,9 +56,7 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
     """The candidate that `word` most probably stands for, None if none is near."""
     if len(word) > NAME_LENGTH:
         return None
-    pool = {
-        each.lower(): each for each in islice(candidates, _MAX_CANDIDATES) if abs(len(each) - len(word)) < 10
-    }
+    pool = {each.lower(): each for each in islice(candidates, _MAX_CANDIDATES) if abs(len(each) - len(word)) < 10}
     close = get_close_matches(word.lower(), pool, n=1, cutoff=0.6)
     return pool[close[0]] if close else None
 

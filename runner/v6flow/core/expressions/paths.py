@@ -63,11 +63,7 @@ def _key(value: dict[str, Any], name: object, where: Steps) -> Any:
 
 def _item(value: Any, name: object, where: Steps) -> Any:
     if type(name) is str:
-        hint = (
-            "take an item by [0], or what all items have by map(attribute='…')"
-            if type(value) is not str
-            else None
-        )
+        hint = "take an item by [0], or what all items have by map(attribute='…')" if type(value) is not str else None
         return Undefined(f"{place(where)} is {kind(value)} and has no key {quoted(name)}", lambda: hint)
     if type(name) is not int:
         raise Fault(f"an item's number is a whole number, not {kind(name)}")

@@ -219,9 +219,7 @@ class _Reader:
 
     def _branch(self, value: Any, items: Any) -> _Branch | None:
         if len(self._at) >= MAX_LEAF_DEPTH:
-            self._complain(
-                Fault(f"a value nested deeper than {MAX_LEAF_DEPTH}", "expression-limit", offset=0)
-            )
+            self._complain(Fault(f"a value nested deeper than {MAX_LEAF_DEPTH}", "expression-limit", offset=0))
             return None
         parts = []
         for key, item in items:
@@ -314,9 +312,7 @@ def _mark_fault(mark: re.Match[str]) -> Fault:
             f"{found} is not part of this language, which has expressions only",
             "expression-refused",
         )
-    return Fault(
-        message, rule, offset=mark.start(), hint=f"write {{{{ '{found}' }}}} for the characters themselves"
-    )
+    return Fault(message, rule, offset=mark.start(), hint=f"write {{{{ '{found}' }}}} for the characters themselves")
 
 
 class Template:

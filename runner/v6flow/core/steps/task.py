@@ -36,7 +36,9 @@ BESIDE = ("quorum", "retry", "timeout")  # settings that stand beside `task:`, t
 RETRIED = ("start_failed", "unknown")  # kinds of failure that may pass by themselves
 
 _SCOPES = {"organizations": STEPS, "quorum": STEPS}
-_MANY = frozenset({"status", "error", "results", "by_organization", "asked", "responded", "failed", "missing", "failures"})
+_MANY = frozenset(
+    {"status", "error", "results", "by_organization", "asked", "responded", "failed", "missing", "failures"}
+)
 _ONE = frozenset({"status", "error", "result", "asked", "responded", "failed", "missing", "failures"})
 
 
@@ -143,7 +145,10 @@ def parse(common: Common, raw: Mapping[str, Any], defaults: Mapping[str, tuple[P
             settings[key] = (common.at + where, expressions.compile(holder[key]))
     single = "organization" in task
     if single:
-        settings["organizations"] = ((*common.at, "task", "organization"), expressions.compile([task["organization"]]))
+        settings["organizations"] = (
+            (*common.at, "task", "organization"),
+            expressions.compile([task["organization"]]),
+        )
     elif "organizations" in settings:
         source = settings["organizations"][1].source
         single = isinstance(source, list) and len(source) == 1
@@ -202,7 +207,12 @@ def check(step: TaskStep, complain: Callable[..., None]) -> None:
         complain(place, "a central function goes to exactly one organization", "central-organizations",
                  hint="write organization: and its name")  # fmt: skip
     if step.subtasks != "fail" and not central:
-        complain(("task", "subtasks"), "only a central function has subtasks", "wrong-modifier", hint="central: true")
+        complain(
+            ("task", "subtasks"),
+            "only a central function has subtasks",
+            "wrong-modifier",
+            hint="central: true",
+        )
     _check_isolation(step, complain)
 
 

@@ -113,8 +113,6 @@ def _least_squares(outcome: np.ndarray, predictors: np.ndarray, terms: list[str]
         "residual_standard_error": spread,
         "coefficients": {
             term: {"estimate": estimate, "standard_error": standard_error}
-            for term, estimate, standard_error in zip(
-                terms, estimates.tolist(), standard_errors.tolist(), strict=True
-            )
+            for term, estimate, standard_error in zip(terms, estimates.tolist(), standard_errors.tolist(), strict=True)
         },
     }

@@ -1,0 +1,214 @@
+"""The requests that asking organizations takes, each typed and with its failures told apart."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from v6flow.backends.vantage6 import dialects, encryption, paging, records
+from v6flow.backends.vantage6.encryption import DecryptionError
+from v6flow.backends.vantage6.records import StrangeError
+from v6flow.backends.vantage6.refusals import AmbiguousError, RefusedError, TooLargeError
+from v6flow.backends.vantage6.spilling import STAND_IN, Spill
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import BinaryIO
+
+    from v6flow.backends.vantage6.dialects import Dialect, TaskDraft
+    from v6flow.backends.vantage6.encryption import PrivateKey
+    from v6flow.backends.vantage6.records import Run, StoredResult, Task, TaskWithRuns
+    from v6flow.backends.vantage6.session import Session
+
+LARGEST_RESULT = 256 * 1024 * 1024  # bytes that are accepted unless said otherwise
+OVERHEAD = 64 * 1024  # of JSON around a result
+BLOB_TIME = 3600.0  # seconds that a blob may take in all
+
+Killed: TypeAlias = Literal["killed", "finished", "gone"]
+
+
+class Api:
+    """Calls to one server as one user, for one collaboration; any number of threads may use it.
+
+    `key` is our organization's private key; given, the collaboration is encrypted: inputs leave encrypted, and
+    results that are not encrypted for us are refused.
+    """
+
+    def __init__(self, session: Session, dialect: Dialect, *, key: PrivateKey | None = None) -> None:
+        self.session = session
+        self.dialect = dialect
+        self._key = key
+
+    def prepare_input(self, data: bytes, public_key: str, whose: str) -> str:
+        """What a task has as the input of an organization.
+
+        Where the server keeps blobs it is uploaded, which is repeated when it came to no answer: a blob nobody names
+        does nothing. Raises KeyProblemError, and what Session.post raises.
+        """
+        if not self.dialect.blobs:
+            if self._key is None:
+                return encryption.encode(data)
+            return encryption.encrypt(data, public_key, whose)
+        body = encryption.encode(data).encode("ascii")
+        if self._key is not None:
+            body = encryption.encrypt_blob(data, public_key, whose)
+        value = self.session.post("/blobstream", body, again="always").value
+        name = value.get("uuid") if isinstance(value, dict) else None
+        if not isinstance(name, str):
+            raise StrangeError("the server does not name the blob that was uploaded")
+        return name
+
+    def create_task(self, draft: TaskDraft) -> Task:
+        """Create a task, in one request that is never repeated.
+
+        Raises NotSentError (it does not exist), AmbiguousError (look its token up), RefusedError and AccessError (it
+        does not exist and will not), FederationError (this server cannot do it).
+        """
+        answer = self.session.post("/task", dialects.task_body(self.dialect, draft), again="never")
+        try:
+            return records.task(answer.value)
+        except StrangeError as error:
+            raise AmbiguousError(error.message, status=answer.status) from error
+
+    def find_tasks_by_token(self, token: str, *, patience: float | None = None) -> tuple[Task, ...]:
+        """The tasks that carry a token, the lowest id first; more than one are twins."""
+        found = paging.items(self.session, "/task", [("description", f"%{token}%")], patience=patience)
+        tasks = (records.task(raw) for raw in found)
+        return tuple(
+            sorted(
+                (each for each in tasks if dialects.token_of(each.description) == token),
+                key=lambda each: each.id,
+            )
+        )
+
+    def task(self, number: int, *, patience: float | None = None) -> Task:
+        """A task. Raises RefusedError with status 404 if it was deleted."""
+        return records.task(self.session.get(f"/task/{number}", patience=patience).value)
+
+    def task_with_runs(self, number: int, *, patience: float | None = None) -> TaskWithRuns:
+        """A task with all its runs and results, also to a user whose lists hide other organizations' runs."""
+        answer = self.session.get(f"/task/{number}", [("include", "runs,results")], patience=patience)
+        return records.task_with_runs(answer.value)
+
+    def subtasks(self, parent: int, *, patience: float | None = None) -> tuple[Task, ...]:
+        """What a central function's run created, in the order of creation."""
+        found = paging.items(self.session, "/task", [("parent_id", parent)], patience=patience)
+        return tuple(sorted((records.task(raw) for raw in found), key=lambda each: each.id))
+
+    def runs_of(self, task: int, *, patience: float | None = None) -> tuple[Run, ...]:
+        """A task's runs as far as this user's lists show them; compare with who was asked."""
+        found = paging.items(self.session, "/run", [("task_id", task)], patience=patience)
+        return _in_order(records.run(raw) for raw in found)
+
+    def open_runs(self, *, patience: float | None = None) -> tuple[Run, ...]:
+        """The runs that this user's lists show and that have no time of finishing: judge by their phase too."""
+        found = paging.items(self.session, "/run", [("state", "open")], patience=patience, per_page=1000)
+        return _in_order(records.run(raw) for raw in found)
+
+    def run(self, number: int, *, patience: float | None = None) -> Run:
+        """A run, whosever it is."""
+        return records.run(self.session.get(f"/run/{number}", patience=patience).value)
+
+    def log(self, run: int, *, patience: float | None = None) -> str:
+        """What a run has logged so far; empty where the node does not share it."""
+        return self.run(run, patience=patience).log
+
+    def kill_task(self, number: int) -> Killed:
+        """Ask the server to kill a task's runs, and those of its subtasks; `finished` if the server holds it finished.
+
+        The server calls a task finished as soon as one run has failed, and then kills nothing.
+        """
+        try:
+            self.session.post("/kill/task", {"id": number}, again="always")
+        except RefusedError as error:
+            if error.status == 400 and "finished" in (error.said or ""):
+                return "finished"
+            if error.status == 404 and error.said is not None:
+                return "gone"
+            raise
+        return "killed"
+
+    def result(self, run: int, *, limit: int = LARGEST_RESULT, patience: float | None = None) -> bytes | None:
+        """What an organization's algorithm returned, decrypted; None if there is nothing yet.
+
+        Raises DecryptionError, TooLargeError, and what Session.get raises.
+        """
+        sink = io.BytesIO()
+        written = self.result_into(run, sink, limit=limit, patience=patience)
+        return None if written is None else sink.getvalue()
+
+    def result_into(
+        self, run: int, sink: BinaryIO, *, limit: int = LARGEST_RESULT, patience: float | None = None
+    ) -> int | None:
+        """Write what an algorithm returned to a file, decrypted, and never more than `limit` bytes; the bytes written.
+
+        None if there is nothing yet. Large ones are never wholly in memory. What was written is no value when this
+        raises.
+        """
+        with tempfile.TemporaryFile() as file:
+            spill = Spill(file)
+
+            def begin() -> Spill:
+                nonlocal spill
+                file.seek(0)
+                file.truncate()
+                spill = Spill(file)
+                return spill
+
+            answer = self.session.get(f"/result/{run}", patience=patience, sieve=begin, limit=limit // 3 * 4 + OVERHEAD)
+            stored = records.result(answer.value)
+            if stored.text is None:
+                return None
+            if stored.blob:
+                file.seek(0)
+                file.truncate()
+                path = f"/blobstream/{_blob_name(stored.text)}"
+                most = limit // 3 * 4 + OVERHEAD
+                self.session.download(path, file, limit=most, total=BLOB_TIME, patience=patience)
+            elif not spill.spilled or stored.text != STAND_IN:
+                return _write(self.decoded(stored), sink, limit)
+            file.seek(0)
+            if self._key is not None:
+                return encryption.decrypt_stream(file, _Capped(sink, limit), self._key, raw=stored.blob)
+            return encryption.decode_stream(file, _Capped(sink, limit))
+
+    def decoded(self, stored: StoredResult) -> bytes:
+        """What a stored result holds that came with its task, and is no blob. Raises DecryptionError."""
+        text = stored.text or ""
+        body = encryption.decode(text) if self._key is None else encryption.decrypt(text, self._key)
+        if body[:1] == b"\x80":
+            raise DecryptionError(
+                "it is a Python pickle, which v6flow never loads",
+                hint="the algorithm must return JSON: it was made for vantage6 before 4.0",
+            )
+        return body
+
+
+class _Capped:
+    """A file that takes no more than `limit` bytes."""
+
+    def __init__(self, sink: BinaryIO, limit: int) -> None:
+        self._sink = sink
+        self._left = limit
+        self._limit = limit
+
+    def write(self, data: bytes) -> int:
+        self._left -= len(data)
+        if self._left < 0:
+            raise TooLargeError(f"the result is larger than the {self._limit} bytes that are accepted")
+        return self._sink.write(data)
+
+
+def _write(body: bytes, sink: BinaryIO, limit: int) -> int:
+    return _Capped(sink, limit).write(body)
+
+
+def _in_order(runs: Iterable[Run]) -> tuple[Run, ...]:
+    return tuple(sorted(runs, key=lambda each: each.id))
+
+
+def _blob_name(text: str) -> str:
+    if len(text) != 36 or not set(text) <= set("0123456789abcdefABCDEF-"):
+        raise StrangeError("the server names a blob that cannot be one")
+    return text

@@ -1,0 +1,277 @@
+"""Names for ids: the collaboration, the study, the organizations and their nodes, as a user sees them."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from v6flow.backends.vantage6 import paging
+from v6flow.backends.vantage6.records import StrangeError
+from v6flow.backends.vantage6.refusals import DeniedError, RefusedError
+from v6flow.core.federation import Directory
+from v6flow.core.json import Json, canonical
+from v6flow.errors import FederationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from v6flow.backends.vantage6.federation import ServerFederation, ServerOrganization
+    from v6flow.backends.vantage6.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who is logged in, and of which organization."""
+
+    id: int
+    username: str
+    organization: int
+    organization_name: str
+    public_key: str  # of the organization, "" if the server has none
+
+
+@dataclass(frozen=True, slots=True)
+class Collaboration:
+    """A collaboration at the server."""
+
+    id: int
+    name: str
+    encrypted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A study: some of a collaboration's organizations."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """An organization: `short` is what the federation file calls it, `name` what the server does.
+
+    `databases` gives, for labels that workflows use, the labels of its node.
+    """
+
+    id: int
+    short: str
+    name: str
+    public_key: str  # "" if the server has none
+    databases: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An organization's node; `status` is None if it was never seen, `config` what it shares while it is online."""
+
+    id: int
+    name: str
+    organization: int
+    status: str | None
+    last_seen: str | None
+    config: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def is_online(self) -> bool:
+        """Whether it is there now."""
+        return self.status == "online"
+
+    @property
+    def database_labels(self) -> tuple[str, ...] | None:
+        """The labels of its databases, None if it does not say."""
+        return self.config.get("database_labels")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerDirectory:
+    """Who there is at a server, with the ids and keys that requests need; organizations in the federation's order."""
+
+    server: str
+    user: User
+    collaboration: Collaboration
+    study: Study | None
+    organizations: tuple[Organization, ...]
+    nodes: tuple[Node, ...] | None
+    """None if this user may not see them."""
+    defaults: Mapping[str, Json] = field(default_factory=dict)
+
+    def by_id(self) -> dict[int, Organization]:
+        """The organizations by their ids."""
+        return {each.id: each for each in self.organizations}
+
+    def by_short(self) -> dict[str, Organization]:
+        """The organizations by what the federation file calls them."""
+        return {each.short: each for each in self.organizations}
+
+    def node(self, organization: int) -> Node | None:
+        """The node of an organization in this collaboration, None if there is none or it is not shown."""
+        return next((each for each in self.nodes or () if each.organization == organization), None)
+
+    def directory(self) -> Directory:
+        """What a plan must know of it."""
+        online = {each.organization for each in self.nodes or () if each.is_online}
+        return Directory(
+            tuple(each.short for each in self.organizations),
+            ids={each.short: each.id for each in self.organizations},
+            offline=tuple(each.short for each in self.organizations if each.id not in online)
+            if self.nodes is not None
+            else (),
+            identity=canonical(
+                {
+                    "backend": "vantage6",
+                    "server": self.server,
+                    "user": self.user.id,
+                    "collaboration": self.collaboration.id,
+                    "study": self.study.id if self.study else None,
+                    "organizations": {each.short: each.id for each in self.organizations},
+                }
+            ),
+            defaults=self.defaults,
+        )
+
+
+def read(session: Session, federation: ServerFederation) -> ServerDirectory:
+    """All that a backend must know of a federation.
+
+    Raises FederationError for what is not there, AccessError for what this user may not see, UnreachableError.
+    """
+    user = read_user(session)
+    collaboration = find_collaboration(session, federation.collaboration)
+    study = find_study(session, federation.study, collaboration) if federation.study is not None else None
+    return ServerDirectory(
+        str(session.transport.address),
+        user,
+        collaboration,
+        study,
+        find_organizations(session, federation.organizations, collaboration, study),
+        read_nodes(session, collaboration),
+        defaults=federation.defaults,
+    )
+
+
+def read_user(session: Session) -> User:
+    """Who is logged in."""
+    raw = _object(session, f"/user/{session.user_id()}")
+    organization = raw.get("organization")
+    number = organization.get("id") if isinstance(organization, dict) else None
+    if not isinstance(number, int):
+        raise StrangeError("the server does not say of which organization we are")
+    ours = _object(session, f"/organization/{number}")
+    return User(raw["id"], str(raw.get("username", "")), number, str(ours.get("name", "")), _public_key(ours))
+
+
+def find_collaboration(session: Session, wanted: str | int) -> Collaboration:
+    """The collaboration of exactly that name, or of that id. Raises FederationError."""
+    raw = _pick(paging.items(session, "/collaboration"), wanted, "collaboration", "this user can see")
+    return Collaboration(raw["id"], str(raw.get("name", "")), raw.get("encrypted") is not False)
+
+
+def find_study(session: Session, wanted: str | int, collaboration: Collaboration) -> Study:
+    """The study of a collaboration, of exactly that name or of that id. Raises FederationError."""
+    try:
+        studies = paging.items(session, "/study", [("collaboration_id", collaboration.id)])
+    except RefusedError as error:
+        if error.status != 404:
+            raise
+        raise FederationError("this server does not know studies (they came with vantage6 4.3)") from error
+    raw = _pick(studies, wanted, "study", f"the collaboration {collaboration.name} has")
+    return Study(raw["id"], str(raw.get("name", "")))
+
+
+def find_organizations(
+    session: Session,
+    wanted: Sequence[ServerOrganization],
+    collaboration: Collaboration,
+    study: Study | None,
+) -> tuple[Organization, ...]:
+    """The organizations of the federation file, else all there are, in its order. Raises FederationError."""
+    members = paging.items(session, "/organization", [("collaboration_id", collaboration.id)])
+    where = f"the collaboration {collaboration.name} has"
+    if study is not None:
+        members = paging.items(session, "/organization", [("study_id", study.id)])
+        where = f"the study {study.name} has"
+    if not wanted:
+        _check_unique([(str(raw.get("name")), raw["id"]) for raw in members])
+        ordered = sorted(members, key=lambda raw: int(raw["id"]))
+        return tuple(_organization(raw, str(raw.get("name", "")), {}) for raw in ordered)
+    found = []
+    for each in wanted:
+        name = each.name if each.id is None else each.id
+        raw = _pick(members, each.short if name is None else name, "organization", where)
+        found.append(_organization(raw, each.short, each.databases))
+    _check_unique([(each.name, each.id) for each in found])
+    return tuple(found)
+
+
+def read_nodes(session: Session, collaboration: Collaboration) -> tuple[Node, ...] | None:
+    """The nodes of a collaboration, None if this user may not see them."""
+    try:
+        found = paging.items(session, "/node", [("collaboration_id", collaboration.id)])
+    except DeniedError:
+        return None
+    return tuple(_node(raw) for raw in found)
+
+
+def _organization(raw: dict[str, Any], short: str, databases: Mapping[str, str]) -> Organization:
+    return Organization(raw["id"], short, str(raw.get("name", "")), _public_key(raw), databases=databases)
+
+
+def _node(raw: dict[str, Any]) -> Node:
+    organization = raw.get("organization")
+    number = organization.get("id") if isinstance(organization, dict) else organization
+    if not isinstance(number, int):
+        raise StrangeError(f"the server does not say whose the node {raw['id']} is")
+    config: dict[str, tuple[str, ...]] = {}
+    for each in raw.get("config") or ():
+        if isinstance(each, dict) and isinstance(each.get("key"), str):
+            config[each["key"]] = (*config.get(each["key"], ()), str(each.get("value")))
+    status, seen = raw.get("status"), raw.get("last_seen")
+    return Node(
+        raw["id"],
+        str(raw.get("name", "")),
+        number,
+        status if isinstance(status, str) else None,
+        seen if isinstance(seen, str) else None,
+        config=config,
+    )
+
+
+def _public_key(raw: dict[str, Any]) -> str:
+    key = raw.get("public_key")
+    return key if isinstance(key, str) else ""
+
+
+def _object(session: Session, path: str) -> dict[str, Any]:
+    value = session.get(path).value
+    if not isinstance(value, dict) or not isinstance(value.get("id"), int):
+        raise StrangeError(f"what the server gives as {path} is none")
+    return value
+
+
+def _pick(found: Iterable[dict[str, Any]], wanted: str | int, what: str, where: str) -> dict[str, Any]:
+    """The one item with that id, or exactly that name: a server's own filter takes _ and % for other things."""
+    known = list(found)
+    key = "id" if isinstance(wanted, int) else "name"
+    matches = [raw for raw in known if raw.get(key) == wanted]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        ids = ", ".join(str(raw["id"]) for raw in matches)
+        raise FederationError(f"there are several of the name {wanted!r} ({ids})", hint="write the id, as a number")
+    names = [str(raw.get("name")) for raw in known]
+    near = difflib.get_close_matches(str(wanted), names, n=1)
+    listed = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+    raise FederationError(
+        f"no {what} with the {key} {wanted!r}; {where} {listed or 'none'}",
+        hint=f"did you mean {near[0]!r}?" if near else None,
+    )
+
+
+def _check_unique(found: Sequence[tuple[str, int]]) -> None:
+    """That no organization is there under two names, and no name stands for two."""
+    names, ids = [name for name, _ in found], [number for _, number in found]
+    twice = next((name for name, number in found if names.count(name) > 1 or ids.count(number) > 1), None)
+    if twice is not None:
+        raise FederationError(f"the organization {twice!r} is there twice", hint="write `id` where names are equal")

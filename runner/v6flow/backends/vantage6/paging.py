@@ -1,0 +1,74 @@
+"""Reads a list to its end, each item once, even if the pages shift meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from v6flow.backends.vantage6.records import StrangeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from v6flow.backends.vantage6.session import Session
+    from v6flow.backends.vantage6.transport import Answer
+
+PAGE = 100  # items; a server's own default is 10
+MOST_PAGES = 10_000
+ROUNDS = 4  # of reading it all again, since something was missing at the end
+
+
+def items(
+    session: Session,
+    path: str,
+    params: Iterable[tuple[str, str | int]] = (),
+    *,
+    patience: float | None = None,
+    per_page: int = PAGE,
+) -> list[dict[str, Any]]:
+    """All items of a list, in the server's order.
+
+    Something new at the front pushes items to a later page, which shows them twice; something deleted pulls them to a
+    page already read, which hides them: then fewer came than the server counts, and it is read again.
+    Raises StrangeError, and what Session.get raises.
+    """
+    asked = (*params, ("per_page", per_page))
+    found: dict[int, dict[str, Any]] = {}
+    for _ in range(ROUNDS):
+        there: set[int] = set()
+        total: int | None = None
+        for page in range(1, MOST_PAGES + 1):
+            answer = session.get(path, (*asked, ("page", page)), patience=patience)
+            data, more = _page(answer, path)
+            for item in data:
+                found[_id(item, path)] = item
+                there.add(item["id"])
+            total = _count(answer)
+            if not more:
+                break
+        else:
+            raise StrangeError(f"the list {path} has no end")
+        if total is None or len(there) >= total:
+            return [item for number, item in found.items() if number in there]
+    raise StrangeError(f"the list {path} changes faster than it can be read")
+
+
+def _page(answer: Answer, path: str) -> tuple[list[Any], bool]:
+    value = answer.value
+    if isinstance(value, list):  # as before 4.0
+        return value, False
+    if isinstance(value, dict) and isinstance(value.get("data"), list):
+        links = value.get("links")
+        return value["data"], bool(value["data"]) and isinstance(links, dict) and bool(links.get("next"))
+    raise StrangeError(f"what the server gives as the list {path} is none")
+
+
+def _id(item: Any, path: str) -> int:
+    number = item.get("id") if isinstance(item, dict) else None
+    if not isinstance(number, int):
+        raise StrangeError(f"the list {path} has an item without an id")
+    return number
+
+
+def _count(answer: Answer) -> int | None:
+    text = answer.headers.get("total-count", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None

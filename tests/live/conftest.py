@@ -1,0 +1,62 @@
+"""A live vantage6 server for the tests of this folder: `live` and `live_encrypted` are its two federations.
+
+It starts when a test first asks for it, once per process: run with `-n N --dist loadgroup` so that one worker runs
+all of these tests. `V6FLOW_LIVE=0` skips them; `V6FLOW_KEEP_LIVE=1` keeps the folder with the logs.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import federation
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep these tests together, and skip them where they are not wanted."""
+    for item in items:
+        if HERE not in item.path.parents:
+            continue
+        if config.pluginmanager.hasplugin("xdist"):
+            item.add_marker(pytest.mark.xdist_group("live"))
+        if os.environ.get("V6FLOW_LIVE") == "0":
+            item.add_marker(pytest.mark.skip(reason="V6FLOW_LIVE=0: no tests with a real vantage6 server"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[None | pytest.TestReport]:
+    """Show what the server and the nodes said last when a test fails."""
+    report: pytest.TestReport = yield  # type: ignore[assignment]  # pluggy sends the hook's result
+    if report.failed and HERE in item.path.parents and federation.shared.cache_info().currsize:
+        report.sections.append(("live server", federation.shared().tails()))
+    return report  # noqa: B901  a hook wrapper returns what it yields for
+
+
+@pytest.fixture(scope="session")
+def live_server() -> federation.LiveServer:
+    """The server, without any node."""
+    return federation.shared()
+
+
+@pytest.fixture
+def live(live_server: federation.LiveServer) -> federation.LiveFederation:
+    """The unencrypted federation, whole again whatever an earlier test stopped or changed."""
+    live_server.plain.start()
+    return live_server.plain
+
+
+@pytest.fixture
+def live_encrypted(live_server: federation.LiveServer) -> federation.LiveFederation:
+    """The encrypted federation, whole again whatever an earlier test stopped or changed."""
+    live_server.encrypted.start()
+    return live_server.encrypted
