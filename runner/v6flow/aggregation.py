@@ -447,14 +447,14 @@ def _places(partials: Partials, *, mappings: bool = True) -> list[tuple[str, Any
     elif isinstance(partials, Sequence) and not isinstance(partials, (str, bytes)):
         found = [(f"partials[{index}]", partial) for index, partial in enumerate(partials)]
     else:
-        raise ValueError(  # noqa: TRY004  what came from outside is a wrong value, whatever its type
+        raise ValueError(
             f"partials are to be a list of mappings, not {_show(partials)}"
         )
     if not found:
         raise ValueError("there are no partials to combine")
     for place, partial in found if mappings else ():
         if not isinstance(partial, Mapping):
-            raise ValueError(f"{place} is {_show(partial)}, it must be a mapping")  # noqa: TRY004  as above
+            raise ValueError(f"{place} is {_show(partial)}, it must be a mapping")
     return found
 
 
@@ -475,7 +475,7 @@ def _number(place: str, partial: Mapping[str, Any], key: str, *, least: float | 
 def _finite(where: str, value: Any) -> float:
     """A finite number; no boolean, no text."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"{where} is {_show(value)}, it must be a number")  # noqa: TRY004  as above
+        raise ValueError(f"{where} is {_show(value)}, it must be a number")
     try:
         finite = math.isfinite(value)
     except OverflowError:
