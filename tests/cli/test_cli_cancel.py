@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from cli_stage import SMALL, call, end, run_ids, start, waiting, write
+from cli_stage import (
+    SMALL,
+    call,
+    end,
+    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
+    run_ids,
+    start,
+    waiting,
+    write,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,10 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from cli_stage import call
+from cli_stage import (
+    call,
+    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
+)
 
 from v6flow.cli.commands import COMMANDS
 

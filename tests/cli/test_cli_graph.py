@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from cli_stage import SMALL, call, child, environment, write
+from cli_stage import (
+    SMALL,
+    call,
+    child,
+    environment,
+    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
+    write,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

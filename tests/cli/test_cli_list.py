@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from cli_stage import FAILING, SMALL, call, run_ids, write
+from cli_stage import (
+    FAILING,
+    SMALL,
+    call,
+    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
+    run_ids,
+    write,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,10 +35,7 @@ def test_the_document(here: Path, capsys: Capture) -> None:
     write(here, failing_yaml=FAILING)
     call(capsys, "run", "failing.yaml")
     (run,) = call(capsys, "list", "-o", "json").document["runs"]
-    assert (
-        run.items()
-        >= {"run": run_ids(here)[0], "workflow": "failing", "status": "failed", "exit_code": 1}.items()
-    )
+    assert run.items() >= {"run": run_ids(here)[0], "workflow": "failing", "status": "failed", "exit_code": 1}.items()
     assert run["error"]
     assert run["seconds"] >= 0
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from cli_stage import FAILING, SMALL, call, federated, run_ids, write
+from cli_stage import (
+    FAILING,
+    SMALL,
+    call,
+    federated,
+    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
+    run_ids,
+    write,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +68,12 @@ def test_what_a_log_holds_cannot_reach_the_terminal(here: Path, capsys: Capture)
 v6flow: 1
 name: loud
 steps: {a: {local: {function: "loud.py:a"}}}
-""", loud_py="def a():\n    print('\\x1b[2Jred\\x07 [bold]markup[/bold]')\n    print('\\u202etxt')\n    return 1\n")  # fmt: skip
+""", loud_py="""\
+def a():
+    print('\\x1b[2Jred\\x07 [bold]markup[/bold]')
+    print('\\u202etxt')
+    return 1
+""")  # fmt: skip
     call(capsys, "run", "loud.yaml")
     said = call(capsys, "logs", "loud", "a")
     assert said.out == "\\x1b[2Jred\\x07 [bold]markup[/bold]\n\\u202etxt\n"

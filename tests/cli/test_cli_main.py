@@ -19,6 +19,7 @@ from cli_stage import (
     command,
     end,
     environment,
+    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
     open_gate,
     run_ids,
     start,
@@ -116,9 +117,7 @@ def test_a_bug_exits_70_with_its_traceback(monkeypatch: pytest.MonkeyPatch, caps
     assert "Traceback" in said.err
 
 
-def test_an_error_about_a_file_is_no_matter_of_the_output(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
+def test_an_error_about_a_file_is_no_matter_of_the_output(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     broken = ModuleType("v6flow.cli.broken", "A command that is broken.")
 
     def main(_arguments: argparse.Namespace) -> int:
@@ -140,9 +139,7 @@ def test_eight_at_once_on_one_run_seven_are_told_who_holds_it(here: Path) -> Non
     end(process)
     words = command("resume", "-o", "json")
     many = [
-        subprocess.Popen(
-            words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
-        )
+        subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
         for _ in range(8)
     ]
     # the gate opens when seven have given up: whoever holds the run waits at it until then
@@ -163,9 +160,7 @@ def test_eight_at_once_on_one_run_seven_are_told_who_holds_it(here: Path) -> Non
 # ------------------------------------------------------------------------------------------------------- signals
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 def test_a_signal_lets_go_of_the_run(number: int, code: int, here: Path, capsys: Capture) -> None:
     waiting(here)
     process = start("run", "waiting.yaml", "-o", "json", until="wait: computes here")
@@ -186,7 +181,7 @@ def test_a_second_signal_ends_it_at_once(here: Path) -> None:
         "import os, signal, sys; from v6flow.journals.sqlite import SqliteJournal\n"
         "append = SqliteJournal.append\n"
         "def slow(self, events, *, durable):\n"
-        "    if type(events[0]).__name__ == 'LocalRequested':\n"
+        "    if 'LocalRequested' in str(events):\n"
         "        sys.stderr.write('writing\\n'); sys.stderr.flush()\n"
         "        while True: signal.pause()\n"
         "    append(self, events, durable=durable)\n"
@@ -241,7 +236,7 @@ def test_an_interrupt_outside_a_run(monkeypatch: pytest.MonkeyPatch, here: Path,
 
 def test_a_full_disk_behind_stdout_is_told(here: Path) -> None:
     write(here, small_yaml=SMALL)
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         said = child("run", "small.yaml", stdout=full)
     assert said.code == 1
     assert "error: the output cannot be written: No space left on device" in said.err
@@ -252,7 +247,7 @@ def test_a_full_disk_behind_stdout_is_told(here: Path) -> None:
 @pytest.mark.parametrize("words", [("run", "small.yaml"), ("run", "small.yaml", "-o", "json"), ("nonsense",)])
 def test_a_full_disk_behind_stderr_stops_nothing(words: tuple[str, ...], here: Path) -> None:
     write(here, small_yaml=SMALL)
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         said = child(*words, stderr=full)
     assert said.code == (2 if words == ("nonsense",) else 0)
     assert bool(said.out) == (said.code == 0)
@@ -261,9 +256,7 @@ def test_a_full_disk_behind_stderr_stops_nothing(words: tuple[str, ...], here: P
 def test_a_reader_that_went_away_corrupts_nothing(here: Path) -> None:
     write(here, small_yaml=SMALL)
     shell = f'"{sys.executable}" -m v6flow run small.yaml 2>&1 | head -n 1; echo "${{PIPESTATUS[0]}}"'
-    said = subprocess.run(
-        ["bash", "-c", shell], env=environment(), capture_output=True, encoding="utf-8", check=True
-    )
+    said = subprocess.run(["bash", "-c", shell], env=environment(), capture_output=True, encoding="utf-8", check=True)
     first, code = said.stdout.splitlines()
     assert "started" in first
     assert int(code) in (0, 141)
@@ -274,9 +267,7 @@ def test_a_reader_that_went_away_corrupts_nothing(here: Path) -> None:
 def test_closed_streams(here: Path) -> None:
     write(here, small_yaml=SMALL)
     shell = f'"{sys.executable}" -m v6flow run small.yaml >&- 2>&-; echo $?'
-    said = subprocess.run(
-        ["bash", "-c", shell], env=environment(), capture_output=True, text=True, check=True
-    )
+    said = subprocess.run(["bash", "-c", shell], env=environment(), capture_output=True, text=True, check=True)
     assert (said.stdout, said.stderr) == ("0\n", "")
 
 
@@ -289,7 +280,6 @@ LOCALES = [
     {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     {"LC_ALL": "C.UTF-8"},
     {"PYTHONIOENCODING": "ascii"},
-    {"PYTHONIOENCODING": "latin-1"},
 ]
 
 
@@ -297,7 +287,7 @@ LOCALES = [
     "locale", LOCALES, ids=lambda locale: " ".join(f"{k}={v}" for k, v in locale.items()) or "none"
 )
 def test_it_works_without_a_home_a_path_or_a_locale(locale: dict[str, str], here: Path) -> None:
-    write(here, small_yaml=SMALL.replace("A number", "Eine Zahl, größer"))
+    write(here, small_yaml=SMALL.replace("A number", "eine Zahl größer als π"))
     said = child("run", "small.yaml", "-p", "who=Zoë 𝄞", "-o", "json", env={**CRON, **locale})
     assert said.code == 0, said.err
     assert said.document["outputs"]["who"] == "Zoë 𝄞"
@@ -315,9 +305,7 @@ def test_params_that_are_no_utf8_are_refused(here: Path) -> None:
 
 
 def test_a_file_whose_name_is_no_utf8(here: Path) -> None:
-    name = os.fsencode(here) + b"/\xff.yaml"
-    with open(name, "w", encoding="utf-8") as file:
-        file.write(SMALL)
+    (here / os.fsdecode(b"\xff.yaml")).write_text(SMALL, encoding="utf-8")
     said = subprocess.run(
         [*map(os.fsencode, command("validate")), b"\xff.yaml"],
         env=environment(),
@@ -334,9 +322,7 @@ def test_a_store_that_cannot_be_written_says_what_to_do(here: Path, capsys: Capt
     assert "--store FOLDER" in said.err
 
 
-def test_a_current_folder_that_cannot_be_written(
-    here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_current_folder_that_cannot_be_written(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     write(here, small_yaml=SMALL)
     monkeypatch.chdir("/proc/self")
     said = call(capsys, "run", str(here / "small.yaml"))
@@ -348,9 +334,7 @@ def test_a_current_folder_that_cannot_be_written(
 def test_a_current_folder_that_is_gone(here: Path) -> None:
     write(here, small_yaml=SMALL)
     shell = f'mkdir gone && cd gone && rmdir ../gone && "{sys.executable}" -m v6flow run {here}/small.yaml'
-    said = subprocess.run(
-        ["bash", "-c", shell], env=environment(), capture_output=True, text=True, check=False
-    )
+    said = subprocess.run(["bash", "-c", shell], env=environment(), capture_output=True, text=True, check=False)
     assert said.returncode == 2
     assert "the current folder is gone" in said.stderr
 

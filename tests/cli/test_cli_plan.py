@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from cli_stage import FEDERATED, call, federated, notes, write
+from cli_stage import (
+    FEDERATED,
+    call,
+    federated,
+    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
+    notes,
+    write,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 Capture = pytest.CaptureFixture[str]
 
-TEXT = FEDERATED.replace(
-    "name: federated\n", "name: federated\nparams: {column: {type: string, default: age}}\n"
-).replace("column: age", 'column: "{{ params.column }}", me: "{{ organization }}"') + "".join([
-    "  total: \"{{ steps.total.result }}\"\n" * 0,
-])  # fmt: skip
 TWO_PASSES = """\
 v6flow: 1
 name: two
@@ -41,14 +43,12 @@ def test_what_is_known_is_filled_in_and_the_rest_is_marked(here: Path, capsys: C
     assert 'workflow two with column="bmi"' in said.out
     assert "organizations: alpha, beta, gamma" in said.out
     assert "offline: gamma" in said.out
-    order = [
-        said.out.index(each) for each in ("1. sums (task)", "2. again (task) after sums", "3. here (local)")
-    ]
+    order = [said.out.index(each) for each in ("1. sums (task)", "2. again (task) after sums", "3. here (local)")]
     assert order == sorted(order)
     assert 'with {column: "bmi"}' in said.out
     assert "quorum 2" in said.out
     assert "up to 3 attempts" in said.out
-    assert "‹{{ steps.sums.results }}›" in said.out
+    assert '"value":"{{ steps.sums.results }}"' in said.out
     assert "‹{{ steps.sums.responded }}›" in said.out
 
 

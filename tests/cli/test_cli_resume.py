@@ -14,6 +14,7 @@ from cli_stage import (
     call,
     end,
     federated,
+    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
     notes,
     open_gate,
     run_ids,
@@ -185,9 +186,7 @@ def test_a_changed_default_of_a_param_does_not_change_the_run(here: Path, capsys
 def test_a_new_param_without_a_default_is_refused(here: Path, capsys: Capture) -> None:
     waiting(here)
     interrupt()
-    write(
-        here, waiting_yaml=WAITING.replace("name: waiting\n", "name: waiting\nparams: {n: {type: integer}}\n")
-    )
+    write(here, waiting_yaml=WAITING.replace("name: waiting\n", "name: waiting\nparams: {n: {type: integer}}\n"))
     said = call(capsys, "resume")
     assert said.code == 2
     assert "no value for the new param n" in said.err

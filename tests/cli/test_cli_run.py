@@ -17,6 +17,7 @@ from cli_stage import (
     child,
     end,
     federated,
+    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
     open_gate,
     run_ids,
     start,
@@ -96,9 +97,7 @@ def test_quiet_tells_only_outputs_and_failures(here: Path, capsys: Capture) -> N
 # ------------------------------------------------------------------------------------------------- parameters
 
 
-def test_params_by_option_file_and_environment(
-    here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_params_by_option_file_and_environment(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     write(here, small_yaml=SMALL, one_yaml="n: 1\nwho: one\n", two_json='{"n": 2}')
     monkeypatch.setenv("V6FLOW_PARAM_N", "5")
     monkeypatch.setenv("V6FLOW_PARAM_WHO", "env")
@@ -283,6 +282,7 @@ def test_continue_does_not_wait_for_a_run_that_goes_on(here: Path, capsys: Captu
 
 def test_nothing_that_data_or_people_say_reaches_the_terminal_raw(here: Path) -> None:
     nasty = "\x1b[2J\x1b]0;owned\x07\u202egnp.exe\x9b31m"
+    code = f"NASTY = {nasty!r}\ndef a():\n    print(NASTY)\n    return NASTY\ndef b(a):\n    raise ValueError(a)\n"
     write(here, nasty_yaml="""\
 v6flow: 1
 name: nasty
@@ -290,7 +290,7 @@ steps:
   a: {local: {function: "nasty.py:a"}}
   b: {local: {function: "nasty.py:b", kwargs: {a: "{{ steps.a.result }}"}}, on_failure: continue}
 outputs: {a: "{{ steps.a.result }}"}
-""", nasty_py=f"NASTY = {nasty!r}\ndef a():\n    print(NASTY)\n    return NASTY\ndef b(a):\n    raise ValueError(a)\n")  # fmt: skip
+""", nasty_py=code)  # fmt: skip
     unsafe = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
     for words in (("run", "nasty.yaml"), ("run", "nasty.yaml", "-o", "json")):
         said = child(*words)
@@ -302,6 +302,7 @@ outputs: {a: "{{ steps.a.result }}"}
 
 
 def test_names_with_accents_in_both_normal_forms(here: Path, capsys: Capture) -> None:
-    write(here, **{"e\u0301tude_yaml": SMALL, "\u00e9tude2_yaml": SMALL})
+    for name in ("e\u0301tude", "\u00e9tude2"):
+        (here / f"{name}.yaml").write_text(SMALL, encoding="utf-8")
     assert call(capsys, "run", "e\u0301tude.yaml", "-q").code == 0
     assert call(capsys, "run", "\u00e9tude2.yaml", "-q").code == 0

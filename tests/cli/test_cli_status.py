@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from cli_stage import FAILING, SMALL, call, end, run_ids, start, waiting, write
+from cli_stage import (
+    FAILING,
+    SMALL,
+    call,
+    end,
+    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
+    run_ids,
+    start,
+    waiting,
+    write,
+)
 
 from v6flow.journals.store import Store
 

@@ -14,7 +14,7 @@ import federation
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 HERE = Path(__file__).parent
 
@@ -34,12 +34,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
-) -> Iterator[None | pytest.TestReport]:
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show what the server and the nodes said last when a test fails."""
-    report: pytest.TestReport = yield  # type: ignore[assignment]  # pluggy sends the hook's result
+    report: pytest.TestReport = yield
     if report.failed and HERE in item.path.parents and federation.shared.cache_info().currsize:
         report.sections.append(("live server", federation.shared().tails()))
-    return report  # noqa: B901  a hook wrapper returns what it yields for
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -63,9 +63,7 @@ def _make(base: str, folder: Path, name: str) -> None:
 
 def _run(command: list[str]) -> None:
     environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PYTHON", "COV_", "VIRTUAL_ENV"))
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV_", "VIRTUAL_ENV"))
     }
     try:
         done = subprocess.run(

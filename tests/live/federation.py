@@ -23,16 +23,15 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
@@ -73,7 +72,7 @@ class Users:
     researcher: User
     """Has the server's role `Researcher`: tasks in its collaborations, sees all their runs, kills nothing."""
     organization_view: User
-    """Makes tasks in its collaborations; sees and hears of its own organization only; may kill its own."""
+    """Makes tasks in its collaborations and kills them; lists and hears of its own organization's runs only."""
     two_factor: User
     """May do everything, and has a TOTP secret."""
 
@@ -143,6 +142,13 @@ class Program:
             received += data
         return received.decode()
 
+    def forget_lines(self) -> None:
+        """Forget what it has said so far."""
+        assert self._process.stdout is not None
+        while select.select([self._process.stdout], [], [], 0)[0]:
+            if not os.read(self._process.stdout.fileno(), 1 << 16):
+                return
+
     def alive(self) -> bool:
         return self._process.poll() is None
 
@@ -210,13 +216,18 @@ class LiveServer:
         self.ids: dict[str, dict[str, int]] = {}
         """Of organizations, collaborations, nodes and users, by name."""
 
-    def start(self) -> bool:
-        """Start the server, again if it was stopped: same port, same data. False if it was at work."""
+    def start(self) -> None:
+        """Start the server, again if it was stopped: same port, same data; wait until all its nodes are back."""
         if self._program is not None:
-            return False
+            return
+        programs = [*self.plain.programs.values(), *self.encrypted.programs.values()]
+        for program in programs:
+            program.forget_lines()
         self._program = self._serve("server", self.port, two_factor=False)
         self.ids = json.loads(self._program.line())
-        return True
+        for program in programs:
+            if program.alive():
+                program.line()
 
     def stop(self) -> None:
         """Stop the server alone; its nodes wait for it."""
@@ -354,9 +365,7 @@ class LiveServer:
                 {
                     "name": federation.name,
                     "encrypted": federation.is_encrypted,
-                    "participants": [
-                        {"name": name, "api_key": federation.api_keys[name]} for name in ORGANIZATIONS
-                    ],
+                    "participants": [{"name": name, "api_key": federation.api_keys[name]} for name in ORGANIZATIONS],
                 }
                 for federation in (self.plain, self.encrypted)
             ],
@@ -376,7 +385,7 @@ ORGANIZATION_RULES = (
     ("task", "VIEW", "ORGANIZATION"),
     ("run", "VIEW", "ORGANIZATION"),
     ("event", "RECEIVE", "ORGANIZATION"),
-    ("event", "SEND", "ORGANIZATION"),
+    ("event", "SEND", "COLLABORATION"),  # the narrowest that may kill
 )
 
 
@@ -414,7 +423,7 @@ class LiveFederation:
 
     def start(self) -> None:
         """Start what is not at work: the server, and all nodes but delta's; undo what a test changed."""
-        self.start_server()
+        self.server.start()
         for name in [*self.programs]:
             if name == OFFLINE or self._settings[name] != self.settings(name) or not self._alive(name):
                 self.stop_node(name)
@@ -433,10 +442,8 @@ class LiveFederation:
         self.server.stop()
 
     def start_server(self) -> None:
-        """Start the server again, and wait until the nodes are back."""
-        if self.server.start():
-            for name in self.programs:
-                self.wait_for(partial(self.node_is_known, name), f"the node of {name} to come back")
+        """Start the server again, and wait until all nodes are back."""
+        self.server.start()
 
     def start_node(self, name: str, **changes: Any) -> None:
         """Start a node, with other settings (see `NodeSettings`) if wanted; returns when the server knows it."""
@@ -456,12 +463,6 @@ class LiveFederation:
         assert status == 200, body
         found: dict[str, Any] = body
         return found
-
-    def node_is_known(self, name: str) -> bool:
-        """Whether the server has the node as online, with its details if it shares them."""
-        node = self.node(name)
-        settings = self._settings[name]
-        return node["status"] == "online" and (bool(node["config"]) or not settings.share_config)
 
     def settings(self, name: str) -> NodeSettings:
         """Those of a node that no test has changed."""
@@ -533,7 +534,10 @@ class LiveFederation:
             task = self.official(
                 "answer = client.task.create(collaboration=collaboration, organizations=ids, input_=input_, **body)",
                 user=user,
-                **{"collaboration": self.collaboration_id, "ids": ids, "input_": input_, "body": body},
+                collaboration=self.collaboration_id,
+                ids=ids,
+                input_=input_,
+                body=body,
             )
         else:
             plain = base64.b64encode(json.dumps(input_).encode()).decode()

@@ -2,10 +2,12 @@
 
 SETTINGS is a JSON file (see `federation.NodeSettings`). The client, the encryption and the proxy that algorithms
 talk to are the released node's own; an algorithm runs as a process instead of a container. A line `ready` on
-stdout says that the server knows that the node is there. It ends, with its algorithms, when its stdin ends.
+stdout says, after each (re)connection, that the server knows that the node is there. It ends, with its algorithms,
+when its stdin ends.
 """
 
-# mypy: ignore-errors: vantage6 carries no types, and is not installed where mypy runs
+# vantage6 carries no types, and is not installed where mypy runs:
+# mypy: ignore-errors
 
 from __future__ import annotations
 
@@ -23,6 +25,7 @@ import threading
 import time
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import requests
 import socketio
@@ -30,6 +33,9 @@ from vantage6.common.client.node_client import NodeClient
 from vantage6.common.task_status import TaskStatus
 from vantage6.node import proxy_server
 from werkzeug.serving import make_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HOST = "http://127.0.0.1"
 WRAP = "from vantage6.algorithm.tools.wrap import wrap_algorithm; wrap_algorithm()"
@@ -110,11 +116,11 @@ class Run:
         code = self.process.wait()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)  # what it left behind would end with a container
-        reader.join(ANSWER)
         with self._lock:
             self.begun = False
         if self.killed:
             return
+        reader.join(ANSWER)
         status = TaskStatus.CRASHED if code else TaskStatus.COMPLETED
         self._send(status, (folder / "output").read_bytes(), self._output.decode(errors="replace"))
 
@@ -247,7 +253,6 @@ class Node:
         self._lock = threading.Lock()
         self._runs: dict[int, Run] = {}
         self._ended: set[int] = set()
-        self._announced = False
 
     def start(self) -> None:
         self._log_in()
@@ -277,9 +282,7 @@ class Node:
         if self.settings["share_config"]:
             self.tell("node_info_update", self._details(), answered=True)
         self.tell("ping", answered=True)
-        if not self._announced:
-            self._announced = True
-            print("ready", flush=True)
+        print("ready", flush=True)
 
     def take(self, task: int) -> None:
         self._take(self.client.run.list(state="open", include_task=True, task_id=task))
@@ -323,11 +326,7 @@ class Node:
 
     def _take(self, found: list[dict]) -> None:
         with self._lock:
-            new = [
-                Run(self, each)
-                for each in found
-                if each["id"] not in self._runs and each["id"] not in self._ended
-            ]
+            new = [Run(self, each) for each in found if each["id"] not in {*self._runs, *self._ended}]
             self._runs.update((run.id, run) for run in new)
         for run in new:
             threading.Thread(target=run.perform, daemon=True).start()
@@ -341,35 +340,38 @@ class Node:
             "database_types": {f"db_type_{label}": each["type"] for label, each in databases.items()},
         }
         columns = {
-            f"columns_{label}": next(csv.reader(Path(each["uri"]).open(encoding="utf-8")))
+            f"columns_{label}": next(csv.reader([Path(each["uri"]).read_text(encoding="utf-8").splitlines()[0]]))
             for label, each in databases.items()
             if each["type"] == "csv"
         }
         return details | ({"database_columns": columns} if columns else {})
 
     def _log_in(self) -> None:
-        while True:
-            try:
-                self.client.authenticate(self.settings["api_key"])
-            except requests.ConnectionError:
-                time.sleep(0.2)
-            else:
-                return
+        until(self._logged_in)
+
+    def _logged_in(self) -> bool:
+        try:
+            self.client.authenticate(self.settings["api_key"])
+        except requests.ConnectionError as error:
+            log.warning("no server: %s", error)
+            return False
+        return True
 
     def _connect(self) -> None:
-        while True:
-            try:
-                self.socket.connect(
-                    f"{HOST}:{self.settings['port']}",
-                    headers=lambda: self.client.headers,  # a fresh token at each reconnection
-                    namespaces=["/tasks"],
-                    wait=False,
-                )
-            except socketio.exceptions.ConnectionError as error:
-                log.warning("no connection: %s", error)
-                time.sleep(0.2)
-            else:
-                return
+        until(self._connected)
+
+    def _connected(self) -> bool:
+        try:
+            self.socket.connect(
+                f"{HOST}:{self.settings['port']}",
+                headers=lambda: self.client.headers,  # a fresh token at each reconnection
+                namespaces=["/tasks"],
+                wait=False,
+            )
+        except socketio.exceptions.ConnectionError as error:
+            log.warning("no connection: %s", error)
+            return False
+        return True
 
     def _start_proxy(self) -> None:
         proxy_server.app.config["SERVER_IO"] = self.client
@@ -383,6 +385,12 @@ class Node:
             time.sleep(PING)
             if self.socket.connected:
                 self.tell("ping")
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Try until it is done."""
+    while not done():
+        time.sleep(0.2)
 
 
 def now() -> str:
@@ -399,6 +407,8 @@ def start(node: Node) -> None:
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # the released node has no websocket package either; its client says so each time it polls instead
+    logging.getLogger("engineio.client").setLevel(logging.CRITICAL)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     logging.getLogger("vantage6").setLevel(logging.INFO)
     node = Node(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

@@ -84,8 +84,8 @@ class Backend(Protocol):
         """Ask the organizations of a request.
 
         `again` is False only if this token cannot have been submitted before. With True, what exists under this
-        token is adopted first: an answer that is there is reported, before this returns or before the token's
-        `Accepted`, and nobody is asked; else they are asked. (A deadline that has passed meanwhile is judged after that.)
+        token is adopted first: an answer that is there is reported, before this returns or before its `Accepted`,
+        and nobody is asked; else they are asked. A deadline that passed meanwhile is judged only after that.
         """
 
     def kill(self, token: str, organizations: tuple[str, ...]) -> None:

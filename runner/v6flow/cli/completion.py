@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     import shtab
 
+    from v6flow.cli import show
     from v6flow.cli.arguments import Parser
     from v6flow.cli.commands import COMMANDS
 
@@ -30,5 +30,5 @@ def main(arguments: argparse.Namespace) -> int:
         importlib.import_module(f"v6flow.cli.{name}").configure(
             commands.add_parser(name, help=summary, description=summary)
         )
-    sys.stdout.write(shtab.complete(whole, shell=arguments.shell) + "\n")
+    show.data(shtab.complete(whole, shell=arguments.shell) + "\n")
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from v6flow.cli import arguments as common
@@ -35,9 +34,7 @@ def main(arguments: argparse.Namespace) -> int:
     width = max(len(run["run"]) for run in runs)
     for run in runs:
         took = spell(run["seconds"]) if run["seconds"] is not None else ""
-        sys.stdout.write(
-            f"{run['run']:<{width}}  {run['status']:<11}  {run['started'] or '':<20}  {took}".rstrip() + "\n"
-        )
+        show.data(f"{run['run']:<{width}}  {run['status']:<11}  {run['started'] or '':<20}  {took}".rstrip() + "\n")
     return 0
 
 

@@ -42,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _tell(InterruptedRunError("interrupted"), as_json=as_json)
     except V6flowError as error:
         return _tell(error, as_json=as_json)
-    except Exception as error:  # noqa: BLE001 - a bug ends here, with its traceback
-        return _output_lost(error) or _bug(as_json=as_json)
+    except Exception:  # noqa: BLE001 - a bug ends here, with its traceback
+        return _bug(as_json=as_json)
     return code
 
 
@@ -98,7 +98,9 @@ def _tell(error: V6flowError, *, as_json: bool) -> int:
     from v6flow.cli import show
     from v6flow.core.problem import InvalidError
 
-    if as_json:
+    if isinstance(error, show.OutputError):
+        _silence()
+    elif as_json:
         return _write_document(show.error_document(error), error.exit_code)
     if isinstance(error, InvalidError):
         show.problems(error.problems)
@@ -126,24 +128,9 @@ def _write_document(document: Any, exit_code: int) -> int:
 
     try:
         show.write(document)
-    except OSError:
+    except (OSError, show.OutputError):
         _silence()
     return exit_code
-
-
-def _output_lost(error: Exception) -> int | None:
-    """The exit code, 1, if this is what comes of a stdout that cannot be written; else None."""
-    if not isinstance(error, OSError):
-        return None
-    try:
-        sys.stdout.flush()
-    except OSError:
-        from v6flow.cli import show
-
-        _silence()
-        show.error(f"the output cannot be written: {error.strerror}")
-        return 1
-    return None
 
 
 def _open_streams() -> None:

@@ -106,7 +106,8 @@ def _spell(value: Any) -> str:
 
     if isinstance(value, dict):
         if list(value) == [UNKNOWN]:
-            return f"‹{value[UNKNOWN].strip()}›" if isinstance(value[UNKNOWN], str) else "‹known later›"
+            source = value[UNKNOWN]
+            return f"‹{source.strip() if isinstance(source, str) else json.dumps(source)}›"
         return "{" + ", ".join(f"{key}: {_spell(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_spell(item) for item in value) + "]"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,7 +17,8 @@ def configure(parser: Parser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    from v6flow.cli import show
     from v6flow.loading import schema_text
 
-    sys.stdout.write(schema_text(arguments.name))
+    show.data(schema_text(arguments.name))
     return 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core import json
 from v6flow.core.problem import InvalidError
+from v6flow.errors import V6flowError
 from v6flow.reporters import terminal
 from v6flow.reporters.terminal import plain
 
@@ -16,12 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from v6flow.core.problem import Problem
-    from v6flow.errors import V6flowError
+
+
+class OutputError(V6flowError):
+    """Stdout cannot be written: the disk is full, say (exit 1)."""
+
+    kind = "output"
 
 
 def write(document: Any) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(spell(document, indent=2) + "\n")
+    data(spell(document, indent=2) + "\n")
 
 
 def spell(value: Any, *, indent: int | None = None) -> str:
@@ -30,8 +36,13 @@ def spell(value: Any, *, indent: int | None = None) -> str:
 
 
 def data(text: str) -> None:
-    """Text on stdout; what is not in its encoding as escapes."""
-    terminal.write(sys.stdout, text)
+    """Text on stdout; what is not in its encoding as escapes. Raises OutputError, BrokenPipeError."""
+    try:
+        terminal.write(sys.stdout, text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"the output cannot be written: {error.strerror}") from error
 
 
 def lines(text: Iterable[str]) -> None:
@@ -43,8 +54,7 @@ def lines(text: Iterable[str]) -> None:
 
 def outputs(values: dict[str, Any]) -> None:
     """One `name: <JSON>` line for each output, on stdout."""
-    for name, value in values.items():
-        sys.stdout.write(f"{name}: {spell(value)}\n")
+    data("".join(f"{name}: {spell(value)}\n" for name, value in values.items()))
 
 
 def error(message: str, hint_: str | None = None) -> None:

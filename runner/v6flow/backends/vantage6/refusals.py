@@ -8,10 +8,13 @@ import ssl
 from http.client import IncompleteRead, RemoteDisconnected
 from typing import TYPE_CHECKING, Any
 
+from v6flow.backends.vantage6.hiding import hide
 from v6flow.backends.vantage6.wire import TotalDeadlineError
 from v6flow.errors import AccessError, UnreachableError, V6flowError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from v6flow.core.json import Json
 
 LONGEST_MESSAGE = 500  # characters of what a server says
@@ -82,9 +85,24 @@ _STALE = re.compile(
 )
 
 
-def of_status(status: int, value: Json, *, what: str, retry_after: float | None, location: str | None) -> V6flowError:
-    """The error of an answer that is not a success; `what` names the request, `value` is its body if that was JSON."""
+def of_status(
+    status: int,
+    value: Json,
+    *,
+    what: str,
+    retry_after: float | None,
+    location: str | None,
+    secrets: Iterable[str] = (),
+) -> V6flowError:
+    """The error of an answer that is not a success; `what` names the request, `value` is its body if that was JSON.
+
+    `secrets` are not shown, should the server repeat them.
+    """
     said = _said(value)
+    if said is not None:
+        said = plain(hide(said, secrets))
+    if location is not None:
+        location = plain(hide(location, secrets))
     words = f": {said}" if said else ""
     if status == 401:
         return _unauthorized(said, what)
@@ -135,7 +153,7 @@ def _said(value: Json) -> str | None:
     errors = value.get("errors")
     if isinstance(errors, dict):
         said += "".join(f"; {field}: {_flat(problem)}" for field, problem in errors.items())
-    return plain(said)
+    return said
 
 
 def _flat(problem: Any) -> str:

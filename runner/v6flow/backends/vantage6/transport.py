@@ -18,7 +18,7 @@ from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Literal, TypeAlias
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from requests.utils import get_environ_proxies
@@ -28,7 +28,7 @@ from v6flow.backends.vantage6 import refusals
 from v6flow.backends.vantage6.refusals import AmbiguousError, NotSentError, TooLargeError, UntrustedError
 from v6flow.backends.vantage6.wire import Attempt, PromptAdapter, under_way
 from v6flow.core import json
-from v6flow.errors import FederationError, V6flowError
+from v6flow.errors import FederationError
 from v6flow.version import __version__
 
 if TYPE_CHECKING:
@@ -78,11 +78,15 @@ class _Request:
     body: bytes | None = None
     content_type: str = "application/json"
     token: str | None = None
-    hidden: tuple[str, ...] = ()  # what must not be shown, even if the server repeats it
+    hidden: tuple[str, ...] = ()  # secrets in the body
     sieve: Callable[[], Sieve] | None = None
     sink: BinaryIO | None = None
     limit: int = 0
     total: float = 0.0
+
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown, even if the server repeats it."""
+        return self.hidden if self.token is None else (*self.hidden, self.token)
 
 
 class Transport:
@@ -227,9 +231,6 @@ class Transport:
         try:
             with under_way(attempt):
                 return self._exchange(request, what)
-        except V6flowError as error:
-            _hide(error, request)
-            raise
         except (requests.RequestException, HTTPError, HTTPException, OSError, zlib.error) as error:
             if isinstance(error, requests.RequestException):
                 error.request = error.response = None  # they hold the password or the token
@@ -266,21 +267,21 @@ class Transport:
             if not whole:
                 response.raw.close()  # what was not read would be taken for the next answer
             response.raw.release_conn()
-        return self._judge(response.status_code, body, headers, what)
+        return self._judge(response.status_code, body, headers, request, what)
 
-    def _judge(self, status: int, body: bytes, headers: Mapping[str, str], what: str) -> Answer:
+    def _judge(self, status: int, body: bytes, headers: Mapping[str, str], request: _Request, what: str) -> Answer:
         success = 200 <= status < 300
         value: Json = None
         try:
             value = json.loads(body)
-        except json.JsonError as error:
+        except json.JsonError:
             if success:
-                page = " but a web page" if body.lstrip()[:1] == b"<" else ""
+                page = body.lstrip()[:1] == b"<"
                 raise AmbiguousError(
-                    f"what {self.address} answers to {what} is no JSON{page}: {refusals.plain(str(error))}",
+                    f"what {self.address} answers to {what} is {'a web page' if page else 'no sound JSON'}",
                     hint="is the path of the server's address right? Most end with /api" if page else None,
                     status=status,
-                ) from error
+                ) from None  # whose text quotes the answer
         if not success:
             raise refusals.of_status(
                 status,
@@ -288,6 +289,7 @@ class Transport:
                 what=what,
                 retry_after=_retry_after(headers),
                 location=_place(headers.get("location")),
+                secrets=request.secrets(),
             )
         return Answer(status, value, headers)
 
@@ -315,7 +317,7 @@ def _decoded(response: requests.Response, headers: Mapping[str, str], limit: int
     """The body in pieces, unpacked, none of which was in memory before it was counted."""
     encoding = headers.get("content-encoding", "identity").lower()
     if encoding not in ("identity", "gzip", "x-gzip", ""):
-        raise AmbiguousError(f"the answer is packed in a way that was not asked for ({refusals.plain(encoding)})")
+        raise AmbiguousError("the answer is packed in a way that was not asked for")
     unpack = zlib.decompressobj(wbits=31) if "gzip" in encoding else None
     total = 0
     for raw in response.raw.stream(PIECE, decode_content=False):
@@ -333,23 +335,6 @@ def _decoded(response: requests.Response, headers: Mapping[str, str], limit: int
                 yield piece
     if unpack is not None and not unpack.eof and total:
         raise AmbiguousError("the answer broke off")
-
-
-def _hide(error: V6flowError, request: _Request) -> None:
-    """Blank out what was sent in confidence, should the server repeat it."""
-    for secret in (*request.hidden, *([request.token] if request.token else ())):
-        for shape in {
-            secret,
-            quote(secret),
-            quote_plus(secret),
-            quote(secret, safe=""),
-            plain_json.dumps(secret)[1:-1],
-        }:
-            for name in ("message", "hint", "said"):
-                text = getattr(error, name, None)
-                if text and shape and shape in text:
-                    setattr(error, name, text.replace(shape, "…"))
-    error.args = (error.message,)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
@@ -370,6 +355,6 @@ def _place(location: str | None) -> str | None:
     try:
         parts = urlsplit(location)
         host = parts.hostname or ""
-        return refusals.plain(f"{parts.scheme}://{host}{parts.path}" if host else parts.path)
+        return f"{parts.scheme}://{host}{parts.path}" if host else parts.path
     except ValueError:
         return None

@@ -1,0 +1,333 @@
+"""What README and docs say is true: their examples run, and the commands, links, functions and keys they name exist."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import v6flow
+from v6flow import aggregation, loading
+from v6flow.cli import validate
+from v6flow.cli.commands import COMMANDS
+from v6flow.cli.main import parser
+from v6flow.core import json, schema
+from v6flow.core.expressions import FUNCTIONS, compile, limits  # noqa: A004 - as the package calls it
+from v6flow.core.steps import STEP_KINDS, task
+from v6flow.core.steps.base import SETTLED
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md")), *sorted((ROOT / "workflows").rglob("*.md"))]
+LANGUAGE = (DOCS / "language.md").read_text("utf-8")
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FILE_NAME = re.compile(r"^# ([\w./-]+\.(?:py|R|yaml))$", re.MULTILINE)
+_CODE = re.compile(r"`([^`\n]+)`")
+_COMMAND = re.compile(r"\bv6flow ([a-z][a-z-]*)")
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+_LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
+_SHELLS = ("sh", "console")
+NOT_OURS = {"--no-cache-dir"}  # options of other programs
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block; `printed` is the ```text block that follows it: what running it prints on stdout."""
+
+    page: str
+    line: int
+    kind: str
+    text: str
+    printed: str | None = None
+
+    @property
+    def is_workflow(self) -> bool:
+        return self.kind == "yaml" and "v6flow: 1" in self.text.splitlines()
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks(page: str, text: str) -> list[Block]:
+    fences = list(_FENCE.finditer(text))
+    found = []
+    for index, fence in enumerate(fences):
+        after = fences[index + 1] if index + 1 < len(fences) else None
+        follows = after and after[1] == "text" and not text[fence.end() : after.start()].strip()
+        line = text.count("\n", 0, fence.start()) + 1
+        found.append(Block(page, line, fence[1], fence[2], after[2] if after and follows else None))
+    return found
+
+
+BLOCKS = [block for page in PAGES for block in blocks(str(page.relative_to(ROOT)), page.read_text("utf-8"))]
+WORKFLOWS = [block for block in BLOCKS if block.is_workflow]
+SHOWN = [block for block in WORKFLOWS if block.printed is not None]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the example workflows' files, and all that the pages show as files with a name."""
+    for name in ("federations", "algorithms", "data"):
+        shutil.copytree(ROOT / "workflows" / name, tmp_path / name)
+    for block in BLOCKS:
+        named = _FILE_NAME.search(block.text)
+        if named:
+            (tmp_path / named[1]).write_text(block.text, "utf-8")
+    return tmp_path
+
+
+# ----------------------------------------------------------------------------------------------- the examples
+
+
+def problems(block: Block, folder: Path) -> list[str]:
+    """What `v6flow validate` says of a block that stands as a file in a folder."""
+    file = folder / "shown.yaml"
+    file.write_text(block.text, "utf-8")
+    return [problem.message for problem in validate.check(str(file), None)]
+
+
+@pytest.mark.parametrize("block", WORKFLOWS, ids=str)
+def test_workflows_that_are_shown_are_valid(block: Block, folder: Path) -> None:
+    assert problems(block, folder) == []
+
+
+@pytest.mark.parametrize("block", [each for each in BLOCKS if "v6flow_federation: 1" in each.text], ids=str)
+def test_federations_that_are_shown_are_valid(block: Block, folder: Path) -> None:
+    named = _FILE_NAME.search(block.text)
+    assert named, "the federation's file has no name"
+    assert [str(problem) for problem in validate.check(str(folder / named[1]), None)] == []
+
+
+@pytest.mark.parametrize("block", SHOWN, ids=str)
+def test_workflows_print_what_is_shown(block: Block, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "Rscript" in block.text and not _has_r():
+        pytest.skip("R with jsonlite is not installed")
+    monkeypatch.chdir(folder)
+    # a command's `python3` is the one that runs the tests
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin")
+    Path("shown.yaml").write_text(block.text, "utf-8")
+    outputs = v6flow.run("shown.yaml", store=folder / "store").check().outputs
+    assert "".join(f"{name}: {json.dumps(value)}\n" for name, value in outputs.items()) == block.printed
+
+
+def _has_r() -> bool:
+    import subprocess
+
+    if shutil.which("Rscript") is None:
+        return False
+    return subprocess.run(["Rscript", "-e", "library(jsonlite)"], capture_output=True, check=False).returncode == 0
+
+
+def test_a_mixture_of_cohorts_fails_as_shown(folder: Path) -> None:
+    index, block = next((i, each) for i, each in enumerate(BLOCKS) if "name: two_passes" in each.text)
+    file = folder / "two_passes.yaml"
+    file.write_text(block.text.replace('"{{ steps.moments.responded }}"', "[alpha, beta]"), "utf-8")
+    with pytest.raises(v6flow.RunFailedError) as failed:
+        v6flow.run(file, store=folder / "store").check()
+    assert BLOCKS[index + 1].text.strip() in str(failed.value)
+    file.write_text(block.text, "utf-8")
+    assert v6flow.run(file, store=folder / "store").check().outputs.keys() == {"variance"}
+
+
+def test_there_are_examples_that_run() -> None:
+    assert len(SHOWN) > 15
+    assert {block.page for block in WORKFLOWS} >= {"README.md", "docs/language.md", "docs/aggregation.md"}
+
+
+def test_a_wrong_example_would_be_found(folder: Path) -> None:
+    good = next(block for block in WORKFLOWS if "steps.parts.results" in block.text)
+    wrong = Block("page", 1, "yaml", good.text.replace("steps.parts", "steps.part"))
+    assert any("no step 'part'" in message for message in problems(wrong, folder))
+
+
+# ----------------------------------------------------------------------------------------------- the commands
+
+
+def wrong_commands(text: str) -> list[str]:
+    """Commands and options that a page names and that are not there, each with its line.
+
+    Options belong to a command of their line; on a line without any, to any command.
+    """
+    found = []
+    for line in _code_lines(text):
+        named = _COMMAND.findall(line)
+        found += [f"v6flow {command}" for command in named if command not in COMMANDS]
+        candidates = [command for command in named if command in COMMANDS] or list(COMMANDS)
+        known = {"--version", "--help"}.union(*(OPTIONS[command] for command in candidates))
+        found += [f"{option} in {line!r}" for option in _OPTION.findall(line) if option not in known | NOT_OURS]
+    return found
+
+
+def _code_lines(text: str) -> list[str]:
+    """The code in each line of prose, and the lines of blocks for a shell."""
+    prose = _FENCE.sub("", text)
+    lines = [" ".join(_CODE.findall(line)) for line in prose.splitlines()]
+    for fence in _FENCE.finditer(text):
+        if fence[1] in _SHELLS:
+            lines += fence[2].splitlines()
+    return lines
+
+
+OPTIONS = {command: set(parser(command)._option_string_actions) for command in COMMANDS}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_and_options_exist(page: Path) -> None:
+    assert wrong_commands(page.read_text("utf-8")) == []
+
+
+def test_the_readme_names_every_command() -> None:
+    table = (ROOT / "README.md").read_text("utf-8").partition("## Commands")[2].partition("\n## ")[0]
+    named = {code.removeprefix("v6flow ").split()[0] for row in _rows(table) for code in _CODE.findall(row[0])}
+    assert named == set(COMMANDS)
+
+
+def test_wrong_commands_would_be_found() -> None:
+    assert wrong_commands("`v6flow runn x`") == ["v6flow runn"]
+    assert wrong_commands("`v6flow graph` draws; `--retry-failed`") != []
+    assert wrong_commands("```sh\nv6flow run a.yaml --parm x=1\n```\n") != []
+    assert wrong_commands("v6flow orders the steps; `v6flow resume --retry-failed RUN`") == []
+
+
+# -------------------------------------------------------------------------------------------------- the links
+
+
+def dead_links(page: Path, text: str) -> list[str]:
+    """Relative links that lead to no file, or to no heading of it."""
+    dead = []
+    for link in _LINK.findall(_FENCE.sub("", text)):
+        file, _, heading = link.partition("#")
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        target = page.parent / file if file else page
+        if not target.exists() or (heading and heading not in _headings(target.read_text("utf-8"))):
+            dead.append(link)
+    return dead
+
+
+def _headings(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", _FENCE.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    assert dead_links(page, page.read_text("utf-8")) == []
+
+
+def test_dead_links_would_be_found() -> None:
+    text = "[a](nothing.md) [b](language.md#nothing) [c](language.md#params) [d](https://x.org/y)"
+    assert dead_links(DOCS / "page.md", text) == ["nothing.md", "language.md#nothing"]
+
+
+# ------------------------------------------------------------------------------------------------- the tables
+
+
+def _rows(text: str) -> list[list[str]]:
+    """The cells of the rows of tables, without their heads."""
+    rows = [re.split(r"(?<!\\)\|", line.strip())[1:-1] for line in text.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in row] for row in rows]
+    heads = {index - 1 for index, row in enumerate(cells) if set("".join(row)) <= set("-:")}
+    return [row for index, row in enumerate(cells) if index not in heads and index - 1 not in heads]
+
+
+def _section(heading: str) -> str:
+    """What stands under a heading of language.md, up to the next one."""
+    _, found, rest = _FENCE.sub("", LANGUAGE).partition(f"# {heading}\n")
+    assert found, f"language.md has no heading {heading}"
+    return re.split(r"^#+ ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def test_the_functions_are_those_there_are() -> None:
+    told = [f"{row[0].strip('`')}: {row[1]}" for row in _rows(_section("Functions"))]
+    assert told == [function.doc for function in FUNCTIONS.values()]
+
+
+def test_what_steps_offer_is_what_they_offer() -> None:
+    told = {row[0]: set(re.findall(r"`\.(\w+)`", row[1])) for row in _rows(_section("What a step offers"))}
+    text = """\
+v6flow: 1
+steps:
+  many: {task: {method: m, image: i}}
+  one: {task: {method: m, image: i, organization: a}}
+  central: {task: {method: m, image: i, organization: a, central: true}}
+  local: {local: {value: 1}}
+"""
+    steps = loading.parse_workflow(text, "w.yaml").steps
+    offered = {name: set(STEP_KINDS[step.kind].offers(step)) for name, step in steps.items()}
+    every = told["every step"]
+    assert told["task to many"] | every == offered["many"]
+    assert told["task to one"] | every == offered["one"]
+    assert told["central task"] | told["task to one"] | every == offered["central"]
+    assert told["local"] | every == offered["local"]
+    assert f"`{' '.join(f'.{name}' for name in ('status', 'error', 'asked', 'failed', 'missing'))}`" in LANGUAGE
+    assert {"status", "error", "asked", "failed", "missing"} == SETTLED
+
+
+def test_what_is_refused_is_refused_and_its_remedy_is_not() -> None:
+    for refused, _, remedy in _rows(_section("What is refused, and what to write")):
+        for code in _expressions(refused):
+            rules = {error.rule for error in compile(code).errors}
+            assert rules, f"{code} is not refused"
+            assert "expression-name" not in rules, f"{code} is refused for another reason"
+        for code in _expressions(remedy):
+            assert compile(code).errors == (), code
+
+
+def _expressions(cell: str) -> list[str]:
+    return [code.replace("\\|", "|") for code in _CODE.findall(cell) if code.startswith("{")]
+
+
+def test_the_limits_are_those_there_are() -> None:
+    told = [row[1] for row in _rows(_section("Limits"))]
+    real = (limits.MAX_LENGTH, limits.MAX_NESTING, limits.MAX_RANGE, limits.MAX_STEPS, json.MAX_DIGITS, json.MAX_DEPTH)
+    assert told == [f"{limit:,}" for limit in real]
+
+
+def test_what_comes_later_is_what_is_refused_as_such() -> None:
+    words = set(_CODE.findall(_section("Not yet")))
+    assert words == set(schema.LATER)
+
+
+@pytest.mark.parametrize("page", ["language.md", "federation.md"])
+def test_the_settings_of_defaults_are_those_there_are(page: str) -> None:
+    text = (DOCS / page).read_text("utf-8")
+    assert set(task.SETTINGS) in [set(code.split()) for code in _CODE.findall(text)]
+
+
+def test_the_keys_of_tables_are_those_of_the_schemas() -> None:
+    definitions = loading.read_schema("workflow")
+    assert _keys("A file") == set(definitions["properties"])
+    assert _keys("Task steps") == set(definitions["$defs"]["task"]["properties"])
+    assert _keys("When a step runs") == set(definitions["$defs"]["step"]["properties"]) - {"task", "local"}
+    page = (DOCS / "federation.md").read_text("utf-8")
+    keys = {key for row in _rows(page) for key in _CODE.findall(row[0])}
+    federation = loading.read_schema("federation")["$defs"]
+    for name in ("embedded", "embedded_organization", "algorithm"):
+        assert set(federation[name]["properties"]) <= keys
+    faults = set(federation["embedded_organization"]["properties"]["faults"]["properties"])
+    assert faults <= {key.partition(":")[0] for key in keys}
+
+
+def _keys(heading: str) -> set[str]:
+    return {key for row in _rows(_section(heading)) for key in _CODE.findall(row[0])}
+
+
+def test_the_aggregations_are_those_there_are() -> None:
+    page = (DOCS / "aggregation.md").read_text("utf-8")
+    public = {
+        name
+        for name, value in vars(aggregation).items()
+        if inspect.isfunction(value) and value.__module__ == aggregation.__name__ and not name.startswith("_")
+    }
+    table = page.partition("\n## ")[0]
+    assert {row[0].strip("`") for row in _rows(table)} == public
+    assert set(re.findall(r"function: v6flow\.aggregation:(\w+)", page)) == public
+    assert set(re.findall(r"^### (\w+)$", page, re.MULTILINE)) == public
