@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from v6flow.reporters.base import Reporter
 
 LOG_TAIL = 20  # lines of a log that stand in a failure
+LOOK = 1.0  # seconds; a signal that comes just before the wait begins is heard only after it
 LONGEST_WAIT = 3600.0  # seconds: a clock that counts suspend may be ahead of the one that waits
 
 
@@ -157,12 +158,10 @@ class Engine:
             events = list(self._interpret(message))
             self._write(events, durable=not isinstance(message, backends.Accepted))
 
-    def _patience(self) -> float | None:
-        """The seconds until there may be something to do though nothing happens; None if never."""
+    def _patience(self) -> float:
+        """The seconds until there may be something to do though nothing happens, and no more than LOOK."""
         wake = self._scheduler.wake()
-        if wake is None:
-            return None
-        return min(max(wake - self._clock.now(), 0.0), LONGEST_WAIT)
+        return LOOK if wake is None else min(max(wake - self._clock.now(), 0.0), LOOK)
 
     def _interpret(self, message: Message) -> Iterable[Event]:
         now = self._clock.now()

@@ -95,6 +95,8 @@ class Run:
             if folder.cancel_requested() is not None:
                 engine.cancel()
             engine.run()
+        if self.held.state.over:
+            folder.mark_over(True)
         return self.held.state
 
 
@@ -255,6 +257,9 @@ def resume(
     if changed or plan.workflow.document.text != pinned["text"]:
         value = {**pin(plan, federation, pinned["jobs"]), "deadline": pinned["deadline"]}
     event = RunResumed(now, down, value, tuple(changed), tuple(retry), tuple(reset) if retry_failed else ())
+    held.folder.mark_over(False)
+    if state.status == "failed":
+        held.folder.forget_cancel()  # it was meant for what has failed since
     held.journal.append([event], durable=True)
     apply(state, event)
     return Run(held, plan, federation, jobs or pinned["jobs"], clock)
@@ -266,6 +271,7 @@ def cancel(held: Held, clock: Clock | None = None) -> None:
     for event in (CancelRequested(now), RunCancelled(now)):
         held.journal.append([event], durable=True)
         apply(held.state, event)
+    held.folder.mark_over(True)
 
 
 def same_run(workflow: Workflow, params: Mapping[str, Json], federation: Federation | None, state: RunState) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from v6flow.core.cohorts import difference
+from v6flow.core.cohorts import difference, unreachable
 
 ABC = ("all", ("a", "b", "c"))
 AB = ("two", ("a", "b"))
@@ -34,3 +34,20 @@ def test_an_accepted_mixture_may_stand_together_but_with_nothing_else() -> None:
     assert difference([ABC, AB, C], [sets(ABC, AB)]) is not None
     assert difference([ABC, AB, C], [sets(ABC, AB), sets(AB, C)]) is not None  # two mixtures make no third
     assert difference([ABC, AB], [set()]) is not None
+
+
+@pytest.mark.parametrize(
+    ("asked", "needed", "required", "reachable"),
+    [
+        (("a", "b"), 2, (), True),
+        (("a", "b", "c"), 2, (), True),
+        (("a", "b", "c"), 3, (), False),  # three must answer, and two are carried
+        (("a", "c"), 1, (), False),  # b cannot answer
+        (("a", "b", "c"), 2, ("c",), False),
+    ],
+)
+def test_whether_the_carried_cohort_can_answer_is_known_before_asking(
+    asked: tuple[str, ...], needed: int, required: tuple[str, ...], reachable: bool
+) -> None:
+    assert (unreachable([("s", ("a", "b"))], asked, needed, required) is None) is reachable
+    assert unreachable([], asked, needed, required) is None

@@ -265,7 +265,7 @@ steps:
         ("timeout: 1h", "timeout: 2h", []),
         ("timeout: 1h", "retry: 3", []),
         ("timeout: 1h", "on_failure: continue", []),
-        ("timeout: 1h", "mixed_cohorts: so", ["a"]),
+        ("timeout: 1h", "mixed_cohorts: so", []),
         ("f.py:f", "f.py:g", ["b"]),
         ("{y:", "{z:", ["b"]),
         ("  a:\n    task: {", "  a:\n    description: why\n    task: {", []),

@@ -42,6 +42,12 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_sessionfinish() -> None:
+    """End the server here, where there is time for it."""
+    if federation.shared.cache_info().currsize:
+        federation.shared().close(keep_folder="V6FLOW_KEEP_LIVE" in os.environ)
+
+
 @pytest.fixture(scope="session")
 def live_server() -> federation.LiveServer:
     """The server, without any node."""

@@ -12,16 +12,11 @@ import contextlib
 import json
 import os
 import secrets
-import select
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import urllib.error
-import urllib.request
 import uuid
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -29,14 +24,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import environment
+from program import PATIENCE, LiveError, Program, http, reserved_port, surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
-PATIENCE = 60.0  # seconds until a test says that something will never happen
-TAIL = 30  # lines of each log that an error shows
 
 PROBE = "probe"  # the image of tests/algorithms/v6_probe
 HOSPITAL_STATS = "registry.example/hospital-stats:1.0"
@@ -47,10 +41,6 @@ AGES: Mapping[str, Sequence[int]] = {"alpha": (1, 2, 3), "beta": (4, 5), "gamma"
 """The column `age` of the database `default` at each organization; `hospital` is that of workflows/data."""
 ORGANIZATIONS = tuple(AGES)
 OFFLINE = "delta"  # its nodes start only when asked to
-
-
-class LiveError(Exception):
-    """The server, a node or the official client failed; shows what they said last."""
 
 
 @dataclass(frozen=True)
@@ -103,92 +93,6 @@ ALGORITHMS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-class Program:
-    """A script at work in the live environment; the pipe to its stdin is its life-line."""
-
-    def __init__(self, title: str, script: str, settings: Mapping[str, Any], folder: Path) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.title = title
-        self.folder = folder
-        self.log = folder / "output.log"
-        file = folder / "settings.json"
-        file.write_text(json.dumps(settings), encoding="utf-8")
-        file.chmod(0o600)
-        self._closing = threading.Lock()
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [str(environment.interpreter()), str(HERE / script), str(file)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd=folder,
-                env=surroundings(folder),
-                start_new_session=True,  # Ctrl-C is for pytest, which then closes our life-line
-            )
-
-    def line(self) -> str:
-        """Its next line; an error if it ends or says nothing for long."""
-        assert self._process.stdout is not None
-        deadline = time.monotonic() + PATIENCE
-        received = b""
-        while not received.endswith(b"\n"):
-            ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
-                raise LiveError(f"{self.title} says nothing\n{self.tails()}")
-            data = os.read(self._process.stdout.fileno(), 1 << 16)
-            if not data:
-                code = self._process.wait(PATIENCE)
-                raise LiveError(f"{self.title} ended with exit code {code}\n{self.tails()}")
-            received += data
-        return received.decode()
-
-    def forget_lines(self) -> None:
-        """Forget what it has said so far."""
-        assert self._process.stdout is not None
-        while select.select([self._process.stdout], [], [], 0)[0]:
-            if not os.read(self._process.stdout.fileno(), 1 << 16):
-                return
-
-    def alive(self) -> bool:
-        return self._process.poll() is None
-
-    def tails(self) -> str:
-        """The last lines of all its logs."""
-        return "\n".join(
-            f"--- {path}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-TAIL:])
-            for path in sorted(self.folder.rglob("*.log"))
-        )
-
-    def stop(self, *, hard: bool = False) -> None:
-        """End it: by its life-line, or at once (`hard`) as if the power were cut."""
-        with self._closing:
-            if hard:
-                self._process.kill()
-            assert self._process.stdin is not None
-            assert self._process.stdout is not None
-            self._process.stdin.close()
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process.stdout.close()
-
-
-def surroundings(folder: Path) -> dict[str, str]:
-    """Nothing of the user's own environment: no proxies, no configuration of theirs."""
-    home = folder / "home"
-    home.mkdir(mode=0o700, exist_ok=True)
-    return {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": str(home),
-        "LANG": "C.UTF-8",
-        "PYTHONUNBUFFERED": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-    }
-
-
 class LiveServer:
     """The server, its database, its users and its two federations."""
 
@@ -201,11 +105,7 @@ class LiveServer:
             two_factor=User("alpha-two-factor", secrets.token_urlsafe(12), totp_secret=_totp_secret()),
         )
         self._jwt_secret = secrets.token_urlsafe(32)
-        # The port stays ours while the server is away: bound and not listening, it refuses whoever connects.
-        self._reservation = socket.socket()
-        self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._reservation.bind(("127.0.0.1", 0))
+        self._reservation = reserved_port()  # the port stays ours while the server is away
         self.port: int = self._reservation.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/api"
         self.plain = LiveFederation(self, "hospitals", encrypted=False)
@@ -218,8 +118,9 @@ class LiveServer:
 
     def start(self) -> None:
         """Start the server, again if it was stopped: same port, same data; wait until all its nodes are back."""
-        if self._program is not None:
+        if self._program is not None and self._program.alive():
             return
+        self.stop()
         programs = [*self.plain.programs.values(), *self.encrypted.programs.values()]
         for program in programs:
             program.forget_lines()
@@ -247,10 +148,7 @@ class LiveServer:
     @contextlib.contextmanager
     def two_factor(self) -> Iterator[str]:
         """A second server on the same data that demands a second factor of everybody; its address."""
-        with socket.socket() as reservation:
-            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            reservation.bind(("127.0.0.1", 0))
+        with reserved_port() as reservation:
             port = reservation.getsockname()[1]
             program = self._serve("two-factor", port, two_factor=True)
             try:
@@ -606,27 +504,6 @@ class LiveFederation:
         except LiveError:
             self.stop_node(name)
             raise
-
-
-def http(method: str, url: str, body: object = None, *, token: str | None = None) -> tuple[int, Any]:
-    """One request on loopback, past any proxy; a body that is no JSON is returned as text."""
-    request = urllib.request.Request(url, method=method)
-    if token is not None:
-        request.add_header("Authorization", f"Bearer {token}")
-    if body is not None:
-        request.data = json.dumps(body).encode()
-        request.add_header("Content-Type", "application/json")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=PATIENCE) as answer:
-            status, text = answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            status, text = error.code, error.read()
-    try:
-        return status, json.loads(text)
-    except ValueError:
-        return status, text.decode(errors="replace")
 
 
 @cache

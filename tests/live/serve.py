@@ -146,6 +146,10 @@ def main() -> None:
     nobody_knows = bcrypt.hashpw(secrets.token_bytes(32), bcrypt.gensalt())
     os.environ["V6_INIT_SUPER_PASS_HASHED"] = nobody_knows.decode("ascii")  # else root's is "root"
 
+    from gevent import monkey
+
+    monkey.patch_all()  # as the server does, and before anything imports ssl
+
     from gevent.pywsgi import WSGIServer
     from vantage6.cli.context.server import ServerContext
     from vantage6.server import run_server

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 import federation
 import psutil
 import pytest
-from federation import AGES, FORBIDDEN, OFFLINE, UNKNOWN, http
+from federation import AGES, FORBIDDEN, OFFLINE, UNKNOWN
+from program import http
 
 from v6flow.loading import check_federation
 
@@ -49,6 +50,15 @@ def gate(tmp_path: Path) -> tuple[str, Callable[[], object]]:
 
 def at_work(live: LiveFederation, task: int, name: str) -> None:
     live.wait_for(lambda: live.runs(task)[name]["status"] == "active", f"{name} to work on task {task}")
+
+
+def algorithm_at_work(live: LiveFederation, gate: tuple[str, Callable[[], object]], name: str) -> tuple[int, int]:
+    """A task whose algorithm waits at the gate, and that algorithm's process."""
+    here = Path(f"{gate[0]}.pid")
+    task = live.create_task("meet", {"gate": gate[0], "here": str(here)}, [name])
+    at_work(live, task, name)
+    live.wait_for(lambda: here.exists() and here.read_text() != "", "the algorithm to say that it is there")
+    return task, int(here.read_text())
 
 
 def totp(secret: str, *, now: float) -> str:
@@ -98,11 +108,7 @@ def test_images_that_a_node_cannot_or_may_not_run(live: LiveFederation) -> None:
 
 
 def test_a_kill_ends_the_algorithm(live: LiveFederation, gate: tuple[str, Callable[[], object]]) -> None:
-    task = live.create_task("meet", {"gate": gate[0], "here": f"{gate[0]}.pid"}, ["alpha"])
-    at_work(live, task, "alpha")
-    live.wait_for(lambda: Path(f"{gate[0]}.pid").exists(), "the algorithm to say that it is there")
-    live.wait_for(lambda: Path(f"{gate[0]}.pid").read_text() != "", "its process id")
-    pid = int(Path(f"{gate[0]}.pid").read_text())
+    task, pid = algorithm_at_work(live, gate, "alpha")
     status, body = live.server.request("POST", "/kill/task", {"id": task})
     assert status == 200, body
     assert live.ended(task)["alpha"]["status"] == "killed by user"
@@ -138,8 +144,12 @@ def test_a_node_that_is_off_does_its_work_when_it_is_back(live: LiveFederation) 
     assert live.runs(task)[OFFLINE]["status"] == "pending"
 
 
-def test_a_node_whose_power_is_cut_seems_to_be_online_for_a_while(live: LiveFederation) -> None:
+def test_a_node_whose_power_is_cut_seems_to_be_online_for_a_while(
+    live: LiveFederation, gate: tuple[str, Callable[[], object]]
+) -> None:
+    pid = algorithm_at_work(live, gate, "gamma")[1]
     live.stop_node("gamma", hard=True)
+    live.wait_for(lambda: not psutil.pid_exists(pid), "its algorithm to end with it")
     assert live.node("gamma")["status"] == "online", "the server finds out by a missing ping, in a minute or two"
 
 

@@ -68,10 +68,15 @@ def test_a_failure_is_told_when_it_happens_and_at_the_end() -> None:
 
 
 def test_an_interrupted_run_says_how_to_go_on() -> None:
-    assert told(INTERRUPTED)[-1] == f"07:23:04Z run INTERRUPTED; to go on: v6flow resume {RUN}"
+    assert told(INTERRUPTED)[-2:] == [
+        "07:23:04Z run INTERRUPTED",
+        f"to go on where it stopped: v6flow resume {RUN}",
+    ]
     access = ev.RunInterrupted(START + 9, ev.Failure("access", "the log-in was refused"), 4)
-    line = f"05:23:09Z run INTERRUPTED: the log-in was refused; to go on: v6flow resume {RUN}"
-    assert told([*BEGUN, access])[-1] == line
+    assert told([*BEGUN, access])[-2:] == [
+        "05:23:09Z run INTERRUPTED: the log-in was refused",
+        f"to go on where it stopped: v6flow resume {RUN}",
+    ]
 
 
 def test_a_run_that_is_let_go_of_without_an_event_says_how_to_go_on() -> None:

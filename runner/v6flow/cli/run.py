@@ -63,7 +63,7 @@ def main(arguments: argparse.Namespace) -> int:
                 except ResumeError as error:
                     show.lines([plain(f"note: {error.message}; a new run starts", keep_newlines=True)])
                     continue
-        tell_unfinished(folder)
+        tell_unfinished(folder, arguments)
     folder_ = Path(arguments.workflow).absolute().parent
     run = running.start(workflow, params, federation, store, folder=folder_, deadline=deadline, jobs=arguments.jobs)
     return carry_on(run, arguments)
@@ -80,14 +80,14 @@ def carry_on(run: Run, arguments: argparse.Namespace) -> int:
         try:
             state = run.carry_on(reporter(run, arguments))
         except NoSpaceError as error:
-            hint = f"make space, then: v6flow resume {run.plan.run}"
+            hint = f"make space, then: {summary.resume_command(run.plan.run, arguments.store or '')}"
             if arguments.output == "json":
                 document = summary.document(run.held.state, steps, status="interrupted")
                 show.write(document | {key: show.error_document(error)[key] for key in ("exit_code", "error")})
             show.error(error.message, hint)
             return error.exit_code
         if arguments.quiet and arguments.output == "text":
-            show.lines(summary.failure_text(state))
+            show.lines(summary.failure_text(state, arguments.store or ''))
         return finish(state, steps, arguments)
 
 
@@ -116,10 +116,10 @@ def reporter(run: Run, arguments: argparse.Namespace) -> Reporter:
     if moves(sys.stderr, os.environ):
         from v6flow.reporters.live import Live
 
-        return Live(sys.stderr, kept=kept, now=run.clock.now)
+        return Live(sys.stderr, kept=kept, store=arguments.store or "", now=run.clock.now)
     from v6flow.reporters.lines import Lines
 
-    return Lines(sys.stderr, kept=kept)
+    return Lines(sys.stderr, kept=kept, store=arguments.store or "")
 
 
 def unfinished(store: Store, workflow: str) -> list[tuple[RunFolder, RunState]]:
@@ -131,9 +131,9 @@ def unfinished(store: Store, workflow: str) -> list[tuple[RunFolder, RunState]]:
     prefix = run_id(workflow, 0, "aaaa")[: -len("-19700101-0000-aaaa")] + "-"
     found = []
     for name in store.runs():
-        if not name.startswith(prefix):
+        folder = store.find(name) if name.startswith(prefix) else None
+        if folder is None or folder.over:
             continue
-        folder = store.find(name)
         try:
             state = replay(folder.events())
         except JournalError:
@@ -143,13 +143,14 @@ def unfinished(store: Store, workflow: str) -> list[tuple[RunFolder, RunState]]:
     return found
 
 
-def tell_unfinished(folder: RunFolder) -> None:
+def tell_unfinished(folder: RunFolder, arguments: argparse.Namespace) -> None:
     """Name an unfinished run, with what to do about it."""
     from v6flow.cli import show
+    from v6flow.reporters.summary import resume_command
 
     holder = folder.holder()
     if holder is not None:
         told = f"run {folder.id} of this workflow is going on ({holder})"
     else:
-        told = f"run {folder.id} of this workflow is unfinished; v6flow resume {folder.id} takes it up"
+        told = f"run {folder.id} of this workflow is unfinished; {resume_command(folder.id, arguments.store or '')} takes it up"
     show.lines([f"note: {told}"])

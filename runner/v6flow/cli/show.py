@@ -31,8 +31,11 @@ def write(document: Any) -> None:
 
 
 def spell(value: Any, *, indent: int | None = None) -> str:
-    """JSON that any terminal can show: what is unsafe, or not in stdout's encoding, as `\\u` escapes."""
-    return _ODD.sub(_spell_odd, json.dumps(value, indent=indent))
+    """JSON that any terminal and any reader takes: what is unsafe to show as `\\u` escapes, NaN as text."""
+    text = json.dumps(value, indent=indent)
+    if "NaN" in text or "Infinity" in text:
+        text = json.dumps(json.printable(value), indent=indent)
+    return _ODD.sub(_spell_odd, text)
 
 
 def data(text: str) -> None:

@@ -33,15 +33,16 @@ def main(arguments: argparse.Namespace) -> int:
         raise UsageError(f"run {folder.id} ended before anything was written of it", hint="start a new run")
     steps = list(state.pinned.get("steps", ()))
     if arguments.output == "json":
-        show.write(summary.document(state, steps, status=status))
+        document = summary.document(state, steps, status=status)
+        show.write(document if state.over else document | {"exit_code": None})
         return 0
     show.lines([f"run {folder.id} of {state.workflow or folder.id}: {status}", summary.table(state, steps)])
     if state.status == "completed":
         show.outputs(state.outputs)
     elif state.failure is not None:
-        show.lines(summary.failure_text(state))
+        show.lines(summary.failure_text(state, arguments.store or ''))
     elif status == "interrupted":
-        show.lines([f"v6flow resume {folder.id} takes it up"])
+        show.lines([f"{summary.resume_command(folder.id, arguments.store or '')} takes it up"])
     return 0
 
 

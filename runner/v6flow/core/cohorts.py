@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from v6flow.core.state import Cohort
 
@@ -29,3 +29,21 @@ def difference(cohorts: Iterable[Cohort], accepted: Iterable[set[frozenset[str]]
             f"{step} by {', '.join(names) or 'nobody'}" + (f" (without {', '.join(without)})" if without else "")
         )
     return "it mixes answers of different cohorts: " + "; ".join(told)
+
+
+def unreachable(
+    carried: Iterable[Cohort], asked: Collection[str], needed: int, required: Collection[str]
+) -> str | None:
+    """Why nobody need be asked: whoever answers, it cannot be the one cohort that the kwargs carry. None if it can.
+
+    `needed` is how many of those asked must answer, `required` are those who must be among them.
+    """
+    first = next(iter(carried), None)
+    if first is None:
+        return None
+    step, names = first
+    cohort = set(names)
+    if cohort <= set(asked) and len(cohort) >= needed and cohort >= set(required):
+        return None
+    told = f"it is sent what {', '.join(names) or 'nobody'} answered to {step}, and asks {', '.join(asked)}"
+    return f"its answers could only be of another cohort: {told}"

@@ -94,7 +94,7 @@ class EmbeddedFederation:
             tuple(each.name for each in self.organizations),
             ids={each.name: each.id for each in self.organizations},
             offline=tuple(each.name for each in self.organizations if each.offline),
-            identity=self.identity,
+            identity=self.identity or self.file,
             defaults=self.defaults,
             images=tuple(self.algorithms),
         )

@@ -73,6 +73,17 @@ def dumps(value: Json, *, indent: int | None = None) -> str:
     return json.dumps(value, ensure_ascii=False, separators=separators, indent=indent)
 
 
+def printable(value: Json) -> Json:
+    """The value with NaN and infinities as the texts `NaN`, `Infinity` and `-Infinity`, for documents of strict JSON."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: printable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [printable(item) for item in value]
+    return value
+
+
 def canonical(value: Json) -> str:
     """A JSON text that is the same for equal values: sorted keys, no white space."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)

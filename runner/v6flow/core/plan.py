@@ -94,7 +94,7 @@ def digest(value: Json) -> str:
 def parts(plan: Plan, sources: Mapping[str, str]) -> dict[str, dict[str, Json]]:
     """What each step is made of, as far as it decides its result; `sources` are digests of functions and files.
 
-    How patiently a step waits, how it is described and who is offline is not in it.
+    How patiently a step waits, how it is described, whether it may mix cohorts and who is offline is not in it.
     """
     return {name: _task_parts(step, plan.directory) if isinstance(step, task.TaskPlan) else _local_parts(step, sources)
             for name, step in plan.steps.items()}  # fmt: skip
@@ -128,7 +128,6 @@ def _task_parts(step: TaskPlan, directory: Directory) -> dict[str, Json]:
         ],
         "isolation": step.isolation,
         "allow_nonfinite": step.allow_nonfinite,
-        "mixed_cohorts": step.common.mixed_cohorts is not None,
         "federation": directory.identity,
     }
 
@@ -141,7 +140,6 @@ def _local_parts(step: local.LocalPlan, sources: Mapping[str, str]) -> dict[str,
         "command": step.command.source if step.command is not None else None,
         "value": step.value.source if step.value is not None else None,
         "kwargs": step.kwargs.source,
-        "mixed_cohorts": step.common.mixed_cohorts is not None,
     }
 
 

@@ -251,9 +251,12 @@ class Scheduler:
             if each_its_own or not kwargs:
                 shared = self._render(step.kwargs, uses, organization=name)
             kwargs[name] = shared
-        mixed = cohorts.difference(uses.cohorts(), uses.accepted())
-        if check and mixed and step.common.mixed_cohorts is None:
-            raise _Unfit("cohorts", mixed, judge.MIXED_HINT)
+        if check and step.common.mixed_cohorts is None:
+            mixed = cohorts.difference(uses.cohorts(), uses.accepted())
+            if mixed is None and not step.central and not any(uses.accepted()):
+                mixed = cohorts.unreachable(uses.cohorts(), asked, needed, step.quorum.required)
+            if mixed:
+                raise _Unfit("cohorts", mixed, judge.MIXED_HINT)
         return _Running(kwargs, uses, max(needed, 1))
 
     def _prepare_local(self, step: LocalPlan) -> _Running:

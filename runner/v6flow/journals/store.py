@@ -30,7 +30,8 @@ _LISTED = 10
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TIME = re.compile(r"-(\d{8}-\d{4})-[a-z0-9]+$")
 _FOLDERS = ("results", "logs", "answers")
-_OURS = {"lock", "cancel", "created", *_FOLDERS}  # and what starts with `journal.`
+_OVER = "over"  # a file that is there only while the run is over, so that nobody need read its journal to know
+_OURS = {"lock", "cancel", "created", _OVER, *_FOLDERS}  # and what starts with `journal.`
 
 
 def store_folder(given: str | None) -> Path:
@@ -122,6 +123,22 @@ class RunFolder:
             return CancelRequest(str(request["by"]), float(request["at"]))
         except (ValueError, KeyError, TypeError):
             return CancelRequest("", 0.0)  # damaged, but somebody did ask
+
+    def forget_cancel(self) -> None:
+        """Take back what `request_cancel` asked."""
+        (self.path / "cancel").unlink(missing_ok=True)
+
+    @property
+    def over(self) -> bool:
+        """Whether the run is known to be over; if not, its journal tells."""
+        return (self.path / _OVER).exists()
+
+    def mark_over(self, over: bool) -> None:
+        """Note that the run is over, or, before it is taken up again, that it no longer is."""
+        if over:
+            self._write(_OVER, b"")
+        else:
+            (self.path / _OVER).unlink(missing_ok=True)
 
     def write(self, name: str, body: bytes) -> None:
         """Put a file (0600) in the run's folder, whole or not at all. Raises UsageError, NoSpaceError."""

@@ -39,8 +39,9 @@ class Lines:
     second or each thousand of them.
     """
 
-    def __init__(self, stream: TextIO, *, kept: str = "") -> None:
+    def __init__(self, stream: TextIO, *, kept: str = "", store: str = "") -> None:
         self._stream = stream
+        self._store = store
         self._kept = kept
         self._plan: Plan | None = None
         self._values: frozenset[str] = frozenset()
@@ -79,9 +80,13 @@ class Lines:
     def end(self, state: RunState) -> None:
         self._tell_counted()
         if state.status == "running":
-            self._tell(state.last, f"run let go of while it was running; to go on: v6flow resume {plain(state.run)}")
-        if state.status == "failed":
-            for line in summary.failure_text(state):
+            again = summary.resume_command(state.run, self._store)
+            self._tell(state.last, f"run let go of while it was running; to go on: {again}")
+        told = summary.failure_text(state, self._store)
+        if state.status == "interrupted":
+            told = told[-1:]  # the cause has been told; how to go on has not
+        if state.status in ("failed", "interrupted"):
+            for line in told:
                 terminal.write(self._stream, f"{line}\n")
 
     @property
@@ -165,7 +170,7 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
             return "asked to cancel the run"
         case ev.RunInterrupted():
             why = "" if event.failure.kind == "interrupted" else f": {_why(event.failure)}"
-            return f"run INTERRUPTED{why}; to go on: v6flow resume {plain(state.run)}"
+            return f"run INTERRUPTED{why}"
         case ev.RunCompleted():
             return f"run completed in {spell(event.at - state.started)}"
         case ev.RunFailed():

@@ -115,8 +115,11 @@ class Live:
     `kept` is the folder or file that holds the run; `now` must tell the time by the engine's clock.
     """
 
-    def __init__(self, stream: TextIO, *, kept: str = "", now: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self, stream: TextIO, *, kept: str = "", store: str = "", now: Callable[[], float] | None = None
+    ) -> None:
         self._stream = stream
+        self._store = store
         self._kept = kept
         self._now = now
         self._lock = threading.Lock()  # the thread that draws reads what the engine's thread writes
@@ -174,7 +177,7 @@ class Live:
         if self._console is not None and self._plan is not None:
             table = final_table(state, list(self._plan.steps), width=self._console.width)
             self._console.print(table)
-            self._console.print(ending(state), soft_wrap=True)  # so that a command can be copied
+            self._console.print(ending(state, self._store), soft_wrap=True)  # so that a command can be copied
         self._live = None
 
     def _tell_failure(self, event: Event, state: RunState) -> None:
@@ -402,7 +405,7 @@ def _worth(step: StepState) -> int:
     return 3 if step.organizations else _PLAIN
 
 
-def ending(state: RunState) -> Text:
+def ending(state: RunState, store: str = "") -> Text:
     """What stands below the table: how the run ended, what went wrong, what to do next."""
     from rich.text import Text
 
@@ -411,7 +414,7 @@ def ending(state: RunState) -> Text:
     text = Text.assemble("run ", (plain(state.run), "bold"), " ", (status, _STYLES[state.status]))
     took = spell(max(until - state.started, 0.0))
     text.append(f" in {took}" if state.status == "completed" else f" after {took}")
-    lines = summary.failure_text(state) if state.status in ("failed", "interrupted") else []
+    lines = summary.failure_text(state, store) if state.status in ("failed", "interrupted") else []
     if state.status == "running":
-        lines = [f"to go on where it stopped: v6flow resume {plain(state.run)}"]
+        lines = [f"to go on where it stopped: {summary.resume_command(state.run, store)}"]
     return Text("\n").join([text, *(Text(line) for line in lines if line != state.status)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import scope
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 LOG_LINES = 12  # of a log's last lines, as many as leave the cause in view
 NAMED = 12  # as many names as a person reads in one line
+
+_OF_THE_FILE = ("cohorts", "expression", "organizations", "quorum")  # asking again alone does not mend these
 
 HEAD = ("step", "status", "answered", "seconds", "attempts", "")
 
@@ -73,7 +76,13 @@ def _seconds(started: float | None, ended: float | None) -> float | None:
     return None if started is None or ended is None else round(max(ended - started, 0.0), 3)
 
 
-def failure_text(state: RunState) -> list[str]:
+def resume_command(run: str, store: str = "", *, retry: bool = False) -> str:
+    """The command that takes up a run; `store` is where runs are kept, as given on the command line, if it was."""
+    words = ["v6flow", "resume", *(["--retry-failed"] if retry else []), *(["--store", store] if store else []), run]
+    return plain(shlex.join(words))
+
+
+def failure_text(state: RunState, store: str = "") -> list[str]:
     """What went wrong in a run, the first cause on top, and what to do next; empty if nothing did."""
     failed = sorted(
         (each for each in state.steps.values() if each.status == "failed"), key=lambda each: each.ended or 0.0
@@ -85,7 +94,7 @@ def failure_text(state: RunState) -> list[str]:
     if skipped:
         counted = "1 step was" if len(skipped) == 1 else f"{len(skipped)} steps were"
         lines.append(f"{counted} skipped: {named(skipped)}")
-    return [*lines, *_next(state, failed)]
+    return [*lines, *_next(state, failed, store)]
 
 
 def _cause(failure: Failure) -> list[str]:
@@ -112,13 +121,16 @@ def _also(step: StepState) -> str:
     return plain(f"also failed: step {step.name}: {message}")
 
 
-def _next(state: RunState, failed: Sequence[StepState]) -> list[str]:
+def _next(state: RunState, failed: Sequence[StepState], store: str) -> list[str]:
     """The command with which a person goes on."""
     if state.status == "interrupted":
-        return [f"to go on where it stopped: v6flow resume {plain(state.run)}"]
+        return [f"to go on where it stopped: {resume_command(state.run, store)}"]
     if state.status != "failed" or not failed:
         return []
-    return [f"to do only what failed again: v6flow resume --retry-failed {plain(state.run)}"]
+    again = resume_command(state.run, store, retry=True)
+    if all(step.failure is not None and step.failure.kind in _OF_THE_FILE for step in failed):
+        return [f"to go on after mending the workflow: {again}"]
+    return [f"to do only what failed again: {again}"]
 
 
 def table(state: RunState, steps: Sequence[str]) -> str:

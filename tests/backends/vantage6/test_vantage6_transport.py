@@ -136,7 +136,7 @@ def test_a_read_without_an_answer_is_tried_again_and_a_post_is_not(said: Say) ->
 
 def test_reads_are_tried_again_with_growing_waits_until_patience_ends() -> None:
     time = Time()
-    with Fake(lambda _: RESET) as fake, pytest.raises(UnreachableError, match="reset|closed"):
+    with Fake(lambda _: RESET) as fake, pytest.raises(UnreachableError, match=r"reset|closed"):
         transport(fake, time, patience=20.0, longest_wait=4.0).get("/run")
     assert time.slept == [0.5, 1.0, 2.0, 4.0, 4.0, 4.0, 4.0]
     assert len(fake.asked) == 8

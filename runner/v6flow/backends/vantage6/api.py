@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LARGEST_RESULT = 256 * 1024 * 1024  # bytes that are accepted unless said otherwise
 OVERHEAD = 64 * 1024  # of JSON around a result
+PAGES_OF_RUNS = (1000, 50, 5, 1)
 BLOB_TIME = 3600.0  # seconds that a blob may take in all
 
 Killed: TypeAlias = Literal["killed", "finished", "gone"]
@@ -86,10 +87,14 @@ class Api:
         """A task. Raises RefusedError with status 404 if it was deleted."""
         return records.task(self.session.get(f"/task/{number}", patience=patience).value)
 
-    def task_with_runs(self, number: int, *, patience: float | None = None) -> TaskWithRuns:
-        """A task with all its runs and results, also to a user whose lists hide other organizations' runs."""
-        answer = self.session.get(f"/task/{number}", [("include", "runs,results")], patience=patience)
-        return records.task_with_runs(answer.value)
+    def task_with_runs(self, number: int, *, results: bool = True, patience: float | None = None) -> TaskWithRuns:
+        """A task with all its runs, also to a user whose lists hide other organizations' runs.
+
+        `results` brings along what they returned, which is too much at once where results are large: TooLargeError.
+        """
+        wanted = "runs,results" if results else "runs"
+        answer = self.session.get(f"/task/{number}", [("include", wanted)], patience=patience)
+        return records.task_with_runs(answer.value, results=results)
 
     def subtasks(self, parent: int, *, patience: float | None = None) -> tuple[Task, ...]:
         """What a central function's run created, in the order of creation."""
@@ -103,8 +108,13 @@ class Api:
 
     def open_runs(self, *, patience: float | None = None) -> tuple[Run, ...]:
         """The runs that this user's lists show and that have no time of finishing: judge by their phase too."""
-        found = paging.items(self.session, "/run", [("state", "open")], patience=patience, per_page=1000)
-        return _in_order(records.run(raw) for raw in found)
+        for size in PAGES_OF_RUNS:
+            try:
+                found = paging.items(self.session, "/run", [("state", "open")], patience=patience, per_page=size)
+            except TooLargeError:  # each run comes with its input
+                continue
+            return _in_order(records.run(raw) for raw in found)
+        raise TooLargeError("a run's input is larger than what is accepted as an answer")
 
     def run(self, number: int, *, patience: float | None = None) -> Run:
         """A run, whosever it is."""

@@ -28,27 +28,25 @@ def items(
     """All items of a list, in the server's order.
 
     Something new at the front pushes items to a later page, which shows them twice; something deleted pulls them to a
-    page already read, which hides them: then fewer came than the server counts, and it is read again.
+    page already read, which hides them. If what came is not what the server counts on every page, it is read again.
     Raises StrangeError, and what Session.get raises.
     """
     asked = (*params, ("per_page", per_page))
-    found: dict[int, dict[str, Any]] = {}
     for _ in range(ROUNDS):
-        there: set[int] = set()
-        total: int | None = None
+        found: dict[int, dict[str, Any]] = {}
+        counts: set[int] = set()
         for page in range(1, MOST_PAGES + 1):
             answer = session.get(path, (*asked, ("page", page)), patience=patience)
             data, more = _page(answer, path)
             for item in data:
                 found[_id(item, path)] = item
-                there.add(item["id"])
-            total = _count(answer)
+            counts |= _count(answer)
             if not more:
                 break
         else:
             raise StrangeError(f"the list {path} has no end")
-        if total is None or len(there) >= total:
-            return [item for number, item in found.items() if number in there]
+        if counts <= {len(found)}:
+            return list(found.values())
     raise StrangeError(f"the list {path} changes faster than it can be read")
 
 
@@ -69,6 +67,7 @@ def _id(item: Any, path: str) -> int:
     return number
 
 
-def _count(answer: Answer) -> int | None:
+def _count(answer: Answer) -> set[int]:
+    """How many items there are in all; nothing where the server does not say."""
     text = answer.headers.get("total-count", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+    return {int(text)} if text.isascii() and text.isdigit() and len(text) < 10 else set()

@@ -167,14 +167,14 @@ def result(value: Json) -> StoredResult:
     return StoredResult(number, stored, raw.get("blob_storage_used") is True)
 
 
-def task_with_runs(value: Json) -> TaskWithRuns:
-    """A task that was read with its runs and results. Raises StrangeError."""
+def task_with_runs(value: Json, *, results: bool) -> TaskWithRuns:
+    """A task that was read with its runs, and with their results if those were asked for. Raises StrangeError."""
     raw = _mapping(value, "task")
-    runs, results = raw.get("runs"), raw.get("results")
-    if not isinstance(runs, list) or not isinstance(results, list):
+    runs, answers = raw.get("runs"), raw.get("results") if results else []
+    if not isinstance(runs, list) or not isinstance(answers, list):
         raise StrangeError("the server left out the runs or the results of a task")
     unique = {each.id: each for each in map(run, runs)}
-    stored = {each.run: each for each in map(result, results)}
+    stored = {each.run: each for each in map(result, answers)}
     found = task(value)
     if any(each.task != found.id for each in unique.values()):
         raise StrangeError(f"the server lists runs of another task as those of task {found.id}")

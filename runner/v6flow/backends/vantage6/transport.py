@@ -354,7 +354,7 @@ def _place(location: str | None) -> str | None:
         return None
     try:
         parts = urlsplit(location)
-        host = parts.hostname or ""
-        return f"{parts.scheme}://{host}{parts.path}" if host else parts.path
+        host = parts.hostname
     except ValueError:
         return None
+    return f"{parts.scheme}://{host}{parts.path}" if host else parts.path
