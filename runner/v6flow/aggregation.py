@@ -447,9 +447,7 @@ def _places(partials: Partials, *, mappings: bool = True) -> list[tuple[str, Any
     elif isinstance(partials, Sequence) and not isinstance(partials, (str, bytes)):
         found = [(f"partials[{index}]", partial) for index, partial in enumerate(partials)]
     else:
-        raise ValueError(
-            f"partials are to be a list of mappings, not {_show(partials)}"
-        )
+        raise ValueError(f"partials are to be a list of mappings, not {_show(partials)}")
     if not found:
         raise ValueError("there are no partials to combine")
     for place, partial in found if mappings else ():

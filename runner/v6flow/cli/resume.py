@@ -46,7 +46,7 @@ def main(arguments: argparse.Namespace) -> int:
             raise ResumeError(f"run {folder.id} was cancelled", hint="start a new run")
         if state.status == "completed" or (state.status == "failed" and not arguments.retry_failed):
             if state.status == "failed" and arguments.output == "text":
-                show.lines(summary.failure_text(state, arguments.store or ''))
+                show.lines(summary.failure_text(state, arguments.store or ""))
             return finish(state, list(state.pinned["steps"]), arguments)
         run = running.resume(
             held,

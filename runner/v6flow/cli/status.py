@@ -40,7 +40,7 @@ def main(arguments: argparse.Namespace) -> int:
     if state.status == "completed":
         show.outputs(state.outputs)
     elif state.failure is not None:
-        show.lines(summary.failure_text(state, arguments.store or ''))
+        show.lines(summary.failure_text(state, arguments.store or ""))
     elif status == "interrupted":
         show.lines([f"{summary.resume_command(folder.id, arguments.store or '')} takes it up"])
     return 0
