@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from v6flow import loading
-from v6flow.core.problem import InvalidError
+from v6flow.core import plan as planning
+from v6flow.core.problem import InvalidError, Problem
 from v6flow.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
@@ -88,3 +93,35 @@ def test_an_expression_in_a_federations_defaults_is_refused(tmp_path: Path) -> N
     with pytest.raises(InvalidError) as caught:
         loading.read_federation(file)
     assert [(each.position.line, each.rule) for each in caught.value.problems] == [(5, "literal-only")]
+
+
+WORDS = st.sampled_from(
+    ["v6flow", "steps", "a", "b", "task", "local", "value", "kwargs", "image", "method", "outputs", "params", "quorum"]
+)
+LEAVES = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | WORDS
+    | st.sampled_from(["{{ steps.a.result }}", "{{ params.x }}", "{{", "{{ 1/0 }}", "{{ steps.b.results | sum }}"])
+)  # fmt: skip
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4),
+    max_leaves=25,
+)
+
+
+@given(st.dictionaries(WORDS, TREES, max_size=6))
+def test_any_yaml_is_a_workflow_or_one_kind_of_error(tree: dict[str, Any]) -> None:
+    tree["v6flow"] = 1
+    problems: tuple[Problem, ...] | None = None
+    try:
+        loading.parse_workflow(yaml.safe_dump(tree), "any.yaml")
+    except InvalidError as error:
+        problems = error.problems
+    assert problems is None or problems  # an error that lists nothing would leave a person guessing
+
+
+def test_ten_thousand_steps_are_read_ordered_and_planned() -> None:
+    lines = ["v6flow: 1", "steps:", "  s0: {local: {value: 1}}"]
+    lines += [f'  s{n}: {{local: {{value: "{{{{ steps.s{n - 1}.result + 1 }}}}"}}}}' for n in range(1, 10_000)]
+    plan = planning.make(loading.parse_workflow("\n".join(lines), "long.yaml"), {})
+    assert list(plan.steps) == [f"s{n}" for n in range(10_000)]

@@ -74,7 +74,7 @@ def dumps(value: Json, *, indent: int | None = None) -> str:
 
 
 def printable(value: Json) -> Json:
-    """The value with NaN and infinities as the texts `NaN`, `Infinity` and `-Infinity`, for documents of strict JSON."""
+    """The value with NaN and infinities as the texts `NaN`, `Infinity`, `-Infinity`, for documents of strict JSON."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
