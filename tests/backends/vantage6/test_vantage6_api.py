@@ -244,9 +244,10 @@ def test_blobs_go_up_and_come_down(key: PrivateKey, encrypted: bool) -> None:
     )
 
 
-def test_a_blob_whose_name_is_a_path_is_not_asked_for() -> None:
+@pytest.mark.parametrize("name", ["../token/refresh", "abc", "g" * 36, ""])
+def test_a_blob_whose_name_cannot_be_one_is_not_asked_for(name: str) -> None:
     with pytest.raises(StrangeError, match="cannot be one"):
-        result_of("../token/refresh", blob_storage_used=True)
+        result_of(name, blob_storage_used=True)
 
 
 def test_inputs_are_encrypted_where_the_collaboration_is(key: PrivateKey) -> None:

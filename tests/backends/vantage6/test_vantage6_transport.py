@@ -311,6 +311,22 @@ def test_a_gzip_bomb_is_stopped_at_the_cap() -> None:
     assert len(fake.asked) == 2
 
 
+def test_what_was_left_unread_is_not_taken_for_the_next_answer() -> None:
+    head, body = say(body=b"[" + b"1," * 100_000 + b"1]").pieces
+
+    def answer(asked: Asked) -> Say:
+        if len(fake.asked) == 1:
+            return Say((head, body[:70_000]))  # more than one piece
+        rest = (body[70_000:],) if fake.connections == 1 else ()
+        return Say((*rest, *say({"id": 1}).pieces))
+
+    with Fake(answer) as fake:
+        client = transport(fake, body=500)
+        with pytest.raises(TooLargeError):
+            client.get("/x")
+        assert client.post("/task", {}).value == {"id": 1}
+
+
 def test_packed_answers_are_unpacked() -> None:
     with Fake(lambda _: say(body=gzip.compress(b'{"a": "%s"}' % (b"x" * 300_000)), Content_Encoding="gzip")) as fake:
         assert transport(fake).get("/x").value == {"a": "x" * 300_000}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterable
 
-PASSWORD, TOTP_SECRET = 'pl"nted pässword/+', "JBSWY3DPEHPK3PXP"
+PASSWORD, TOTP_SECRET = 'pl"nted pässword/+~~~?>?>?>', "JBSWY3DPEHPK3PXP"
 
 
 @dataclass(frozen=True)
