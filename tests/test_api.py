@@ -184,3 +184,10 @@ def test_cohorts_and_results_by_organization(tmp_path: Path, file: Path) -> None
     assert "summing age" in result.logs("s", "alpha")
     with pytest.raises(KeyError):
         result.logs("s", "gamma")
+
+
+def test_local_steps_alone_need_no_federation(file: Path) -> None:
+    file.write_text(WORKFLOW.replace("name: small", "name: small\nfederation: nowhere.yaml"))
+    assert v6flow.run(file).check().outputs["n"] == 40
+    with pytest.raises(UsageError, match=r"no federation file nowhere\.yaml"):
+        v6flow.run(file, federation="nowhere.yaml")

@@ -80,6 +80,22 @@ def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
     assert caught.value.hint == "did you mean average.yaml?"
 
 
+@pytest.mark.parametrize("name", ["hospitals.yaml", "f.yaml", "averages.yaml"])
+def test_no_file_of_another_name_or_kind_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / "average.yaml").write_text("# a\nv6flow: 1\n", "utf-8")
+    (tmp_path / "hostel.yaml").write_text("v6flow_federation: 1\n", "utf-8")
+    with pytest.raises(UsageError) as caught:
+        loading.read_federation(tmp_path / name)
+    assert caught.value.hint is None
+
+
+def test_a_missing_federation_names_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "hospitals.yaml").write_text("# a\nv6flow_federation: 1\n", "utf-8")
+    with pytest.raises(UsageError) as caught:
+        loading.read_federation(tmp_path / "hospital.yaml")
+    assert caught.value.hint == "did you mean hospitals.yaml?"
+
+
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         loading.read_workflow(tmp_path)
@@ -125,3 +141,97 @@ def test_ten_thousand_steps_are_read_ordered_and_planned() -> None:
     lines += [f'  s{n}: {{local: {{value: "{{{{ steps.s{n - 1}.result + 1 }}}}"}}}}' for n in range(1, 10_000)]
     plan = planning.make(loading.parse_workflow("\n".join(lines), "long.yaml"), {})
     assert list(plan.steps) == [f"s{n}" for n in range(10_000)]
+
+
+FEDERATION = """\
+v6flow_federation: 1
+backend: embedded
+organizations:
+  a: {databases: {d: {uri: "DATABASE", type: sql}}, environment: {KEY: "${file:key.txt}"}}
+algorithms:
+  i: {package: PACKAGE, path: algorithms}
+"""
+
+
+def federation_problems(folder: Path, database: str = "a.csv", package: str = "pooling") -> list[tuple[str, ...]]:
+    """What is wrong with a federation, in a folder with `a.csv`, `key.txt` and the packages pooling and one.two."""
+    for name in ("a.csv", "key.txt"):
+        (folder / name).touch()
+    for name in ("pooling", "one"):
+        (folder / "algorithms" / name).mkdir(parents=True)
+    (folder / "algorithms" / "one" / "two.py").touch()
+    file = folder / "federation.yaml"
+    file.write_text(FEDERATION.replace("DATABASE", database).replace("PACKAGE", package), "utf-8")
+    found = loading.check_federation(file)
+    return [(str(each.position.line), each.rule, each.severity, each.message, each.hint or "") for each in found]
+
+
+@pytest.mark.parametrize(
+    "database", ["a.csv", "sqlite:///a.csv", "sqlite:///:memory:", "${env:DATA}", "postgresql://h/d"]
+)
+@pytest.mark.parametrize("package", ["pooling", "one.two"])
+def test_a_federation_that_names_what_is_there(
+    database: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATA", str(tmp_path / "a.csv"))
+    assert federation_problems(tmp_path, database, package) == []
+
+
+@pytest.mark.parametrize(
+    ("database", "told"),
+    [
+        ("b.csv", ("4", "missing-file", "error", "no database file b.csv", "")),
+        ("sqlite:///b.db", ("4", "missing-file", "error", "no database file b.db", "")),
+        ("${env:DATA}", ("4", "missing-file", "error", "no database file: what ${env:DATA} stands for", "")),
+        (
+            "${env:NONE}",
+            ("4", "reference", "warning", "the environment variable NONE is not set", "${env:NONE} stands for it"),
+        ),
+        ("${file:no}", ("4", "reference", "warning", "${file:no} cannot be read: No such file or directory", "")),
+    ],
+)
+def test_a_database_that_is_not_there(
+    database: str, told: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATA", "sqlite:///secret.db")
+    monkeypatch.delenv("NONE", raising=False)
+    assert federation_problems(tmp_path, database) == [told]
+
+
+@pytest.mark.parametrize(
+    ("package", "hint"), [("poling", "did you mean pooling?"), ("one.tow", "did you mean one.two?"), ("x", "")]
+)
+def test_a_package_that_is_not_in_its_folder(package: str, hint: str, tmp_path: Path) -> None:
+    message = f"no package {package} in the folder algorithms"
+    assert federation_problems(tmp_path, package=package) == [("6", "missing-file", "error", message, hint)]
+
+
+def test_an_environment_that_cannot_be_resolved_is_told(tmp_path: Path) -> None:
+    assert federation_problems(tmp_path) == []
+    (tmp_path / "key.txt").unlink()
+    (problem,) = loading.check_federation(tmp_path / "federation.yaml")
+    assert (problem.rule, problem.severity) == ("reference", "warning")
+    assert str(problem).startswith(f"{tmp_path / 'federation.yaml'}:4:")
+    assert ": warning: ${file:key.txt} cannot be read" in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("value", "needed"),
+    [
+        ("1", False),
+        ("federation", False),
+        ("{{ federation.organizations }}", True),
+        ("{{ organization_ids(['a']) }}", True),
+    ],
+)
+def test_a_missing_federation_matters_only_where_it_is_used(
+    value: str, needed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("V6FLOW_FEDERATION", raising=False)
+    text = f'v6flow: 1\nfederation: nowhere.yaml\nsteps:\n  a:\n    local: {{value: "{value}"}}\n'
+    workflow = loading.parse_workflow(text, str(tmp_path / "w.yaml"))
+    file = str(tmp_path / "nowhere.yaml")
+    assert loading.federation_file(workflow, None) == (file if needed else None)
+    assert loading.federation_file(workflow, file) == file
+    (tmp_path / "nowhere.yaml").touch()
+    assert loading.federation_file(workflow, None) == file

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import os
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from v6flow.core import check, document, federation, json, model, salvage, schema
 from v6flow.core.problem import InvalidError, Problem
 from v6flow.core.steps import LocalStep
+from v6flow.core.words import NEAR_FILE, nearest
 from v6flow.errors import FederationError, UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from v6flow.core.document import Document
     from v6flow.core.federation import Federation
     from v6flow.core.model import Workflow
+    from v6flow.core.problem import Path as Place
+    from v6flow.core.problem import Severity
 
 SCHEMAS = Path(__file__).parent / "schemas"
 SCHEMA_NAMES = ("workflow", "federation")
@@ -119,40 +123,95 @@ def _federation_document(path: str | os.PathLike[str]) -> Document:
 
 
 def federation_file(workflow: Workflow, given: str | None) -> str | None:
-    """The federation file that is meant: the one given, else V6FLOW_FEDERATION, else the workflow's."""
-    file = given or os.environ.get("V6FLOW_FEDERATION")
+    """The federation file that is meant: the one given, else V6FLOW_FEDERATION, else the workflow's.
+
+    None if there is none, also where it is missing and the workflow does not need it.
+    """
+    if given:
+        return given
+    file = os.environ.get("V6FLOW_FEDERATION")
     if file is None and workflow.federation is not None:
-        return os.path.normpath(Path(workflow.document.name).parent / workflow.federation)
+        file = os.path.normpath(Path(workflow.document.name).parent / workflow.federation)
+    if file is not None and not os.path.lexists(file) and not check.needs_federation(workflow):
+        return None
     return file
 
 
 def check_federation(path: str | os.PathLike[str]) -> list[Problem]:
-    """What is wrong with a federation file beyond its schema: files and folders it names that are not there.
+    """What is wrong with a federation file beyond its schema: what it names, and is not there.
 
+    That a reference cannot be resolved is a warning only: the file may be checked where no secrets are.
     Raises UsageError, InvalidError.
     """
     found = _federation_document(path)
     if found.value.get("backend") != "embedded":
         return []
-    folder = Path(path).absolute().parent
-    problems: list[Problem] = []
-
-    def complain(at: tuple[str, ...], text: str, what: str) -> None:
-        if "${" not in text and "://" not in text and not (folder / Path(text).expanduser()).exists():
-            problems.append(Problem(f"no {what} {text}", "missing-file", found.name, found.position(at)))
-
+    checking = _FederationCheck(found, Path(path).absolute().parent)
     for name, organization in found.value["organizations"].items():
-        for label, database in (organization or {}).get("databases", {}).items():
-            at = ("organizations", name, "databases", label)
+        at = ("organizations", name)
+        for label, database in organization.get("databases", {}).items():
             if isinstance(database, str):
-                complain(at, database, "database file")
+                checking.database((*at, "databases", label), database)
             else:
-                complain((*at, "uri"), database["uri"], "database file")
+                checking.database((*at, "databases", label, "uri"), database["uri"])
+        for variable, text in organization.get("environment", {}).items():
+            checking.revealed((*at, "environment", variable), text)
     for image, algorithm in found.value.get("algorithms", {}).items():
         for key, what in (("path", "folder"), ("python", "interpreter")):
             if key in algorithm:
-                complain(("algorithms", image, key), algorithm[key], what)
-    return problems
+                checking.exists(("algorithms", image, key), algorithm[key], f"{what} {algorithm[key]}")
+        if "path" in algorithm:
+            checking.package(("algorithms", image, "package"), algorithm["package"], algorithm["path"])
+    return checking.problems
+
+
+class _FederationCheck:
+    """Looks for what a federation file names; `problems` are what is not there."""
+
+    def __init__(self, document: Document, folder: Path) -> None:
+        self.problems: list[Problem] = []
+        self._document = document
+        self._folder = folder
+
+    def database(self, at: Place, text: str) -> None:
+        uri = self.revealed(at, text)
+        if uri is None:
+            return
+        file = federation.sqlite_file(uri) or uri
+        if "://" not in file:
+            self.exists(at, file, f"database file {file}" if uri == text else f"database file: what {text} stands for")
+
+    def revealed(self, at: Place, text: str) -> str | None:
+        """What a text or a reference stands for; None, and a warning, if that cannot be told."""
+        try:
+            return reveal(text, folder=self._folder)
+        except FederationError as error:
+            self._complain(at, error.message, "reference", error.hint, severity="warning")
+            return None
+
+    def exists(self, at: Place, path: str, what: str) -> None:
+        if not self._there(path).exists():
+            self._complain(at, f"no {what}", "missing-file")
+
+    def package(self, at: Place, package: str, path: str) -> None:
+        folder = self._there(path)
+        *outer, name = package.split(".")
+        beside = folder.joinpath(*outer)
+        if not folder.is_dir() or (beside / name).is_dir() or (beside / f"{name}.py").is_file():
+            return
+        names = [each.stem for each in _entries(beside) if each.suffix == ".py" or each.is_dir()]
+        near = nearest(name, sorted(names))
+        hint = f"did you mean {'.'.join([*outer, near])}?" if near else None
+        self._complain(at, f"no package {package} in the folder {path}", "missing-file", hint)
+
+    def _there(self, path: str) -> Path:
+        return self._folder / Path(path).expanduser()
+
+    def _complain(
+        self, at: Place, message: str, rule: str, hint: str | None = None, *, severity: Severity = "error"
+    ) -> None:
+        where = self._document.position(at)
+        self.problems.append(Problem(message, rule, self._document.name, where, hint, severity))
 
 
 def read_params(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -168,17 +227,34 @@ def read_bytes(path: str | os.PathLike[str], what: str) -> bytes:
         with Path(path).open("rb") as file:
             return file.read(document.MAX_BYTES + 1)
     except FileNotFoundError as error:
-        raise UsageError(
-            f"no {what} file {os.fspath(path)}", hint=check.nearest(Path(path).name, _beside(path))
-        ) from error
+        raise UsageError(f"no {what} file {os.fspath(path)}", hint=_near_file(Path(path), what)) from error
     except OSError as error:
         raise UsageError(f"the {what} file {os.fspath(path)} cannot be read: {error.strerror}") from error
 
 
-def _beside(path: str | os.PathLike[str]) -> list[str]:
-    """The YAML files in the folder where a file was looked for."""
+def _near_file(path: Path, what: str) -> str | None:
+    """A hint with the YAML file that was meant, if one beside it is called almost so and is of the right kind."""
+    stems = {each.stem: each for each in _entries(path.parent) if each.suffix in (".yaml", ".yml")}
+    near = nearest(path.stem, stems, cutoff=NEAR_FILE)
+    if near is None or _kind_of(stems[near]) not in (what, None):
+        return None
+    return f"did you mean {stems[near].name}?"
+
+
+def _kind_of(file: Path) -> str | None:
+    """What a file's first lines say that it is: a workflow or a federation; None if they say neither."""
     try:
-        return [each.name for each in Path(path).parent.iterdir() if each.suffix in (".yaml", ".yml")]
+        with file.open("rb") as opened:
+            head = opened.read(64 * 1024)
+    except OSError:
+        return None
+    marks = {"federation": rb"^v6flow_federation\s*:", "workflow": rb"^v6flow\s*:"}
+    return next((kind for kind, mark in marks.items() if re.search(mark, head, re.MULTILINE)), None)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
     except OSError:
         return []
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import json, schema
-from v6flow.core.check import nearest
 from v6flow.core.problem import InvalidError, Problem
+from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ def resolve(
         if name in workflow.params:
             found[name] = source, value
             continue
-        near = nearest(name, workflow.params)
+        near = suggestion(name, workflow.params)
         known = ", ".join(workflow.params) or "none"
         told = f"{source}: no param {name!r}: this workflow has {known}" + (f" ({near})" if near else "")
         problems.append((None, told))

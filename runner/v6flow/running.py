@@ -6,7 +6,7 @@ import os
 import secrets
 import signal
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -375,6 +375,13 @@ def _backend(federation: Federation | None, folder: RunFolder, jobs: int | None)
     return EmbeddedBackend(federation, folder.path, jobs=jobs)
 
 
+def _show_cursor() -> None:
+    """Give the terminal back its cursor, which a reporter that is not closed may have hidden."""
+    if os.isatty(2):
+        with suppress(OSError):
+            os.write(2, b"\x1b[?25h")
+
+
 @contextmanager
 def _signals(engine: Engine, folder: RunFolder) -> Iterator[None]:
     """While a run goes on, hear requests to cancel it; Ctrl-C and SIGTERM let go of it, a second one at once.
@@ -390,6 +397,7 @@ def _signals(engine: Engine, folder: RunFolder) -> Iterator[None]:
         nonlocal heard
         heard += 1
         if heard > 1:
+            _show_cursor()
             os._exit(128 + number)
         engine.interrupt(terminate=number != signal.SIGINT)
 

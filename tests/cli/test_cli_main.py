@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cli_stage import (
+    PATIENCE,
     PROJECT,
     SMALL,
     call,
@@ -205,6 +206,31 @@ def test_a_second_signal_ends_it_at_once(here: Path) -> None:
         process.wait(0.2)
     process.send_signal(signal.SIGINT)
     assert end(process).code == 130
+
+
+def test_a_second_signal_shows_the_cursor_again(here: Path) -> None:
+    """The first is stuck in the engine, and the display that hid the cursor is never closed."""
+    program = (
+        "import os, signal, sys; from v6flow.engine import Engine\n"
+        "def stuck(self):\n"
+        "    os.write(2, b'stuck')\n"
+        "    while True: signal.pause()\n"
+        "Engine.run = stuck\n"
+        "from v6flow.cli.main import main; sys.exit(main(['run', 'small.yaml']))\n"
+    )
+    write(here, small_yaml=SMALL)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        ours, theirs = os.openpty()
+        process = subprocess.Popen([sys.executable, "-c", program], env=environment(), stderr=theirs)
+        os.close(theirs)
+        said = b""
+        while not said.endswith(b"stuck"):
+            said += os.read(ours, 4096)
+        process.send_signal(signal.SIGINT if number == signal.SIGTERM else signal.SIGTERM)
+        process.send_signal(number)
+        assert process.wait(PATIENCE) > 128
+        assert os.read(ours, 4096).endswith(b"\x1b[?25h")
+        os.close(ours)
 
 
 def test_what_the_shell_ignores_stays_ignored(here: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cli_stage import (
     FEDERATED,
+    SMALL,
     call,
     federated,
     folder_of_its_own,  # noqa: F401 - a fixture for all tests here
@@ -95,3 +96,11 @@ def test_parameters_with_escapes_are_made_harmless(here: Path, capsys: Capture) 
     said = call(capsys, "plan", "federated.yaml", "-p", "column=\x1b[2J\u202e\x9b")
     assert said.code == 0
     assert not {"\x1b", "\u202e", "\x9b"} & set(said.out)
+
+
+def test_local_steps_alone_need_no_federation(here: Path, capsys: Capture) -> None:
+    write(here, small_yaml=SMALL.replace("name: small", "name: small\nfederation: nowhere.yaml"))
+    for command in ("validate", "plan", "run"):
+        assert call(capsys, command, "small.yaml").code == 0
+    said = call(capsys, "run", "small.yaml", "--federation", "nowhere.yaml")
+    assert (said.code, "no federation file nowhere.yaml" in said.err) == (2, True)

@@ -108,7 +108,12 @@ def test_a_secret_that_is_not_here_is_no_problem_of_the_file(here: Path, capsys:
     federated(here, more={"gamma": "offline: false"})
     text = (here / "federation.yaml").read_text().replace("gamma.csv", "'${env:NOWHERE_SET}'")
     (here / "federation.yaml").write_text(text)
-    assert call(capsys, "validate", "federated.yaml").code == 0
+    said = call(capsys, "validate", "federated.yaml")
+    assert (said.code, said.out) == (0, "federated.yaml: valid\n")
+    assert "warning: the environment variable NOWHERE_SET is not set" in said.err
+    said = call(capsys, "validate", "federation.yaml", "-o", "json")
+    assert (said.code, said.document["valid"]) == (0, True)
+    assert [each["rule"] for each in said.document["problems"]] == ["reference"]
 
 
 def test_a_file_that_is_missing_or_a_folder(here: Path, capsys: Capture) -> None:

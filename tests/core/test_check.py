@@ -145,8 +145,22 @@ steps:
   b: {local: {value: "{{ b }} {{ m }}"}}
 """)}  # fmt: skip
     assert hints[Position(5, 26)] == "n is a param: write params.n"
-    assert hints[Position(6, 26)] == "b is a step: write steps.b"
+    assert hints[Position(6, 26)] == "b is a step: write steps.b.result"
     assert "params.NAME" in (hints[Position(6, 34)] or "")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("a", "results"), ("a.result", "results"), ("a.responded", "responded"), ("b", "result"), ("b.mean", "result")],
+)
+def test_a_step_without_its_root_is_named_with_what_it_offers(written: str, meant: str) -> None:
+    (problem,) = problems(f"""
+steps:
+  a: {{task: {{method: m}}}}
+  b: {{task: {{method: m, organization: x}}}}
+outputs: {{o: "{{{{ {written} }}}}"}}
+""")
+    assert problem.hint == f"{written[0]} is a step: write steps.{written[0]}.{meant}"
 
 
 # -- places

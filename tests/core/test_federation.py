@@ -83,6 +83,24 @@ def test_the_type_of_a_database_follows_from_its_name(uri: str, type_: str) -> N
     assert [each.type for each in found.organizations[0].databases] == [type_, "other"]
 
 
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("sqlite:///data/a.sqlite", "sqlite:////work/data/a.sqlite"),
+        ("sqlite+pysqlite:///a.db?mode=ro", "sqlite+pysqlite:////work/a.db?mode=ro"),
+        ("sqlite:////abs/a.sqlite", "sqlite:////abs/a.sqlite"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("sqlite://", "sqlite://"),
+        ("sqlite:///file:a.db?uri=true", "sqlite:///file:a.db?uri=true"),
+        ("postgresql://h/data/a.sqlite", "postgresql://h/data/a.sqlite"),
+    ],
+)
+def test_a_file_behind_an_address_is_relative_to_the_federation_too(uri: str, expected: str) -> None:
+    raw = {"organizations": {"a": {"databases": {"d": {"uri": uri, "type": "sql"}}}}}
+    assert parse(raw).organizations[0].databases[0].uri == expected
+    assert (parse(raw).identity == parse(raw, "/elsewhere").identity) == (uri == expected)
+
+
 def changed(**organizations: Any) -> str:
     return parse({**RAW, "organizations": {**RAW["organizations"], **organizations}}).identity
 

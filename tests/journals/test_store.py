@@ -156,6 +156,21 @@ def test_a_run_that_was_not_made_whole_is_none(store: Store, run: RunFolder) -> 
     assert store.runs() == [run.id]
 
 
+def test_what_a_killed_process_left_of_a_new_run_is_removed(store: Store, run: RunFolder) -> None:
+    gone = spawn(HOLD, store.root)
+    kill(gone)
+    left = run.path.parent / f".new-average-20261121-0523-aaaa-{gone.pid}"
+    left.mkdir()
+    (left / "created").touch()
+    going_on = run.path.parent / f".new-average-20261121-0523-bbbb-{os.getppid()}"
+    going_on.mkdir()
+    odd = run.path.parent / ".new-"
+    odd.mkdir()
+    assert store.runs() == [run.id]
+    store.create("average-20261121-0524-k3f9")
+    assert (left.exists(), going_on.exists(), odd.exists()) == (False, True, True)
+
+
 def test_the_newest_is_first(store: Store) -> None:
     names = ["b-20261121-0523-aaaa", "a-20261121-0523-zzzz", "c-20261121-0523-bbbb"]
     for name in names:

@@ -86,6 +86,7 @@ def test_what_has_no_source_is_unknown(folder: Path, monkeypatch: pytest.MonkeyP
             "there is no file tools/deep/sum.py in",
             "did you mean tools/deep/sums.py?",
         ),
+        ("ab.py:pool", "there is no file ab.py in", None),
         ("nowhere/x.py:f", "there is no file nowhere/x.py in", None),
         ("/etc/x.py:f", "/etc/x.py is to be relative to the workflow's folder", None),
         ("aggregation.py:poll", "there is no function poll in aggregation.py", "did you mean pool?"),
@@ -118,7 +119,7 @@ def test_what_is_not_there_is_named_with_the_nearest(
     with pytest.raises(SourceError) as caught:
         locate(function, folder)
     assert message in caught.value.message
-    assert (hint is None and caught.value.hint is None) or (hint or "?") in (caught.value.hint or "")
+    assert caught.value.hint is None if hint is None else hint in (caught.value.hint or "")
     assert problems(function, folder, []) == [(caught.value.message, caught.value.hint)]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from v6flow.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from v6flow.core.federation import Federation
     from v6flow.core.json import Json
@@ -35,20 +35,15 @@ class Parser(argparse.ArgumentParser):
         if rest:
             word = rest[0].split("=")[0]
             if word.startswith("-"):
+                from v6flow.core.words import suggestion
+
                 options = list(self._option_string_actions)
                 raise UsageError(
                     f"no option {word!r} for {self.prog}",
-                    hint=nearest(word, options) or f"{self.prog} --help",
+                    hint=suggestion(word, options) or f"{self.prog} --help",
                 )
             raise UsageError(f"{self.prog} does not take {word!r}", hint=f"{self.prog} --help")
         return arguments
-
-
-def nearest(word: str, words: Iterable[str]) -> str | None:
-    """A hint with the nearest right word, or None."""
-    from v6flow.core.check import nearest as find
-
-    return find(word, words)
 
 
 def output(parser: Parser) -> None:

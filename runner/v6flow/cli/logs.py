@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from v6flow.cli import arguments as common
+from v6flow.core.words import suggestion
 from v6flow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def _logs(state: RunState, name: str, organization: str | None) -> dict[str, str
     """The digests of the logs that are meant, by organization ("" for a local step)."""
     steps = list(state.pinned.get("steps", ()))
     if name not in steps:
-        raise UsageError(f"run {state.run} has no step {name!r}", hint=common.nearest(name, steps))
+        raise UsageError(f"run {state.run} has no step {name!r}", hint=suggestion(name, steps))
     step = state.step(name)
     if not step.organizations:
         if organization is not None:
@@ -59,6 +60,6 @@ def _logs(state: RunState, name: str, organization: str | None) -> dict[str, str
     if organization is None:
         return {each.name: each.log for each in step.organizations.values()}
     if organization not in step.organizations:
-        hint = common.nearest(organization, step.organizations)
+        hint = suggestion(organization, step.organizations)
         raise UsageError(f"step {name} did not ask {organization!r}: it asked {', '.join(step.asked)}", hint=hint)
     return {organization: step.organizations[organization].log}

@@ -67,11 +67,12 @@ def _dispatch(words: Sequence[str]) -> int:
         return 0 if words else 2
     command = words[0]
     if command not in COMMANDS:
-        from v6flow.cli.arguments import nearest
+        from v6flow.core.words import suggestion
         from v6flow.errors import UsageError
 
         what = "option" if command.startswith("-") else "command"
-        raise UsageError(f"no {what} {command!r}", hint=nearest(command, [*COMMANDS, "--version", "--help"]) or USAGE)
+        near = suggestion(command, [*COMMANDS, "--version", "--help"])
+        raise UsageError(f"no {what} {command!r}", hint=near or USAGE)
     import importlib
 
     made = parser(command)

@@ -152,5 +152,6 @@ def tell_unfinished(folder: RunFolder, arguments: argparse.Namespace) -> None:
     if holder is not None:
         told = f"run {folder.id} of this workflow is going on ({holder})"
     else:
-        told = f"run {folder.id} of this workflow is unfinished; {resume_command(folder.id, arguments.store or '')} takes it up"
+        command = resume_command(folder.id, arguments.store or "")
+        told = f"run {folder.id} of this workflow is unfinished; {command} takes it up"
     show.lines([f"note: {told}"])

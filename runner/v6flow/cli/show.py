@@ -76,18 +76,10 @@ def problems(found: Sequence[Problem]) -> None:
     """Each problem with its place, the line it is in and a caret below it."""
     texts: dict[str, list[str]] = {}
     for problem in found:
-        lines([plain(problem_line(problem)), *_excerpt(problem, texts)])
+        lines([plain(str(problem)), *_excerpt(problem, texts)])
     count = sum(problem.severity == "error" for problem in found)
     if count > 1:
         lines([f"{count} problems"])
-
-
-def problem_line(problem: Problem) -> str:
-    """`file:line:column: message [rule]`, with its hint."""
-    warning = "warning: " if problem.severity == "warning" else ""
-    hint = f" ({problem.hint})" if problem.hint else ""
-    where = problem.position
-    return f"{problem.file}:{where.line}:{where.column}: {warning}{problem.message}{hint} [{problem.rule}]"
 
 
 def problem_document(problem: Problem) -> dict[str, Any]:

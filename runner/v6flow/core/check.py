@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions, places, schema
@@ -12,6 +11,7 @@ from v6flow.core.graph import Graph
 from v6flow.core.problem import Path, Position, Problem
 from v6flow.core.steps import STEP_KINDS, task
 from v6flow.core.steps.base import STEPS, Field
+from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -72,10 +72,12 @@ def needs(workflow: Workflow) -> dict[str, list[str]]:
     return found
 
 
-def nearest(word: str, words: Iterable[str]) -> str | None:
-    """A hint with the nearest right word, or None."""
-    close = get_close_matches(word, list(words), n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else None
+def needs_federation(workflow: Workflow) -> bool:
+    """Whether a workflow asks organizations, or uses what is known only of a federation."""
+    if workflow.uses_federation() or "organization_ids" in workflow.document.text:
+        return True
+    references = (reference for _, field in _all_fields(workflow) for reference in field.template.references)
+    return any(reference.root == "federation" for reference in references)
 
 
 def _names(workflow: Workflow, key: str, names: Iterable[str]) -> Iterator[Problem]:
@@ -162,10 +164,12 @@ def _step_meant(workflow: Workflow, field: Field, error: expressions.ExpressionE
     if error.rule != "expression-name":
         return None
     text = places.text(workflow.document, field.key + error.at)
-    word = re.match(r"\w*", text[error.offset :])
-    name = word.group() if word else ""
+    word = re.match(r"(\w*)(?:\.(\w+))?", text[error.offset :])
+    name, attribute = word.groups() if word else ("", None)
     if name in workflow.steps:
-        return f"{name} is a step: write steps.{name}"
+        step = workflow.steps[name]
+        offered = attribute in STEP_KINDS[step.kind].offers(step)
+        return f"{name} is a step: write " + (f"steps.{name}.{attribute}" if offered else _value_of(step))
     return f"{name} is a param: write params.{name}" if name in workflow.params else None
 
 
@@ -190,15 +194,15 @@ def _reference(
         return (
             f"no param {first!r}: this workflow has {known}",
             "unknown-param",
-            nearest(first, workflow.params),
+            suggestion(first, workflow.params),
         )
     if root == "run" and first not in RUN:
-        return f"run has no {first!r}: it has {', '.join(RUN)}", "unknown-attribute", nearest(first, RUN)
+        return f"run has no {first!r}: it has {', '.join(RUN)}", "unknown-attribute", suggestion(first, RUN)
     if root == "federation" and first not in FEDERATION:
         return (
             f"federation has no {first!r}: it has organizations",
             "unknown-attribute",
-            nearest(first, FEDERATION),
+            suggestion(first, FEDERATION),
         )
     if root == "steps":
         return _step_reference(workflow, first, path, offers)
@@ -210,24 +214,29 @@ def _step_reference(
 ) -> tuple[str, str, str | None] | None:
     step = workflow.steps.get(name)
     if step is None:
-        return f"no step {name!r}", "unknown-step", nearest(name, workflow.steps)
+        return f"no step {name!r}", "unknown-step", suggestion(name, workflow.steps)
     if len(path) == 1:
         return (
             f"steps.{name} alone is no value: say what of it",
             "unknown-attribute",
-            f"steps.{name}.result" if "result" in STEP_KINDS[step.kind].offers(step) else f"steps.{name}.results",
+            _value_of(step),
         )
     attribute = path[1]
     if name not in offers:
         offers[name] = STEP_KINDS[step.kind].offers(step)
     if isinstance(attribute, str) and attribute not in offers[name]:
-        hint = nearest(attribute, offers[name])
+        hint = suggestion(attribute, offers[name])
         if attribute in ("result", "results"):
-            right = "results" if "results" in offers[name] else "result"
-            hint = f"write steps.{name}.{right}"
+            hint = f"write {_value_of(step)}"
         what = ", ".join(sorted(offers[name]))
         return f"step {name} does not offer {attribute!r}: it offers {what}", "unknown-attribute", hint
     return None
+
+
+def _value_of(step: Step) -> str:
+    """The path of what a step computed."""
+    right = "result" if "result" in STEP_KINDS[step.kind].offers(step) else "results"
+    return f"steps.{step.common.name}.{right}"
 
 
 def _needs(workflow: Workflow) -> Iterator[Problem]:
@@ -236,7 +245,8 @@ def _needs(workflow: Workflow) -> Iterator[Problem]:
         for index, needed in enumerate(step.common.needs):
             if needed not in workflow.steps and ("steps", needed) not in workflow.doubtful:
                 where = document.position(("steps", name, "needs", index))
-                yield _problem(document, f"no step {needed!r}", "unknown-step", where, nearest(needed, workflow.steps))
+                near = suggestion(needed, workflow.steps)
+                yield _problem(document, f"no step {needed!r}", "unknown-step", where, near)
 
 
 def _kinds(workflow: Workflow) -> list[Problem]:

@@ -279,7 +279,7 @@ class _Pass:
             at = len(self._text[: event.start_mark.index].rstrip(" \r\n")) - 1  # the dash before it
             self._refuse(at, "blank", "an item with nothing in it", "write the item, or null, or remove it")
             return
-        hint = "write a value or null, indent what belongs to it, or leave the key out"
+        hint = "write a value, {} or null, indent what belongs to it, or leave the key out"
         if ":" in key and self._text.startswith(key, key_at):
             name, _, rest = key.partition(":")
             hint = f"a space is missing after the colon: {_clip(name)}: {_clip(rest)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -18,6 +19,7 @@ _ENDINGS: dict[str, DatabaseType] = {
     ".csv": "csv", ".parquet": "parquet", ".xlsx": "excel", ".xls": "excel",
     ".sqlite": "sql", ".sqlite3": "sql", ".db": "sql",
 }  # fmt: skip
+_SQLITE = re.compile(r"(sqlite(?:\+\w+)?:///)([^?]*)(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +169,25 @@ def _database(label: str, raw: Any, absolute: Callable[[str], str], reveal: Call
     ending = uri[uri.rfind(".") :].lower() if "." in uri else ""
     return Database(
         label,
-        uri if remote else absolute(uri),
+        _placed(uri, absolute),
         raw.get("type") or ("sql" if remote else _ENDINGS.get(ending, "csv")),
     )
+
+
+def sqlite_file(uri: str) -> str | None:
+    """The path of the file behind `sqlite:///…`, as it is written; None for any other address."""
+    match = _SQLITE.fullmatch(uri)
+    if match is None or match[2] in ("", ":memory:") or match[2].startswith("file:"):
+        return None
+    return match[2]
+
+
+def _placed(uri: str, absolute: Callable[[str], str]) -> str:
+    """A path, or the address of a file, made absolute; another address as it is."""
+    file = sqlite_file(uri)
+    if file is not None and not file.startswith("/"):
+        return _SQLITE.sub(lambda match: match[1] + absolute(file) + match[3], uri)
+    return uri if "://" in uri else absolute(uri)
 
 
 def _identity(raw: Mapping[str, Any], absolute: Callable[[str], str]) -> str:
@@ -180,7 +198,7 @@ def _identity(raw: Mapping[str, Any], absolute: Callable[[str], str]) -> str:
     """
 
     def place(text: str) -> str:
-        return text if "://" in text or "${" in text else absolute(text)
+        return text if "${" in text else _placed(text, absolute)
 
     def database(given: Any) -> Any:
         return {**given, "uri": place(given["uri"])} if isinstance(given, dict) else place(given)

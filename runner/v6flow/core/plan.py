@@ -12,6 +12,7 @@ from v6flow.core.federation import Directory
 from v6flow.core.json import Json, canonical
 from v6flow.core.problem import InvalidError, Path, Problem
 from v6flow.core.steps import STEP_KINDS, LocalStep, StepPlan, TaskStep, local, task
+from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -215,7 +216,7 @@ class _Maker:
     def _check_image(self, image: str) -> None:
         images = self.directory.images
         if images is not None and image not in images:
-            near = check.nearest(image, images)
+            near = suggestion(image, images)
             raise ValueError(
                 f"the federation has no algorithm for the image {image}: it has {', '.join(images) or 'none'}"
                 + (f" ({near})" if near else "")

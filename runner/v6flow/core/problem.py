@@ -36,8 +36,11 @@ class Problem:
     severity: Severity = "error"
 
     def __str__(self) -> str:
+        """`file:line:column: message (hint) [rule]`."""
+        warning = "warning: " if self.severity == "warning" else ""
         hint = f" ({self.hint})" if self.hint else ""
-        return f"{self.file}:{self.position.line}:{self.position.column}: {self.message}{hint} [{self.rule}]"
+        where = self.position
+        return f"{self.file}:{where.line}:{where.column}: {warning}{self.message}{hint} [{self.rule}]"
 
 
 class InvalidError(UsageError):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import jsonschema_rs
 
 from v6flow.core.problem import Problem
-from v6flow.core.sentences import Fault, choice, clip, nearest, sentence, show, type_hint, value_hint
+from v6flow.core.sentences import Fault, choice, clip, sentence, show, type_hint, value_hint
+from v6flow.core.words import nearest, suggestion
 
 if TYPE_CHECKING:
     from v6flow.core.document import Document
@@ -144,8 +145,7 @@ class _Explainer:
             elif home := self._home(fault, key):
                 yield self._at_key(at, "misplaced-key", f"`{clip(key)}` does not belong here", home)
             else:
-                near = nearest(key, allowed)
-                hint = f"did you mean {near}?" if near else f"allowed here: {', '.join(allowed)}"
+                hint = suggestion(key, allowed) or f"allowed here: {', '.join(allowed)}"
                 yield self._at_key(at, "unknown-key", f"unknown key `{clip(key)}`", hint)
 
     def missing_keys(self, fault: Fault) -> Iterator[Problem]:

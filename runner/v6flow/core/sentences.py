@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
+
+from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+_MUST_SAY = {"required", "oneOf", "minProperties"}  # with one of these, an empty mapping would not do
 MAX_SHOWN = 60  # characters of a value that a message repeats
 
 _TYPES = {
@@ -30,7 +32,8 @@ class Fault:
     """One keyword of a schema that a value does not fit; `limit` is what the keyword says.
 
     Of the schema around it are used: `patternErrorMessage` (what is expected, whatever else is there),
-    `x-number-hint` (how a bare number could be meant), `x-words` (the words among the right values), and
+    `x-number-hint` (how a bare number could be meant), `x-words` (the words among the right values), `x-hints`
+    (the remedies for some wrong texts), and
     `writeOnly` (a value never to be repeated).
     """
 
@@ -95,6 +98,8 @@ def type_hint(fault: Fault) -> str | None:
         return _text_hint(value, accepted)
     if "string" in accepted and (is_number or isinstance(value, bool)):
         return f'put quotes around it: "{show(value)}"'
+    if value is None and accepted == {"object"} and not _MUST_SAY & fault.schema.keys():
+        return "write {} where there is nothing to say"
     if isinstance(value, list) and accepted == {"object"}:
         return "write lines of `key: value` instead of items"
     return None
@@ -115,21 +120,15 @@ def value_hint(fault: Fault) -> str | None:
     value = fault.value
     if not isinstance(value, str) or fault.schema.get("writeOnly") or fault.keyword == "uniqueItems":
         return None
+    if remedy := fault.schema.get("x-hints", {}).get(value):
+        return str(remedy)
     accepted = fault.schema.get("type", "string")
     if hint := _text_hint(value, {accepted} if isinstance(accepted, str) else set(accepted)):
         return hint
     if (spelling := fault.schema.get("x-number-hint")) and re.fullmatch(r"[0-9]{1,60}", value):
         return str(spelling).format(value)
     options = fault.limit if fault.keyword == "enum" else fault.schema.get("x-words", [])
-    near = nearest(value, [option for option in options if isinstance(option, str)])
-    return f"did you mean {near}?" if near else None
-
-
-def nearest(word: str, words: Iterable[str]) -> str | None:
-    """The one of some words that is most like a word, if any is."""
-    by_case = {each.lower(): each for each in words}
-    close = get_close_matches(word.lower()[:100], list(by_case), n=1, cutoff=0.6)
-    return by_case[close[0]] if close else None
+    return suggestion(value, [option for option in options if isinstance(option, str)])
 
 
 def choice(values: Iterable[Any], word: str = "or") -> str:

@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
-from v6flow.core.sentences import nearest
+from v6flow.core.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

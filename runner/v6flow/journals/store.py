@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from v6flow.core.words import suggestion
 from v6flow.errors import JournalError, UsageError
 from v6flow.journals import files
 from v6flow.journals.lock import Holder, RunLock, acquire, holder_of, signal_holder
@@ -180,6 +181,7 @@ class Store:
         new = self._runs / f".new-{run_id}-{os.getpid()}"
         with files.writing(self.root, kind=UsageError):
             self._prepare()
+            self._remove_left_over()
             if folder.path.exists():
                 raise UsageError(f"there is a run {run_id} already in {self.root}")
             try:
@@ -219,10 +221,7 @@ class Store:
             return RunFolder(self._runs / matching[0])
         if matching:
             raise UsageError(f"several runs start with {prefix!r}: {_list(matching)}", hint="give more of the id")
-        import difflib
-
-        nearest = difflib.get_close_matches(prefix, names, n=1, cutoff=0.4)
-        hint = f"did you mean {nearest[0]}?" if nearest else f"there are: {_list(names)}"
+        hint = suggestion(prefix, names, cutoff=0.4) or f"there are: {_list(names)}"
         raise UsageError(f"no run starts with {prefix!r} in {self.root}", hint=hint)
 
     @property
@@ -235,6 +234,15 @@ class Store:
         ignore = self.root / ".gitignore"  # results are nothing to commit
         with contextlib.suppress(FileExistsError), ignore.open("x", encoding="ascii") as file:
             file.write("*\n")
+
+    def _remove_left_over(self) -> None:
+        """Remove what processes that are gone left of runs that they never finished making."""
+        import shutil
+
+        for entry in self._runs.glob(".new-*"):
+            pid = entry.name.rpartition("-")[2]
+            if pid.isdecimal() and not _is_alive(int(pid)):
+                shutil.rmtree(entry, ignore_errors=True)
 
     def _fill(self, new: Path, run_id: str) -> None:
         new.mkdir(mode=0o700)
@@ -281,6 +289,16 @@ def _is_folder(path: Path) -> bool:
         return stat.S_ISDIR(path.lstat().st_mode)
     except OSError:
         return False
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # it is somebody else's
+    return True
 
 
 def _is_run(entry: os.DirEntry[str]) -> bool:

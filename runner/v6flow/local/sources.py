@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from v6flow.core import signatures
-from v6flow.core.sentences import nearest
 from v6flow.core.signatures import Signature, Unknown
+from v6flow.core.words import NEAR_FILE, nearest
 from v6flow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -130,9 +130,10 @@ def _find_file(target: str, folder: Path) -> Path:
     path = folder / target
     if path.is_file():
         return path
-    there = {os.path.relpath(each, folder) for beside in (folder, path.parent) for each in beside.glob("*.py")}
-    near = nearest(target, sorted(there))
-    raise SourceError(f"there is no file {target} in {folder}", hint=f"did you mean {near}?" if near else None)
+    stems = {each.stem: each for beside in (folder, path.parent) for each in sorted(beside.glob("*.py"))}
+    near = nearest(path.stem, stems, cutoff=NEAR_FILE)
+    hint = f"did you mean {os.path.relpath(stems[near], folder)}?" if near else None
+    raise SourceError(f"there is no file {target} in {folder}", hint=hint)
 
 
 # ---------------------------------------------------------------------------------------------------- modules
@@ -177,7 +178,7 @@ def _spec(name: str, path: list[str], *, top: bool) -> ModuleSpec | None:
 def _missing(parts: list[str], path: list[str]) -> SourceError:
     name = ".".join(parts)
     modules = {file.stem for entry in path[:1] or path for file in Path(entry).glob("*.py")}
-    near = nearest(parts[-1], sorted(modules))
+    near = nearest(parts[-1], sorted(modules), cutoff=NEAR_FILE)
     hint = f"did you mean {'.'.join([*parts[:-1], near])}?" if near else None
     if hint is None and len(parts) == 1:
         hint = "is the package installed where v6flow runs? A file beside the workflow is named with its .py"

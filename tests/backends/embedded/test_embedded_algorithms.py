@@ -162,7 +162,7 @@ def test_what_was_said_before_a_crash_is_in_the_log(bench: Bench) -> None:
 
 def test_an_unknown_function_names_the_nearest_and_all(bench: Bench) -> None:
     hint = bench.failure("echoo").hint or ""
-    assert "did you mean 'echo'?" in hint
+    assert "did you mean echo?" in hint
     assert "partial_sum" in hint
     assert "algorithm_client" not in hint  # imported, not offered
 
@@ -207,7 +207,7 @@ def test_an_unknown_image_names_those_that_there_are(bench: Bench) -> None:
     assert isinstance(failed, Failed)
     assert failed.kind == "no_image"
     assert IMAGE in failed.message
-    assert f"did you mean {IMAGE!r}?" in (failed.hint or "")
+    assert f"did you mean {IMAGE}?" in (failed.hint or "")
 
 
 def test_an_unknown_database_names_those_that_there_are(bench: Bench) -> None:
@@ -220,7 +220,7 @@ def test_an_unknown_database_names_those_that_there_are(bench: Bench) -> None:
         "no_database",
         "alpha has no database 'defualt'; it has: default",
     )
-    assert failed.hint == "did you mean 'default'?"
+    assert failed.hint == "did you mean default?"
 
 
 def test_every_type_of_database_is_loaded_as_the_wrapper_loads_it(tmp_path: Path) -> None:

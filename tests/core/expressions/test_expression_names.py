@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from v6flow.core.expressions import ROOTS, WORDS, name_problem
-from v6flow.core.expressions.names import nearest, place
+from v6flow.core.expressions.names import place
 
 
 @pytest.mark.parametrize(
@@ -59,13 +59,6 @@ def test_taken_name_and_its_remedy(name: str) -> None:
 def test_the_remedy_is_a_good_name(name: str, better: str) -> None:
     assert f"write {better} (" in str(name_problem(name))
     assert name_problem(better) is None
-
-
-def test_nearest() -> None:
-    assert nearest("Parms", ["steps", "params"]) == "params"
-    assert nearest("MEAN", ["mean"]) == "mean"
-    assert nearest("xyz", ["steps", "params"]) is None
-    assert nearest("a" * 1000, ["a" * 1000]) is None
 
 
 def test_place() -> None:

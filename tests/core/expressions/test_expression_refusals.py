@@ -6,6 +6,7 @@ import pytest
 from expression_scope import fault, read_fault, said, value
 
 from v6flow.core import expressions
+from v6flow.core.expressions.functions import HABITS
 
 # a text, the rule, a part of what is said, the text at fault
 READING: list[tuple[str, str, str, str]] = [
@@ -296,3 +297,39 @@ def test_a_key_is_never_an_expression() -> None:
 def test_unsound_text_knows_whether_it_is_one_expression() -> None:
     assert expressions.compile("{{ params.a params.b }}").whole
     assert not expressions.compile("n={{ params.a params.b }}").whole
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("list", "leave it out: values are lists and mappings already"),
+        ("int", "leave it out: numbers are numbers already; round(x) makes an integer"),
+        ("float", "leave it out"),
+        ("string", "leave it out, or write text around the expression"),
+        ("tojson", "write json"),
+        ("count", "write length"),
+        ("upper", "a local step's function can change a text"),
+        ("d", "write default"),
+    ],
+)
+def test_the_habits_of_jinja_get_their_remedy(name: str, remedy: str) -> None:
+    (error,) = expressions.compile(f"{{{{ params.list | {name} }}}}").errors
+    assert error.message == f"there is no function or filter {name}"
+    assert (error.hint or "").startswith(remedy)
+
+
+def test_no_habit_is_a_function() -> None:
+    assert not HABITS.keys() & expressions.FUNCTIONS.keys()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ zip(keys({'a': 1}), values({'a': 1})) }}",
+        "{{ [1, 2][::-1] }}",
+        "{{ sort(keys({'a': 1})) }}",
+        "{{ 2 ** 3 }}",
+    ],
+)
+def test_the_remedies_are_expressions(text: str) -> None:
+    assert value(text)

@@ -7,6 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from v6flow.backends.embedded.records import Mishap
+from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,12 +136,10 @@ def _no_package(package: str, missing: str, log: str) -> Mishap:
 
 
 def _no_method(package: str, method: str, log: str) -> Mishap:
-    from difflib import get_close_matches
-
     offered = _OFFERS.findall(log)
     names = offered[-1].split(", ") if offered else []
-    nearest = get_close_matches(method, names, n=1)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    near = suggestion(method, names)
+    hint = f"{near} " if near else ""
     hint += f"it has: {', '.join(names)}" if names else ""
     return Mishap("crashed", f"the package {package!r} has no function {method!r}", hint or None, log)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from v6flow.backends.embedded import environment
 from v6flow.backends.embedded.records import Mishap, TaskRun
+from v6flow.core.federation import sqlite_file
+from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
     from v6flow.core.federation import Database, EmbeddedFederation
@@ -47,28 +47,21 @@ def obstacle(run: TaskRun, federation: EmbeddedFederation) -> Mishap | None:
 
 def _no_image(image: str, federation: EmbeddedFederation) -> Mishap:
     known = list(federation.algorithms)
-    nearest = get_close_matches(image, known, n=1)
     message = f"no package stands for the image {image!r}; known: {', '.join(known) or 'none'}"
-    meant = f"did you mean {nearest[0]!r}? Otherwise " if nearest else ""
+    near = suggestion(image, known)
+    meant = f"{near} Otherwise " if near else ""
     return Mishap("no_image", message, f"{meant}add it under `algorithms` in {federation.file}")
 
 
 def _no_database(label: str, known: dict[str, Database], organization: str) -> Mishap:
-    nearest = get_close_matches(label, list(known), n=1)
     return Mishap(
         "no_database",
         f"{organization} has no database {label!r}; it has: {', '.join(known) or 'none'}",
-        f"did you mean {nearest[0]!r}?" if nearest else None,
+        suggestion(label, known),
     )
 
 
 def _missing_file(database: Database) -> str | None:
     """The path of a database that is a file and is not there; None if it is there, or is no file."""
-    path = database.uri
-    if path.startswith("sqlite:///"):
-        path = unquote(path.removeprefix("sqlite:///").partition("?")[0])
-    elif "://" in path or not path.startswith("/"):
-        return None
-    if path in ("", ":memory:") or Path(path).exists():
-        return None
-    return path
+    path = sqlite_file(database.uri) or database.uri
+    return path if path.startswith("/") and not Path(path).exists() else None

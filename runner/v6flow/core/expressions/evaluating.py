@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core.expressions.functions import FUNCTIONS, Frame
+from v6flow.core.expressions.functions import FUNCTIONS, HABITS, Frame
 from v6flow.core.expressions.lexing import SLOT
 from v6flow.core.expressions.limits import CONSTANT_STEPS, MAX_DEPTH
-from v6flow.core.expressions.names import OFFERED, ROOTS, WORDS, nearest, suggestion
+from v6flow.core.expressions.names import OFFERED, ROOTS, WORDS
 from v6flow.core.expressions.operators import BINARY, COMPARISONS, keep_sign, negate
 from v6flow.core.expressions.paths import Steps, enter, follow
 from v6flow.core.expressions.values import (
@@ -22,6 +22,7 @@ from v6flow.core.expressions.values import (
     truth,
     undefined_fault,
 )
+from v6flow.core.words import nearest, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -332,7 +333,7 @@ class _Builder:
         function = FUNCTIONS.get(name)
         if function is None:
             known = f"there are {', '.join(FUNCTIONS)}"
-            hint = suggestion(name, FUNCTIONS) or known
+            hint = HABITS.get(name) or suggestion(name, FUNCTIONS) or known
             raise Fault(f"there is no function or filter {name[:60]}", "expression-function", offset=offset, hint=hint)
         if node.dyn_args is not None or node.dyn_kwargs is not None:
             raise Fault("arguments are written one by one", "expression-refused", offset=offset)

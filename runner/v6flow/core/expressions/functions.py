@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core import json
 from v6flow.core.expressions.limits import MAX_RANGE, MAX_STEPS, MAX_TEXT
-from v6flow.core.expressions.names import quoted, suggestion
+from v6flow.core.expressions.names import quoted
 from v6flow.core.expressions.operators import COMPARISONS, compute
 from v6flow.core.expressions.values import (
     NUMBERS,
@@ -26,6 +26,7 @@ from v6flow.core.expressions.values import (
     plain,
     truth,
 )
+from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -462,3 +463,25 @@ FUNCTIONS: dict[str, Function] = {
     "organization_ids": Function("organization_ids(names): the server's ids of organizations", _organization_ids),
 }
 """The functions and filters, each with a line of documentation: its usage, a colon, what it yields."""
+
+_IN_A_STEP = "a local step's function can change a text"
+
+HABITS: dict[str, str] = {
+    **dict.fromkeys(("list", "dict"), "leave it out: values are lists and mappings already"),
+    **dict.fromkeys(("int", "float"), "leave it out: numbers are numbers already; round(x) makes an integer"),
+    **dict.fromkeys(("string", "str"), "leave it out, or write text around the expression"),
+    **dict.fromkeys(("upper", "lower", "title", "capitalize", "trim", "replace", "split", "format"), _IN_A_STEP),
+    **dict.fromkeys(("tojson", "to_json"), "write json"),
+    **dict.fromkeys(("count", "len", "size"), "write length"),
+    **dict.fromkeys(("avg", "average"), "write mean"),
+    "d": "write default",
+    "items": "write zip(keys(x), values(x))",
+    "sorted": "write sort",
+    "pow": "write x ** y",
+    "reverse": "write x[::-1]",
+    "dictsort": "write sort(keys(x))",
+    "e": "leave it out: nothing is escaped",
+    "escape": "leave it out: nothing is escaped",
+    "safe": "leave it out: nothing is escaped",
+}
+"""What to write instead of functions and filters that Jinja, Python or Ansible have."""

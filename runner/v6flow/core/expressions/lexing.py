@@ -7,9 +7,10 @@ import re
 from typing import NamedTuple
 
 from v6flow.core.expressions.limits import MAX_LENGTH, MAX_NESTING, MAX_PREFIXES
-from v6flow.core.expressions.names import quoted, suggestion
+from v6flow.core.expressions.names import quoted
 from v6flow.core.expressions.values import Fault
 from v6flow.core.json import MAX_DIGITS
+from v6flow.core.words import suggestion
 
 SLOT = "\0"
 """Stands for a plain path in an expression whose paths were taken out; nobody writes it."""

@@ -1,17 +1,15 @@
-"""The words of expressions: which are taken, which may name a step, and which is nearest to a wrong one."""
+"""The words of expressions: which are taken, and which may name a step."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from difflib import get_close_matches
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from v6flow.core.expressions.limits import MAX_QUOTED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 OFFERED = ("params", "steps", "run", "federation", "organization", "each", "loop", "this", "result")
 """The names that an expression's path may begin with; which of them are known depends on the place."""
@@ -27,7 +25,6 @@ WORDS: frozenset[str] = frozenset(
 NAME_LENGTH = 63
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _PLAIN_KEY = re.compile(r"[^\W\d]\w*")
-_MAX_CANDIDATES = 1_000  # looking for a nearest word among more costs more than the hint is worth
 
 
 def name_problem(name: str) -> str | None:
@@ -50,21 +47,6 @@ def _spelling_problem(name: str) -> str:
     if _NAME.fullmatch(better) and name_problem(better) is None:
         return f"{quoted(name)} cannot be a name: write {better} ({rule})"
     return f"{quoted(name)} cannot be a name: {rule}"
-
-
-def nearest(word: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that `word` most probably stands for, None if none is near."""
-    if len(word) > NAME_LENGTH:
-        return None
-    pool = {each.lower(): each for each in islice(candidates, _MAX_CANDIDATES) if abs(len(each) - len(word)) < 10}
-    close = get_close_matches(word.lower(), pool, n=1, cutoff=0.6)
-    return pool[close[0]] if close else None
-
-
-def suggestion(word: str, candidates: Iterable[str]) -> str | None:
-    """A hint that names the nearest right word, if there is one."""
-    close = nearest(word, candidates)
-    return f"did you mean {close}?" if close else None
 
 
 def quoted(word: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core.expressions.names import place, quoted, suggestion
+from v6flow.core.expressions.names import place, quoted
 from v6flow.core.expressions.values import Fault, Undefined, kind
+from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions, units
 from v6flow.core.commands import DatabaseChoice
-from v6flow.core.sentences import nearest
 from v6flow.core.steps.base import ANYWHERE, KWARGS, PARAMS, STEPS, Common, Field
+from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -332,11 +332,10 @@ def _check_organization(name: Json, everyone: tuple[str, ...], index: int | None
     if not isinstance(name, str):
         raise OrganizationError(f"an organization is named by text, not {_spell(name)}", index=index)
     if name not in everyone:
-        near = nearest(name, everyone)
         raise OrganizationError(
             f"no organization {_spell(name)} in the federation, which has {', '.join(everyone) or 'none'}",
             index=index,
-            hint=f"did you mean {near}?" if near else None,
+            hint="leave organizations out to ask all" if name == "all" else suggestion(name, everyone),
         )
 
 
