@@ -17,7 +17,8 @@ demo: $(DEMO)
 	$(BIN)/v6flow run workflows/variance.yaml
 
 test: lint types
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n $(WORKERS) --ignore tests/live --cov --cov-report=
+	$(BIN)/python -m pytest tests/live --cov --cov-append --cov-report=term:skip-covered
 
 lint: $(DEV)
 	$(BIN)/ruff check .

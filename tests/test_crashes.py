@@ -78,9 +78,11 @@ def project(tmp_path: Path) -> Path:
 def kill_at(point: str, project: Path) -> str:
     """Run in a child process that kills itself at a point; returns the id of the run."""
     words = [sys.executable, str(HERE / "killing.py"), "killed.yaml", "federation.yaml", "store", point]
+    ours = set(psutil.Process().children(recursive=True))
     child = subprocess.run(words, cwd=project, capture_output=True, text=True, timeout=120, check=False)
     assert child.returncode == -9, child.stderr
-    psutil.wait_procs(psutil.Process().children(recursive=True), timeout=60)  # what the killed one leaves dies, soon
+    left = set(psutil.Process().children(recursive=True)) - ours
+    assert not psutil.wait_procs(left, timeout=60)[1], "what a killed run leaves dies, soon"
     return child.stdout.split()[0]
 
 

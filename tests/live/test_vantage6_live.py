@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import base64
-import os
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-sys.path.append(str(Path(__file__).parents[2] / "live"))
 import federation as live_federation
+import pytest
 
 from v6flow.backends.vantage6 import connecting, dialects, encryption
 from v6flow.backends.vantage6 import federation as files
@@ -25,6 +20,7 @@ from v6flow.loading import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from federation import LiveFederation, User
 
@@ -32,12 +28,6 @@ if TYPE_CHECKING:
     from v6flow.backends.vantage6.federation import ServerFederation
     from v6flow.backends.vantage6.records import Task
 
-pytestmark = [
-    pytest.mark.skipif(
-        os.environ.get("V6FLOW_LIVE") == "0", reason="V6FLOW_LIVE=0: no tests with a real vantage6 server"
-    ),
-    pytest.mark.xdist_group("live"),
-]
 TOKEN = "5ca1ab1e" * 4
 SUMS = {
     name: {"sum": float(sum(ages)), "count": len(ages)}
