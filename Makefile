@@ -10,15 +10,18 @@ DEV := $(VENV)/.installed-dev
 # workers for the tests: as many as there are processors
 WORKERS ?= auto
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo test live lint types bench clean
 
 demo: $(DEMO)
 	$(BIN)/v6flow run workflows/average.yaml
 	$(BIN)/v6flow run workflows/variance.yaml
 
 test: lint types
-	$(BIN)/python -m pytest -n $(WORKERS) --ignore tests/live --cov --cov-report=
-	$(BIN)/python -m pytest tests/live --cov --cov-append --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n $(WORKERS) --ignore tests/live --cov --cov-report=term:skip-covered
+
+# what runs against a released vantage6 server with nodes on this machine, which it sets up too
+live: $(DEV)
+	$(BIN)/python -m pytest tests/live
 
 lint: $(DEV)
 	$(BIN)/ruff check .
