@@ -17,11 +17,11 @@ demo: $(DEMO)
 	$(BIN)/v6flow run workflows/variance.yaml
 
 test: lint types
-	$(BIN)/python -m pytest -n $(WORKERS) --ignore tests/live --cov --cov-report=term:skip-covered
+	V6FLOW_LIVE=0 $(BIN)/python -m pytest -n $(WORKERS) --ignore tests/live --cov --cov-report=term:skip-covered
 
 # what runs against a released vantage6 server with nodes on this machine, which it sets up too
 live: $(DEV)
-	$(BIN)/python -m pytest tests/live
+	$(BIN)/python -m pytest tests/live tests/contracts tests/backends/vantage6
 
 lint: $(DEV)
 	$(BIN)/ruff check .

@@ -7,9 +7,11 @@ To have another backend tested, write its stage and add a line to STAGES.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from v6flow.core.federation import Directory
     from v6flow.core.json import Json
 
 PATIENCE = 120.0  # seconds until a test says that something will never happen
@@ -88,7 +91,6 @@ class Stage:
 def embedded(folder: Path) -> Iterator[Stage]:
     """A federation simulated here."""
     pytest.importorskip("vantage6.algorithm.tools", reason="the embedded backend runs vantage6's own tools")
-    import os
     from itertools import count
     from pathlib import Path
 
@@ -135,10 +137,100 @@ def embedded(folder: Path) -> Iterator[Stage]:
     )
 
 
-STAGES = {"embedded": embedded}
+class _OwnTokens:
+    """A backend whose tokens are unlike those of all other tests: what was asked once is at the server for ever."""
+
+    def __init__(self, backend: Backend, prefix: str) -> None:
+        self._backend = backend
+        self._prefix = prefix
+
+    def directory(self) -> Directory:
+        return self._backend.directory()
+
+    def open(self, emit: Callable[[Report], None]) -> None:
+        def without(report: Report) -> None:
+            if not isinstance(report, Broken):
+                report = replace(report, token=report.token.removeprefix(self._prefix))
+            emit(report)
+
+        self._backend.open(without)
+
+    def submit(self, request: TaskRequest, *, again: bool) -> None:
+        self._backend.submit(replace(request, token=self._prefix + request.token), again=again)
+
+    def kill(self, token: str, organizations: tuple[str, ...]) -> None:
+        self._backend.kill(self._prefix + token, organizations)
+
+    def close(self) -> None:
+        self._backend.close()
 
 
-@pytest.fixture(params=STAGES)
+@contextmanager
+def server(folder: Path, *, encrypted: bool = False) -> Iterator[Stage]:
+    """A real vantage6 server with real nodes."""
+    import uuid
+    from itertools import count
+
+    import federation as live_federation
+
+    from v6flow.backends.vantage6 import connecting
+    from v6flow.backends.vantage6 import federation as files
+    from v6flow.backends.vantage6.backend import ServerBackend
+    from v6flow.backends.vantage6.pace import Times
+    from v6flow.loading import read_document
+
+    live = live_federation.shared().encrypted if encrypted else live_federation.shared().plain
+    live.start()
+    path = live.write_federation_file(folder / "federation.yaml")
+    written = files.parse(read_document(path, kind="federation").value, str(path), absolute=str)
+    connected = connecting.connect(written)
+    prefix = f"{uuid.uuid4().hex}-"
+    gates = count()
+
+    @contextmanager
+    def opened(emit: Callable[[Report], None]) -> Iterator[Backend]:
+        backend = _OwnTokens(ServerBackend(connected, times=Times(ladder=(0.0, 0.05))), prefix)
+        backend.open(emit)
+        try:
+            yield backend
+        finally:
+            backend.close()
+
+    def gate() -> tuple[dict[str, Any], Callable[[], object]]:
+        fifo = folder / f"gate{next(gates)}"
+        os.mkfifo(fifo)
+        return {"gate": str(fifo)}, lambda: fifo.write_text("open", encoding="utf-8")
+
+    try:
+        yield Stage(
+            open=opened,
+            image=live_federation.PROBE,
+            sums={name: float(sum(live_federation.AGES[name])) for name in ("alpha", "beta", "gamma")},
+            offline=live_federation.OFFLINE,
+            databases=(DatabaseChoice("default"),),
+            gate=gate,
+        )
+    finally:
+        for task in {run.task for run in connected.api.open_runs()}:
+            connected.api.kill_task(task)
+        connected.close()
+
+
+STAGES: dict[str, Callable[[Path], AbstractContextManager[Stage]]] = {
+    "embedded": embedded,
+    "server": server,
+    "server_encrypted": partial(server, encrypted=True),
+}
+LIVE = (
+    pytest.mark.skipif(
+        os.environ.get("V6FLOW_LIVE") == "0", reason="V6FLOW_LIVE=0: no tests with a real vantage6 server"
+    ),
+    pytest.mark.xdist_group("live"),
+)
+MARKS = {"server": LIVE, "server_encrypted": LIVE}
+
+
+@pytest.fixture(params=[pytest.param(name, marks=MARKS.get(name, ())) for name in STAGES])
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     with STAGES[request.param](tmp_path) as found:
         yield found

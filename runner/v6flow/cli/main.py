@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from v6flow.cli.commands import COMMANDS
 
@@ -22,8 +22,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Every error ends here, told in people's words or, with `--output json`, as one document.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
     _open_streams()
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    finally:
+        _leave_nothing()
+
+
+def _run(words: list[str]) -> int:
     if words[:1] in (["--version"], ["-V"]):
         from v6flow.version import __version__
 
@@ -143,10 +149,23 @@ def _open_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - to the program's end
 
 
-def _silence() -> None:
-    """Leave nothing for the interpreter to write into a pipe that is gone."""
+def _silence(number: int = 1) -> None:
+    """Have what is still to be written into a stream that cannot take it go nowhere."""
     import contextlib
     import os
 
     with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+
+
+def _leave_nothing() -> None:
+    """Leave nothing that the interpreter could fail to write when it ends: that would change the exit code."""
+    _flush(1, sys.stdout)
+    _flush(2, sys.stderr)
+
+
+def _flush(number: int, stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        _silence(number)

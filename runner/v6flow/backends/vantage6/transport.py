@@ -123,6 +123,16 @@ class Transport:
         other.address = self.address.at(path)
         return other
 
+    @property
+    def verify(self) -> bool | str:
+        """How the server's certificate is verified, in the terms of requests."""
+        return self._verify
+
+    @property
+    def proxies(self) -> Mapping[str, str]:
+        """The proxies on the way, by scheme."""
+        return self._proxies
+
     def close(self) -> None:
         """Close all connections."""
         self._adapter.close()

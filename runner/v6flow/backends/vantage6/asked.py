@@ -1,0 +1,36 @@
+"""What was asked under one token, and how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from v6flow.core.commands import TaskRequest
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """A request and the task that it became; all that changes is changed by who holds the backend's lock.
+
+    Organizations are named as the federation file does, runs by their ids at the server.
+    """
+
+    request: TaskRequest
+    waiting: set[str]  # organizations whose end is still to be reported
+    begun: bool = False  # something may have been sent
+    settled: bool = False  # it is known what became of sending it
+    accepted: bool = False
+    task: int | None = None
+    doubtful: bool = False  # it was sent twice: a twin may show up
+    runs: dict[int, str] = field(default_factory=dict)
+    open: set[int] = field(default_factory=set)
+    looked_at: set[int] = field(default_factory=set)  # by somebody, just now
+    claimed: set[int] = field(default_factory=set)  # ended, and by somebody about to be told
+    hidden: set[int] = field(default_factory=set)  # not in this user's list of open runs
+    apart: bool = False  # its results are too large to be read together with its runs
+    working: set[str] = field(default_factory=set)
+
+    @property
+    def token(self) -> str:
+        return self.request.token

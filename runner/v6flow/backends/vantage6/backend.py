@@ -1,0 +1,275 @@
+"""The backend for a collaboration at a vantage6 server."""
+
+from __future__ import annotations
+
+import logging
+import random as _random
+import time
+from functools import partial
+from threading import RLock
+from typing import TYPE_CHECKING, Literal
+
+from v6flow.backends.base import Accepted, Answered, Broken, Failed
+from v6flow.backends.vantage6 import sockets
+from v6flow.backends.vantage6.asked import Asked
+from v6flow.backends.vantage6.errands import Errands
+from v6flow.backends.vantage6.following import Following
+from v6flow.backends.vantage6.pace import Times
+from v6flow.backends.vantage6.refusals import RefusedError
+from v6flow.backends.vantage6.signals import Signals
+from v6flow.backends.vantage6.sockets import Socket
+from v6flow.backends.vantage6.submitting import Submitter, TurnedDownError
+from v6flow.backends.vantage6.watcher import Watcher
+from v6flow.errors import FederationError, PersonNeededError, V6flowError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from v6flow.backends.base import Report
+    from v6flow.backends.vantage6.connecting import Connected
+    from v6flow.backends.vantage6.errands import Errand
+    from v6flow.backends.vantage6.records import Run
+    from v6flow.core.commands import TaskRequest
+    from v6flow.core.federation import Directory
+
+LOG = logging.getLogger(__name__)
+THREADS = 4  # as many as there are connections
+ANSWERS, KILLS, QUESTIONS = 0, 1, 2  # what is more urgent
+BLINK = 0.05  # seconds between looks at what another thread is about to know
+
+
+class ServerBackend:
+    """Asks organizations through a vantage6 server (see `backends.base.Backend`).
+
+    `connected` stays the caller's, who closes it after this. `jobs` tasks at most are at the server at once (built
+    in: any number). `events` False leaves the server's events unheard: all is found by polling. `times` are the
+    seconds to wait, `clock` counts them and does not jump.
+    """
+
+    def __init__(
+        self,
+        connected: Connected,
+        *,
+        jobs: int | None = None,
+        events: bool = True,
+        times: Times | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = _random.random,
+    ) -> None:
+        self._session = connected.session
+        self._directory = connected.directory
+        self._api = connected.api
+        self._jobs = jobs
+        self._events = events
+        self._times = times or Times()
+        self._clock, self._random = clock, random
+        self._lock = RLock()  # held while emitting, so that nothing is emitted once kill has returned
+        self._emit: Callable[[Report], None] | None = None
+        self._asked: dict[str, Asked] = {}
+        self._submitter = Submitter(self._api, self._directory, self._times, random)
+        self._following = Following(
+            self._api,
+            self._directory,
+            self._submitter,
+            self._times,
+            lock=self._lock,
+            tell=self._tell,
+            changed=lambda: self._watch("quicken"),
+            relist=lambda: self._watch("wake"),
+            random=random,
+        )
+        self._errands: Errands | None = None
+        self._watcher: Watcher | None = None
+        self._socket: Socket | None = None
+
+    def directory(self) -> Directory:
+        """The collaboration's organizations, in the federation file's order."""
+        return self._directory.directory()
+
+    def open(self, emit: Callable[[Report], None]) -> None:
+        """From now on reports go to `emit`."""
+        self._emit = emit
+        self._errands = Errands(THREADS, self._broken, clock=self._clock)
+        self._watcher = Watcher(
+            self._api,
+            self._times,
+            watched=self._watched,
+            note=self._note,
+            confirm=partial(self._confirm, waits=(0.0,), unlisted=True),
+            failed=self._broken,
+            clock=self._clock,
+            random=self._random,
+        )
+        if self._events and sockets.is_possible():
+            self._socket = Socket(
+                self._session,
+                self._directory.collaboration.id,
+                Signals(self._hear, self._times),
+                live=self._live,
+                random=self._random,
+            )
+
+    def submit(self, request: TaskRequest, *, again: bool) -> None:
+        """Ask the organizations of a request, unless they are being asked already."""
+        strangers = set(request.kwargs) - set(self._directory.by_short())
+        if strangers:
+            raise FederationError(f"the federation has no {', '.join(sorted(strangers))}")
+        with self._lock:
+            if self._emit is None:
+                return
+            before = self._asked.get(request.token)
+            if before is not None and before.waiting:
+                if before.accepted:
+                    self._emit(Accepted(request.token, f"task {before.task}"))
+                return
+            asked = self._asked[request.token] = Asked(request, set(request.kwargs))
+        self._send(self._ask(asked, again=again), QUESTIONS)
+
+    def kill(self, token: str, organizations: tuple[str, ...]) -> None:
+        """Kill the task once nobody waits for any of its organizations: a server kills all of a task or nothing."""
+        with self._lock:
+            asked = self._asked.get(token)
+            if asked is not None:
+                asked.waiting -= set(organizations)
+                still = [number for number in asked.open if asked.runs.get(number) in asked.waiting]
+                if still or asked.waiting or (asked.task is not None and asked.runs and not asked.open):
+                    return
+        self._send(self._put_an_end(token, asked), KILLS, is_last_will=True)
+
+    def close(self) -> None:
+        """End all threads, but first send what is to be killed there; tasks go on. May be called again."""
+        with self._lock:
+            self._emit = None
+            errands, self._errands = self._errands, None
+            watcher, self._watcher = self._watcher, None
+            socket, self._socket = self._socket, None
+        if errands is not None:
+            errands.close(self._times.farewell)
+        if watcher is not None:
+            watcher.close(BLINK)
+        if socket is not None:
+            socket.close(1.0)
+
+    # -- asking
+
+    def _ask(self, asked: Asked, *, again: bool) -> Generator[float, None, None]:
+        while not again and self._is_full():
+            yield BLINK
+        with self._lock:
+            if not asked.waiting:
+                return
+            asked.begun = True
+        try:
+            found = yield from self._submitter.submit(
+                asked.request, again=again, wanted=lambda: bool(asked.waiting) and self._emit is not None
+            )
+        except TurnedDownError as error:
+            for name in asked.request.kwargs:
+                self._tell(asked, name, Failed(asked.token, name, "not_allowed", error.message, hint=error.hint))
+            return
+        finally:
+            asked.settled = True
+        if found is None:
+            return
+        with self._lock:
+            asked.task, asked.doubtful = found.task, found.doubtful
+        if not found.adopted:
+            self._accept(asked)
+        yield from self._following.introduce(asked)
+        if found.adopted:
+            self._accept(asked)
+        self._watch("soon")
+
+    def _accept(self, asked: Asked) -> None:
+        with self._lock:
+            asked.accepted = True
+            if self._emit is not None:
+                self._emit(Accepted(asked.token, f"task {asked.task}"))
+
+    def _is_full(self) -> bool:
+        if self._jobs is None:
+            return False
+        with self._lock:
+            return sum(1 for each in self._asked.values() if each.begun and each.waiting) >= self._jobs
+
+    # -- waiting
+
+    def _watched(self) -> dict[int, Asked]:
+        with self._lock:
+            return {
+                number: asked
+                for asked in self._asked.values()
+                for number in asked.open - asked.claimed
+                if asked.runs[number] in asked.waiting
+            }
+
+    def _note(self, asked: Asked, run: Run) -> None:
+        self._following.note(asked, run)
+
+    def _confirm(self, asked: Asked, number: int, waits: tuple[float, ...], *, unlisted: bool) -> None:
+        with self._lock:
+            if number not in asked.open or number in asked.looked_at:
+                return
+            asked.looked_at.add(number)
+        self._send(self._following.confirm(asked, number, waits, unlisted=unlisted), ANSWERS)
+
+    def _hear(self, number: int, waits: tuple[float, ...]) -> None:
+        """Look at a run of which an event told."""
+        with self._lock:
+            asked = next((each for each in self._asked.values() if number in each.open), None)
+        if asked is None or asked.runs[number] not in asked.waiting:
+            return
+        if len(waits) == 1:  # a first look among many: one at a time is enough
+            self._confirm(asked, number, waits, unlisted=False)
+        else:
+            self._send(self._following.confirm(asked, number, waits, unlisted=False), ANSWERS)
+
+    def _live(self, now: bool) -> None:
+        watcher = self._watcher
+        if watcher is not None:
+            watcher.live(now=now)
+
+    def _watch(self, how: Literal["wake", "soon", "quicken"]) -> None:
+        watcher = self._watcher
+        if watcher is not None:
+            {"wake": watcher.wake, "soon": watcher.soon, "quicken": watcher.quicken}[how]()
+
+    # -- killing
+
+    def _put_an_end(self, token: str, asked: Asked | None) -> Generator[float, None, None]:
+        if asked is not None and not asked.begun:
+            return
+        try:
+            while asked is not None and asked.task is None and not asked.settled:
+                yield BLINK
+            if asked is not None and asked.task is not None:
+                tasks: tuple[int, ...] = (asked.task,)
+            else:
+                tasks = tuple(task.id for task in self._api.find_tasks_by_token(token))
+            for task in tasks:
+                if self._api.kill_task(task) == "finished":
+                    LOG.info("task %d is not killed: the server holds it finished", task)
+        except V6flowError as error:
+            LOG.warning("what was asked under %s is not killed: %s", token, error.message)
+
+    # -- telling
+
+    def _tell(self, asked: Asked, name: str, report: Report) -> None:
+        with self._lock:
+            if self._emit is None or name not in asked.waiting:
+                return
+            if isinstance(report, (Answered, Failed)):
+                asked.waiting.discard(name)
+            self._emit(report)
+
+    def _broken(self, error: Exception) -> None:
+        if isinstance(error, RefusedError):
+            error = PersonNeededError(error.message, hint=error.hint)
+        with self._lock:
+            if self._emit is not None:
+                self._emit(Broken(error))
+
+    def _send(self, errand: Errand, urgency: int, *, is_last_will: bool = False) -> None:
+        errands = self._errands
+        if errands is not None:
+            errands.send(errand, urgency=urgency, is_last_will=is_last_will)

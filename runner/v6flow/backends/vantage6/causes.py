@@ -1,0 +1,117 @@
+"""Why a task run failed, in people's words: from its status and its log."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from v6flow.backends.vantage6.refusals import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from v6flow.backends.vantage6.records import Run
+
+UNSHARED = "Node does not allow sharing algorithm logs"  # what a node sends instead
+TAIL_LINES, TAIL_CHARACTERS = 20, 4000
+
+_TRACEBACK = "Traceback (most recent call last):"
+_EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(:.*)?$")
+_SIBLING = re.compile(r"sibling run id=(\d{1,18}) failed with status '([^']{1,80})'")
+_NO_LABEL = re.compile(r"KeyError: '([A-Z0-9_]*)_DATABASE_URI'")
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why: `kind` as in `backends.base.Failed`."""
+
+    kind: str
+    message: str
+    hint: str | None = None
+
+
+def of(run: Run, image: str, siblings: Mapping[int, str]) -> Cause:
+    """Why a run failed; `siblings` are the organizations of its task by the ids of their runs."""
+    log = shared_log(run)
+    if run.is_consequence:
+        return _consequence(run, siblings)
+    match run.status:
+        case "crashed":
+            return _crashed(log)
+        case "start failed":
+            return Cause("start_failed", _with("the node could not start the algorithm", log))
+        case "non-existing Docker image":
+            hint = "is its name right, and may the node pull it?"
+            return Cause("no_image", f"the node found no image {image}", hint)
+        case "not allowed":
+            hint = "the node's administrator decides which images it allows"
+            return Cause("not_allowed", f"the node does not allow the image {image}", hint)
+        case "killed by user":
+            return Cause("killed", "somebody killed it at the server")
+        case _:
+            said = f"the node reports {run.status!r}"
+            return Cause("unknown", _with(said, log), None if log else _unshared(run))
+
+
+def shared_log(run: Run) -> str:
+    """A run's log, empty where its node keeps it to itself."""
+    return "" if run.log.strip() == UNSHARED else run.log
+
+
+def tail(log: str) -> str:
+    """The last lines of a log."""
+    return "\n".join(log.rstrip().splitlines()[-TAIL_LINES:])[-TAIL_CHARACTERS:]
+
+
+def _consequence(run: Run, siblings: Mapping[int, str]) -> Cause:
+    found = _SIBLING.search(run.log)
+    first = f"run {found[1]} failed first ({found[2]})" if found else "another organization failed first"
+    if found and int(found[1]) in siblings:
+        first = f"{siblings[int(found[1])]} failed first ({found[2]})"
+    return Cause(
+        "unknown",
+        f"the server ended it before it began, as a consequence: {first}",
+        "with isolation: organization one failure does not end the others",
+    )
+
+
+def _crashed(log: str) -> Cause:
+    if not log.strip():
+        return Cause("crashed", "the algorithm ended with an error, and its node does not share logs", _ASK_THE_NODE)
+    raised = last_exception(log)
+    if raised is None:
+        return Cause("crashed", _with("the algorithm ended with an error", log))
+    label = _NO_LABEL.fullmatch(raised)
+    if label is None:
+        return Cause("crashed", raised)
+    if label[1]:
+        return Cause("no_database", f"the node has no database {label[1].lower()}", "`v6flow doctor` lists the labels")
+    hint = "the function wants a database and the task names none: add `databases: [<label>]` to the step"
+    return Cause("crashed", raised, hint)
+
+
+_ASK_THE_NODE = "who runs the node can read the log there"
+
+
+def _unshared(run: Run) -> str | None:
+    return f"its node does not share logs; {_ASK_THE_NODE}" if run.log.strip() == UNSHARED else None
+
+
+def _with(said: str, log: str) -> str:
+    """A sentence, and the last thing the log says."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("error > ") and line != "error > None"]
+    last = [line for line in errors or lines if not line.startswith("info > ")][-1:]
+    return f"{said}: {plain(last[0].removeprefix('error > '))}" if last else said
+
+
+def last_exception(log: str) -> str | None:
+    """The last line of the last traceback in a log, None if there is no traceback."""
+    _, found, after = log.rpartition(_TRACEBACK)
+    if not found:
+        return None
+    for line in after.splitlines()[1:]:
+        if line and not line[0].isspace() and _EXCEPTION.match(line):
+            return plain(line)
+    return None

@@ -1,0 +1,275 @@
+"""From a task that exists to the reports of how each organization's run of it ended."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from v6flow.backends.base import Answered, Failed, Working
+from v6flow.backends.vantage6 import causes
+from v6flow.backends.vantage6.encryption import DecryptionError
+from v6flow.backends.vantage6.pace import backoff, patiently
+from v6flow.backends.vantage6.records import StrangeError
+from v6flow.backends.vantage6.refusals import RefusedError, TooLargeError
+from v6flow.core.events import Subtask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+    from threading import RLock
+
+    from v6flow.backends.base import Report
+    from v6flow.backends.vantage6.api import Api
+    from v6flow.backends.vantage6.asked import Asked
+    from v6flow.backends.vantage6.directory import ServerDirectory
+    from v6flow.backends.vantage6.pace import Backoff, Times
+    from v6flow.backends.vantage6.records import Run, StoredResult, TaskWithRuns
+    from v6flow.backends.vantage6.submitting import Submitter
+
+ENDED = ("completed", "failed")
+LOOKS = 4  # at a result that is not there, or that makes no sense, before it is called so
+DEEPEST = 8  # central functions that ask central functions
+
+
+class Following:
+    """Reads what became of tasks, and tells it. Generators yield the seconds they want to wait."""
+
+    def __init__(
+        self,
+        api: Api,
+        directory: ServerDirectory,
+        submitter: Submitter,
+        times: Times,
+        *,
+        lock: RLock,
+        tell: Callable[[Asked, str, Report], None],
+        changed: Callable[[], None],
+        relist: Callable[[], None],
+        random: Callable[[], float],
+    ) -> None:
+        self._api = api
+        self._directory = directory
+        self._submitter = submitter
+        self._times = times
+        self._lock = lock
+        self._tell = tell
+        self._changed, self._relist = changed, relist
+        self._random = random
+
+    def introduce(self, asked: Asked) -> Generator[float, None, None]:
+        """Learn which runs a task has, and tell of those that have ended."""
+        try:
+            if asked.doubtful:
+                yield from self._resolve_twins(asked)
+            whole = yield from self._with_its_runs(asked)
+        except RefusedError as error:
+            self._gone(asked, error)
+            return
+        self._submitter.check(asked.request, whole)
+        by_id = self._directory.by_id()
+        with self._lock:
+            asked.runs = {run.id: by_id[run.organization].short for run in whole.runs}
+            asked.open = set(asked.runs)
+            asked.claimed = {run.id for run in whole.runs if run.phase in ENDED}
+        self._tell_lacking(asked)
+        for run in sorted(whole.runs, key=lambda each: (each.is_consequence, each.id)):
+            if run.phase in ENDED:
+                yield from self._finish_or_gone(asked, run)
+            else:
+                self.note(asked, run)
+
+    def confirm(
+        self, asked: Asked, number: int, waits: Iterable[float], *, unlisted: bool
+    ) -> Generator[float, None, None]:
+        """Look at one run after each of these waits until it has ended, and tell how.
+
+        `unlisted`: the list of open runs does not show it, and if it is open it never will.
+        """
+        try:
+            for wait in waits:
+                if wait:
+                    yield wait
+                if number not in asked.open or number in asked.claimed:
+                    return
+                run, stored = yield from patiently(partial(self._look, asked, number), self._waits())
+                if run.phase in ENDED:
+                    if self._claim(asked, number):
+                        yield from self._finish(asked, run, stored)
+                    return
+            self.note(asked, run)
+            if unlisted and run.finished_at is None:
+                asked.hidden.add(number)
+        except RefusedError as error:
+            self._gone(asked, error, {number})
+        finally:
+            with self._lock:
+                asked.looked_at.discard(number)
+
+    def _look(self, asked: Asked, number: int) -> tuple[Run, StoredResult | None]:
+        """A run, with its result if both come in one request."""
+        if len(asked.runs) == 1 and asked.task is not None and not asked.apart:
+            try:
+                whole = self._api.task_with_runs(asked.task, patience=0.0)
+            except (TooLargeError, StrangeError):
+                asked.apart = True
+            else:
+                for run in whole.runs:
+                    if run.id == number:
+                        return run, whole.results.get(number)
+        return self._api.run(number, patience=0.0), None
+
+    def _claim(self, asked: Asked, number: int) -> bool:
+        """Whether it is for us to tell how a run ended, and for nobody else."""
+        with self._lock:
+            ours = number in asked.open and number not in asked.claimed
+            asked.claimed.add(number)
+            return ours
+
+    def note(self, asked: Asked, run: Run) -> None:
+        """Tell that an organization has begun, once."""
+        name = asked.runs[run.id]
+        if run.phase == "working" and name not in asked.working:
+            asked.working.add(name)
+            self._changed()
+            self._tell(asked, name, Working(asked.token, name))
+
+    def _waits(self) -> Backoff:
+        return backoff(self._times, self._random)
+
+    def _with_its_runs(self, asked: Asked) -> Generator[float, None, TaskWithRuns]:
+        assert asked.task is not None
+        before = 0.0
+        for moment in (0.0, *self._times.runs):
+            if moment > before:
+                yield moment - before
+            before = moment
+            read = partial(self._api.task_with_runs, asked.task, results=False, patience=0.0)
+            whole = yield from patiently(read, self._waits())
+            if len(whole.runs) >= len(asked.request.kwargs):
+                break
+        return whole
+
+    def _tell_lacking(self, asked: Asked) -> None:
+        """A task is committed before its runs: what has none never will, whatever the task's status says."""
+        for name in sorted(set(asked.request.kwargs) - set(asked.runs.values())):
+            self._fail(asked, name, "unknown", f"the server made no run for it in task {asked.task}")
+
+    def _resolve_twins(self, asked: Asked) -> Generator[float, None, bool]:
+        """Whether the task that counts is now another."""
+        find = partial(self._api.find_tasks_by_token, asked.token, patience=0.0)
+        found = yield from patiently(find, self._waits())
+        if not found:
+            return False
+        kept = self._submitter.kept(asked.request, found)
+        with self._lock:
+            changed, asked.task = kept != asked.task, kept
+        return changed
+
+    def _finish_or_gone(self, asked: Asked, run: Run) -> Generator[float, None, None]:
+        try:
+            yield from self._finish(asked, run)
+        except RefusedError as error:
+            self._gone(asked, error, {run.id})
+
+    def _finish(self, asked: Asked, run: Run, stored: StoredResult | None = None) -> Generator[float, None, None]:
+        if asked.doubtful:
+            changed = yield from self._resolve_twins(asked)
+            asked.doubtful = False
+            if changed:
+                yield from self.introduce(asked)
+                self._relist()
+                return
+        name = asked.runs[run.id]
+        if run.phase == "failed" and run.finished_at is None and not run.log:
+            yield 0.3  # some nodes send the status first and the log a moment later
+            run = yield from patiently(partial(self._api.run, run.id, patience=0.0), self._waits())
+        report = yield from self._report(asked, name, run, stored)
+        with self._lock:
+            asked.open.discard(run.id)
+        self._tell(asked, name, report)
+        if run.phase == "failed" and asked.open:
+            self._relist()  # the server may have ended others with it, and tells nobody
+        else:
+            self._changed()
+
+    def _report(self, asked: Asked, name: str, run: Run, stored: StoredResult | None) -> Generator[float, None, Report]:
+        log, token = causes.shared_log(run), asked.token
+        subtasks: tuple[Subtask, ...] = ()
+        if asked.request.central and asked.task is not None:
+            subtasks = yield from self._subtasks(asked.task, DEEPEST)
+        if run.phase == "failed":
+            cause = causes.of(run, asked.request.image, asked.runs)
+            return Failed(token, name, cause.kind, cause.message, log, cause.hint, subtasks)
+        try:
+            if stored is not None and stored.text is not None and not stored.blob:
+                body: bytes | None = self._api.decoded(stored)
+            else:
+                body = yield from self._result(run)
+        except (DecryptionError, TooLargeError, StrangeError) as error:
+            why = f"its result is refused: {error.message}"
+            return Failed(token, name, "garbage", why, log, error.hint, subtasks)
+        if not body:
+            return Failed(token, name, "garbage", "it ended well but returned nothing", log, None, subtasks)
+        return Answered(token, name, body, log, subtasks)
+
+    def _result(self, run: Run) -> Generator[float, None, bytes | None]:
+        """A completed run's result; None if it has none though it was looked at again."""
+        waits = self._waits()
+        for look in range(LOOKS):
+            if look:
+                yield waits.next()
+            try:
+                body = yield from patiently(partial(self._result_now, run), waits)
+            except _StrangeResultError as error:
+                if look == LOOKS - 1:
+                    raise StrangeError(error.message) from error
+                continue
+            if body is not None:
+                return body
+        return None
+
+    def _result_now(self, run: Run) -> bytes | None:
+        try:
+            return self._api.result(run.id, patience=0.0)
+        except StrangeError as error:  # the server is not away: it says something that makes no sense
+            raise _StrangeResultError(error.message) from error
+
+    def _subtasks(self, parent: int, deepest: int) -> Generator[float, None, tuple[Subtask, ...]]:
+        """How each organization fared in what a central function's run dispatched, and in what that dispatched."""
+        found: list[Subtask] = []
+        tasks = yield from patiently(partial(self._api.subtasks, parent, patience=0.0), self._waits())
+        for task in tasks:
+            read = partial(self._api.task_with_runs, task.id, results=False, patience=0.0)
+            whole = yield from patiently(read, self._waits())
+            names = {run.id: self._name(run.organization) for run in whole.runs}
+            for run in whole.runs:
+                message = causes.of(run, task.image, names).message if run.phase == "failed" else ""
+                log = causes.tail(causes.shared_log(run)) if run.phase == "failed" else ""
+                found.append(Subtask(names[run.id], run.status or "unknown", message, log))
+            if not whole.runs:
+                found.append(Subtask("nobody", "no runs", f"the server made no runs for subtask {task.id}"))
+            if deepest:
+                found += yield from self._subtasks(task.id, deepest - 1)
+        return tuple(found)
+
+    def _name(self, organization: int) -> str:
+        known = self._directory.by_id().get(organization)
+        return known.short if known else f"organization {organization}"
+
+    def _gone(self, asked: Asked, error: RefusedError, runs: set[int] | None = None) -> None:
+        """What was deleted will not answer; any other refusal stops everything."""
+        if error.status != 404 or error.said is None:
+            raise error
+        for number in asked.runs if runs is None else runs:
+            asked.open.discard(number)
+        names = set(asked.request.kwargs) if runs is None else {asked.runs[number] for number in runs}
+        for name in sorted(names):
+            self._fail(asked, name, "killed", f"task {asked.task} was deleted at the server")
+
+    def _fail(self, asked: Asked, name: str, kind: str, message: str) -> None:
+        self._tell(asked, name, Failed(asked.token, name, kind, message))
+
+
+class _StrangeResultError(Exception):
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message

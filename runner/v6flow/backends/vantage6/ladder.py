@@ -1,0 +1,42 @@
+"""Looks for what a lost request may have created, until it is found or certainly not there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from v6flow.backends.vantage6.pace import asked_to_wait, is_away
+from v6flow.backends.vantage6.refusals import RefusedError
+from v6flow.errors import UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from v6flow.backends.vantage6.pace import Backoff
+    from v6flow.backends.vantage6.records import Task
+
+
+def climb(
+    look: Callable[[], tuple[Task, ...]], moments: tuple[float, ...], waits: Backoff
+) -> Generator[float, None, tuple[Task, ...]]:
+    """The tasks that are found at the first of these moments at which there are any; yields the seconds to wait.
+
+    Nothing only if the look-ups of all moments, one after the other, were answered and empty: what was committed
+    late, while the server was away, is found too. Raises what `look` raises when it is refused.
+    """
+    while True:
+        before = 0.0
+        for moment in moments:
+            yield moment - before
+            before = moment
+            try:
+                found = look()
+            except (UnreachableError, RefusedError) as error:
+                if not is_away(error):
+                    raise
+                yield waits.next(asked_to_wait(error))
+                break
+            waits.reset()
+            if found:
+                return found
+        else:
+            return ()

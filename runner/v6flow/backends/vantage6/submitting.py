@@ -1,0 +1,215 @@
+"""Creates a task exactly once, as far as that can be: sent once, then looked up by its token."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from v6flow.backends.vantage6 import dialects, ladder
+from v6flow.backends.vantage6.dialects import TaskDraft
+from v6flow.backends.vantage6.encryption import KeyProblemError
+from v6flow.backends.vantage6.pace import backoff, is_away, not_sent_again, patiently
+from v6flow.backends.vantage6.refusals import AmbiguousError, NotSentError, RefusedError
+from v6flow.core import json
+from v6flow.errors import AccessError, FederationError, PersonNeededError, UnreachableError, V6flowError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from v6flow.backends.vantage6.api import Api
+    from v6flow.backends.vantage6.directory import ServerDirectory
+    from v6flow.backends.vantage6.pace import Times
+    from v6flow.backends.vantage6.records import Run, Task, TaskWithRuns
+    from v6flow.core.commands import DatabaseChoice, TaskRequest
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A task at the server. `adopted`: it was found there; `doubtful`: it was sent twice, a twin may show up."""
+
+    task: int
+    adopted: bool
+    doubtful: bool = False
+
+
+class TurnedDownError(V6flowError):
+    """The server, or a key, does not allow this one task; it does not exist."""
+
+    kind = "turned_down"
+
+
+class Submitter:
+    """Turns requests into tasks. What it returns are generators that yield the seconds they want to wait."""
+
+    def __init__(self, api: Api, directory: ServerDirectory, times: Times, random: Callable[[], float]) -> None:
+        self._api = api
+        self._directory = directory
+        self._times = times
+        self._random = random
+
+    def submit(
+        self, request: TaskRequest, *, again: bool, wanted: Callable[[], bool]
+    ) -> Generator[float, None, Submitted | None]:
+        """Create the request's task, or adopt the one that exists; None if it is no longer wanted before that.
+
+        Raises TurnedDownError; PersonNeededError if what became of it cannot be known; what stops everything else.
+        """
+        waits = backoff(self._times, self._random)
+        if again:
+            found = yield from self._look_up(request)
+            if found:
+                return self._adopted(request, found)
+        draft = yield from patiently(partial(self._draft, request), waits)
+        lost = 0
+        while wanted():
+            try:
+                task = self._api.create_task(draft)
+            except NotSentError as error:
+                yield not_sent_again(error, waits)
+                continue
+            except AmbiguousError as error:
+                LOG.info("%s: %s; looking for it", _called(request), error.message)
+                found = yield from self._look_up(request)
+                if found:
+                    return self._adopted(request, found)
+                lost += 1
+                if lost > 1:
+                    raise _unknown_fate(request, "its creation came to no answer twice, and it is not there") from error
+                continue
+            except RefusedError as error:
+                raise _refused(error) from error
+            return Submitted(task.id, adopted=False, doubtful=again or lost > 0)
+        return None
+
+    def kept(self, request: TaskRequest, found: tuple[Task, ...]) -> int:
+        """The one of some tasks with the same token that counts; the others are killed."""
+        lowest, *twins = found
+        for twin in twins:
+            LOG.warning(
+                "%s exists twice at the server: task %d is kept, its twin %d is killed",
+                _called(request),
+                lowest.id,
+                twin.id,
+            )
+            try:
+                self._api.kill_task(twin.id)
+            except V6flowError as error:
+                LOG.warning("task %d, a twin of task %d, could not be killed: %s", twin.id, lowest.id, error.message)
+        return lowest.id
+
+    def check(self, request: TaskRequest, whole: TaskWithRuns) -> None:
+        """That a task which was found is the one that was asked for. Raises PersonNeededError."""
+        known = self._directory.by_short()
+        asked = {known[name].id: name for name in request.kwargs}
+        wrong = []
+        if whole.task.image != request.image:
+            wrong.append(f"its image is {whole.task.image}, not {request.image}")
+        if whole.task.collaboration not in (None, self._directory.collaboration.id):
+            wrong.append("it belongs to another collaboration")
+        strangers = {run.organization for run in whole.runs} - set(asked)
+        if strangers:
+            wrong.append(f"it asks organizations that were not asked ({', '.join(map(self._name, sorted(strangers)))})")
+        labels = [each.label for each in self._databases(request)]
+        if [each.label for each in whole.task.databases] != labels:
+            wrong.append(f"its databases are not {', '.join(labels) or 'none'}")
+        wrong += [
+            f"it asks {asked[run.organization]} something else"
+            for run in whole.runs
+            if run.organization in asked and not self._same_input(request, asked[run.organization], run)
+        ]
+        if wrong:
+            raise PersonNeededError(
+                f"task {whole.task.id} at the server carries the token of {_called(request)} but is another: "
+                + "; ".join(wrong),
+                hint="was the journal copied, or the task made by hand?",
+            )
+
+    def _same_input(self, request: TaskRequest, name: str, run: Run) -> bool:
+        """Whether a run was sent what we would send; what is encrypted for others or a blob cannot be read."""
+        if self._directory.collaboration.encrypted or run.blob or self._api.dialect.blobs or run.input is None:
+            return True
+        try:
+            sent = json.loads(base64.b64decode(run.input, validate=True), allow_nonfinite=True)
+        except (ValueError, binascii.Error, json.JsonError):
+            return False
+        ours = json.loads(dialects.task_input(request.method, request.kwargs[name]), allow_nonfinite=True)
+        return json.canonical(sent) == json.canonical(ours)
+
+    def _name(self, organization: int) -> str:
+        known = self._directory.by_id().get(organization)
+        return known.short if known else f"organization {organization}"
+
+    def _look_up(self, request: TaskRequest) -> Generator[float, None, tuple[Task, ...]]:
+        look = partial(self._api.find_tasks_by_token, request.token, patience=0.0)
+        try:
+            return (yield from ladder.climb(look, self._times.ladder, backoff(self._times, self._random)))
+        except (AccessError, RefusedError) as error:
+            raise _unknown_fate(request, f"looking for it is refused: {error.message}") from error
+
+    def _adopted(self, request: TaskRequest, found: tuple[Task, ...]) -> Submitted:
+        return Submitted(self.kept(request, found), adopted=True)
+
+    def _draft(self, request: TaskRequest) -> TaskDraft:
+        """Raises TurnedDownError, FederationError, and what uploading an input raises."""
+        known = self._directory.by_short()
+        inputs: dict[int, str] = {}
+        try:
+            for name, kwargs in request.kwargs.items():
+                organization = known[name]
+                data = dialects.task_input(request.method, kwargs)
+                inputs[organization.id] = self._api.prepare_input(data, organization.public_key, name)
+        except KeyProblemError as error:
+            raise TurnedDownError(error.message, hint=error.hint) from error
+        except RefusedError as error:
+            raise _refused(error) from error
+        return TaskDraft(
+            request.token,
+            request.name or request.step,
+            request.description,
+            request.image,
+            self._directory.collaboration.id,
+            inputs,
+            databases=self._databases(request),
+            study=self._directory.study.id if self._directory.study else None,
+        )
+
+    def _databases(self, request: TaskRequest) -> tuple[DatabaseChoice, ...]:
+        """The databases by the labels that the organizations' nodes use."""
+        known = self._directory.by_short()
+        choices = [
+            [known[name].databases.get(each.label, each.label) for each in request.databases] for name in request.kwargs
+        ]
+        if any(labels != choices[0] for labels in choices):
+            raise FederationError(
+                f"{_called(request)} asks several organizations in one task, whose labels for its databases differ",
+                hint="isolation: organization makes a task for each",
+            )
+        return tuple(replace(each, label=label) for each, label in zip(request.databases, choices[0], strict=True))
+
+
+def _called(request: TaskRequest) -> str:
+    return f"the task of step {request.step} for {', '.join(request.kwargs)}"
+
+
+def _unknown_fate(request: TaskRequest, why: str) -> PersonNeededError:
+    place = request.step if len(request.kwargs) != 1 else f"{request.step}/{next(iter(request.kwargs))}"
+    return PersonNeededError(
+        f"whether {_called(request)} exists at the server is unknown: {why}",
+        hint=f"if it does not exist there (its description begins with {request.token}), "
+        f"`resume --resubmit {place}` sends it again",
+    )
+
+
+def _refused(error: RefusedError) -> V6flowError:
+    """What a refusal to create one task means: for this task only if it is the API that speaks, or it is too large."""
+    if error.said is not None or error.status == 413:
+        return TurnedDownError(error.message, hint=error.hint)
+    if is_away(error):
+        return UnreachableError(error.message, hint=error.hint)
+    return error
