@@ -473,6 +473,7 @@ def test_a_command_reads_and_writes_the_files_that_are_named(bench: Bench) -> No
 
 def test_a_command_inherits_the_environment_and_usual_signals(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_SETTING", "1")
+    monkeypatch.delenv("V6FLOW_LIVE", raising=False)  # a setting of these tests
     report = bench.command("""
         import os, signal, json
         ignored = open("/proc/self/status").read().split("SigIgn:")[1].split()[0]
