@@ -37,7 +37,7 @@ RAW: dict[str, Any] = {
 }
 
 
-def parse(raw: dict[str, Any], folder: str = "/work") -> federation.EmbeddedFederation:
+def parse(raw: dict[str, Any], folder: str = "/study") -> federation.EmbeddedFederation:
     return federation.parse(
         json.loads(json.dumps(raw)),
         f"{folder}/f.yaml",
@@ -61,15 +61,15 @@ def test_organizations_keep_the_files_order_and_get_ids() -> None:
 def test_databases_algorithms_environment_and_faults() -> None:
     found = parse(RAW)
     beta, alpha, gamma, delta = found.organizations
-    assert beta.databases == (Database("default", "/work/data/b.csv", "csv"),)
+    assert beta.databases == (Database("default", "/study/data/b.csv", "csv"),)
     assert alpha.databases == (
-        Database("default", "/work/a.SQLITE", "sql"), Database("omop", "postgresql://u:secret@h/db", "sql"))  # fmt: skip
+        Database("default", "/study/a.SQLITE", "sql"), Database("omop", "postgresql://u:secret@h/db", "sql"))  # fmt: skip
     assert beta.environment == {"MINIMUM_ROWS": "5", "KEY": "postgresql://u:secret@h/db"}
     assert gamma.faults == Faults(crash=True, garbage=True, slow=60.0, no_answer=True, start_failed=2)
     assert (delta.databases, delta.faults, delta.offline) == ((), Faults(), False)
     assert found.algorithms == {
-        "demo/average": Algorithm("demo/average", "demo", path="/work/algorithms"),
-        "other": Algorithm("other", "o", python="/work/venv/bin/python"),
+        "demo/average": Algorithm("demo/average", "demo", path="/study/algorithms"),
+        "other": Algorithm("other", "o", python="/study/venv/bin/python"),
     }
 
 
@@ -86,8 +86,8 @@ def test_the_type_of_a_database_follows_from_its_name(uri: str, type_: str) -> N
 @pytest.mark.parametrize(
     ("uri", "expected"),
     [
-        ("sqlite:///data/a.sqlite", "sqlite:////work/data/a.sqlite"),
-        ("sqlite+pysqlite:///a.db?mode=ro", "sqlite+pysqlite:////work/a.db?mode=ro"),
+        ("sqlite:///data/a.sqlite", "sqlite:////study/data/a.sqlite"),
+        ("sqlite+pysqlite:///a.db?mode=ro", "sqlite+pysqlite:////study/a.db?mode=ro"),
         ("sqlite:////abs/a.sqlite", "sqlite:////abs/a.sqlite"),
         ("sqlite:///:memory:", "sqlite:///:memory:"),
         ("sqlite://", "sqlite://"),
