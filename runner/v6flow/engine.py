@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 LOG_TAIL = 20  # lines of a log that stand in a failure
 LOOK = 1.0  # seconds; a signal that comes just before the wait begins is heard only after it
-LONGEST_WAIT = 3600.0  # seconds: a clock that counts suspend may be ahead of the one that waits
 
 
 class Cancel:

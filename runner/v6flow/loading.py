@@ -76,6 +76,12 @@ def parse_workflow(text: bytes | str, name: str, *, folder: Path | None = None) 
     return workflow
 
 
+def parse_kept(text: str, name: str) -> Workflow:
+    """The workflow of a text that a run has kept: it was sound then, whatever became since of the files it names."""
+    with _no_collection():
+        return model.parse(document.parse(text, name))
+
+
 def check_functions(workflow: Workflow, folder: Path) -> list[Problem]:
     """What is wrong with the Python functions that local steps name, found without running their code."""
     if not any(isinstance(step, LocalStep) and step.function for step in workflow.steps.values()):

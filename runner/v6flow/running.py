@@ -241,7 +241,7 @@ def resume(
     down = now - state.last
     deadline = pinned["deadline"] and pinned["deadline"] + state.down + down
     plan = _current_plan(state, federation, deadline)
-    old = _pinned_plan(state)
+    old = _pinned_plan(state, plan.workflow)
     changed, refused = _differences(state, old, plan)
     if refused:
         raise ResumeError(
@@ -314,10 +314,12 @@ def _current_plan(state: RunState, federation: Federation | None, deadline: floa
     )
 
 
-def _pinned_plan(state: RunState) -> Plan:
-    """The plan as it was when the run was started or last resumed."""
+def _pinned_plan(state: RunState, current: Workflow) -> Plan:
+    """The plan as it was when the run was started or last resumed; `current` is the workflow as it is now."""
     pinned = state.pinned
-    workflow = loading.parse_workflow(pinned["text"], pinned["file"], folder=Path(pinned["folder"]))
+    workflow = current
+    if pinned["text"] != current.document.text:
+        workflow = loading.parse_kept(pinned["text"], pinned["file"])
     directory = Directory(
         tuple(pinned["organizations"]),
         ids=pinned["ids"],
@@ -334,8 +336,7 @@ def _differences(state: RunState, old: Plan, new: Plan) -> tuple[list[str], list
     before = planning.parts(old, state.pinned["sources"])
     after = planning.parts(new, source_digests(new))
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    params = [name for name, value in old.params.items() if name in new.params and new.params[name] != value]
-    refused = [f"param {name} was {old.params[name]!r}, and is {new.params[name]!r}" for name in params]
+    refused: list[str] = []
     for name in changed:
         step = state.step(name)
         asked = any(each.attempt for each in step.organizations.values())
