@@ -147,6 +147,16 @@ def test_a_mended_last_function_goes_on_and_is_journalled(here: Path, capsys: Ca
     assert len([event for event in journalled(here, run, events.StepCompleted) if event.step == "wait"]) == 1  # type: ignore[union-attr]
 
 
+def test_a_last_function_may_be_mended_under_another_name(here: Path, capsys: Capture) -> None:
+    waiting(here)
+    open_gate(here)
+    write(here, plus_py=BROKEN)
+    call(capsys, "run", "waiting.yaml")
+    write(here, plus_py=PLUS.replace("plus", "add"), waiting_yaml=WAITING.replace("plus.py:plus", "plus.py:add"))
+    said = call(capsys, "resume", "--retry-failed")
+    assert (said.code, said.out) == (0, "sum: 42\n")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
