@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from v6flow.backends.base import Accepted, Answered
+from v6flow.backends.base import Accepted, Answered, Looked
 from v6flow.core import check, document, model, plan
 from v6flow.core import events as ev
 from v6flow.core.federation import Directory
@@ -71,6 +71,8 @@ class FakeBackend:
         self.submitted: list[TaskRequest] = []
         self.again: list[str] = []
         self.killed: list[tuple[str, tuple[str, ...]]] = []
+        self.looked: list[str] = []
+        self.found_late: dict[str, tuple[Report, ...]] = {}  # what a look at a token brings, if not just its end
         self.closed = False
 
     def directory(self) -> Directory:
@@ -85,6 +87,12 @@ class FakeBackend:
         if again:
             self.again.append(request.token)
         for report in self._script(request, again):
+            self._emit(report)
+
+    def look(self, token: str) -> None:
+        assert self._emit is not None
+        self.looked.append(token)
+        for report in self.found_late.get(token, (Looked(token),)):
             self._emit(report)
 
     def kill(self, token: str, organizations: tuple[str, ...]) -> None:

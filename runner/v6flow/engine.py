@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import queue
 import sys
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from v6flow.backends import base as backends
 from v6flow.core import events as ev
 from v6flow.core import json
-from v6flow.core.commands import Ask, Command, Kill, KillLocal, Record, StartLocal
+from v6flow.core.commands import Ask, Command, Kill, KillLocal, Look, Record, StartLocal
 from v6flow.core.scheduler import Scheduler
 from v6flow.core.state import apply
 from v6flow.core.steps import TaskPlan
@@ -43,7 +44,14 @@ class Cancel:
     """A person asks for the run to be cancelled."""
 
 
-Message: TypeAlias = backends.Report | local.LocalReport | Cancel | V6flowError
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """A person lets go of the run and wants what it has open to be killed."""
+
+    error: V6flowError
+
+
+Message: TypeAlias = backends.Report | local.LocalReport | Cancel | Withdraw | V6flowError
 
 
 class Engine:
@@ -76,10 +84,15 @@ class Engine:
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._requests: dict[str, TaskRequest] = {}
 
-    def interrupt(self, *, terminate: bool = False) -> None:
-        """Let go of the run, resumable. Safe to call from a signal handler."""
+    def interrupt(self, *, terminate: bool = False, kill: bool = False) -> None:
+        """Let go of the run, resumable; with `kill`, what it has open is killed. Safe to call from a signal handler."""
         kind = TerminatedRunError if terminate else InterruptedRunError
-        self._inbox.put(kind("terminated" if terminate else "interrupted"))
+        error = kind("terminated" if terminate else "interrupted")
+        self._inbox.put(Withdraw(error) if kill else error)
+
+    def note(self, message: str) -> None:
+        """Have a person told, and the journal keep, what they should know."""
+        self._inbox.put(backends.Noted(message))
 
     def cancel(self) -> None:
         """Cancel the run. Safe to call from a signal handler."""
@@ -93,6 +106,7 @@ class Engine:
         with contextlib.ExitStack() as stack:
             stack.callback(lambda: self._tell("end", self._state))
             self._tell("begin", self._plan, self._state)
+            stack.callback(self._take_notes)
             for performer in (self._local, self._backend):
                 if performer is not None:
                     stack.callback(performer.close)
@@ -130,12 +144,15 @@ class Engine:
             case Ask():
                 self._requests[command.request.token] = command.request
                 assert self._backend is not None  # a plan with task steps is never made without one
-                self._backend.submit(command.request, again=command.event is None)
+                self._backend.submit(command.request, again=command.again)
             case StartLocal():
                 self._local.start(command.request)
             case Kill():
                 if self._backend is not None:
                     self._backend.kill(command.token, command.organizations)
+            case Look():
+                assert self._backend is not None
+                self._backend.look(command.token)
             case KillLocal():
                 self._local.kill(command.step)
             case Record():
@@ -154,8 +171,22 @@ class Engine:
         for message in messages:
             if self._state.status != "running":
                 return
+            if isinstance(message, Withdraw):
+                now, error = self._clock.now(), message.error
+                failure = ev.Failure(error.kind, error.message, hint=error.hint)
+                self._carry_out(self._scheduler.withdraw(failure, error.exit_code, now))
+                return
             events = list(self._interpret(message))
             self._write(events, durable=not isinstance(message, backends.Accepted))
+
+    def _take_notes(self) -> None:
+        """Keep what could not be done at the end."""
+        now = self._clock.now()
+        with contextlib.suppress(queue.Empty, V6flowError):  # where nothing can be kept, that has been told
+            while True:
+                message = self._inbox.get_nowait()
+                if isinstance(message, backends.Noted):
+                    self._write([ev.Noted(now, message.message)], durable=False)
 
     def _patience(self) -> float:
         """The seconds until there may be something to do though nothing happens, and no more than LOOK."""
@@ -178,6 +209,14 @@ class Engine:
             case Cancel():
                 if not self._state.cancelling:
                     yield ev.CancelRequested(now)
+            case backends.Looked():
+                request = self._requests.get(message.token)
+                if request is not None:
+                    self._scheduler.looked(request.step, message.token)
+            case backends.Noted():
+                yield ev.Noted(now, message.message)
+            case Withdraw():
+                pass  # it leads to commands, not to events alone: see `_receive`
             case backends.Broken():
                 yield _interrupted(message.error, now)
             case V6flowError():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core import check, document, model, plan
 from v6flow.core import events as ev
-from v6flow.core.commands import Ask, Kill, KillLocal, Record, StartLocal
+from v6flow.core.commands import Ask, Kill, KillLocal, Look, Record, StartLocal
 from v6flow.core.federation import Directory
 from v6flow.core.scheduler import Scheduler
 from v6flow.core.state import apply, replay
@@ -67,6 +67,8 @@ class Driver:
         self.requests: dict[tuple[str, str], TaskRequest] = {}  # the newest for each step and organization
         self.children: dict[str, LocalRequest] = {}
         self.commands: list[Command] = []
+        self.sees = True  # a look brings nothing new, at once; if not, the federation is away
+        self.unknown: set[str] = set()  # tokens asked for again: a look at one ends when it is accepted
         self.go()
 
     def go(self) -> list[Command]:
@@ -86,10 +88,19 @@ class Driver:
         if isinstance(command, Ask):
             for name in command.request.kwargs:
                 self.requests[command.request.step, name] = command.request
+            if command.event is None:
+                self.unknown.add(command.request.token)
         elif isinstance(command, StartLocal):
             self.children[command.request.step] = command.request
         elif isinstance(command, KillLocal):
             del self.children[command.step]
+        elif isinstance(command, Look) and self.sees and command.token not in self.unknown:
+            self.look(command.token)
+
+    def look(self, token: str) -> None:
+        """What is there under a token has been reported."""
+        step = next(step for (step, _), request in self.requests.items() if request.token == token)
+        self.scheduler.looked(step, token)
 
     def write(self, *events: Event) -> None:
         for event in events:
@@ -148,9 +159,10 @@ class Driver:
         keep: int | None = None,
         retry: tuple[str, ...] = (),
         reset: tuple[str, ...] = (),
+        resubmit: tuple[str, ...] = (),
     ) -> Driver:
         """The next process, which finds the first `keep` events."""
-        events = [*self.events[:keep], ev.RunResumed(self.now + down, down, None, (), retry, reset)]
+        events = [*self.events[:keep], ev.RunResumed(self.now + down, down, None, (), retry, reset, resubmit)]
         return Driver(made or self.plan, events, now=self.now + down)
 
     # -- what a test looks at

@@ -38,7 +38,7 @@ RAW: dict[str, Any] = {
 
 
 def parse(raw: dict[str, Any], folder: str = "/study") -> federation.EmbeddedFederation:
-    return federation.parse(
+    return federation.parse_embedded(
         json.loads(json.dumps(raw)),
         f"{folder}/f.yaml",
         absolute=lambda path: path if path.startswith("/") else f"{folder}/{path}",

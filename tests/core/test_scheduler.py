@@ -8,7 +8,7 @@ import pytest
 from driver import Driver, drive, make
 
 from v6flow.core import events as ev
-from v6flow.core.commands import Ask, Kill, KillLocal
+from v6flow.core.commands import Ask, Kill, KillLocal, Look, Record
 from v6flow.core.scheduler import Scheduler
 from v6flow.core.state import replay
 from v6flow.errors import ResumeError
@@ -1069,3 +1069,104 @@ def test_a_task_that_is_sent_an_accepted_mixture_is_accepted_too() -> None:
     run.answer("third", "alpha", "beta")
     assert {event.step: event.accepted for event in run.named(ev.StepCompleted)}["third"]
     assert run.state.status == "completed"
+
+
+# -- looking once more when a deadline passes
+
+
+def test_at_the_deadline_what_was_answered_in_time_is_looked_for_first() -> None:
+    run = drive(beside("timeout: 1h"))
+    run.sees = False
+    run.answer("a", "alpha")
+    looks = run.wait(3600)
+    assert [type(each) for each in looks] == [Look, Look]
+    assert run.status("a") == "running"
+    assert run.wait(60) == [], "it looks once, and waits for what that brings"
+    run.answer("a", "beta", "gamma")
+    assert run.state.outputs == {"o": [1, 1, 1]}
+
+
+def test_while_the_federation_is_away_a_deadline_is_not_judged() -> None:
+    run = drive(beside("timeout: 1h"))
+    run.sees = False
+    run.wait(7200)
+    assert run.status("a") == "running"
+    for request in list(run.requests.values()):
+        run.look(request.token)
+    run.go()
+    assert run.failure().kind == "timeout"
+
+
+def test_the_runs_deadline_is_not_judged_either() -> None:
+    run = drive(ONE + "\n", deadline=60.0)
+    run.sees = False
+    run.wait(61)
+    assert run.state.status == "running"
+    assert run.scheduler.wake() is None, "there is nothing to do until the looks are over"
+    for request in list(run.requests.values()):
+        run.look(request.token)
+    run.go()
+    assert (run.state.status, run.state.exit_code) == ("failed", 124)
+
+
+# -- letting go and killing
+
+
+def test_who_is_killed_when_the_run_is_let_go_of_is_asked_anew() -> None:
+    run = drive(ONE + "\n")
+    run.answer("a", "alpha")
+    commands = run.scheduler.withdraw(ev.Failure("interrupted", "interrupted"), 130, run.now)
+    assert [type(each) for each in commands] == [Record, Record, Record, Kill, Kill]
+    run.write(*(each.event for each in commands if isinstance(each, Record)))
+    assert (run.state.status, run.state.exit_code) == ("interrupted", 130)
+    resumed = run.resume()
+    assert resumed.asked("a") == ["beta", "gamma"], "what was asked is looked for first"
+    resumed.fail("a", "beta", kind="killed")
+    assert resumed.asked("a") == ["beta", "gamma", "beta"]
+    assert resumed.requests["a", "beta"].attempt == 2
+    resumed.answer("a", "beta", "gamma")
+    assert resumed.state.outputs == {"o": [1, 1, 1]}
+
+
+def test_who_answered_before_the_kill_came_is_not_asked_anew() -> None:
+    run = drive(ONE + "\n")
+    commands = run.scheduler.withdraw(ev.Failure("interrupted", "interrupted"), 130, run.now)
+    run.write(*(each.event for each in commands if isinstance(each, Record)))
+    resumed = run.resume()
+    resumed.answer("a", "alpha", "beta", "gamma")
+    assert resumed.state.outputs == {"o": [1, 1, 1]}
+    assert resumed.asked("a") == ["alpha", "beta", "gamma"]
+
+
+def test_whom_another_person_killed_is_not_asked_anew() -> None:
+    run = drive(ONE + "\n")
+    run.fail("a", "alpha", kind="killed")
+    run.answer("a", "beta", "gamma")
+    assert run.state.status == "failed"
+    assert run.asked("a") == ["alpha", "beta", "gamma"]
+
+
+def test_in_one_task_for_all_who_was_killed_is_asked_anew_when_the_end_of_all_is_known() -> None:
+    run = drive(beside("retry: 1").replace("{method: m", "{isolation: task, method: m"))
+    commands = run.scheduler.withdraw(ev.Failure("interrupted", "interrupted"), 130, run.now)
+    run.write(*(each.event for each in commands if isinstance(each, Record)))
+    resumed = run.resume()
+    resumed.fail("a", "alpha", kind="killed")
+    resumed.fail("a", "beta", kind="killed")
+    assert resumed.asked("a") == ["alpha", "beta", "gamma"]
+    resumed.fail("a", "gamma", kind="killed")
+    assert resumed.asked("a") == ["alpha", "beta", "gamma"] * 2
+
+
+# -- what a person knows of a submission
+
+
+def test_what_a_person_says_was_not_submitted_is_not_looked_for() -> None:
+    run = drive(ONE + "\n")
+    token = run.requests["a", "beta"].token
+    resumed = run.resume(resubmit=(token,))
+    asks = {next(iter(each.request.kwargs)): each for each in resumed.commands if isinstance(each, Ask)}
+    assert {name: each.again for name, each in asks.items()} == {"alpha": True, "beta": False, "gamma": True}
+    assert asks["beta"].request.token == token
+    later = resumed.resume()
+    assert all(each.again for each in later.commands if isinstance(each, Ask)), "it was said for one resume"

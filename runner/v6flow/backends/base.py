@@ -1,4 +1,4 @@
-"""What a backend must do: ask organizations and report what became of it."""
+"""What a federation offers once it was reached: who there is, and a backend that asks organizations."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from v6flow.core.commands import TaskRequest
     from v6flow.core.events import Subtask
     from v6flow.core.federation import Directory
+    from v6flow.core.findings import Finding
+    from v6flow.core.plan import Plan
+    from v6flow.core.problem import Problem
+    from v6flow.errors import V6flowError
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +63,28 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """All that is there under a token has been reported."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something that a person should know and that stops nothing; `error` is what it came from, if anything."""
+
+    message: str
+    error: V6flowError | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Broken:
     """The backend itself cannot go on; the run is interrupted with this error's exit code."""
 
     error: Exception
 
 
-Report: TypeAlias = Accepted | Working | Answered | Failed | Broken
+Report: TypeAlias = Accepted | Working | Answered | Failed | Looked | Noted | Broken
 
 
 class Backend(Protocol):
@@ -88,8 +108,39 @@ class Backend(Protocol):
         and nobody is asked; else they are asked. A deadline that passed meanwhile is judged only after that.
         """
 
+    def look(self, token: str) -> None:
+        """Report what is there by now under a token that was submitted, then `Looked`.
+
+        If the federation cannot be reached, not even after a while, `Broken` with UnreachableError is emitted instead.
+        """
+
     def kill(self, token: str, organizations: tuple[str, ...]) -> None:
-        """Stop what these organizations do for this token, as far as that is possible; nothing is emitted for them."""
+        """Stop what these organizations do for this token, as far as that is possible; nothing is emitted for them.
+
+        What could not be stopped is `Noted`, at the latest before `close` returns.
+        """
 
     def close(self) -> None:
         """End everything that this backend started here; what goes on elsewhere goes on."""
+
+
+class Access(Protocol):
+    """A federation that was reached: we are logged in, and names are known. Close it when done."""
+
+    def directory(self, *, studies: bool = False, stores: bool = False) -> Directory:
+        """Who there is, and if wanted which studies and algorithm stores. Raises FederationError, UnreachableError."""
+
+    def preflight(self, plan: Plan) -> list[Finding]:
+        """What is to be said of the federation, and of what a plan needs of it, before anything is submitted."""
+
+    def misfits(self, plan: Plan) -> list[Problem]:
+        """What the steps of a plan call otherwise than the algorithms' descriptions say, where there are any."""
+
+    def backend(self, folder: Path, *, jobs: int | None = None) -> Backend:
+        """A backend for the run that is kept in a folder, to be closed before this is."""
+
+    def log(self, folder: Path, token: str, organization: str) -> str | None:
+        """What an organization's task run has printed so far; None if nothing is known of one. For any thread."""
+
+    def close(self) -> None:
+        """Let go of it."""

@@ -40,6 +40,8 @@ class TaskRequest:
     name: str = ""
     description: str = ""
     central: bool = False
+    study: str | int | None = None
+    store: str | int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,14 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask organizations. `event` is the durable intent, None if it is already written down (then ask `again`)."""
+    """Ask organizations. `event` is the durable intent, None if it is already written down.
+
+    `again`: this token may have been submitted before, so that what it became is looked for first.
+    """
 
     request: TaskRequest
     event: TaskRequested | None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +98,17 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """See once more what is there under a token: a deadline is judged only after that."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
 class KillLocal:
     """End a local step's child process."""
 
     step: str
 
 
-Command: TypeAlias = Record | Ask | StartLocal | Kill | KillLocal
+Command: TypeAlias = Record | Ask | StartLocal | Kill | Look | KillLocal

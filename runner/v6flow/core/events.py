@@ -53,7 +53,8 @@ class RunResumed:
     """Somebody took the run up again; `down` is how many seconds nobody had held it.
 
     `changed` are the steps that were changed before they asked anybody; `value` is then what is pinned from now on.
-    `retry` are the failed steps that ask again whom they lack; `reset` are those done wholly anew.
+    `retry` are the failed steps that ask again whom they lack; `reset` are those done wholly anew. `resubmit` are the
+    tokens of which a person says that nothing came of submitting them.
     """
 
     at: Time
@@ -62,6 +63,7 @@ class RunResumed:
     changed: tuple[str, ...] = ()
     retry: tuple[str, ...] = ()
     reset: tuple[str, ...] = ()
+    resubmit: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,15 @@ class TaskFailed:
     failure: Failure
     log: str | None = None
     subtasks: tuple[Subtask, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskWithdrawn:
+    """What was asked under a token is about to be killed, since the run is let go of: it may be asked anew."""
+
+    at: Time
+    step: str
+    token: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +199,14 @@ class StepSkipped:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """Something that a person should know and that changes nothing: a task that could not be killed, say."""
+
+    at: Time
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class CancelRequested:
     """A person asked for the run to be cancelled."""
 
@@ -235,12 +254,14 @@ Event: TypeAlias = (
     | TaskAccepted
     | TaskAnswered
     | TaskFailed
+    | TaskWithdrawn
     | StepClosed
     | LocalRequested
     | LocalFailed
     | StepCompleted
     | StepFailed
     | StepSkipped
+    | Noted
     | CancelRequested
     | RunInterrupted
     | RunCompleted
@@ -258,7 +279,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     kind.__name__: {field.name: field.default for field in fields(kind)}
     for kind in (*EVENTS.values(), Failure, Subtask)
 }  # what equals its default is left out of a journal
-_TUPLES = {"asked", "organizations", "changed", "retry", "reset"}
+_TUPLES = {"asked", "organizations", "changed", "retry", "reset", "resubmit"}
 _HAS_VALUE = {name for name, names in _FIELDS.items() if "value" in names}
 
 

@@ -1,4 +1,4 @@
-"""A federation as a file describes it: who there is, with what data, and which package stands for which image."""
+"""A federation as a file describes it: one that is simulated here, or one at a server."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from v6flow.core import units
+from v6flow.core import server, units
 from v6flow.core.json import Json, canonical
+from v6flow.core.server import ServerFederation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,6 +35,10 @@ class Directory:
     defaults: Mapping[str, Json] = field(default_factory=dict)
     images: tuple[str, ...] | None = None
     """The images that can run here, None if that is not known beforehand."""
+    studies: Mapping[str | int, tuple[str, ...]] = field(default_factory=dict)
+    """The organizations of each study, by its name and by its id."""
+    stores: tuple[str | int, ...] | None = None
+    """The names and the ids of the algorithm stores, None if any will do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ class EmbeddedFederation:
     collaboration: str
     organizations: tuple[EmbeddedOrganization, ...]
     algorithms: Mapping[str, Algorithm]
+    studies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     jobs: int | None = None
     defaults: Mapping[str, Json] = field(default_factory=dict)
     identity: str = ""
@@ -99,10 +105,11 @@ class EmbeddedFederation:
             identity=self.identity or self.file,
             defaults=self.defaults,
             images=tuple(self.algorithms),
+            studies=dict([*self.studies.items(), *enumerate(self.studies.values(), start=1)]),
         )
 
 
-Federation: TypeAlias = EmbeddedFederation
+Federation: TypeAlias = EmbeddedFederation | ServerFederation
 
 
 def parse(
@@ -111,8 +118,17 @@ def parse(
     """The federation of a mapping that is sound by the schema.
 
     `absolute` makes a path absolute that is relative to the file; `reveal` gives what a reference like `${env:X}`
-    stands for.
+    stands for, where that is no secret to be looked up at the last moment.
     """
+    if raw["backend"] == "vantage6":
+        return server.parse(raw, file, absolute=absolute)
+    return parse_embedded(raw, file, absolute=absolute, reveal=reveal)
+
+
+def parse_embedded(
+    raw: Mapping[str, Any], file: str, *, absolute: Callable[[str], str], reveal: Callable[[str], str]
+) -> EmbeddedFederation:
+    """The embedded federation of a mapping (see `parse`)."""
     organizations = tuple(
         _organization(name, number, each or {}, absolute, reveal)
         for number, (name, each) in enumerate(raw["organizations"].items(), start=1)
@@ -131,6 +147,7 @@ def parse(
         str(raw.get("collaboration", "embedded")),
         organizations,
         algorithms,
+        studies={name: tuple(members) for name, members in raw.get("studies", {}).items()},
         jobs=raw.get("jobs"),
         defaults=raw.get("defaults", {}),
         identity=_identity(raw, absolute),
@@ -221,5 +238,6 @@ def _identity(raw: Mapping[str, Any], absolute: Callable[[str], str]) -> str:
             "collaboration": raw.get("collaboration"),
             "organizations": organizations,
             "algorithms": algorithms,
+            **({"studies": raw["studies"]} if "studies" in raw else {}),
         }
     )

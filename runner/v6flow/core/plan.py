@@ -110,6 +110,8 @@ def _task_parts(step: TaskPlan, directory: Directory) -> dict[str, Json]:
         "method": step.method,
         "kwargs": step.kwargs.source,
         "organizations": organizations.source if isinstance(organizations, expressions.Template) else [*organizations],
+        "study": step.study,
+        "store": step.store,
         "central": step.central,
         "subtasks": step.subtasks,
         "databases": [
@@ -170,7 +172,7 @@ class _Maker:
         try:
             if isinstance(step, LocalStep):
                 return local.plan(step, self.known)
-            return task.plan(step, self._settings(step), self.known, self.directory.organizations, self.workflow.name)
+            return task.plan(step, self._settings(step), self.known, self.directory, self.workflow.name)
         except expressions.ExpressionError as error:
             self._complain(step, error.message, error.rule, error.hint, error.at, error.offset)
         except task.OrganizationError as error:

@@ -56,6 +56,8 @@ class _Show:
             "organizations": asked,
             "databases": [_database(each) for each in step.databases],
             **sent,
+            **({"study": step.study} if step.study is not None else {}),
+            **({"store": step.store} if step.store is not None else {}),
             "isolation": step.isolation,
             "quorum": {
                 "min": self._value(minimum) if isinstance(minimum, Template) else minimum,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from v6flow.core import cohorts, events, judge, scope
-from v6flow.core.commands import Ask, Kill, KillLocal, LocalRequest, Record, StartLocal, TaskRequest
+from v6flow.core.commands import Ask, Kill, KillLocal, LocalRequest, Look, Record, StartLocal, TaskRequest
 from v6flow.core.expressions import ExpressionError, Template
 from v6flow.core.plan import digest, token
 from v6flow.core.state import SETTLED
@@ -76,7 +76,8 @@ class Scheduler:
         self._locals: set[str] = set()
         self._unsettled = 0
         self._readopt: list[str] = []
-        self._unaccepted: dict[str, set[str]] = {}  # asked again, and not yet known what is already there
+        self._unseen: dict[str, set[str]] = {}  # tokens of each step of which it is not known what is there
+        self._last_looks: set[str | None] = set()  # steps, and None for the run, whose deadline made us look
         for name in plan.steps:
             self._enter(name)
 
@@ -90,8 +91,7 @@ class Scheduler:
         if state.cancelling:
             return [*self._kill_all(), Record(events.RunCancelled(now))]
         if self._plan.deadline is not None and now >= self._plan.deadline:
-            failure = events.Failure("deadline", "the run's own deadline passed", hint="give it a later --deadline")
-            return [*self._kill_all(), Record(events.RunFailed(now, failure, 124))]
+            return self._run_out_of_time(now)
         commands: list[Command] = []
         while self._timers and self._timers[0][0] <= now:
             self._touched[heapq.heappop(self._timers)[1]] = None
@@ -116,14 +116,30 @@ class Scheduler:
                 if isinstance(event, events.LocalFailed):
                     self._locals.discard(event.step)
                 self._touched[event.step] = None
-            case events.TaskAccepted() if event.token in self._unaccepted.get(event.step, ()):
-                self._unaccepted[event.step].discard(event.token)
-                self._touched[event.step] = None
+            case events.TaskAccepted():
+                self.looked(event.step, event.token)
             case _:
                 pass
 
+    def looked(self, step: str, token: str) -> None:
+        """Take note that all which is there under a token has been reported."""
+        if token in self._unseen.get(step, ()):
+            self._unseen[step].discard(token)
+            self._touched[step] = None
+
+    def withdraw(self, failure: Failure, exit_code: int, now: Time) -> list[Command]:
+        """Let go of the run, and kill what it has open; who is killed for it is asked anew when it goes on."""
+        open_ = [(name, kill) for name, kills in self._open_tasks() for kill in kills]
+        return [
+            *(Record(events.TaskWithdrawn(now, name, kill.token)) for name, kill in open_),
+            Record(events.RunInterrupted(now, failure, exit_code)),
+            *(kill for _, kill in open_),
+        ]
+
     def wake(self) -> Time | None:
         """When there may be something to do though nothing happens; None if never."""
+        if None in self._last_looks:
+            return None
         times = [self._timers[0][0]] if self._timers else []
         if self._plan.deadline is not None:
             times.append(self._plan.deadline)
@@ -229,7 +245,7 @@ class Scheduler:
         if step.single and isinstance(names, list) and len(names) != 1:
             raise _Unfit("organizations", f"this step asks one organization, not {len(names)}")
         try:
-            return parse_organizations(names, self._plan.directory.organizations)
+            return parse_organizations(names, step.members, step.study)
         except OrganizationError as error:
             raise _Unfit("organizations", str(error), error.hint) from error
 
@@ -299,12 +315,20 @@ class Scheduler:
         open_ = [each for each in organizations if each.status in ("waiting", "requested") or each.name in due]
         reason = state.closed
         if open_ and reason is None:
-            if state.deadline is not None and now >= state.deadline and not self._unaccepted.get(step.common.name):
+            if state.deadline is not None and now >= state.deadline:
+                if step.common.name not in self._last_looks:
+                    self._last_looks.add(step.common.name)
+                    if looks := self._look(step.common.name, _kills(state)):
+                        return looks
+                if self._unseen.get(step.common.name):
+                    return []  # what was answered in time may be there
                 reason = "timeout"
             elif not step.quorum.wait and judge.met(step.quorum, running.needed, state.responded):
                 reason = "quorum"
         if open_ and reason is None:
             again = [each.name for each in open_ if each.status == "waiting" or due.get(each.name, math.inf) <= now]
+            if step.isolation == "task" and any(each.status == "requested" for each in open_):
+                again = []  # all are asked in one task: who is to be asked anew waits until the end of all is known
             later = [time for time in due.values() if time > now]
             if later:
                 heapq.heappush(self._timers, (min(later), step.common.name))
@@ -315,6 +339,11 @@ class Scheduler:
         if open_:
             commands += _kills(state)
         return [*commands, Record(self._judge(step, state, running, now))]
+
+    def _look(self, name: str, kills: list[Kill]) -> list[Command]:
+        """See what is there of what would be killed, since a deadline has passed."""
+        self._unseen.setdefault(name, set()).update(kill.token for kill in kills)
+        return [Look(kill.token) for kill in kills]
 
     def _due(self, step: TaskPlan, state: StepState) -> dict[str, Time]:
         """When each organization that failed is asked again; not who would be asked after the deadline."""
@@ -419,6 +448,8 @@ class Scheduler:
             name=f"{step.label}/{organizations[0]}" if alone else step.label,
             description=step.description,
             central=step.central,
+            study=step.study,
+            store=step.store,
         )
 
     def _adopt(self) -> list[Command]:
@@ -441,21 +472,42 @@ class Scheduler:
                         f"step {name} would now send something else to {', '.join(organizations)} than it has sent",
                         hint="start a new run",
                     )
-                commands.append(Ask(request, None))
-                self._unaccepted.setdefault(name, set()).add(request.token)
+                unsubmitted = any(asked.unsubmitted for asked in asked_together)
+                commands.append(Ask(request, None, again=not unsubmitted))
+                self._unseen.setdefault(name, set()).add(request.token)
         self._readopt = []
         return commands
 
+    def _open_tasks(self) -> list[tuple[str, list[Kill]]]:
+        """For each task step that runs, what would end what it has asked."""
+        return [
+            (name, _kills(self._state.step(name)))
+            for name in self._running
+            if isinstance(self._plan.steps[name], TaskPlan)
+        ]
+
     def _kill_all(self) -> list[Command]:
-        commands: list[Command] = []
-        for name in self._running:
-            if isinstance(self._plan.steps[name], TaskPlan):
-                commands += _kills(self._state.step(name))
-            elif self._state.step(name).requested:
-                commands.append(KillLocal(name))
+        commands: list[Command] = [kill for _, kills in self._open_tasks() for kill in kills]
+        commands += [
+            KillLocal(name)
+            for name in self._running
+            if isinstance(self._plan.steps[name], LocalPlan) and self._state.step(name).requested
+        ]
         return commands
 
     # -- ending
+
+    def _run_out_of_time(self, now: Time) -> list[Command]:
+        """The run's own deadline has passed: what has been answered by now is still collected."""
+        if None not in self._last_looks:
+            looks = [look for name, kills in self._open_tasks() for look in self._look(name, kills)]
+            self._last_looks.add(None)
+            if looks:
+                return looks
+        if any(self._unseen.values()):
+            return []
+        failure = events.Failure("deadline", "the run's own deadline passed", hint="give it a later --deadline")
+        return [*self._kill_all(), Record(events.RunFailed(now, failure, 124))]
 
     def _complete(self, name: str, value: Json, uses: scope.Uses, log: str | None, now: Time) -> Event:
         step = self._plan.steps[name]
@@ -512,7 +564,7 @@ def _command(value: Json) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _kills(state: StepState) -> list[Command]:
+def _kills(state: StepState) -> list[Kill]:
     tokens: dict[str, list[str]] = {}
     for asked in state.organizations.values():
         if asked.status == "requested":
@@ -537,5 +589,7 @@ def _digest(request: TaskRequest) -> str:
                 for each in request.databases
             ],
             request.central,
+            request.study,
+            request.store,
         ]
     )

@@ -37,9 +37,6 @@ LATER: Mapping[str, str] = {
     "include": "params and defaults from other files",
     "preconditions": "conditions on params",
     "allow_cross_site": "a reason for sending one organization's values to others",
-    "study": "a study of a collaboration",
-    "studies": "studies of an embedded federation",
-    "store": "an algorithm store",
     "policy": "limits of a federation that no workflow can lift",
 }
 """The words of the language that are not built yet, and what each will be."""

@@ -42,6 +42,8 @@ class OrganizationState:
     digest: str = ""
     since: Time = 0.0
     accepted: str | None = None
+    withdrawn: bool = False  # it was to be killed when the run was let go of: as killed it is asked anew
+    unsubmitted: bool = False  # a person says that nothing came of submitting it
     value: Json = None
     failure: Failure | None = None
     log: str | None = None
@@ -158,10 +160,15 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
                 asked = _step(state, event.step).organizations[name]
                 asked.status, asked.attempt, asked.since = "requested", event.attempt, event.at
                 asked.token, asked.digest, asked.accepted = event.token, event.digest, None
+                asked.withdrawn = asked.unsubmitted = False
         case ev.TaskAccepted():
             for asked in _step(state, event.step).organizations.values():
                 if asked.token == event.token:
-                    asked.accepted = event.remote
+                    asked.accepted, asked.unsubmitted = event.remote, False
+        case ev.TaskWithdrawn():
+            for asked in _step(state, event.step).organizations.values():
+                if asked.token == event.token:
+                    asked.withdrawn = True
         case ev.TaskFailed():
             asked = _step(state, event.step).organizations[event.organization]
             asked.status, asked.failure, asked.log, asked.subtasks = (
@@ -171,6 +178,8 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
                 event.subtasks,
             )
             asked.since = event.at
+            if asked.withdrawn and event.failure.kind == "killed":
+                asked.status, asked.failure, asked.spared = "waiting", None, asked.attempt
         case ev.StepStarted():
             _start(_step(state, event.step), event)
         case ev.StepClosed():
@@ -197,6 +206,8 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             state.started = event.at
         case ev.RunResumed():
             _resume(state, event)
+        case ev.Noted():
+            pass
         case ev.CancelRequested():
             state.cancelling = True
         case ev.RunInterrupted():
@@ -255,6 +266,8 @@ def _resume(state: RunState, event: ev.RunResumed) -> None:
     for step in state.steps.values():
         if step.status != "running":
             continue
+        for asked in step.organizations.values():
+            asked.unsubmitted = asked.status == "requested" and asked.token in event.resubmit
         if step.requested:  # an attempt that nobody saw the end of counts for nothing
             step.requested, step.spared, step.failure = False, step.spared + 1, None
         sent = any(asked.attempt for asked in step.organizations.values())

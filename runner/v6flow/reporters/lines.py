@@ -166,6 +166,12 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
             return f"{event.step}: skipped, since {plain(event.cause)} failed"
         case ev.RunResumed():
             return f"taken up again; nobody had held the run for {spell(event.down)}"
+        case ev.TaskWithdrawn():
+            step = state.step(event.step)
+            names = named([each.name for each in step.organizations.values() if each.token == event.token])
+            return f"{event.step}: what was asked of {names} is killed; it is asked anew when the run goes on"
+        case ev.Noted():
+            return f"note: {plain(event.message)}"
         case ev.CancelRequested():
             return "asked to cancel the run"
         case ev.RunInterrupted():
@@ -209,7 +215,10 @@ def _answered(event: ev.TaskAnswered, step: StepState) -> str:
 
 
 def _failed(event: ev.TaskFailed, step: StepState, plan: Plan) -> str:
-    tried = event.attempt - step.organizations[event.organization].spared
+    asked = step.organizations[event.organization]
+    if asked.withdrawn and asked.status == "waiting":
+        return f"{event.step}: {plain(event.organization)} was killed, as was wanted"
+    tried = event.attempt - asked.spared
     again = _again(plan, event.step, event.failure, tried, event.at, step.deadline)
     return f"{event.step}: {plain(event.organization)} FAILED: {_why(event.failure)}{again or ''}"
 

@@ -6,7 +6,7 @@ import os
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from v6flow.backends.base import Accepted, Answered, Broken, Failed, Working
+from v6flow.backends.base import Accepted, Answered, Broken, Failed, Looked, Working
 from v6flow.backends.embedded import answers
 from v6flow.backends.embedded.environment import choice
 from v6flow.backends.embedded.nodes import Nodes
@@ -97,6 +97,10 @@ class EmbeddedBackend:
         self._asked.update({(run.token, run.organization.name): run for run in task.runs})
         self._emit_unless_killed(None, Accepted(request.token, f"task {task.id}"))
         self._nodes.ask(task.runs)
+
+    def look(self, token: str) -> None:
+        """All that is there has been reported when it came."""
+        self._emit_unless_killed(None, Looked(token))
 
     def kill(self, token: str, organizations: tuple[str, ...]) -> None:
         """End what these organizations do for this token, with all that it dispatched."""

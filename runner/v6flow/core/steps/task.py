@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from v6flow.core.expressions import Template
+    from v6flow.core.federation import Directory
     from v6flow.core.json import Json
     from v6flow.core.problem import Path
 
@@ -26,6 +27,7 @@ SETTINGS: dict[str, Json] = {
     "databases": ["default"],
     "organizations": None,
     "isolation": "organization",
+    "store": None,
     "timeout": "24h",
     "retry": 1,
     "quorum": "all",
@@ -56,6 +58,7 @@ class TaskStep:
     label: Template | None = None
     description: Template | None = None
     allow_nonfinite: bool = False
+    study: Template | None = None
 
     @property
     def kind(self) -> str:
@@ -111,7 +114,10 @@ class Quorum:
 
 @dataclass(frozen=True, slots=True)
 class TaskPlan:
-    """A task step with its settings resolved; what depends on other steps is still a template."""
+    """A task step with its settings resolved; what depends on other steps is still a template.
+
+    `members` are all who may be asked: those of the study, else of the federation.
+    """
 
     common: Common
     image: str
@@ -129,6 +135,9 @@ class TaskPlan:
     label: str
     description: str
     allow_nonfinite: bool
+    members: tuple[str, ...]
+    study: str | int | None = None
+    store: str | int | None = None
 
     @property
     def kind(self) -> str:
@@ -163,6 +172,7 @@ def parse(common: Common, raw: Mapping[str, Any], defaults: Mapping[str, tuple[P
         label=expressions.compile(task["name"]) if "name" in task else None,
         description=expressions.compile(task["description"]) if "description" in task else None,
         allow_nonfinite=raw.get("allow_nonfinite", False),
+        study=expressions.compile(task["study"]) if "study" in task else None,
     )
 
 
@@ -173,9 +183,14 @@ def fields(step: TaskStep) -> Iterator[Field]:
     for key, (path, template) in step.settings.items():
         if path[: len(at)] == at:  # a default's own place is looked at once, not at each step
             yield from setting_fields(key, path, template)
-    for key, maybe in (("central", step.central), ("name", step.label), ("description", step.description)):
+    for key, maybe in (
+        ("central", step.central),
+        ("study", step.study),
+        ("name", step.label),
+        ("description", step.description),
+    ):
         if maybe is not None:
-            yield Field((*at, "task", key), maybe, PARAMS if key == "central" else ANYWHERE)
+            yield Field((*at, "task", key), maybe, ANYWHERE if key in ("name", "description") else PARAMS)
 
 
 def setting_fields(key: str, path: Path, template: Template) -> Iterator[Field]:
@@ -230,7 +245,7 @@ def _check_isolation(step: TaskStep, complain: Callable[..., None]) -> None:
 
 
 def plan(step: TaskStep, setting: Callable[[str], Json | Template], known: Callable[[Template], Json],
-         everyone: tuple[str, ...], workflow: str) -> TaskPlan:  # fmt: skip
+         directory: Directory, workflow: str) -> TaskPlan:  # fmt: skip
     """The plan of a task step.
 
     `setting(key)` gives the winning value of a setting, a Template where it is known only later; `known(template)`
@@ -243,9 +258,11 @@ def plan(step: TaskStep, setting: Callable[[str], Json | Template], known: Calla
     method = known(step.method)
     if not isinstance(method, str) or not method:
         raise ValueError(f"a method is the name of a function, not {_spell(method)}")
-    organizations = _plan_organizations(setting("organizations"), everyone)
+    study = _name_or_id("study", known(step.study)) if step.study is not None else None
+    members = directory.organizations if study is None else _members(study, directory)
+    organizations = _plan_organizations(setting("organizations"), members, study)
     quorum = parse_quorum(setting("quorum"))
-    _check_quorum(quorum, organizations, everyone)
+    _check_quorum(quorum, organizations, members)
     isolation = setting("isolation")
     if isolation not in ("organization", "task"):
         raise ValueError(f"isolation is organization or task, not {_spell(isolation)}")
@@ -254,6 +271,7 @@ def plan(step: TaskStep, setting: Callable[[str], Json | Template], known: Calla
     retry = parse_retry(setting("retry"))
     if isolation == "task" and retry.attempts != 1:
         raise ValueError("isolation: task goes with one attempt only")
+    store = _plan_store(setting("store"), directory)
     central = known(step.central) if step.central is not None else False
     if not isinstance(central, bool):
         raise ValueError(f"central is true or false, not {_spell(central)}")
@@ -274,21 +292,53 @@ def plan(step: TaskStep, setting: Callable[[str], Json | Template], known: Calla
         label=str(known(step.label)) if step.label else f"{workflow}/{step.common.name}",
         description=str(known(step.description)) if step.description else step.common.description,
         allow_nonfinite=step.allow_nonfinite,
+        members=members,
+        study=study,
+        store=store,
     )
 
 
-def _plan_organizations(value: Json | Template, everyone: tuple[str, ...]) -> tuple[str, ...] | Template:
+def _name_or_id(what: str, value: Json | Template) -> str | int:
+    """A name, or an id as an integer. Raises ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or not value:
+        raise ValueError(f"a {what} is named by text, or by its id as an integer, not {_spell(value)}")
+    return value
+
+
+def _members(study: str | int, directory: Directory) -> tuple[str, ...]:
+    if study not in directory.studies:
+        names = [name for name in directory.studies if isinstance(name, str)]
+        near = suggestion(study, names) if isinstance(study, str) else None
+        has = f"the federation has {', '.join(names) or 'none'}"
+        raise ValueError(f"no study {_spell(study)}: {has}" + (f" ({near})" if near else ""))
+    return directory.studies[study]
+
+
+def _plan_store(value: Json | Template, directory: Directory) -> str | int | None:
+    if value is None:
+        return None
+    store = _name_or_id("store", value)
+    if directory.stores is not None and store not in directory.stores:
+        names = [name for name in directory.stores if isinstance(name, str)]
+        raise ValueError(f"no algorithm store {_spell(store)}: the collaboration has {', '.join(names) or 'none'}")
+    return store
+
+
+def _plan_organizations(
+    value: Json | Template, members: tuple[str, ...], study: str | int | None
+) -> tuple[str, ...] | Template:
     if isinstance(value, expressions.Template):
         return value
-    if value is None and not everyone:
-        raise ValueError("the federation has no organizations, so there is nobody to ask")
-    return everyone if value is None else parse_organizations(value, everyone)
+    if value is None and not members:
+        where = "federation" if study is None else f"study {study}"
+        raise ValueError(f"the {where} has no organizations, so there is nobody to ask")
+    return members if value is None else parse_organizations(value, members, study)
 
 
-def _check_quorum(quorum: Quorum, asked: tuple[str, ...] | Template, everyone: tuple[str, ...]) -> None:
+def _check_quorum(quorum: Quorum, asked: tuple[str, ...] | Template, members: tuple[str, ...]) -> None:
     """Raise ValueError for a quorum that cannot be met, as far as that is known before anything runs."""
     for name in quorum.required:
-        _check_organization(name, everyone)
+        _check_organization(name, members)
     if isinstance(asked, expressions.Template):
         return
     if not isinstance(quorum.minimum, expressions.Template):
@@ -312,30 +362,36 @@ class OrganizationError(ValueError):
         self.hint = hint
 
 
-def parse_organizations(value: Json, everyone: tuple[str, ...]) -> tuple[str, ...]:
-    """The organizations that a list names. Raises OrganizationError for anything else, an empty list, and twins."""
+def parse_organizations(value: Json, members: tuple[str, ...], study: str | int | None = None) -> tuple[str, ...]:
+    """The organizations that a list names, of the federation or the study.
+
+    Raises OrganizationError for anything else, an empty list, and twins.
+    """
     if not isinstance(value, list):
         raise OrganizationError(f"organizations is a list of names, not {_spell(value)}")
     if not value:
         raise OrganizationError("an empty list of organizations asks nobody")
-    known, seen = frozenset(everyone), set()
+    known, seen = frozenset(members), set()
     for index, name in enumerate(value):
         if not isinstance(name, str) or name not in known:
-            _check_organization(name, everyone, index)
+            _check_organization(name, members, index, study)
         if name in seen:
             raise OrganizationError(f"the organization {name} stands twice", index=index)
         seen.add(name)
     return tuple(value)
 
 
-def _check_organization(name: Json, everyone: tuple[str, ...], index: int | None = None) -> None:
+def _check_organization(
+    name: Json, members: tuple[str, ...], index: int | None = None, study: str | int | None = None
+) -> None:
     if not isinstance(name, str):
         raise OrganizationError(f"an organization is named by text, not {_spell(name)}", index=index)
-    if name not in everyone:
+    if name not in members:
+        where = "the federation" if study is None else f"the study {study}"
         raise OrganizationError(
-            f"no organization {_spell(name)} in the federation, which has {', '.join(everyone) or 'none'}",
+            f"no organization {_spell(name)} in {where}, which has {', '.join(members) or 'none'}",
             index=index,
-            hint="leave organizations out to ask all" if name == "all" else suggestion(name, everyone),
+            hint="leave organizations out to ask all" if name == "all" else suggestion(name, members),
         )
 
 

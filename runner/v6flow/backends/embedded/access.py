@@ -1,0 +1,54 @@
+"""An embedded federation as something that was reached: it is always there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from v6flow.backends.embedded import answers, logs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from v6flow.backends.base import Backend
+    from v6flow.core.federation import Directory, EmbeddedFederation
+    from v6flow.core.findings import Finding
+    from v6flow.core.plan import Plan
+    from v6flow.core.problem import Problem
+
+
+class EmbeddedAccess:
+    """A federation that is simulated on this machine (see `backends.base.Access`)."""
+
+    def __init__(self, federation: EmbeddedFederation) -> None:
+        self._federation = federation
+
+    def directory(self, *, studies: bool = False, stores: bool = False) -> Directory:  # noqa: ARG002 - all is known
+        """Who there is."""
+        return self._federation.directory()
+
+    def preflight(self, plan: Plan) -> list[Finding]:
+        """What is to be said of it, and of what a plan needs of it."""
+        from v6flow.backends.embedded import checkup
+
+        return checkup.preflight(self._federation, plan)
+
+    def misfits(self, plan: Plan) -> list[Problem]:  # noqa: ARG002 - packages are not described
+        """Nothing is described here."""
+        return []
+
+    def backend(self, folder: Path, *, jobs: int | None = None) -> Backend:
+        """A backend for the run that is kept in a folder."""
+        from v6flow.backends.embedded.backend import EmbeddedBackend
+
+        return EmbeddedBackend(self._federation, folder, jobs=jobs)
+
+    def log(self, folder: Path, token: str, organization: str) -> str | None:
+        """What a task run has printed so far: it writes that into the run's folder."""
+        place = answers.place(folder / "answers", token, organization)
+        for path in (place / answers.LOG, *sorted(place.glob("*/log"), reverse=True)):
+            if path.is_file():
+                return logs.read(path)
+        return None
+
+    def close(self) -> None:
+        """Nothing is held."""
