@@ -18,6 +18,7 @@ LAYERS = (
     ("backends", "journals", "local", "reporters"),
     ("engine", "loading", "params"),
     ("running",),
+    ("detaching",),
     ("api",),
     ("__init__",),
     ("cli",),

@@ -135,12 +135,14 @@ def run(
     store: PathLike | None = None,
     deadline: str | None = None,
     jobs: int | None = None,
+    preflight: bool = True,
     reporter: Reporter | None = None,
 ) -> Result:
     """Run a workflow to its end and return what came of it; a failed run is a result too (`Result.check`).
 
     `federation` is a file, and wins over V6FLOW_FEDERATION and what the workflow names; `store` is the folder
-    where runs are kept (else V6FLOW_STORE, else `.v6flow`); `deadline` is a duration like `6h`.
+    where runs are kept (else V6FLOW_STORE, else `.v6flow`); `deadline` is a duration like `6h`; without `preflight`
+    the federation is not asked first whether it can do what is asked.
     Raises V6flowError if the run cannot start, InterruptedRunError if it was let go of (see `resume`).
     """
     found = workflow if isinstance(workflow, Workflow) else load(workflow)
@@ -157,6 +159,7 @@ def run(
         folder=Path(found.document.name).absolute().parent,
         deadline=seconds,
         jobs=jobs,
+        preflight=preflight,
     )
     return _carry_on(started, reporter)
 

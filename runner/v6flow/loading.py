@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from v6flow.core import check, document, federation, json, model, salvage, schema
 from v6flow.core.problem import InvalidError, Problem
 from v6flow.core.steps import LocalStep
-from v6flow.core.words import NEAR_FILE, nearest
+from v6flow.core.words import NEAR_FILE, nearest, suggestion
 from v6flow.errors import FederationError, UsageError
 
 if TYPE_CHECKING:
@@ -100,14 +100,8 @@ def check_functions(workflow: Workflow, folder: Path) -> list[Problem]:
 
 
 def read_federation(path: str | os.PathLike[str]) -> Federation:
-    """The federation in a file. Raises UsageError, InvalidError, FederationError."""
-    found = _federation_document(path)
-    raw = found.value
-    if raw.get("backend") != "embedded":
-        raise FederationError(
-            f"{found.name}: the backend {raw.get('backend')!r} is not yet there",
-            hint="backend: embedded runs the workflow on this machine",
-        )
+    """The federation in a file; nothing is asked of a server. Raises UsageError, InvalidError, FederationError."""
+    raw = _federation_document(path).value
     file = Path(path).absolute()
 
     def absolute(relative: str) -> str:
@@ -123,6 +117,12 @@ def _federation_document(path: str | os.PathLike[str]) -> Document:
                 found.position(("defaults", key)), "write the expression in the workflow")
         for key, value in found.value.get("defaults", {}).items() if "{{" in json.dumps(value)
     ]  # fmt: skip
+    for study, members in found.value.get("studies", {}).items():
+        for index, name in enumerate(members):
+            if name not in found.value["organizations"]:
+                where = found.position(("studies", study, index))
+                near = suggestion(name, found.value["organizations"])
+                problems.append(Problem(f"no organization {name!r}", "unknown-organization", found.name, where, near))
     if problems:
         raise InvalidError(problems, what=found.name)
     return found
@@ -150,9 +150,15 @@ def check_federation(path: str | os.PathLike[str]) -> list[Problem]:
     Raises UsageError, InvalidError.
     """
     found = _federation_document(path)
-    if found.value.get("backend") != "embedded":
-        return []
     checking = _FederationCheck(found, Path(path).absolute().parent)
+    if found.value["backend"] == "vantage6":
+        for key in ("username", "password", "totp_secret"):
+            if key in found.value:
+                checking.revealed((key,), found.value[key])
+        for key, what in (("private_key", "private key"), ("ca_file", "file of a certificate authority")):
+            if key in found.value:
+                checking.exists((key,), found.value[key], f"{what} {found.value[key]}")
+        return checking.problems
     for name, organization in found.value["organizations"].items():
         at = ("organizations", name)
         for label, database in organization.get("databases", {}).items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import sys
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,22 +13,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from v6flow import loading
+from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
-from v6flow.core import json
+from v6flow.core import check, events, json
 from v6flow.core import plan as planning
 from v6flow.core.events import CancelRequested, RunCancelled, RunResumed, RunStarted
-from v6flow.core.federation import Directory
+from v6flow.core.federation import Directory, EmbeddedFederation
+from v6flow.core.server import ServerFederation
 from v6flow.core.state import RunState, apply, replay
-from v6flow.core.steps import LocalStep
-from v6flow.errors import FederationError, ResumeError, UsageError
+from v6flow.core.steps import LocalStep, TaskStep
+from v6flow.core.words import suggestion
+from v6flow.errors import AccessError, FederationError, ResumeError, UnreachableError, UsageError
 from v6flow.journals.lock import CANCEL_SIGNAL
 from v6flow.journals.store import RunFolder, Store, run_id
 from v6flow.version import __version__
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+if sys.version_info >= (3, 11):
+    from typing import assert_never
+else:
+    from typing_extensions import assert_never
 
-    from v6flow.backends.base import Backend
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from v6flow.backends.base import Access, Report
     from v6flow.clock import Clock
     from v6flow.core.federation import Federation
     from v6flow.core.json import Json
@@ -70,12 +79,27 @@ class Run:
 
     held: Held
     plan: Plan
-    federation: Federation | None
+    access: Access | None
     jobs: int | None
     clock: Clock
+    notes: Sequence[str] = ()
+    """What a person should know before it goes on."""
+    kill_on_interrupt: bool = False
+    """Whether what it has open is killed when a person lets go of it."""
 
     def carry_on(self, reporter: Reporter) -> RunState:
         """Go on until the run is over or must be let go of; the state says how it ended."""
+        try:
+            return self._carry_on(reporter)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the federation; the run itself is still held."""
+        if self.access is not None:
+            self.access.close()
+
+    def _carry_on(self, reporter: Reporter) -> RunState:
         from v6flow.engine import Engine
         from v6flow.local.runner import ChildRunner
 
@@ -85,19 +109,48 @@ class Run:
             self.plan,
             self.held.state,
             self.held.journal,
-            backend=_backend(self.federation, folder, self.jobs) if self.plan.workflow.uses_federation() else None,
+            backend=self.access.backend(folder.path, jobs=self.jobs) if self.access is not None else None,
             local=ChildRunner(jobs=local_jobs),
             clock=self.clock,
             reporter=reporter,
             jobs=local_jobs,
         )
-        with _signals(engine, folder):
+        for note in self.notes:
+            engine.note(note)
+        with _signals(engine, folder, kill=self.kill_on_interrupt):
             if folder.cancel_requested() is not None:
                 engine.cancel()
             engine.run()
         if self.held.state.over:
             folder.mark_over(True)
         return self.held.state
+
+
+def reach(federation: Federation) -> Access:
+    """Reach a federation, to be closed by the caller. Raises FederationError, AccessError, UnreachableError."""
+    match federation:
+        case EmbeddedFederation():
+            from v6flow.backends.embedded.access import EmbeddedAccess
+
+            return EmbeddedAccess(federation)
+        case ServerFederation():
+            from v6flow.backends.vantage6.access import ServerAccess
+
+            return ServerAccess(federation)
+        case _:
+            assert_never(federation)
+
+
+def reach_for(workflow: Workflow, federation: Federation | None) -> Access | None:
+    """Reach the federation that a workflow needs; None if it needs none. Raises what `reach` does."""
+    if not check.needs_federation(workflow):
+        return None
+    if federation is None:
+        raise FederationError(
+            "this workflow asks organizations, and no federation is named",
+            hint="say federation: FILE in the workflow, or --federation FILE, or set V6FLOW_FEDERATION",
+        )
+    return reach(federation)
 
 
 def start(
@@ -107,26 +160,63 @@ def start(
     store: Store,
     *,
     folder: Path,
+    access: Access | None = None,
     deadline: float | None = None,
     jobs: int | None = None,
+    preflight: bool = True,
     clock: Clock | None = None,
 ) -> Run:
     """A new run of a workflow whose file stands in `folder`; `deadline` is in seconds from now.
 
+    `access` is that of the federation if it was reached before, and closed by the run. Without `preflight` nothing is
+    asked of the federation before the first task is sent.
     Raises InvalidError if the workflow does not fit the params or the federation; nothing has been kept then.
     """
-    clock = clock or SystemClock()
+    access = access or reach_for(workflow, federation)
+    try:
+        return _start(
+            workflow,
+            params,
+            federation,
+            store,
+            folder=folder,
+            access=access,
+            deadline=deadline,
+            jobs=jobs,
+            preflight=preflight,
+            clock=clock or SystemClock(),
+        )
+    except BaseException:
+        if access is not None:
+            access.close()
+        raise
+
+
+def _start(
+    workflow: Workflow,
+    params: Mapping[str, Json],
+    federation: Federation | None,
+    store: Store,
+    *,
+    folder: Path,
+    access: Access | None,
+    deadline: float | None,
+    jobs: int | None,
+    preflight: bool,
+    clock: Clock,
+) -> Run:
     now = clock.now()
     run = run_id(workflow.name, now, "".join(secrets.choice(_LETTERS) for _ in range(4)))
     plan = make_plan(
         workflow,
         params,
-        federation,
+        access,
         folder=folder,
         run=run,
         started=now,
         deadline=deadline and now + deadline,
     )
+    notes = _preflight(access, plan) if preflight and access is not None else []
     event = RunStarted(now, run, workflow.name, pin(plan, federation, jobs))
     held = take(store.create(run))
     try:
@@ -135,7 +225,22 @@ def start(
         held.close()
         raise
     apply(held.state, event)
-    return Run(held, plan, federation, jobs, clock)
+    return Run(held, plan, access, jobs, clock, notes)
+
+
+def _preflight(access: Access, plan: Plan) -> list[str]:
+    """What a person should know before anybody is asked. Raises the error of what must be mended first."""
+    from v6flow.core import findings
+
+    found = findings.ordered(findings.weigh(plan, access.preflight(plan)))
+    problems = [each for each in found if each.status == "problem"]
+    if problems:
+        message = "nothing was sent, since this run cannot succeed:\n  " + "\n  ".join(map(str, problems))
+        code = findings.exit_code(problems)
+        kind = next((each for each in (AccessError, UnreachableError) if each.exit_code == code), FederationError)
+        raise kind(message, hint="`v6flow doctor` shows it all; --skip-preflight runs it nonetheless")
+    # who is offline is told when the run begins
+    return [str(each) for each in found if each.status == "warning" and each.organization not in plan.directory.offline]
 
 
 def take(folder: RunFolder) -> Held:
@@ -161,28 +266,32 @@ def take(folder: RunFolder) -> Held:
 def make_plan(
     workflow: Workflow,
     params: Mapping[str, Json],
-    federation: Federation | None,
+    access: Access | None,
     *,
     folder: Path,
     run: str = "",
     started: float = 0.0,
     deadline: float | None = None,
 ) -> Plan:
-    """The plan of a workflow on a federation. Raises InvalidError, FederationError."""
-    if federation is None and workflow.uses_federation():
-        raise FederationError(
-            "this workflow asks organizations, and no federation is named",
-            hint="say federation: FILE in the workflow, or --federation FILE, or set V6FLOW_FEDERATION",
-        )
-    directory = federation.directory() if federation is not None else Directory(())
+    """The plan of a workflow on a federation, None where it needs none. Raises InvalidError, FederationError."""
     return planning.make(
         workflow,
         params,
-        directory,
+        _directory(workflow, access),
         folder=str(folder.absolute()),
         run=run,
         started=started,
         deadline=deadline,
+    )
+
+
+def _directory(workflow: Workflow, access: Access | None) -> Directory:
+    if access is None:
+        return Directory(())
+    tasks = [step for step in workflow.steps.values() if isinstance(step, TaskStep)]
+    return access.directory(
+        studies=any(step.study is not None for step in tasks),
+        stores=any("store" in step.settings for step in tasks),
     )
 
 
@@ -200,6 +309,7 @@ def pin(plan: Plan, federation: Federation | None, jobs: int | None) -> dict[str
         "organizations": list(plan.directory.organizations),
         "ids": dict(plan.directory.ids),
         "defaults": dict(plan.directory.defaults),
+        "studies": [[study, list(members)] for study, members in plan.directory.studies.items()],
         "sources": dict(source_digests(plan)),
         "steps": list(plan.steps),
         "deadline": plan.deadline,
@@ -223,25 +333,59 @@ def resume(
     held: Held,
     *,
     retry_failed: bool = False,
+    resubmit: Sequence[str] = (),
     federation_file: str | None = None,
     jobs: int | None = None,
     clock: Clock | None = None,
 ) -> Run:
     """An unfinished run, or with `retry_failed` a failed one, ready to go on.
 
+    `resubmit` names steps, or STEP/ORGANIZATION, of which a person says that nothing came of sending them their task.
     Raises ResumeError, with the difference, if what has been run is no longer what the files say.
     """
     state = held.state
     if not state.run:
         raise ResumeError(f"run {held.folder.id} ended before anything was written of it", hint="start a new run")
+    tokens = [token for place in resubmit for token in _tokens(state, place)]
+    federation = pinned_federation(state.pinned, federation_file)
+    workflow = _current_workflow(state)
+    access = reach_for(workflow, federation)
+    try:
+        return _resume(
+            held,
+            workflow,
+            federation,
+            access,
+            retry_failed=retry_failed,
+            resubmit=tuple(tokens),
+            jobs=jobs,
+            clock=clock,
+        )
+    except BaseException:
+        if access is not None:
+            access.close()
+        raise
+
+
+def _resume(
+    held: Held,
+    workflow: Workflow,
+    federation: Federation | None,
+    access: Access | None,
+    *,
+    retry_failed: bool,
+    resubmit: tuple[str, ...],
+    jobs: int | None,
+    clock: Clock | None,
+) -> Run:
+    state = held.state
     pinned = state.pinned
-    federation = _federation(pinned, federation_file)
     clock = LaterClock(clock or SystemClock(), state.last)
     now = clock.now()
     down = now - state.last
     deadline = pinned["deadline"] and pinned["deadline"] + state.down + down
-    plan = _current_plan(state, federation, deadline)
-    old = _pinned_plan(state, plan.workflow)
+    plan = _current_plan(state, workflow, access, deadline)
+    old = pinned_plan(state, plan.workflow)
     changed, refused = _differences(state, old, plan)
     if refused:
         raise ResumeError(
@@ -256,35 +400,100 @@ def resume(
     value = None
     if changed or plan.workflow.document.text != pinned["text"]:
         value = {**pin(plan, federation, pinned["jobs"]), "deadline": pinned["deadline"]}
-    event = RunResumed(now, down, value, tuple(changed), tuple(retry), tuple(reset) if retry_failed else ())
+    event = RunResumed(now, down, value, tuple(changed), tuple(retry), tuple(reset) if retry_failed else (), resubmit)
     held.folder.mark_over(False)
     if state.status == "failed":
         held.folder.forget_cancel()  # it was meant for what has failed since
     held.journal.append([event], durable=True)
     apply(state, event)
-    return Run(held, plan, federation, jobs or pinned["jobs"], clock)
+    return Run(held, plan, access, jobs or pinned["jobs"], clock)
 
 
-def cancel(held: Held, clock: Clock | None = None) -> None:
-    """Cancel a run that nobody works on; what an embedded federation did for it ended with its process."""
+def _tokens(state: RunState, place: str) -> list[str]:
+    """The tokens of what a step has asked (STEP, or STEP/ORGANIZATION) and nobody has answered. Raises UsageError."""
+    name, _, organization = place.partition("/")
+    step = state.steps.get(name)
+    if step is None:
+        raise UsageError(f"step {name} has asked nobody", hint=suggestion(name, state.steps))
+    asked = [each for each in step.organizations.values() if organization in ("", each.name)]
+    tokens = [each.token for each in asked if each.status == "requested"]
+    if not tokens:
+        whom = organization or "anybody"
+        raise UsageError(f"step {name} waits for no answer of {whom}, so there is nothing to submit again")
+    return tokens
+
+
+def cancel(held: Held, federation_file: str | None = None, clock: Clock | None = None) -> list[str]:
+    """Cancel a run that nobody works on, with what it has open at a server; returns what could not be killed there.
+
+    What an embedded federation did for it ended with its process. If a server cannot be reached, the run is not
+    cancelled yet, but will be when it is resumed. Raises UnreachableError, AccessError, FederationError.
+    """
     now = LaterClock(clock or SystemClock(), held.state.last).now()
-    for event in (CancelRequested(now), RunCancelled(now)):
+
+    def write(event: CancelRequested | events.Noted | RunCancelled) -> None:
         held.journal.append([event], durable=True)
         apply(held.state, event)
+
+    held.folder.request_cancel("user", now)
+    write(CancelRequested(now))
+    notes = _kill_open(held, federation_file)
+    for note in notes:
+        write(events.Noted(now, note))
+    write(RunCancelled(now))
     held.folder.mark_over(True)
+    return notes
 
 
-def same_run(workflow: Workflow, params: Mapping[str, Json], federation: Federation | None, state: RunState) -> bool:
+def _kill_open(held: Held, federation_file: str | None) -> list[str]:
+    open_ = {
+        each.token: tuple(other.name for other in step.organizations.values() if other.token == each.token)
+        for step in held.state.steps.values()
+        for each in step.organizations.values()
+        if each.status == "requested"
+    }
+    if not open_:
+        return []
+    federation = pinned_federation(held.state.pinned, federation_file)
+    if not isinstance(federation, ServerFederation):
+        return []
+    access = reach(federation)
+    try:
+        if access.directory().identity != held.state.pinned["identity"]:
+            raise ResumeError(f"{federation.file} is no longer the federation that run {held.state.run} asked")
+        notes: list[Noted] = []
+
+        def hear(report: Report) -> None:
+            if isinstance(report, Noted):
+                notes.append(report)
+
+        backend = access.backend(held.folder.path)
+        backend.open(hear)
+        try:
+            for token, organizations in open_.items():
+                backend.kill(token, organizations)
+        finally:
+            backend.close()
+    finally:
+        access.close()
+    away = next((note.error for note in notes if isinstance(note.error, UnreachableError)), None)
+    if away is not None:
+        raise away
+    return [note.message for note in notes]
+
+
+def same_run(workflow: Workflow, params: Mapping[str, Json], access: Access | None, state: RunState) -> bool:
     """Whether an unfinished run is of the same workflow, params and federation as a new one would be."""
     pinned = state.pinned
     return bool(
         pinned.get("text") == workflow.document.text
         and pinned.get("params") == dict(params)
-        and pinned.get("identity") == (federation.directory().identity if federation is not None else "")
+        and pinned.get("identity") == _directory(workflow, access).identity
     )
 
 
-def _federation(pinned: Mapping[str, Any], file: str | None) -> Federation | None:
+def pinned_federation(pinned: Mapping[str, Any], file: str | None = None) -> Federation | None:
+    """The federation of a run, by the file that it names or another. Raises ResumeError."""
     file = file or pinned["federation"]
     if file is None:
         return None
@@ -294,14 +503,19 @@ def _federation(pinned: Mapping[str, Any], file: str | None) -> Federation | Non
         raise ResumeError(f"the federation of this run cannot be read: {error.message}", hint=error.hint) from error
 
 
-def _current_plan(state: RunState, federation: Federation | None, deadline: float | None) -> Plan:
-    """The plan by the files as they are now; a workflow file that is gone is taken as it was."""
+def _current_workflow(state: RunState) -> Workflow:
+    """The workflow by its file as it is now; one that is gone is taken as it was."""
     pinned = state.pinned
-    folder = Path(pinned["folder"])
     text: bytes | str = pinned["text"]
     if Path(pinned["file"]).is_file():
         text = loading.read_bytes(pinned["file"], "workflow")
-    workflow = loading.parse_workflow(text, pinned["file"], folder=folder)
+    return loading.parse_workflow(text, pinned["file"], folder=Path(pinned["folder"]))
+
+
+def _current_plan(state: RunState, workflow: Workflow, access: Access | None, deadline: float | None) -> Plan:
+    """The plan by the files as they are now."""
+    pinned = state.pinned
+    folder = Path(pinned["folder"])
     new = [name for name, param in workflow.params.items() if param.required and name not in pinned["params"]]
     if new:
         raise ResumeError(
@@ -309,22 +523,21 @@ def _current_plan(state: RunState, federation: Federation | None, deadline: floa
             hint="give the param a default, or start a new run",
         )
     params = {name: pinned["params"].get(name, param.schema.get("default")) for name, param in workflow.params.items()}
-    return make_plan(
-        workflow, params, federation, folder=folder, run=state.run, started=state.started, deadline=deadline
-    )
+    return make_plan(workflow, params, access, folder=folder, run=state.run, started=state.started, deadline=deadline)
 
 
-def _pinned_plan(state: RunState, current: Workflow) -> Plan:
+def pinned_plan(state: RunState, current: Workflow | None = None) -> Plan:
     """The plan as it was when the run was started or last resumed; `current` is the workflow as it is now."""
     pinned = state.pinned
     workflow = current
-    if pinned["text"] != current.document.text:
+    if workflow is None or pinned["text"] != workflow.document.text:
         workflow = loading.parse_kept(pinned["text"], pinned["file"])
     directory = Directory(
         tuple(pinned["organizations"]),
         ids=pinned["ids"],
         identity=pinned["identity"],
         defaults=pinned["defaults"],
+        studies={study: tuple(members) for study, members in pinned.get("studies", ())},
     )
     return planning.make(
         workflow, pinned["params"], directory, folder=pinned["folder"], run=state.run, started=state.started
@@ -369,13 +582,6 @@ def _short(value: Json) -> str:
     return text if len(text) <= 120 else text[:117] + "…"
 
 
-def _backend(federation: Federation | None, folder: RunFolder, jobs: int | None) -> Backend:
-    from v6flow.backends.embedded import EmbeddedBackend
-
-    assert federation is not None  # a workflow that asks organizations was planned with one
-    return EmbeddedBackend(federation, folder.path, jobs=jobs)
-
-
 def _show_cursor() -> None:
     """Give the terminal back its cursor, which a reporter that is not closed may have hidden."""
     if os.isatty(2):
@@ -384,7 +590,7 @@ def _show_cursor() -> None:
 
 
 @contextmanager
-def _signals(engine: Engine, folder: RunFolder) -> Iterator[None]:
+def _signals(engine: Engine, folder: RunFolder, *, kill: bool) -> Iterator[None]:
     """While a run goes on, hear requests to cancel it; Ctrl-C and SIGTERM let go of it, a second one at once.
 
     What was ignored before stays so: `nohup` means that nothing happens when the terminal goes.
@@ -400,7 +606,7 @@ def _signals(engine: Engine, folder: RunFolder) -> Iterator[None]:
         if heard > 1:
             _show_cursor()
             os._exit(128 + number)
-        engine.interrupt(terminate=number != signal.SIGINT)
+        engine.interrupt(terminate=number != signal.SIGINT, kill=kill)
 
     def look(_number: int, _frame: object) -> None:
         if folder.cancel_requested() is not None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from v6flow.backends.base import Accepted, Answered, Backend, Broken, Failed, Report
+from v6flow.backends.base import Accepted, Answered, Backend, Broken, Failed, Looked, Noted, Report
 from v6flow.core.commands import DatabaseChoice, TaskRequest
 
 if TYPE_CHECKING:
@@ -41,6 +41,16 @@ class Reports:
         with self._changed:
             self.all.append(report)
             self._changed.notify_all()
+
+    def first(self, wanted: Callable[[Report], bool]) -> Report:
+        """The first report of some kind."""
+
+        def found() -> list[Report]:
+            return [each for each in self.all if wanted(each)]
+
+        with self._changed:
+            assert self._changed.wait_for(found, PATIENCE), f"never reported; there were only {self.all}"
+            return found()[0]
 
     def end(self, token: str, organization: str) -> Answered | Failed:
         """How an organization ended."""
@@ -149,7 +159,7 @@ class _OwnTokens:
 
     def open(self, emit: Callable[[Report], None]) -> None:
         def without(report: Report) -> None:
-            if not isinstance(report, Broken):
+            if not isinstance(report, (Broken, Noted)):
                 report = replace(report, token=report.token.removeprefix(self._prefix))
             emit(report)
 
@@ -157,6 +167,9 @@ class _OwnTokens:
 
     def submit(self, request: TaskRequest, *, again: bool) -> None:
         self._backend.submit(replace(request, token=self._prefix + request.token), again=again)
+
+    def look(self, token: str) -> None:
+        self._backend.look(self._prefix + token)
 
     def kill(self, token: str, organizations: tuple[str, ...]) -> None:
         self._backend.kill(self._prefix + token, organizations)
@@ -174,9 +187,9 @@ def server(folder: Path, *, encrypted: bool = False) -> Iterator[Stage]:
     import federation as live_federation
 
     from v6flow.backends.vantage6 import connecting
-    from v6flow.backends.vantage6 import federation as files
     from v6flow.backends.vantage6.backend import ServerBackend
     from v6flow.backends.vantage6.pace import Times
+    from v6flow.core import server as files
     from v6flow.loading import read_document
 
     live = live_federation.shared().encrypted if encrypted else live_federation.shared().plain
@@ -387,6 +400,21 @@ def test_a_token_that_was_never_submitted_is_asked_with_again_too(stage: Stage) 
     with stage.open(reports) as backend:
         backend.submit(ask(stage, "echo", "alpha", value=5), again=True)
         assert value(reports.end("question-1", "alpha")) == 5
+
+
+def test_after_a_look_all_that_was_there_has_been_reported(stage: Stage) -> None:
+    kwargs, let_go = stage.gate()
+    reports = Reports()
+    with stage.open(reports) as backend:
+        backend.submit(ask(stage, "echo", "alpha", value=1), again=False)
+        backend.submit(ask(stage, "wait", "beta", token="question-2", **kwargs), again=False)
+        assert value(reports.end("question-1", "alpha")) == 1
+        for token in ("question-1", "question-2", "never-asked"):
+            backend.look(token)
+            reports.first(lambda each, token=token: each == Looked(token))  # type: ignore[misc]
+        assert not [each for each in reports.all if key(each) == ("question-2", "beta")]
+        let_go()
+        reports.end("question-2", "beta")
 
 
 def test_of_one_that_is_killed_nothing_is_heard(stage: Stage) -> None:

@@ -10,10 +10,10 @@ import federation as live_federation
 import pytest
 
 from v6flow.backends.vantage6 import connecting, dialects, encryption
-from v6flow.backends.vantage6 import federation as files
 from v6flow.backends.vantage6.dialects import TaskDraft
 from v6flow.backends.vantage6.refusals import DeniedError, RefusedError
 from v6flow.core import json
+from v6flow.core import server as files
 from v6flow.core.commands import DatabaseChoice
 from v6flow.errors import AccessError, FederationError
 from v6flow.loading import read_document
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from federation import LiveFederation, User
 
     from v6flow.backends.vantage6.connecting import Connected
-    from v6flow.backends.vantage6.federation import ServerFederation
     from v6flow.backends.vantage6.records import Task
+    from v6flow.core.server import ServerFederation
 
 TOKEN = "5ca1ab1e" * 4
 SUMS = {

@@ -93,6 +93,15 @@ def progress(parser: Parser) -> None:
     )
 
 
+def on_interrupt(parser: Parser) -> None:
+    parser.add_argument(
+        "--on-interrupt",
+        choices=["detach", "kill"],
+        default="detach",
+        help="what Ctrl-C does to tasks at a server: detach (built in) lets them go on, kill has them killed",
+    )
+
+
 def open_store(arguments: argparse.Namespace) -> Store:
     """The store that is meant."""
     from v6flow.journals.store import Store, store_folder

@@ -1,4 +1,4 @@
-"""Cancel a run: what it has open is ended, and it cannot be resumed."""
+"""Cancel a run: what it has open, here and at a server, is ended, and it cannot be resumed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 def configure(parser: Parser) -> None:
     parser.add_argument("run", metavar="RUN", help="the run's id or the beginning of it")
+    common.federation(parser)
     common.store(parser)
     common.output(parser)
 
@@ -22,7 +23,7 @@ def configure(parser: Parser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from v6flow import running
     from v6flow.cli import show
-    from v6flow.errors import HeldError, UsageError
+    from v6flow.errors import HeldError, UnreachableError, UsageError
 
     folder = common.open_store(arguments).find(arguments.run)
     held = None
@@ -43,9 +44,13 @@ def main(arguments: argparse.Namespace) -> int:
     with held:
         if held.state.over:
             raise UsageError(f"run {folder.id} is over: it has {held.state.status}")
-        running.cancel(held)
+        try:
+            notes = running.cancel(held, arguments.federation)
+        except UnreachableError as error:
+            again = f"what it has open at the server goes on; v6flow cancel {folder.id} tries again"
+            raise UnreachableError(f"run {folder.id} is not cancelled: {error.message}", hint=again) from error
     if arguments.output == "json":
-        show.write({"run": folder.id, "status": "cancelled", "holder": None})
+        show.write({"run": folder.id, "status": "cancelled", "holder": None, "notes": notes})
     else:
-        show.lines([f"cancelled run {folder.id}"])
+        show.lines([*(f"note: {note}" for note in notes), f"cancelled run {folder.id}"])
     return 0

@@ -21,14 +21,12 @@ def main(arguments: argparse.Namespace) -> int:
 
     from v6flow.cli import show
     from v6flow.cli.arguments import Parser
-    from v6flow.cli.commands import COMMANDS
+    from v6flow.cli.commands import COMMANDS, module_of
 
     whole = Parser(prog="v6flow")
     whole.add_argument("--version", action="store_true", help="print the version")
     commands = whole.add_subparsers(dest="command", parser_class=Parser)
     for name, summary in COMMANDS.items():
-        importlib.import_module(f"v6flow.cli.{name}").configure(
-            commands.add_parser(name, help=summary, description=summary)
-        )
+        importlib.import_module(module_of(name)).configure(commands.add_parser(name, help=summary, description=summary))
     show.data(shtab.complete(whole, shell=arguments.shell) + "\n")
     return 0

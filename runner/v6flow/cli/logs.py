@@ -1,7 +1,13 @@
-"""Show what an organization's algorithm, or a local step, printed."""
+"""Show how a run went or, with STEP, what an organization's algorithm or a local step printed.
+
+What is still at work shows what it has printed so far. With --follow, more is shown as it comes.
+"""
 
 from __future__ import annotations
 
+import io
+import sys
+import time
 from typing import TYPE_CHECKING
 
 from v6flow.cli import arguments as common
@@ -11,55 +17,186 @@ from v6flow.errors import UsageError
 if TYPE_CHECKING:
     import argparse
 
+    from v6flow.backends.base import Access
     from v6flow.cli.arguments import Parser
     from v6flow.core.state import RunState
+    from v6flow.journals.store import RunFolder
+
+LOOK = 0.5  # seconds between looks at the journal of a run that is followed
+ASK = 2.0  # seconds between questions to a federation, for logs that are followed
 
 
 def configure(parser: Parser) -> None:
     parser.add_argument("run", metavar="RUN", help="the run's id or the beginning of it")
-    parser.add_argument("step", metavar="STEP", help="the step")
+    parser.add_argument("step", metavar="STEP", nargs="?", help="the step; left out: the story of the run")
     parser.add_argument("organization", metavar="ORGANIZATION", nargs="?", help="left out: all of the step")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on showing what comes, until it is over")
+    parser.add_argument("--federation", metavar="FILE", help="another federation file than that of the run")
     common.store(parser)
     common.output(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from v6flow.cli import show
     from v6flow.core.state import replay
-    from v6flow.reporters.terminal import plain
 
     folder = common.open_store(arguments).find(arguments.run)
     state = replay(folder.events())
-    texts = {
-        name: folder.fetch(log).decode("utf-8", "replace") if log else None
-        for name, log in _logs(state, arguments.step, arguments.organization).items()
-    }
-    if arguments.output == "json":
-        show.write({"run": folder.id, "step": arguments.step, "logs": texts})
-        return 0
-    for name, text in texts.items():
-        if len(texts) > 1:
-            show.data(f"==> {plain(name)} <==\n")
-        if text is None:
-            show.lines([f"nothing was printed{f' at {plain(name)}' if name else ''}"])
-        else:
-            show.data(plain(text, keep_newlines=True).rstrip("\n") + "\n")
+    if arguments.follow and arguments.output == "json":
+        raise UsageError("--follow has no end that one JSON document could wait for", hint="leave one of them out")
+    if arguments.step is None:
+        return _story(folder, state, arguments)
+    steps = list(state.pinned.get("steps", ()))
+    if arguments.step not in steps:
+        raise UsageError(f"run {state.run} has no step {arguments.step!r}", hint=suggestion(arguments.step, steps))
+    logs = _Logs(folder, arguments)
+    try:
+        return logs.follow() if arguments.follow else logs.show()
+    finally:
+        logs.close()
+
+
+def _story(folder: RunFolder, state: RunState, arguments: argparse.Namespace) -> int:
+    """What was told while the run went on, told again from its journal."""
+    from v6flow import running
+    from v6flow.cli import show
+    from v6flow.core.state import RunState, apply
+    from v6flow.reporters.lines import Lines
+
+    if not state.run:
+        raise UsageError(f"run {folder.id} ended before anything was written of it", hint="start a new run")
+    told = io.StringIO() if arguments.output == "json" else None
+    reporter = Lines(told or sys.stdout, kept=str(folder.path), store=arguments.store or "")
+    retold, seen = RunState(), 0
+    while True:
+        held = folder.holder() is not None
+        for number, event in enumerate(folder.events()):
+            if number < seen:
+                continue
+            seen += 1
+            apply(retold, event)
+            if number == 0:
+                reporter.begin(running.pinned_plan(retold), retold)
+            else:
+                reporter.event(event, retold)
+        sys.stdout.flush()
+        if not arguments.follow or not held or retold.over:
+            break
+        time.sleep(LOOK)
+    if told is not None:
+        show.write({"run": folder.id, "lines": told.getvalue().splitlines()})
     return 0
 
 
-def _logs(state: RunState, name: str, organization: str | None) -> dict[str, str | None]:
-    """The digests of the logs that are meant, by organization ("" for a local step)."""
-    steps = list(state.pinned.get("steps", ()))
-    if name not in steps:
-        raise UsageError(f"run {state.run} has no step {name!r}", hint=suggestion(name, steps))
-    step = state.step(name)
-    if not step.organizations:
-        if organization is not None:
-            raise UsageError(f"step {name} asked no organizations")
-        return {"": step.log}
-    if organization is None:
-        return {each.name: each.log for each in step.organizations.values()}
-    if organization not in step.organizations:
-        hint = suggestion(organization, step.organizations)
-        raise UsageError(f"step {name} did not ask {organization!r}: it asked {', '.join(step.asked)}", hint=hint)
-    return {organization: step.organizations[organization].log}
+class _Logs:
+    """The logs of one step, kept or still being written."""
+
+    def __init__(self, folder: RunFolder, arguments: argparse.Namespace) -> None:
+        self._folder = folder
+        self._arguments = arguments
+        self._step: str = arguments.step
+        self._access: Access | None = None
+        self._shown: dict[str, int] = {}
+
+    def close(self) -> None:
+        if self._access is not None:
+            self._access.close()
+
+    def show(self) -> int:
+        """Show what there is."""
+        from v6flow.cli import show
+        from v6flow.reporters.terminal import plain
+
+        state = self._state()
+        texts = {name: self._text(state, name) for name in self._whose(state)}
+        if self._arguments.output == "json":
+            show.write({"run": self._folder.id, "step": self._step, "logs": texts})
+            return 0
+        for name, text in texts.items():
+            if len(texts) > 1:
+                show.data(f"==> {plain(name)} <==\n")
+            if text:
+                show.data(plain(text, keep_newlines=True).rstrip("\n") + "\n")
+            else:
+                show.lines([self._nothing(state, name)])
+        return 0
+
+    def follow(self) -> int:
+        """Show what there is and what comes, until the step is over or nobody works on the run."""
+        from v6flow.cli import show
+        from v6flow.core.state import SETTLED
+
+        asked_at: float | None = None
+        while True:
+            held = self._folder.holder() is not None
+            state = self._state()
+            step = state.step(self._step)
+            over = step.status in SETTLED or not held
+            if asked_at is None or over or time.monotonic() - asked_at >= ASK:
+                asked_at = time.monotonic()
+                for name in self._whose(state):
+                    self._more(name, self._text(state, name), last=over, alone=len(self._whose(state)) == 1)
+            if over:
+                if step.status not in SETTLED and not state.over:
+                    show.lines([f"nobody works on run {state.run} now"])
+                return 0
+            sys.stdout.flush()
+            time.sleep(LOOK)
+
+    def _more(self, name: str, text: str | None, *, last: bool, alone: bool) -> None:
+        """Show the whole lines that are new; at the end, all that is left."""
+        from v6flow.cli import show
+        from v6flow.reporters.terminal import plain
+
+        new = (text or "")[self._shown.get(name, 0) :]
+        if not last:
+            new = new[: new.rfind("\n") + 1]
+        self._shown[name] = self._shown.get(name, 0) + len(new)
+        before = "" if alone else f"{plain(name)} | "
+        for line in new.splitlines():
+            show.data(f"{before}{plain(line)}\n")
+
+    def _state(self) -> RunState:
+        from v6flow.core.state import replay
+
+        return replay(self._folder.events())
+
+    def _whose(self, state: RunState) -> list[str]:
+        """The organizations that are meant, "" for a local step."""
+        wanted = self._arguments.organization
+        asked = state.step(self._step).organizations
+        if not asked:
+            if wanted is not None and state.step(self._step).status != "pending":
+                raise UsageError(f"step {self._step} asked no organizations")
+            return [""]
+        if wanted is not None and wanted not in asked:
+            hint = suggestion(wanted, asked)
+            raise UsageError(f"step {self._step} did not ask {wanted!r}: it asked {', '.join(asked)}", hint=hint)
+        return [wanted] if wanted is not None else list(asked)
+
+    def _text(self, state: RunState, name: str) -> str | None:
+        """A log as it is kept, else what is known of it so far."""
+        step = state.step(self._step)
+        asked = step.organizations.get(name)
+        digest = step.log if asked is None else asked.log
+        if asked is not None and asked.status == "requested":
+            return self._live(state, asked.token, name)
+        return self._folder.fetch(digest).decode("utf-8", "replace") if digest else None
+
+    def _live(self, state: RunState, token: str, name: str) -> str | None:
+        from v6flow import running
+
+        if self._access is None:
+            federation = running.pinned_federation(state.pinned, self._arguments.federation)
+            if federation is None:
+                return None
+            self._access = running.reach(federation)
+        return self._access.log(self._folder.path, token, name)
+
+    def _nothing(self, state: RunState, name: str) -> str:
+        from v6flow.reporters.terminal import plain
+
+        where = f" at {plain(name)}" if name else ""
+        asked = state.step(self._step).organizations.get(name)
+        if asked is not None and asked.status == "requested":
+            return f"nothing was printed{where} so far, or its node does not share it"
+        return f"nothing was printed{where}"

@@ -6,7 +6,7 @@ import itertools
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from v6flow.cli.commands import COMMANDS
+from v6flow.cli.commands import COMMANDS, module_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ def parser(command: str) -> Parser:
 
     from v6flow.cli.arguments import Parser
 
-    module = importlib.import_module(f"v6flow.cli.{command}")
+    module = importlib.import_module(module_of(command))
     made = Parser(prog=f"v6flow {command}", description=module.__doc__, add_help=True)
     module.configure(made)
     return made
@@ -85,7 +85,7 @@ def _dispatch(words: Sequence[str]) -> int:
     arguments = made.parse(words[1:])
     if arguments is None:
         return 0
-    code: int = importlib.import_module(f"v6flow.cli.{command}").main(arguments)
+    code: int = importlib.import_module(module_of(command)).main(arguments)
     return code
 
 

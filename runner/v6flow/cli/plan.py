@@ -32,7 +32,12 @@ def main(arguments: argparse.Namespace) -> int:
     workflow = loading.read_workflow(arguments.workflow)
     params = common.read_params(arguments, workflow)
     federation = common.read_federation(arguments, workflow)
-    plan = running.make_plan(workflow, params, federation, folder=Path(arguments.workflow).absolute().parent)
+    access = running.reach_for(workflow, federation)
+    try:
+        plan = running.make_plan(workflow, params, access, folder=Path(arguments.workflow).absolute().parent)
+    finally:
+        if access is not None:
+            access.close()
     steps = list(preview(plan))
     if arguments.output == "json":
         show.write(

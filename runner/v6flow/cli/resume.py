@@ -26,6 +26,14 @@ def configure(parser: Parser) -> None:
         help="the run's id or the beginning of it; left out: the only unfinished one",
     )
     parser.add_argument("--retry-failed", action="store_true", help="ask failed and missing organizations again")
+    parser.add_argument(
+        "--resubmit",
+        metavar="STEP[/ORGANIZATION]",
+        action="append",
+        default=[],
+        help="send again a task whose fate is unknown: you have seen that it is not at the server",
+    )
+    common.on_interrupt(parser)
     common.federation(parser)
     common.store(parser)
     common.output(parser)
@@ -51,6 +59,7 @@ def main(arguments: argparse.Namespace) -> int:
         run = running.resume(
             held,
             retry_failed=arguments.retry_failed,
+            resubmit=arguments.resubmit,
             federation_file=arguments.federation,
             jobs=arguments.jobs,
         )

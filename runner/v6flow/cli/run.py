@@ -1,7 +1,7 @@
 """Run a workflow.
 
 The outputs go to stdout, one `name: <JSON>` line each; progress goes to stderr. The run is kept in the store
-and can be resumed with `v6flow resume`.
+and can be resumed with `v6flow resume`. With --detach, the run goes on in the background, and stdout is its id.
 """
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ from v6flow.cli import arguments as common
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
+    from v6flow.backends.base import Access
     from v6flow.cli.arguments import Parser
+    from v6flow.core.json import Json
+    from v6flow.core.model import Workflow
     from v6flow.core.state import RunState
     from v6flow.journals.store import RunFolder, Store
     from v6flow.reporters.base import Reporter
@@ -35,6 +39,15 @@ def configure(parser: Parser) -> None:
         action="store_true",
         help="resume the unfinished run of the same file, params and federation, if there is one",
     )
+    parser.add_argument(
+        "--skip-preflight",
+        action="store_true",
+        help="send the first task without asking first whether the federation can do what is asked",
+    )
+    parser.add_argument(
+        "--detach", action="store_true", help="print the run's id and let it go on in the background (see wait, logs)"
+    )
+    common.on_interrupt(parser)
     common.store(parser)
     common.output(parser)
     common.progress(parser)
@@ -42,10 +55,8 @@ def configure(parser: Parser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     from v6flow import loading, running
-    from v6flow.cli import show
     from v6flow.core import units
-    from v6flow.errors import ResumeError, UsageError
-    from v6flow.reporters.terminal import plain
+    from v6flow.errors import UsageError
 
     workflow = loading.read_workflow(arguments.workflow)
     params = common.read_params(arguments, workflow)
@@ -55,18 +66,83 @@ def main(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise UsageError(f"--deadline: {error}") from error
     store = common.open_store(arguments)
-    for folder, state in unfinished(store, workflow.name):
-        if arguments.go_on and running.same_run(workflow, params, federation, state):
-            with running.take(folder) as held:
-                try:
-                    return carry_on(running.resume(held, jobs=arguments.jobs), arguments)
-                except ResumeError as error:
-                    show.lines([plain(f"note: {error.message}; a new run starts", keep_newlines=True)])
-                    continue
-        tell_unfinished(folder, arguments)
-    folder_ = Path(arguments.workflow).absolute().parent
-    run = running.start(workflow, params, federation, store, folder=folder_, deadline=deadline, jobs=arguments.jobs)
+    access = running.reach_for(workflow, federation)
+    try:
+        run = _taken_up(workflow, params, access, store, arguments)
+    except BaseException:
+        if access is not None:
+            access.close()
+        raise
+    if run is None:
+        run = running.start(
+            workflow,
+            params,
+            federation,
+            store,
+            folder=Path(arguments.workflow).absolute().parent,
+            access=access,
+            deadline=deadline,
+            jobs=arguments.jobs,
+            preflight=not arguments.skip_preflight,
+        )
+    elif access is not None:
+        access.close()
+    if arguments.detach:
+        from v6flow import detaching
+
+        words = [
+            f"--on-interrupt={arguments.on_interrupt}",
+            *(["--jobs", str(arguments.jobs)] if arguments.jobs else []),
+        ]
+        run.close()
+        return detached(run.held.folder, detaching.detach(run.held, store, words), arguments)
     return carry_on(run, arguments)
+
+
+def _taken_up(
+    workflow: Workflow, params: Mapping[str, Json], access: Access | None, store: Store, arguments: argparse.Namespace
+) -> Run | None:
+    """The unfinished run that --continue means, ready to go on; the others are named."""
+    from v6flow import running
+    from v6flow.cli import show
+    from v6flow.errors import ResumeError
+    from v6flow.reporters.terminal import plain
+
+    for folder, state in unfinished(store, workflow.name):
+        if arguments.go_on and running.same_run(workflow, params, access, state):
+            held = running.take(folder)
+            try:
+                return running.resume(held, jobs=arguments.jobs)
+            except ResumeError as error:
+                held.close()
+                show.lines([plain(f"note: {error.message}; a new run starts", keep_newlines=True)])
+                continue
+            except BaseException:
+                held.close()
+                raise
+        tell_unfinished(folder, arguments)
+    return None
+
+
+def detached(folder: RunFolder, code: int | None, arguments: argparse.Namespace) -> int:
+    """Tell of a run that goes on in the background, or that has ended there already; returns the exit code."""
+    from v6flow import detaching
+    from v6flow.cli import show
+    from v6flow.cli.status import current
+    from v6flow.core.state import replay
+    from v6flow.reporters.terminal import plain
+
+    if code:
+        show.lines(plain(detaching.said(folder), keep_newlines=True).rstrip().split("\n"))
+    if arguments.output == "json":
+        status = current(folder, replay(folder.events())) if code is not None else "running"
+        show.write({"run": folder.id, "status": status, "exit_code": code})
+    else:
+        show.data(f"{folder.id}\n")
+        if code is None:
+            store = f"--store {arguments.store} " if arguments.store else ""
+            show.lines([f"it goes on in the background; v6flow wait {store}{folder.id} waits for it"])
+    return code or 0
 
 
 def carry_on(run: Run, arguments: argparse.Namespace) -> int:
@@ -76,6 +152,7 @@ def carry_on(run: Run, arguments: argparse.Namespace) -> int:
     from v6flow.reporters import summary
 
     steps = list(run.plan.steps)
+    run.kill_on_interrupt = arguments.on_interrupt == "kill"
     with run.held:
         try:
             state = run.carry_on(reporter(run, arguments))

@@ -1,6 +1,8 @@
 """Say everything that is wrong with workflow and federation files, all at once, without running anything.
 
-A workflow's federation (--federation, V6FLOW_FEDERATION, or its own `federation:`) is checked as well.
+A workflow's federation (--federation, V6FLOW_FEDERATION, or its own `federation:`) is checked as well. A server is
+asked only with --federation: whether it has the organizations, studies and stores that are named, and whether the
+store's description of the algorithm fits what the steps call.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ def check(file: str, given: str | None) -> list[Problem]:
     """All problems of a file and, for a workflow, of the federation that it would run on."""
     from v6flow import loading
     from v6flow.core.problem import InvalidError, Problem
-    from v6flow.errors import UsageError
+    from v6flow.errors import AccessError, UnreachableError, UsageError
 
     text = loading.read_bytes(file, "workflow")
     if b"v6flow_federation" in text:
@@ -61,7 +63,9 @@ def check(file: str, given: str | None) -> list[Problem]:
     if path is None:
         return []
     try:
-        return _federation(path) or _fit(workflow, path)
+        return _federation(path) or _fit(workflow, path, asked_for=given is not None)
+    except (AccessError, UnreachableError):
+        raise
     except UsageError as error:
         where = workflow.document.position(("federation",) if workflow.federation is not None else ())
         return [Problem(error.message, "federation", file, where, error.hint)]
@@ -77,22 +81,35 @@ def _federation(file: str) -> list[Problem]:
         return list(error.problems)
 
 
-def _fit(workflow: Workflow, federation: str) -> list[Problem]:
-    """What of a workflow does not fit a federation, as far as the defaults of its params tell."""
+def _fit(workflow: Workflow, federation: str, *, asked_for: bool) -> list[Problem]:
+    """What of a workflow does not fit a federation, as far as the defaults of its params tell.
+
+    A server is asked if that is wanted: what cannot be reached, or not be logged in to, is then an error.
+    """
     from pathlib import Path
 
     from v6flow import loading, params, running
     from v6flow.core.problem import InvalidError
+    from v6flow.core.server import ServerFederation
     from v6flow.errors import FederationError
 
     if any(param.required for param in workflow.params.values()):
         return []
+    access = None
     try:
         known = loading.read_federation(federation)
+        if isinstance(known, ServerFederation) and not asked_for:
+            return []
+        access = running.reach_for(workflow, known)
         folder = Path(workflow.document.name).absolute().parent
-        running.make_plan(workflow, params.resolve(workflow), known, folder=folder)
+        plan = running.make_plan(workflow, params.resolve(workflow), access, folder=folder)
+        return access.misfits(plan) if access is not None else []
     except InvalidError as error:
         return list(error.problems)
     except FederationError:
+        if asked_for:
+            raise
         return []  # it cannot be used from here, for want of a secret say, and may be sound all the same
-    return []
+    finally:
+        if access is not None:
+            access.close()

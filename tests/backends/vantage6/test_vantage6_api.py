@@ -104,6 +104,7 @@ def test_runs_and_results_are_joined_by_the_id_of_the_run() -> None:
     assert fake.asked[-1].params == {"include": "runs,results"}
     answers = {each.organization: here.decoded(found.results[each.id]) for each in found.runs}
     assert answers == {11: b"1", 13: b"3"}
+    assert [each.id for each in found.runs] == [1, 3]
 
 
 @pytest.mark.parametrize(

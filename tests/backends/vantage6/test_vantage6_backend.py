@@ -9,7 +9,7 @@ import pytest
 from vantage6_fake import RESET, Asked, Fake, Say, say
 from vantage6_world import IDS, PATIENCE, World, opened, posts, request
 
-from v6flow.backends.base import Accepted, Answered, Failed, Working
+from v6flow.backends.base import Accepted, Answered, Failed, Noted, Working
 from v6flow.backends.vantage6 import causes, ladder, records
 from v6flow.backends.vantage6.pace import Backoff, Times
 from v6flow.backends.vantage6.refusals import AmbiguousError, DeniedError
@@ -83,9 +83,7 @@ def test_a_commit_that_lands_late_is_found() -> None:
         assert (len(looks), posts(fake)) == (3, ["t0ken"])
 
 
-def test_what_certainly_is_not_there_is_sent_again_under_the_same_token_and_a_late_twin_is_resolved(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_what_certainly_is_not_there_is_sent_again_under_the_same_token_and_a_late_twin_is_resolved() -> None:
     world = World()
     world.on_create = losing(world, RESET, commits=False)
     with Fake(world) as fake, opened(fake) as (backend, reports):
@@ -99,7 +97,7 @@ def test_what_certainly_is_not_there_is_sent_again_under_the_same_token_and_a_la
         world.finish(world.run_of("alpha", 50), {"from": 50})
         assert reports.answer("alpha") == {"from": 50}
         assert posts(fake) == ["t0ken", "t0ken"]
-    assert "exists twice" in caplog.text
+    assert ["exists twice" in note for note in reports.notes()] == [True]
     assert len([each for each in reports.all if isinstance(each, Answered)]) == 1
 
 
@@ -155,7 +153,7 @@ def test_the_ladder_is_the_measured_one() -> None:
     assert Times().ladder == (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 
-def test_of_twins_the_lowest_id_is_kept(caplog: pytest.LogCaptureFixture) -> None:
+def test_of_twins_the_lowest_id_is_kept() -> None:
     world = World()
     with Fake(world) as fake, opened(fake) as (backend, reports):
         body = {"name": "n", "description": "t0ken", "image": "image",
@@ -170,7 +168,7 @@ def test_of_twins_the_lowest_id_is_kept(caplog: pytest.LogCaptureFixture) -> Non
         assert reports.accepted() == "task 7"
         assert world.killed == [8, 9]
         assert posts(fake) == ["first"]
-    assert "exists twice" in caplog.text
+    assert ["exists twice" in note for note in reports.notes()] == [True, True]
 
 
 def _sent(fake: Fake, world: World, *names: str) -> dict[str, Any]:
@@ -274,7 +272,7 @@ def test_runs_that_appear_after_their_task_are_waited_for() -> None:
 
 
 @pytest.mark.parametrize("status", [None, "thinking", ""])
-def test_a_status_nobody_knows_ends_nothing(status: str | None, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_status_nobody_knows_ends_nothing(status: str | None) -> None:
     world = World()
     with Fake(world) as fake, opened(fake) as (backend, reports):
         backend.submit(request(), again=False)
@@ -282,11 +280,11 @@ def test_a_status_nobody_knows_ends_nothing(status: str | None, caplog: pytest.L
         world.runs[1001]["status"] = status
         count = len(fake.asked)
         until(lambda: len(fake.asked) > count + 5)
-        assert [type(each) for each in reports.all] == [Accepted]
+        assert [type(each) for each in reports.all] == [Accepted, Noted], "it is said once"
         world.runs[1001]["finished_at"] = "2026-01-01T00:00:00"  # not even then
         count = len(fake.asked)
         until(lambda: len(fake.asked) > count + 5)
-        assert [type(each) for each in reports.all] == [Accepted]
+        assert [type(each) for each in reports.all] == [Accepted, Noted]
         finish_all(world)
         assert reports.answer("alpha") == {"n": 1001}
 
@@ -415,9 +413,7 @@ def test_a_kill_ends_the_task_and_nothing_is_told_of_it() -> None:
     assert [type(each) for each in reports.all] == [Accepted]
 
 
-def test_a_kill_is_sent_although_the_backend_closes_at_once_and_a_refused_one_is_noted(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_kill_is_sent_although_the_backend_closes_at_once_and_a_refused_one_is_noted() -> None:
     world = World()
     with Fake(world) as fake:
         body = _sent(fake, world)
@@ -428,8 +424,10 @@ def test_a_kill_is_sent_although_the_backend_closes_at_once_and_a_refused_one_is
         world._post = lambda asked, path: say({"msg": "You lack the permission to do that!"}, 401)  # type: ignore[method-assign]
         with opened(fake) as (backend, reports):
             backend.kill("t0ken", ("alpha",))
-    assert "is not killed: the server does not allow" in caplog.text
-    assert reports.all == []
+    (note,) = reports.all
+    assert isinstance(note, Noted)
+    assert "task 102 could not be killed and may go on at the server: the server does not allow" in note.message
+    assert isinstance(note.error, AccessError)
 
 
 def test_what_is_killed_before_it_was_sent_is_never_sent() -> None:

@@ -19,9 +19,9 @@ from vantage6_world import Reports
 
 from v6flow.backends.base import Accepted, Answered, Failed, Working
 from v6flow.backends.vantage6 import connecting, encryption
-from v6flow.backends.vantage6 import federation as files
 from v6flow.backends.vantage6.backend import ServerBackend
 from v6flow.backends.vantage6.pace import Times
+from v6flow.core import server as files
 from v6flow.core.commands import DatabaseChoice, TaskRequest
 from v6flow.loading import read_document
 
@@ -157,16 +157,14 @@ def test_one_whose_result_cannot_be_decrypted_failed(tmp_path: Path) -> None:
     assert "another key" in failed.message
 
 
-def test_a_kill_that_is_not_allowed_is_noted(
-    plain: LiveFederation, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_kill_that_is_not_allowed_is_noted(plain: LiveFederation, tmp_path: Path) -> None:
     with opened(plain, tmp_path, user=plain.users.researcher) as (backend, reports, _):
         request = ask("echo", "delta", value=1)
         backend.submit(request, again=False)
         reports.first(lambda each: isinstance(each, Accepted))
         backend.kill(request.token, ("delta",))
         backend.close()
-    assert "You lack the permission" in caplog.text
+    assert ["You lack the permission" in note for note in reports.notes()] == [True]
 
 
 @needs_events

@@ -168,11 +168,20 @@ def test_our_key_must_be_the_one_that_the_server_knows(key: PrivateKey, other: P
     encryption.check_matches(key, rewritten, "alpha")
     with pytest.raises(KeyProblemError, match="not the one whose public key the server has of alpha"):
         encryption.check_matches(key, other.public_text, "alpha")
-    with pytest.raises(KeyProblemError, match="no public key of alpha"):
+    with pytest.raises(KeyProblemError, match="no public key of alpha") as caught:
         encryption.check_matches(key, "", "alpha")
+    assert "v6flow upload-key" in (caught.value.hint or "")
 
 
 def test_a_private_key_is_neither_shown_nor_pickled(key: PrivateKey) -> None:
     assert f"{key} {key!r}" == "PrivateKey(…) PrivateKey(…)"
     with pytest.raises(TypeError):
         pickle.dumps(key)
+
+
+def test_a_fingerprint_is_of_the_key_and_not_of_how_it_is_written(key: PrivateKey, other: PrivateKey) -> None:
+    rewritten = base64.b64encode(base64.b64decode(key.public_text).replace(b"\n", b"\r\n")).decode()
+    assert encryption.fingerprint(key.public_text) == encryption.fingerprint(rewritten)
+    assert encryption.fingerprint(key.public_text) != encryption.fingerprint(other.public_text)
+    for none in ("", "hello", "aGVsbG8=", "é"):
+        assert encryption.fingerprint(none) is None

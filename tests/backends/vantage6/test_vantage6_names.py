@@ -9,9 +9,9 @@ import pytest
 from vantage6_fake import Asked, Fake, Say, Vantage6, say, session, transport
 
 from v6flow.backends.vantage6 import dialects, directory, paging
-from v6flow.backends.vantage6 import federation as files
 from v6flow.backends.vantage6.dialects import Dialect, TaskDraft, Version
 from v6flow.backends.vantage6.records import StrangeError
+from v6flow.core import server as files
 from v6flow.core.commands import DatabaseChoice
 from v6flow.errors import FederationError, UnreachableError
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vantage6_fake import Asked, Fake, Say, Vantage6, say, session
 
-from v6flow.backends.base import Accepted, Answered, Broken, Failed, Report
+from v6flow.backends.base import Accepted, Answered, Broken, Failed, Noted, Report
 from v6flow.backends.vantage6.api import Api
 from v6flow.backends.vantage6.backend import ServerBackend
 from v6flow.backends.vantage6.connecting import Connected
@@ -87,6 +87,9 @@ class Reports:
         report = self.first(lambda each: isinstance(each, Broken))
         assert isinstance(report, Broken)
         return report.error
+
+    def notes(self) -> list[str]:
+        return [report.message for report in list(self.all) if isinstance(report, Noted)]
 
     def accepted(self) -> str:
         report = self.first(lambda each: isinstance(each, Accepted))

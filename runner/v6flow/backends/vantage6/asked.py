@@ -23,6 +23,7 @@ class Asked:
     accepted: bool = False
     task: int | None = None
     doubtful: bool = False  # it was sent twice: a twin may show up
+    known: bool = False  # which runs it has, as far as it has any
     runs: dict[int, str] = field(default_factory=dict)
     open: set[int] = field(default_factory=set)
     looked_at: set[int] = field(default_factory=set)  # by somebody, just now

@@ -9,12 +9,13 @@ from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Literal
 
-from v6flow.backends.base import Accepted, Answered, Broken, Failed
+from v6flow.backends.base import Accepted, Answered, Broken, Failed, Looked, Noted
 from v6flow.backends.vantage6 import sockets
 from v6flow.backends.vantage6.asked import Asked
 from v6flow.backends.vantage6.errands import Errands
-from v6flow.backends.vantage6.following import Following
-from v6flow.backends.vantage6.pace import Times
+from v6flow.backends.vantage6.following import BLINK, Following
+from v6flow.backends.vantage6.pace import Times, bounded
+from v6flow.backends.vantage6.presence import Presence
 from v6flow.backends.vantage6.refusals import RefusedError
 from v6flow.backends.vantage6.signals import Signals
 from v6flow.backends.vantage6.sockets import Socket
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 THREADS = 4  # as many as there are connections
 ANSWERS, KILLS, QUESTIONS = 0, 1, 2  # what is more urgent
-BLINK = 0.05  # seconds between looks at what another thread is about to know
 
 
 class ServerBackend:
@@ -66,7 +66,7 @@ class ServerBackend:
         self._lock = RLock()  # held while emitting, so that nothing is emitted once kill has returned
         self._emit: Callable[[Report], None] | None = None
         self._asked: dict[str, Asked] = {}
-        self._submitter = Submitter(self._api, self._directory, self._times, random)
+        self._submitter = Submitter(self._api, self._directory, self._times, random, note=self._say)
         self._following = Following(
             self._api,
             self._directory,
@@ -81,6 +81,7 @@ class ServerBackend:
         self._errands: Errands | None = None
         self._watcher: Watcher | None = None
         self._socket: Socket | None = None
+        self._left: list[Noted] = []  # what became known while closing
 
     def directory(self) -> Directory:
         """The collaboration's organizations, in the federation file's order."""
@@ -89,6 +90,7 @@ class ServerBackend:
     def open(self, emit: Callable[[Report], None]) -> None:
         """From now on reports go to `emit`."""
         self._emit = emit
+        self._session.heard = Presence(self._say, self._clock)
         self._errands = Errands(THREADS, self._broken, clock=self._clock)
         self._watcher = Watcher(
             self._api,
@@ -97,6 +99,7 @@ class ServerBackend:
             note=self._note,
             confirm=partial(self._confirm, waits=(0.0,), unlisted=True),
             failed=self._broken,
+            say=self._say,
             clock=self._clock,
             random=self._random,
         )
@@ -125,6 +128,15 @@ class ServerBackend:
             asked = self._asked[request.token] = Asked(request, set(request.kwargs))
         self._send(self._ask(asked, again=again), QUESTIONS)
 
+    def look(self, token: str) -> None:
+        """See what is there, and say so; if the server stays away, what waits for it cannot be judged."""
+        with self._lock:
+            asked = self._asked.get(token)
+            if asked is None and self._emit is not None:
+                self._emit(Looked(token))
+        if asked is not None:
+            self._send(self._look(asked), ANSWERS)
+
     def kill(self, token: str, organizations: tuple[str, ...]) -> None:
         """Kill the task once nobody waits for any of its organizations: a server kills all of a task or nothing."""
         with self._lock:
@@ -139,12 +151,16 @@ class ServerBackend:
     def close(self) -> None:
         """End all threads, but first send what is to be killed there; tasks go on. May be called again."""
         with self._lock:
-            self._emit = None
+            emit, self._emit = self._emit, None
             errands, self._errands = self._errands, None
             watcher, self._watcher = self._watcher, None
             socket, self._socket = self._socket, None
-        if errands is not None:
-            errands.close(self._times.farewell)
+        self._session.heard = None
+        if errands is not None and not errands.close(self._times.farewell):
+            self._say("not all that was to be killed could be told the server in time, and may go on there")
+        if emit is not None:
+            for note in self._left:
+                emit(note)
         if watcher is not None:
             watcher.close(BLINK)
         if socket is not None:
@@ -234,11 +250,21 @@ class ServerBackend:
         if watcher is not None:
             {"wake": watcher.wake, "soon": watcher.soon, "quicken": watcher.quicken}[how]()
 
+    def _look(self, asked: Asked) -> Generator[float, None, None]:
+        names = ", ".join(sorted(asked.waiting))
+        message = f"the server is away, and a deadline has passed: whether {names} answered in time is unknown"
+        end = self._clock() + self._times.last_look
+        yield from bounded(self._following.catch_up(asked), self._clock, end, message)
+        with self._lock:
+            if self._emit is not None:
+                self._emit(Looked(asked.token))
+
     # -- killing
 
     def _put_an_end(self, token: str, asked: Asked | None) -> Generator[float, None, None]:
         if asked is not None and not asked.begun:
             return
+        what = f"what was asked under {token}"
         try:
             while asked is not None and asked.task is None and not asked.settled:
                 yield BLINK
@@ -247,10 +273,11 @@ class ServerBackend:
             else:
                 tasks = tuple(task.id for task in self._api.find_tasks_by_token(token))
             for task in tasks:
+                what = f"task {task}"
                 if self._api.kill_task(task) == "finished":
                     LOG.info("task %d is not killed: the server holds it finished", task)
         except V6flowError as error:
-            LOG.warning("what was asked under %s is not killed: %s", token, error.message)
+            self._note_down(Noted(f"{what} could not be killed and may go on at the server: {error.message}", error))
 
     # -- telling
 
@@ -261,6 +288,16 @@ class ServerBackend:
             if isinstance(report, (Answered, Failed)):
                 asked.waiting.discard(name)
             self._emit(report)
+
+    def _say(self, message: str) -> None:
+        self._note_down(Noted(message))
+
+    def _note_down(self, note: Noted) -> None:
+        with self._lock:
+            if self._emit is not None:
+                self._emit(note)
+            else:
+                self._left.append(note)
 
     def _broken(self, error: Exception) -> None:
         if isinstance(error, RefusedError):

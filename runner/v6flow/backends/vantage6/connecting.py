@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from v6flow.backends.vantage6.directory import ServerDirectory
     from v6flow.backends.vantage6.encryption import PrivateKey
-    from v6flow.backends.vantage6.federation import ServerFederation
     from v6flow.backends.vantage6.transport import Limits
+    from v6flow.core.server import ServerFederation
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,7 @@ def connect(
     sleep: Callable[[float], object] = time.sleep,
 ) -> Connected:
     """Log in and look everything up. Raises FederationError, AccessError, UnreachableError."""
-    transport = Transport(
-        address.parse(federation.server, allow_http=federation.allow_http),
-        ca_file=federation.ca_file,
-        limits=limits,
-        clock=clock,
-        sleep=sleep,
-        environ=environ,
-    )
+    transport = transport_to(federation, limits=limits, environ=environ, clock=clock, sleep=sleep)
     try:
         transport, version = dialects.find_server(transport)
         session = Session(transport, credentials(federation, environ), clock=clock)
@@ -63,6 +56,25 @@ def connect(
         transport.close()
         raise
     return Connected(session, found, api)
+
+
+def transport_to(
+    federation: ServerFederation,
+    *,
+    limits: Limits | None = None,
+    environ: Mapping[str, str] = os.environ,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Transport:
+    """A transport to the address of a federation, which is not yet asked anything. Raises FederationError."""
+    return Transport(
+        address.parse(federation.server, allow_http=federation.allow_http),
+        ca_file=federation.ca_file,
+        limits=limits,
+        clock=clock,
+        sleep=sleep,
+        environ=environ,
+    )
 
 
 def credentials(federation: ServerFederation, environ: Mapping[str, str] = os.environ) -> Credentials:

@@ -16,8 +16,8 @@ from v6flow.errors import FederationError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from v6flow.backends.vantage6.federation import ServerFederation, ServerOrganization
     from v6flow.backends.vantage6.session import Session
+    from v6flow.core.server import ServerFederation, ServerOrganization
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,20 @@ class Collaboration:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A study: some of a collaboration's organizations."""
+    """A study: some of a collaboration's organizations, by their ids; empty until they are asked for."""
 
     id: int
     name: str
+    members: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLink:
+    """An algorithm store as a server names it."""
+
+    id: int
+    name: str
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,18 @@ class ServerDirectory:
     nodes: tuple[Node, ...] | None
     """None if this user may not see them."""
     defaults: Mapping[str, Json] = field(default_factory=dict)
+    studies: tuple[Study, ...] | None = None
+    """None if they were not asked for."""
+    stores: tuple[StoreLink, ...] | None = None
+    """None if they were not asked for."""
+
+    def study_id(self, wanted: str | int) -> int:
+        """The id of a study of the collaboration. Raises FederationError."""
+        return _link(self.studies, "study", wanted)
+
+    def store_id(self, wanted: str | int) -> int:
+        """The id of an algorithm store of the collaboration. Raises FederationError."""
+        return _link(self.stores, "algorithm store", wanted)
 
     def by_id(self) -> dict[int, Organization]:
         """The organizations by their ids."""
@@ -129,7 +151,19 @@ class ServerDirectory:
                 }
             ),
             defaults=self.defaults,
+            studies=self._members(),
+            stores=tuple(known for each in self.stores for known in (each.name, each.id))
+            if self.stores is not None
+            else None,
         )
+
+    def _members(self) -> dict[str | int, tuple[str, ...]]:
+        """Who of us is in each study, by its name and by its id."""
+        found: dict[str | int, tuple[str, ...]] = {}
+        for study in self.studies or ():
+            members = tuple(each.short for each in self.organizations if each.id in study.members)
+            found[study.name] = found[study.id] = members
+        return found
 
 
 def read(session: Session, federation: ServerFederation) -> ServerDirectory:
@@ -164,20 +198,47 @@ def read_user(session: Session) -> User:
 
 def find_collaboration(session: Session, wanted: str | int) -> Collaboration:
     """The collaboration of exactly that name, or of that id. Raises FederationError."""
-    raw = _pick(paging.items(session, "/collaboration"), wanted, "collaboration", "this user can see")
+    raw = pick(paging.items(session, "/collaboration"), wanted, "collaboration", "this user can see")
     return Collaboration(raw["id"], str(raw.get("name", "")), raw.get("encrypted") is not False)
+
+
+def read_studies(session: Session, known: ServerDirectory) -> tuple[Study, ...]:
+    """The studies of a collaboration with their organizations. Raises FederationError."""
+    found = _studies(session, known.collaboration)
+    return tuple(
+        Study(
+            raw["id"],
+            str(raw.get("name", "")),
+            tuple(each["id"] for each in paging.items(session, "/organization", [("study_id", raw["id"])])),
+        )
+        for raw in found
+    )
+
+
+def read_stores(session: Session, collaboration: Collaboration) -> tuple[StoreLink, ...]:
+    """The algorithm stores of a collaboration. Raises FederationError."""
+    try:
+        found = paging.items(session, "/algorithmstore", [("collaboration_id", collaboration.id)])
+    except RefusedError as error:
+        if error.status != 404:
+            raise
+        raise FederationError("this server does not know algorithm stores (they came with vantage6 4.6)") from error
+    return tuple(StoreLink(raw["id"], str(raw.get("name", "")), str(raw.get("url", ""))) for raw in found)
 
 
 def find_study(session: Session, wanted: str | int, collaboration: Collaboration) -> Study:
     """The study of a collaboration, of exactly that name or of that id. Raises FederationError."""
+    raw = pick(_studies(session, collaboration), wanted, "study", f"the collaboration {collaboration.name} has")
+    return Study(raw["id"], str(raw.get("name", "")))
+
+
+def _studies(session: Session, collaboration: Collaboration) -> list[dict[str, Any]]:
     try:
-        studies = paging.items(session, "/study", [("collaboration_id", collaboration.id)])
+        return paging.items(session, "/study", [("collaboration_id", collaboration.id)])
     except RefusedError as error:
         if error.status != 404:
             raise
         raise FederationError("this server does not know studies (they came with vantage6 4.3)") from error
-    raw = _pick(studies, wanted, "study", f"the collaboration {collaboration.name} has")
-    return Study(raw["id"], str(raw.get("name", "")))
 
 
 def find_organizations(
@@ -199,7 +260,7 @@ def find_organizations(
     found = []
     for each in wanted:
         name = each.name if each.id is None else each.id
-        raw = _pick(members, each.short if name is None else name, "organization", where)
+        raw = pick(members, each.short if name is None else name, "organization", where)
         found.append(_organization(raw, each.short, each.databases))
     _check_unique([(each.name, each.id) for each in found])
     return tuple(found)
@@ -250,7 +311,7 @@ def _object(session: Session, path: str) -> dict[str, Any]:
     return value
 
 
-def _pick(found: Iterable[dict[str, Any]], wanted: str | int, what: str, where: str) -> dict[str, Any]:
+def pick(found: Iterable[dict[str, Any]], wanted: str | int, what: str, where: str) -> dict[str, Any]:
     """The one item with that id, or exactly that name: a server's own filter takes _ and % for other things."""
     known = list(found)
     key = "id" if isinstance(wanted, int) else "name"
@@ -267,6 +328,13 @@ def _pick(found: Iterable[dict[str, Any]], wanted: str | int, what: str, where: 
         f"no {what} with the {key} {wanted!r}; {where} {listed or 'none'}",
         hint=f"did you mean {near[0]!r}?" if near else None,
     )
+
+
+def _link(known: Sequence[Study | StoreLink] | None, what: str, wanted: str | int) -> int:
+    for each in known or ():
+        if wanted in (each.id, each.name):
+            return each.id
+    raise FederationError(f"the collaboration has no {what} {wanted!r}")
 
 
 def _check_unique(found: Sequence[tuple[str, int]]) -> None:

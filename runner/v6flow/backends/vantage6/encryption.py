@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import codecs
+import hashlib
 import os
 from typing import TYPE_CHECKING, BinaryIO, NoReturn, Protocol
 
@@ -106,9 +107,9 @@ def load_private_key(pem: bytes, where: str) -> PrivateKey:
     return PrivateKey(key)
 
 
-def generate_private_key() -> bytes:
+def generate_private_key(bits: int = NEW_KEY_BITS) -> bytes:
     """The PEM text of a new private key, as vantage6 makes them."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=NEW_KEY_BITS)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.TraditionalOpenSSL,
@@ -136,12 +137,17 @@ def load_public_key(text: str, whose: str) -> rsa.RSAPublicKey:
 
 def check_matches(key: PrivateKey, stored: str, whose: str) -> None:
     """That the server's public key of our organization belongs to our private key. Raises KeyProblemError."""
+    if not stored:
+        raise KeyProblemError(
+            f"the server has no public key of {whose}",
+            hint="`v6flow upload-key --federation FILE` puts that of our private key there",
+        )
     ours = load_public_key(key.public_text, whose)
     if load_public_key(stored, whose).public_numbers() != ours.public_numbers():
         raise KeyProblemError(
             f"our private key is not the one whose public key the server has of {whose}",
-            hint="results are encrypted for the key at the server: use its private key, "
-            "or have the server's replaced by those who use it",
+            hint="results are encrypted for the key at the server: use its private key; "
+            "`v6flow upload-key` says what putting ours there would mean",
         )
 
 
@@ -279,3 +285,16 @@ def _unbase64_pieces(source: BinaryIO) -> Iterator[bytes]:
         rest = rest[whole:]
     if rest:
         raise DecryptionError("it is not base64: damaged on the way")
+
+
+def fingerprint(public_text: str) -> str | None:
+    """What tells a public key from any other, None for what is no public key.
+
+    It is `sha256:` and the SHA-256 of the key as DER SubjectPublicKeyInfo, in hexadecimal; keys may be of any kind.
+    """
+    try:
+        key = serialization.load_pem_public_key(base64.b64decode(public_text, validate=True))
+    except (ValueError, UnsupportedAlgorithm, binascii.Error):
+        return None
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return f"sha256:{hashlib.sha256(der).hexdigest()}"

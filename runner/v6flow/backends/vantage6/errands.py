@@ -49,15 +49,16 @@ class Errands:
             if not self._closed:
                 self._put(_Waiting(urgency, self._clock() + after, next(self._numbers), errand, is_last_will))
 
-    def close(self, patience: float) -> None:
-        """Do no more but last wills, and wait for those for `patience` seconds, and for no others."""
+    def close(self, patience: float) -> bool:
+        """Do no more but last wills, and wait for those for `patience` seconds; whether all of them are done."""
         with self._changed:
             self._closed = True
             self._waiting = [each for each in self._waiting if each.is_last_will]
             self._changed.notify_all()
-            self._changed.wait_for(self._is_settled, patience)
+            settled = self._changed.wait_for(self._is_settled, patience)
             self._waiting.clear()
             self._changed.notify_all()
+            return settled
 
     def _is_settled(self) -> bool:
         return not any(each.is_last_will for each in (*self._waiting, *self._working))

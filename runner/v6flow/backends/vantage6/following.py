@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from v6flow.backends.vantage6.submitting import Submitter
 
 ENDED = ("completed", "failed")
+BLINK = 0.05  # seconds between looks at what another thread is about to know
 LOOKS = 4  # at a result that is not there, or that makes no sense, before it is called so
 DEEPEST = 8  # central functions that ask central functions
 
@@ -63,10 +64,12 @@ class Following:
             whole = yield from self._with_its_runs(asked)
         except RefusedError as error:
             self._gone(asked, error)
+            asked.known = True
             return
         self._submitter.check(asked.request, whole)
         by_id = self._directory.by_id()
         with self._lock:
+            asked.known = True
             asked.runs = {run.id: by_id[run.organization].short for run in whole.runs}
             asked.open = set(asked.runs)
             asked.claimed = {run.id for run in whole.runs if run.phase in ENDED}
@@ -103,6 +106,15 @@ class Following:
         finally:
             with self._lock:
                 asked.looked_at.discard(number)
+
+    def catch_up(self, asked: Asked) -> Generator[float, None, None]:
+        """Tell how each run has ended that has by now, however that was to be found out otherwise."""
+        while asked.begun and not (asked.known or (asked.settled and asked.task is None)):
+            yield BLINK
+        for number in sorted(asked.open):
+            while number in asked.open and number in asked.claimed:
+                yield BLINK  # somebody is about to tell
+            yield from self.confirm(asked, number, (0.0,), unlisted=False)
 
     def _look(self, asked: Asked, number: int) -> tuple[Run, StoredResult | None]:
         """A run, with its result if both come in one request."""

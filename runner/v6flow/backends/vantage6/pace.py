@@ -34,6 +34,7 @@ class Times:
     longest_retry: float = 30.0
     longest_retry_after: float = 120.0  # of what a server asks for
     farewell: float = 10.0  # for what must still be told the server when closing
+    last_look: float = 30.0  # how long a server may be away when a deadline passes, before the run is let go of
 
 
 class Backoff:
@@ -97,6 +98,22 @@ def patiently(read: Callable[[], T], waits: Backoff) -> Generator[float, None, T
         else:
             waits.reset()
             return found
+
+
+def bounded(
+    errand: Generator[float, None, T], clock: Callable[[], float], end: float, message: str
+) -> Generator[float, None, T]:
+    """An errand that is over by `end`. Raises UnreachableError, with a message, where it would wait for longer."""
+    try:
+        while True:
+            wait = next(errand)
+            if clock() + wait > end:
+                errand.close()
+                raise UnreachableError(message, hint="when the server is back, resume the run")
+            yield wait
+    except StopIteration as done:
+        found: T = done.value
+        return found
 
 
 def not_sent_again(error: NotSentError, waits: Backoff) -> float:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from v6flow.backends.vantage6.records import StrangeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from v6flow.backends.vantage6.session import Session
     from v6flow.backends.vantage6.transport import Answer
 
 PAGE = 100  # items; a server's own default is 10
@@ -17,8 +16,15 @@ MOST_PAGES = 10_000
 ROUNDS = 4  # of reading it all again, since something was missing at the end
 
 
+class Reader(Protocol):
+    """What lists are read from: a Session, or what reads as one."""
+
+    def get(self, path: str, params: Iterable[tuple[str, str | int]] = (), *, patience: float | None = None) -> Answer:
+        """Read (see Session.get)."""
+
+
 def items(
-    session: Session,
+    session: Reader,
     path: str,
     params: Iterable[tuple[str, str | int]] = (),
     *,

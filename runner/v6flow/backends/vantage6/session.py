@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from v6flow.backends.vantage6 import totp
 from v6flow.backends.vantage6.refusals import AmbiguousError, DeniedError, RefusedError, StaleTokenError
 from v6flow.core import json
-from v6flow.errors import AccessError, UnreachableError
+from v6flow.errors import AccessError, UnreachableError, V6flowError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -59,6 +59,8 @@ class Session:
         now: Callable[[], float] = time.time,
     ) -> None:
         self.transport = transport
+        self.heard: Callable[[V6flowError | None], None] | None = None
+        """Told of each request, None if it was answered, else the error that it came to."""
         self._credentials = credentials
         self._clock, self._now = clock, now
         self._lock = Lock()
@@ -109,7 +111,24 @@ class Session:
         """Send as this user (see Transport.post). What a stale token had refused was not done: it is sent anew."""
         return self._as_user(lambda token: self.transport.post(path, body, again=again, token=token, patience=patience))
 
+    def patch(self, path: str, body: Json, *, again: Again = "never", patience: float | None = None) -> Answer:
+        """Change a part of what is there, as this user (see Session.post)."""
+        return self._as_user(
+            lambda token: self.transport.patch(path, body, again=again, token=token, patience=patience)
+        )
+
     def _as_user(self, send: Callable[[str], Answer]) -> Answer:
+        try:
+            answer = self._sent_as_user(send)
+        except V6flowError as error:
+            if self.heard is not None:
+                self.heard(error)
+            raise
+        if self.heard is not None:
+            self.heard(None)
+        return answer
+
+    def _sent_as_user(self, send: Callable[[str], Answer]) -> Answer:
         tokens = self._current()
         try:
             return send(tokens.access)

@@ -21,6 +21,7 @@ LOG = logging.getLogger(__name__)
 NAMESPACE = "/tasks"
 PATIENCE = 10.0  # seconds for connecting, and for being let into the room
 LONGEST_WAIT = 300.0
+NOT_ELSEWHERE = {"redirect_limit": 0}  # websocket-client follows redirects to any host, and takes our token there
 
 
 def is_possible() -> bool:
@@ -62,7 +63,12 @@ class Socket:
         socketio: Any = importlib.import_module("socketio")
         while not self._closed.is_set():
             joined, lost = Event(), Event()
-            client = socketio.Client(reconnection=False, handle_sigint=False, http_session=self._http())
+            client = socketio.Client(
+                reconnection=False,
+                handle_sigint=False,
+                http_session=self._http(),
+                websocket_extra_options=NOT_ELSEWHERE,
+            )
             client.on("connect", self._ignore, namespace=NAMESPACE)
             client.on("disconnect", lambda *_, lost=lost: lost.set(), namespace=NAMESPACE)
             client.on("message", lambda said, joined=joined: self._room in str(said) and joined.set(), NAMESPACE)

@@ -47,7 +47,17 @@ class TurnedDownError(V6flowError):
 class Submitter:
     """Turns requests into tasks. What it returns are generators that yield the seconds they want to wait."""
 
-    def __init__(self, api: Api, directory: ServerDirectory, times: Times, random: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        api: Api,
+        directory: ServerDirectory,
+        times: Times,
+        random: Callable[[], float],
+        *,
+        note: Callable[[str], None],
+    ) -> None:
+        """`note` is told what a person should know."""
+        self._note = note
         self._api = api
         self._directory = directory
         self._times = times
@@ -91,16 +101,12 @@ class Submitter:
         """The one of some tasks with the same token that counts; the others are killed."""
         lowest, *twins = found
         for twin in twins:
-            LOG.warning(
-                "%s exists twice at the server: task %d is kept, its twin %d is killed",
-                _called(request),
-                lowest.id,
-                twin.id,
-            )
+            told = f"{_called(request)} exists twice at the server: task {lowest.id} is kept, task {twin.id} is killed"
             try:
                 self._api.kill_task(twin.id)
             except V6flowError as error:
-                LOG.warning("task %d, a twin of task %d, could not be killed: %s", twin.id, lowest.id, error.message)
+                told += f", which failed: {error.message}"
+            self._note(told)
         return lowest.id
 
     def check(self, request: TaskRequest, whole: TaskWithRuns) -> None:
@@ -176,8 +182,15 @@ class Submitter:
             self._directory.collaboration.id,
             inputs,
             databases=self._databases(request),
-            study=self._directory.study.id if self._directory.study else None,
+            study=self._study(request),
+            store=self._directory.store_id(request.store) if request.store is not None else None,
         )
+
+    def _study(self, request: TaskRequest) -> int | None:
+        """The id of the study that a task belongs to: the step's, else the federation's."""
+        if request.study is not None:
+            return self._directory.study_id(request.study)
+        return self._directory.study.id if self._directory.study else None
 
     def _databases(self, request: TaskRequest) -> tuple[DatabaseChoice, ...]:
         """The databases by the labels that the organizations' nodes use."""

@@ -79,6 +79,7 @@ class _Request:
     content_type: str = "application/json"
     token: str | None = None
     hidden: tuple[str, ...] = ()  # secrets in the body
+    headers: tuple[tuple[str, str], ...] = ()
     sieve: Callable[[], Sieve] | None = None
     sink: BinaryIO | None = None
     limit: int = 0
@@ -114,13 +115,19 @@ class Transport:
             if not os.path.exists(authorities):  # noqa: PTH110  a file or a folder; nothing else is done with it
                 raise FederationError(f"there is no certificate authority's file {authorities}")
             self._verify = authorities
-        # requests reads the process's environment itself; not for this machine, whatever stands there
-        self._proxies = {} if address.is_here else get_environ_proxies(address.origin, no_proxy=None)
+        self._proxies = _environ_proxies(address)
 
     def at(self, path: str) -> Transport:
         """The same server and connections with another path to its API."""
         other = copy.copy(self)
         other.address = self.address.at(path)
+        return other
+
+    def to(self, address: Address, limits: Limits) -> Transport:
+        """Another server with the same certificate authorities; its connections are ours, and close with them."""
+        other = copy.copy(self)
+        other.address, other.limits = address, limits
+        other._proxies = _environ_proxies(address)  # noqa: SLF001  another of this class
         return other
 
     @property
@@ -146,6 +153,7 @@ class Transport:
         patience: float | None = None,
         sieve: Callable[[], Sieve] | None = None,
         limit: int | None = None,
+        headers: Iterable[tuple[str, str]] = (),
     ) -> Answer:
         """Read, again and again for `patience` seconds if there is no answer.
 
@@ -161,6 +169,7 @@ class Transport:
             sieve=sieve,
             limit=limit or self.limits.body,
             total=self.limits.total,
+            headers=tuple(headers),
         )
         return self._repeat(request, "always", patience)
 
@@ -192,9 +201,20 @@ class Transport:
 
         Raises what `get` raises, and with `again` "never" NotSentError and AmbiguousError as they are.
         """
+        return self._repeat(self._sending("POST", path, body, token, hidden), again, patience)
+
+    def patch(
+        self, path: str, body: Json, *, again: Again = "never", token: str | None = None, patience: float | None = None
+    ) -> Answer:
+        """Change a part of what is there (see `post`)."""
+        return self._repeat(self._sending("PATCH", path, body, token), again, patience)
+
+    def _sending(
+        self, method: str, path: str, body: Json | bytes, token: str | None, hidden: tuple[str, ...] = ()
+    ) -> _Request:
         raw = isinstance(body, bytes)
-        request = _Request(
-            "POST",
+        return _Request(
+            method,
             path,
             body=body if isinstance(body, bytes) else plain_json.dumps(body, allow_nan=True).encode(),
             content_type="application/octet-stream" if raw else "application/json",
@@ -203,7 +223,6 @@ class Transport:
             limit=self.limits.body,
             total=self.limits.total,
         )
-        return self._repeat(request, again, patience)
 
     def _repeat(self, request: _Request, again: Again, patience: float | None) -> Answer:
         until = self._clock() + (self.limits.patience if patience is None else patience)
@@ -309,6 +328,7 @@ class Transport:
             "Accept-Encoding": "gzip",
             "Connection": "keep-alive",
             "User-Agent": f"v6flow/{__version__}",
+            **dict(request.headers),
         }
         if request.body is not None:
             headers["Content-Type"] = request.content_type
@@ -321,6 +341,11 @@ class Transport:
             data=request.body,
             headers=headers,
         ).prepare()
+
+
+def _environ_proxies(address: Address) -> dict[str, str]:
+    # requests reads the process's environment itself; not for this machine, whatever stands there
+    return {} if address.is_here else get_environ_proxies(address.origin, no_proxy=None)
 
 
 def _decoded(response: requests.Response, headers: Mapping[str, str], limit: int) -> Iterator[bytes]:

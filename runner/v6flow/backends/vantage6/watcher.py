@@ -26,7 +26,8 @@ class Watcher:
     """Looks at open runs: soon after something happened, then seldom and more seldom.
 
     `watched` gives the runs to look at, by their ids; `note` is told of those that are still open; `confirm` is to
-    read one that the list does not show, or shows as ended. What stops it goes to `failed`.
+    read one that the list does not show, or shows as ended. What stops it goes to `failed`, what people should know
+    to `say`.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class Watcher:
         note: Callable[[Asked, Run], None],
         confirm: Callable[[Asked, int], None],
         failed: Callable[[Exception], None],
+        say: Callable[[str], None],
         clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
         self._api = api
         self._times = times
-        self._watched, self._note, self._confirm, self._failed = watched, note, confirm, failed
+        self._watched, self._note, self._confirm, self._failed, self._say = watched, note, confirm, failed, say
+        self._unheard: set[int] = set()  # runs with a status that we do not know, as was said
         self._clock = clock
         self._pace = Backoff(times.poll, times.slowest_poll, growth=1.5, random=random)
         self._away = backoff(times, random)
@@ -132,8 +135,10 @@ class Watcher:
                 self._confirm(asked, number)
             else:
                 self._note(asked, run)
-                if run.phase == "unheard":
-                    LOG.warning("run %d has a status nobody knows: %s", number, run.status)
+                if run.phase == "unheard" and number not in self._unheard:
+                    self._unheard.add(number)
+                    told = f"run {number} has a status that v6flow does not know ({run.status or 'none'})"
+                    self._say(f"{told}, and is waited for")
         if self._live:
             wait = max(self._pace.next(longest=self._times.slowest_live_poll), self._times.live_poll, LIVE_SHARE * took)
         else:

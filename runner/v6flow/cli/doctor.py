@@ -1,0 +1,146 @@
+"""Look a federation over: what is well, what is not, and what to do about it.
+
+With a workflow, what its steps need is looked at too: databases, images, and whether enough organizations can answer.
+Nothing is submitted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from v6flow.cli import arguments as common
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from v6flow.cli.arguments import Parser
+    from v6flow.core.federation import Directory, Federation
+    from v6flow.core.findings import Finding
+    from v6flow.core.plan import Plan
+
+WIDEST = 24  # characters of a subject that widen its column
+
+
+def configure(parser: Parser) -> None:
+    parser.add_argument(
+        "workflow", metavar="WORKFLOW", nargs="?", help="the YAML file of a workflow that is to run there"
+    ).complete = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # type: ignore[attr-defined]
+    common.params(parser)
+    common.federation(parser)
+    common.output(parser)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from v6flow.cli import show
+    from v6flow.core import findings
+
+    federation, plan = _meant(arguments)
+    found = findings.ordered(_examine(federation, plan))
+    code = findings.exit_code(found)
+    if arguments.output == "json":
+        show.write({"healthy": code == 0, "exit_code": code, "findings": [_document(each) for each in found]})
+        return code
+    show.data("".join(f"{line}\n" for line in table(found, width=_width())))
+    show.lines([_summary(found)])
+    return code
+
+
+def _meant(arguments: argparse.Namespace) -> tuple[Federation, Callable[[Callable[..., Directory]], Plan] | None]:
+    """The federation that is meant, and how to plan the workflow there if one was given."""
+    import os
+    from pathlib import Path
+
+    from v6flow import loading
+    from v6flow.core import plan as planning
+    from v6flow.core.steps import TaskStep
+    from v6flow.errors import UsageError
+
+    if arguments.workflow is None:
+        file = arguments.federation or os.environ.get("V6FLOW_FEDERATION")
+        if not file:
+            raise UsageError(
+                "nothing to look at", hint="name a workflow, or a federation: v6flow doctor --federation FILE"
+            )
+        return loading.read_federation(file), None
+    workflow = loading.read_workflow(arguments.workflow)
+    params = common.read_params(arguments, workflow)
+    federation = common.read_federation(arguments, workflow)
+    if federation is None:
+        raise UsageError(
+            f"{arguments.workflow} names no federation",
+            hint="say federation: FILE in the workflow, or --federation FILE, or set V6FLOW_FEDERATION",
+        )
+    tasks = [step for step in workflow.steps.values() if isinstance(step, TaskStep)]
+
+    def make(look: Callable[..., Directory]) -> Plan:
+        directory = look(
+            studies=any(step.study is not None for step in tasks),
+            stores=any("store" in step.settings for step in tasks),
+        )
+        folder = str(Path(arguments.workflow).absolute().parent)
+        return planning.make(workflow, params, directory, folder=folder)
+
+    return federation, make
+
+
+def _examine(federation: Federation, plan: Callable[[Callable[..., Directory]], Plan] | None) -> list[Finding]:
+    from v6flow.core.federation import EmbeddedFederation
+
+    if isinstance(federation, EmbeddedFederation):
+        from v6flow.backends.embedded import checkup as simulated
+
+        return simulated.examine(federation, plan=plan)
+    from v6flow.backends.vantage6 import checkup
+
+    return checkup.examine(federation, plan=plan)
+
+
+def table(found: Sequence[Finding], *, width: int | None = None) -> Iterator[str]:
+    """Lines of plain text: how it stands, what, and in what way, with the remedy below; wrapped at `width`."""
+    from v6flow.reporters.terminal import plain
+
+    rows = [(each.status, plain(each.subject), plain(each.message), each.remedy) for each in found]
+    status = max((len(row[0]) for row in rows), default=0)
+    subject = max((len(row[1]) for row in rows if len(row[1]) <= WIDEST), default=0)
+    indent = " " * (status + subject + 4)
+    for how, what, message, remedy in rows:
+        yield from _wrapped(f"{how:<{status}}  {what:<{subject}}  {message}", indent, width)
+        if remedy is not None:
+            yield from _wrapped(f"{indent}→ {plain(remedy)}", f"{indent}  ", width)
+
+
+def _wrapped(text: str, indent: str, width: int | None) -> Iterable[str]:
+    import textwrap
+
+    if width is None or len(text) <= width:
+        return [text]
+    room = max(width, len(indent) + 40)  # on a narrow terminal long lines read better than a column of words
+    return textwrap.wrap(text, room, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _width() -> int | None:
+    """How wide the terminal is, None if there is none."""
+    import shutil
+    import sys
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _summary(found: Sequence[Finding]) -> str:
+    counts = {status: sum(each.status == status for each in found) for status in ("problem", "warning")}
+    told = [f"{count} {status}{'s' if count > 1 else ''}" for status, count in counts.items() if count]
+    return ", ".join(told) or "all is well"
+
+
+def _document(finding: Finding) -> dict[str, Any]:
+    return {
+        "status": finding.status,
+        "subject": finding.subject,
+        "organization": finding.organization,
+        "message": finding.message,
+        "remedy": finding.remedy,
+        "image": finding.image,
+        "label": finding.label,
+        "exit_code": finding.exit_code,
+    }

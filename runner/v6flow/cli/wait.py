@@ -1,0 +1,59 @@
+"""Wait for a run that another process works on, and end as that run does.
+
+Prints what the run itself would print: its outputs, or with --output json its document.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from v6flow.cli import arguments as common
+
+if TYPE_CHECKING:
+    import argparse
+
+    from v6flow.cli.arguments import Parser
+
+LOOK = 0.2  # seconds between looks at who holds the run
+
+
+def configure(parser: Parser) -> None:
+    common.run_id(parser)
+    parser.add_argument("--timeout", metavar="DURATION", help="wait no longer than this, like 2h; then exit 124")
+    common.store(parser)
+    common.output(parser)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from v6flow.cli import show
+    from v6flow.cli.run import finish
+    from v6flow.cli.status import current
+    from v6flow.core import units
+    from v6flow.core.state import replay
+    from v6flow.errors import UsageError
+    from v6flow.reporters import summary
+
+    folder = common.open_store(arguments).find(arguments.run)
+    try:
+        patience = units.seconds(arguments.timeout) if arguments.timeout else None
+    except ValueError as error:
+        raise UsageError(f"--timeout: {error}") from error
+    began = time.monotonic()
+    while folder.holder() is not None:
+        if patience is not None and time.monotonic() - began >= patience:
+            show.lines([f"run {folder.id} goes on after {arguments.timeout}"])
+            return 124
+        time.sleep(LOOK)
+    state = replay(folder.events())
+    steps = list(state.pinned.get("steps", ()))
+    status = current(folder, state)
+    if status == "interrupted" and state.status == "running":  # its process was killed and could write nothing
+        if arguments.output == "json":
+            show.write(summary.document(state, steps, status=status) | {"exit_code": 1})
+        resume = summary.resume_command(folder.id, arguments.store or "")
+        show.error(f"nobody works on run {folder.id} any more, and it is not finished", f"{resume} takes it up")
+        return 1
+    if arguments.output == "text":
+        show.lines(summary.failure_text(state, arguments.store or ""))
+    return finish(state, steps, arguments)
