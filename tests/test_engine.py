@@ -19,7 +19,7 @@ from fakes import (
     engine,
     make,
 )
-from v6flow.backends.base import Accepted, Answered, Broken, Failed, Working
+from v6flow.backends.base import Accepted, Answered, Broken, Failed, Looked, Noted, Working
 from v6flow.core import events as ev
 from v6flow.core.events import Subtask
 from v6flow.core.state import replay
@@ -547,3 +547,108 @@ def test_the_state_is_always_the_replay_of_the_journal() -> None:
     state = begun(journal)
     engine(make(CHAIN), journal, answers(GOOD), state=state, local=FakeLocal({"mean": mean})).run()
     assert state == replay(journal.events())
+
+
+def test_letting_go_with_a_kill_journals_it_before_it_kills() -> None:
+    made, journal = make(ASK), FakeJournal()
+
+    def script(request: TaskRequest, again: bool) -> Iterable[Report]:
+        (name,) = request.kwargs
+        if name == "gamma":
+            running.interrupt(kill=True)
+        else:
+            yield Answered(request.token, name, b"1")
+
+    backend = FakeBackend(script)
+    running = engine(made, journal, backend)
+    running.run()
+    state = replay(journal.events())
+    assert (state.status, state.exit_code) == ("interrupted", 130)
+    assert [names for _, names in backend.killed] == [("gamma",)]
+    assert [type(event) for event in journal.events()][-2:] == [ev.TaskWithdrawn, ev.RunInterrupted]
+
+    def killed(request: TaskRequest, again: bool) -> Iterable[Report]:
+        if again:
+            yield Failed(request.token, "gamma", "killed", "somebody killed it at the server")
+            yield Accepted(request.token, "task 3")
+        else:
+            yield Answered(request.token, "gamma", b"3")
+
+    later = FakeBackend(killed)
+    assert carry_on(made, journal, later).outputs["list"] == [1, 1, 3]
+    assert [request.attempt for request in later.submitted] == [1, 2]
+
+
+def test_notes_are_kept_also_those_that_come_while_closing() -> None:
+    journal = FakeJournal()
+    backend = answers(GOOD)
+    close = backend.close
+
+    def closing() -> None:
+        if not backend.closed:
+            assert backend._emit is not None
+            backend._emit(Noted("task 3 could not be killed"))
+        close()
+
+    backend.close = closing  # type: ignore[method-assign]
+    running = engine(make(ASK), journal, backend)
+    running.note("gamma is slow today")
+    running.run()
+    assert [event.message for event in journal.of(ev.Noted)] == ["gamma is slow today", "task 3 could not be killed"]
+    assert replay(journal.events()).status == "completed"
+
+
+def test_at_a_deadline_what_is_there_is_taken_in_first() -> None:
+    clock, journal = FakeClock(), FakeJournal()
+    made = make(ASK.replace("{task: {method: m}}", "{task: {method: m}, timeout: 1m}"))
+
+    def script(request: TaskRequest, again: bool) -> Iterable[Report]:
+        (name,) = request.kwargs
+        backend.found_late[request.token] = (Answered(request.token, name, b"1"), Looked(request.token))
+        if name == "gamma":
+            clock.at += 61
+        yield Accepted(request.token, "task 1")
+
+    backend = FakeBackend(script)
+    engine(made, journal, backend, clock=clock).run()
+    assert replay(journal.events()).outputs["list"] == [1, 1, 1]
+    assert len(backend.looked) == 3
+    assert backend.killed == []
+
+
+def test_a_deadline_that_passes_while_the_server_is_away_interrupts_the_run() -> None:
+    clock, journal = FakeClock(), FakeJournal()
+    made = make(ASK.replace("{task: {method: m}}", "{task: {method: m}, timeout: 1m}"))
+
+    def script(request: TaskRequest, again: bool) -> Iterable[Report]:
+        backend.found_late[request.token] = (Broken(UnreachableError("the server is away")),)
+        clock.at += 61
+        return ()
+
+    backend = FakeBackend(script)
+    engine(made, journal, backend, clock=clock).run()
+    state = replay(journal.events())
+    assert (state.status, state.exit_code) == ("interrupted", 5)
+    assert state.step("s").status == "running", "the step has not failed"
+    assert backend.killed == []
+
+
+def test_a_central_function_whose_subtasks_are_hidden_is_not_believed() -> None:
+    text = """
+steps:
+  c:
+    task: {method: m, central: true, organization: alpha}
+outputs: {o: "{{ steps.c.result }}"}
+"""
+
+    def script(request: TaskRequest, again: bool) -> Iterable[Report]:
+        yield Accepted(request.token, "task 1")
+        yield Answered(request.token, "alpha", b"1", hidden=True)
+
+    state = carry_on(make(text), FakeJournal(), FakeBackend(script))
+    assert state.status == "failed"
+    assert state.failure is not None
+    assert (state.failure.kind, state.failure.organization) == ("subtasks_hidden", "alpha")
+    partial = text.replace("central: true,", "central: true, subtasks: partial,")
+    state = carry_on(make(partial), FakeJournal(), FakeBackend(script))
+    assert state.outputs == {"o": 1}

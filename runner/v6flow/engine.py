@@ -254,12 +254,15 @@ class Engine:
         """What an organization answered, or why that is not its result."""
         step = self._plan.steps[name]
         assert isinstance(step, TaskPlan)
+        if message.hidden and step.subtasks == "fail":
+            told = "the central function answered, but this user may not see whom it asked, nor who of them answered"
+            hint = "an administrator of the server gives the rule task | view | collaboration; " + _PARTIAL
+            return ev.Failure("subtasks_hidden", told, name, message.organization, hint)
         lost = _lost(message.subtasks) if step.subtasks == "fail" else None
         if lost is not None:
             told = f"the central function answered, but its subtask at {lost.organization} {lost.status}"
             told += f": {lost.message}" if lost.message else ""
-            hint = "subtasks: partial accepts what a central function makes of those that answered"
-            return ev.Failure("subtask_failed", told, name, lost.organization, hint, lost.log_tail)
+            return ev.Failure("subtask_failed", told, name, lost.organization, _PARTIAL, lost.log_tail)
         try:
             value = json.loads(message.body, allow_nonfinite=step.allow_nonfinite)
         except json.JsonError as error:
@@ -299,6 +302,7 @@ class Engine:
             getattr(self._reporter, what)(*told)
 
 
+_PARTIAL = "subtasks: partial accepts what a central function makes of those that answered"
 _FINAL = (ev.RunCompleted, ev.RunFailed, ev.RunCancelled)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,9 +11,12 @@ from cli_stage import (
     FAILING,
     SMALL,
     call,
+    command,
+    end,
     federated,
     folder_of_its_own,  # noqa: F401 - a fixture for all tests here
     run_ids,
+    start,
     write,
 )
 
@@ -77,3 +82,49 @@ def a():
     call(capsys, "run", "loud.yaml")
     said = call(capsys, "logs", "loud", "a")
     assert said.out == "\\x1b[2Jred\\x07 [bold]markup[/bold]\n\\u202etxt\n"
+
+
+def test_without_a_step_the_story_of_the_run_is_told_again(here: Path, capsys: Capture) -> None:
+    write(here, failing_yaml=FAILING)
+    told = [line[10:] for line in call(capsys, "run", "failing.yaml").err.splitlines() if line[8:10] == "Z "]
+    said = call(capsys, "logs", "failing")
+    assert said.code == 0
+    assert [line[10:] for line in said.out.splitlines()] == told
+    document = call(capsys, "logs", "failing", "-o", "json").document
+    assert document["lines"] == said.out.splitlines()
+
+
+def test_what_is_still_at_work_is_followed(here: Path, capsys: Capture) -> None:
+    pytest.importorskip("vantage6.algorithm.tools")
+    federated(here)
+    gate = here / "gate"
+    os.mkfifo(gate)
+    text = f"""\
+v6flow: 1
+name: slow
+federation: federation.yaml
+defaults: {{image: probe, timeout: 60s}}
+steps:
+  wait: {{task: {{method: wait, kwargs: {{gate: "{gate}"}}, organizations: [alpha, beta]}}}}
+"""
+    write(here, slow_yaml=text)
+    process = start("run", "slow.yaml", until="wait: asks alpha, beta")
+    following = subprocess.Popen(command("logs", "-f", "slow", "wait"), stdout=subprocess.PIPE, text=True)
+    assert following.stdout is not None
+    heard = [following.stdout.readline(), following.stdout.readline()]
+    assert all(" | " in line for line in heard), heard
+    live = call(capsys, "logs", "slow", "wait", "alpha")
+    assert "v6_probe" in live.out
+    for _ in range(2):
+        gate.write_text("open", encoding="utf-8")
+    assert end(process).code == 0
+    out, _ = following.communicate(timeout=60)
+    rest = [*heard, *out.splitlines()]
+    assert {line.partition(" | ")[0] for line in rest} == {"alpha", "beta"}
+    assert any("Writing output" in line for line in rest)
+
+
+def test_a_document_has_no_end_that_could_be_followed(here: Path, capsys: Capture) -> None:
+    write(here, small_yaml=SMALL)
+    call(capsys, "run", "small.yaml")
+    assert call(capsys, "logs", "-f", "small", "-o", "json").code == 2

@@ -36,13 +36,17 @@ class Working:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An organization's result: the bytes that its algorithm wrote, which may still not be JSON."""
+    """An organization's result: the bytes that its algorithm wrote, which may still not be JSON.
+
+    `subtasks` are all that a central function dispatched, unless `hidden`: then we may not see that.
+    """
 
     token: str
     organization: str
     body: bytes
     log: str = ""
     subtasks: tuple[Subtask, ...] = ()
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,12 +241,14 @@ def _useful_rights(may: Rights, plan: Plan | None) -> Iterator[Finding]:
             "the server lists only runs of this user's own organization; v6flow finds the others by their task",
             "run | view | collaboration",
         )
-    central = plan is None or any(isinstance(step, TaskPlan) and step.central for step in plan.steps.values())
-    if central and may.scope("task", "view") in ("own", "organization"):
-        yield _lack(
-            "this user does not see which organizations a central function asks: nor whether all of them answered",
-            "task | view | collaboration",
-        )
+    steps = [step for step in plan.steps.values() if isinstance(step, TaskPlan)] if plan is not None else []
+    central = [step.common.name for step in steps if step.central and step.subtasks == "fail"]
+    if may.scope("task", "view") in ("own", "organization") and (central or plan is None):
+        told = "this user does not see whom a central function asks, nor who of them answers"
+        if central:
+            yield _denied(f"{told}: step {choice(central, 'and')} would fail", "task | view | collaboration")
+        else:
+            yield _lack(told, "task | view | collaboration")
     if not may.may("event", "receive", "collaboration"):
         yield _lack(
             "this user is not told of other organizations' runs, so v6flow polls", "event | receive | collaboration"

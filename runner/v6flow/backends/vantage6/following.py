@@ -10,7 +10,7 @@ from v6flow.backends.vantage6 import causes
 from v6flow.backends.vantage6.encryption import DecryptionError
 from v6flow.backends.vantage6.pace import backoff, patiently
 from v6flow.backends.vantage6.records import StrangeError
-from v6flow.backends.vantage6.refusals import RefusedError, TooLargeError
+from v6flow.backends.vantage6.refusals import DeniedError, RefusedError, TooLargeError
 from v6flow.core.events import Subtask
 
 if TYPE_CHECKING:
@@ -206,8 +206,12 @@ class Following:
     def _report(self, asked: Asked, name: str, run: Run, stored: StoredResult | None) -> Generator[float, None, Report]:
         log, token = causes.shared_log(run), asked.token
         subtasks: tuple[Subtask, ...] = ()
+        hidden = False
         if asked.request.central and asked.task is not None:
-            subtasks = yield from self._subtasks(asked.task, DEEPEST)
+            try:
+                subtasks = yield from self._subtasks(asked.task, DEEPEST)
+            except DeniedError:
+                hidden = True
         if run.phase == "failed":
             cause = causes.of(run, asked.request.image, asked.runs)
             return Failed(token, name, cause.kind, cause.message, log, cause.hint, subtasks)
@@ -221,7 +225,7 @@ class Following:
             return Failed(token, name, "garbage", why, log, error.hint, subtasks)
         if not body:
             return Failed(token, name, "garbage", "it ended well but returned nothing", log, None, subtasks)
-        return Answered(token, name, body, log, subtasks)
+        return Answered(token, name, body, log, subtasks, hidden)
 
     def _result(self, run: Run) -> Generator[float, None, bytes | None]:
         """A completed run's result; None if it has none though it was looked at again."""
