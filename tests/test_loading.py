@@ -185,7 +185,13 @@ def test_a_federation_that_names_what_is_there(
         ("${env:DATA}", ("4", "missing-file", "error", "no database file: what ${env:DATA} stands for", "")),
         (
             "${env:NONE}",
-            ("4", "reference", "warning", "the environment variable NONE is not set", "${env:NONE} stands for it"),
+            (
+                "4",
+                "reference",
+                "warning",
+                "the environment variable NONE is not set",
+                "${env:NONE} stands for it; a file .env beside the federation file is read too",
+            ),
         ),
         ("${file:no}", ("4", "reference", "warning", "${file:no} cannot be read: No such file or directory", "")),
     ],

@@ -272,23 +272,15 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def reveal(text: str, *, folder: Path) -> str:
-    """What a reference (`${env:NAME}`, `${file:PATH}`) stands for; any other text is itself.
+    """What a reference (`${env:NAME}`, `${file:PATH}`, `${keyring:SERVICE/USER}`) stands for; else the text itself.
 
     Raises FederationError.
     """
-    if not (text.startswith("${") and text.endswith("}")):
+    if not text.startswith("${"):
         return text
-    source, _, name = text[2:-1].partition(":")
-    if source == "env":
-        if name not in os.environ:
-            raise FederationError(f"the environment variable {name} is not set", hint=f"{text} stands for it")
-        return os.environ[name]
-    if source == "file":
-        try:
-            return (folder / Path(name).expanduser()).read_text("utf-8").strip()
-        except OSError as error:
-            raise FederationError(f"{text} cannot be read: {error.strerror}") from error
-    raise FederationError(f"{text}: a reference is ${{env:NAME}} or ${{file:PATH}}")
+    from v6flow.references import Secret
+
+    return Secret(text, folder).reveal(may_be_empty=True)
 
 
 @contextmanager

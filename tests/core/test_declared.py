@@ -132,7 +132,12 @@ def test_an_argument_that_is_not_declared() -> None:
 
 def test_an_argument_that_is_missing() -> None:
     assert problems(step(kwargs={}), ALGORITHM) == [
-        Misfit("partial_sum needs the argument column, the name of a column", "store-argument", ("task", "kwargs"))
+        Misfit(
+            "partial_sum needs the argument column, the name of a column",
+            "store-argument",
+            ("task", "kwargs"),
+            severity="warning",
+        )
     ]
     (found,) = problems(step("f", {}), taking(Argument("x", "of another kind", has_default=False)))
     assert found.message == "f needs the argument x"

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import environment
 from program import PATIENCE, LiveError, Program, http, reserved_port, surroundings
+from store import LiveStore, pinned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -84,13 +85,15 @@ class NodeSettings:
     share_config: bool = True
 
 
-ALGORITHMS: Mapping[str, Mapping[str, str]] = {
+_PACKAGES: Mapping[str, Mapping[str, str]] = {
     PROBE: {"package": "v6_probe", "path": str(PROJECT / "tests" / "algorithms")},
     HOSPITAL_STATS: {
         "package": "hospital_stats",
         "path": str(PROJECT / "workflows" / "algorithms" / "hospital-stats"),
     },
 }
+ALGORITHMS = {**_PACKAGES, **{pinned(image): package for image, package in _PACKAGES.items()}}
+"""By image; pinned to a digest, as the server names it where a store is asked, too."""
 
 
 class LiveServer:
@@ -112,6 +115,7 @@ class LiveServer:
         self.encrypted = LiveFederation(self, "hospitals-encrypted", encrypted=True)
         self._world = self._make_world()
         self._program: Program | None = None
+        self._store: LiveStore | None = None
         self._tokens: dict[str, str] = {}
         self.ids: dict[str, dict[str, int]] = {}
         """Of organizations, collaborations, nodes and users, by name."""
@@ -140,10 +144,19 @@ class LiveServer:
         """End everything; the folder with its logs goes, unless it is wanted."""
         for federation in (self.plain, self.encrypted):
             federation.stop()
+        if self._store is not None:
+            self._store.close()
         self.stop()
         self._reservation.close()
         if not keep_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def store(self) -> LiveStore:
+        """The algorithm store of `plain`, which starts when it is first asked for."""
+        if self._store is None:
+            self._store = LiveStore(self.plain)
+        return self._store
 
     @contextlib.contextmanager
     def two_factor(self) -> Iterator[str]:
@@ -207,7 +220,8 @@ class LiveServer:
         """The last lines of all logs: the server's and the nodes'."""
         programs = [self._program] if self._program else []
         programs += [*self.plain.programs.values(), *self.encrypted.programs.values()]
-        return "\n".join(program.tails() for program in programs)
+        tails = [program.tails() for program in programs]
+        return "\n".join([*tails, self._store.tails()] if self._store else tails)
 
     def private_key(self, organization: str) -> Path:
         return self.folder / f"{organization}.pem"
@@ -223,14 +237,21 @@ class LiveServer:
 
     def _configuration(self, port: int, *, two_factor: bool) -> dict[str, Any]:
         return {
+            **self.configuration(port, self.folder / "database.sqlite"),
+            "jwt_secret_key": self._jwt_secret,
+            "two_factor_auth": two_factor,
+        }
+
+    def configuration(self, port: int, database: Path) -> dict[str, Any]:
+        """What a server and a store are both told."""
+        return {
             "description": "for tests",
             "ip": "127.0.0.1",
             "port": port,
             "api_path": "/api",
-            "uri": f"sqlite:///{self.folder / 'database.sqlite'}",
+            "uri": f"sqlite:///{database}",
             "allow_drop_all": False,
-            "jwt_secret_key": self._jwt_secret,
-            "two_factor_auth": two_factor,
+            "dev": {"host_uri": "127.0.0.1"},  # which they call localhost when they talk to each other
             "logging": {
                 "level": "INFO",
                 "file": "server.log",

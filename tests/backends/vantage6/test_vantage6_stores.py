@@ -124,6 +124,27 @@ def test_a_store_that_is_away_is_given_up_soon(server: Fake) -> None:
     assert sum(time.slept) <= stores.PATIENCE
 
 
+def test_an_address_as_it_was_before_4_8(server: Fake) -> None:
+    with Fake(
+        lambda asked: page(algorithm()) if asked.path == "/api/algorithm" else say(body=b"<html>", status=404)
+    ) as fake:
+        found = stores.declared(session(server), StoreLink(1, "hospitals", f"{fake.origin}/"), [IMAGE])[IMAGE]
+    assert isinstance(found, Algorithm)
+    assert [each.path for each in fake.asked] == ["/algorithm", "/api/algorithm"]
+
+
+def test_a_store_without_algorithms_at_its_address(server: Fake) -> None:
+    found, asked = answered(server, say(body=b"<html>", status=404))
+    assert "(404)" in found.reason
+    assert found.hint is None
+    assert len(asked) == 1
+
+
+def test_a_store_that_knows_the_server_by_another_address(server: Fake) -> None:
+    found, _ = answered(server, say({"msg": "Server 'x' is not whitelisted"}, 403))
+    assert found.hint.startswith("a store knows servers by their exact addresses")
+
+
 @pytest.mark.parametrize(
     ("url", "reason"),
     [

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from v6flow.backends.vantage6 import address, dialects, directory, encryption
 from v6flow.backends.vantage6.api import Api
-from v6flow.backends.vantage6.credentials import Credentials, Secret
-from v6flow.backends.vantage6.session import Session
+from v6flow.backends.vantage6.session import Credentials, Session
 from v6flow.backends.vantage6.transport import Transport
 from v6flow.errors import FederationError
+from v6flow.references import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -21,10 +21,12 @@ def misfits(connected: Connected, plan: Plan, *, allow_http: bool) -> list[Probl
     """What the task steps call otherwise than a store says, each with its place."""
     steps = [step for step in plan.steps.values() if isinstance(step, TaskPlan)]
     images = dict.fromkeys(step.image for step in steps)
-    links = connected.directory.stores or ()
+    trusted = {connected.directory.store_id(step.store) for step in steps if step.store is not None}
     known = {
-        link.id: stores.declared(connected.session, link, images, allow_http=allow_http) if images else {}
-        for link in links
+        # who names a store trusts it with our log-in, which it may want to see
+        link.id: stores.declared(connected.session, link, images, allow_http=allow_http, as_user=link.id in trusted)
+        for link in connected.directory.stores or ()
+        if images
     }
     problems = []
     for step in steps:

@@ -18,12 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import BinaryIO
 
-    from v6flow.backends.vantage6.credentials import Credentials
     from v6flow.backends.vantage6.transport import Again, Answer, Sieve, Transport
     from v6flow.core.json import Json
+    from v6flow.references import Secret
 
 EARLY = 60.0  # seconds before its end that a token is renewed, or a fifth of its life if that is less
 UNKNOWN_LIFE = 600.0  # seconds, of a token that does not say
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a person logs in with; `totp` is the secret of two-factor log-in."""
+
+    username: Secret
+    password: Secret
+    totp: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.backends.vantage6 import address, directory, paging
 from v6flow.backends.vantage6.records import StrangeError
-from v6flow.backends.vantage6.refusals import DeniedError, RefusedError, StaleTokenError, plain
+from v6flow.backends.vantage6.refusals import DeniedError, RefusedError, StaleTokenError, UntrustedError, plain
 from v6flow.core.declared import Algorithm, Argument, Function, Unknown
 from v6flow.core.words import suggestion
 from v6flow.errors import FederationError, V6flowError
@@ -37,18 +37,19 @@ def find(session: Session, wanted: str | int, collaboration: Collaboration) -> S
 
 
 def declared(
-    session: Session, store: StoreLink, images: Iterable[str], *, allow_http: bool = False
+    session: Session, store: StoreLink, images: Iterable[str], *, allow_http: bool = False, as_user: bool = True
 ) -> dict[str, Algorithm | Unknown]:
     """What a store declares of some images, all read at once; that it cannot be had is no error.
 
-    `allow_http` lets the store be one that is asked without TLS, over which our token may travel.
+    `allow_http` lets the store be one that is asked without TLS, over which our token may travel. `as_user` False
+    sends it no token: what is not public is then unknown.
     """
     called = f"the algorithm store {plain(store.name)}"
     try:
         place = _address(session, store, allow_http=allow_http)
-        found = paging.items(_Reader(session, place), "/algorithm")
+        found = _listed(_Reader(session, place, as_user=as_user))
     except V6flowError as error:
-        unknown = Unknown(f"{called} cannot be read: {_why(error)}", error.hint)
+        unknown = Unknown(f"{called} cannot be read: {_why(error)}", _hint(error))
         return dict.fromkeys(images, unknown)
     return {image: _declared(found, image, called) for image in images}
 
@@ -79,6 +80,7 @@ class _Reader:
 
     session: Session
     place: Address
+    as_user: bool = True
     token: str | None = None
 
     def get(self, path: str, params: Iterable[tuple[str, str | int]] = (), *, patience: float | None = None) -> Answer:
@@ -88,9 +90,10 @@ class _Reader:
             try:
                 return self._get(path, asked, patience)
             except StaleTokenError:  # "Missing Authorization header"
-                pass
+                if not self.as_user:
+                    raise
             except DeniedError as error:
-                if error.said is None:  # not the store speaks, but what stands before it
+                if error.said is None or not self.as_user:  # not the store speaks, but what stands before it
                     raise
             self.token = self.session.access_token()
         return self._get(path, asked, patience)
@@ -103,6 +106,16 @@ class _Reader:
     def _transport(self) -> Transport:
         ours = self.session.transport
         return ours.to(self.place, _limits(ours.limits))
+
+
+def _listed(reader: _Reader) -> list[dict[str, Any]]:
+    try:
+        return paging.items(reader, "/algorithm")
+    except RefusedError as error:
+        if error.status != 404 or error.said is not None or reader.place.path:
+            raise
+    reader.place = reader.place.at("/api")  # which servers before 4.8 leave out
+    return paging.items(reader, "/algorithm")
 
 
 def _limits(ours: Limits) -> Limits:
@@ -136,6 +149,13 @@ def _why(error: V6flowError) -> str:
     if isinstance(error, (RefusedError, DeniedError)) and error.said is not None:
         return f"it says: {error.said}"
     return error.message
+
+
+def _hint(error: V6flowError) -> str | None:
+    """What to do, if it is the same for a store as for a server."""
+    if isinstance(error, RefusedError) and error.status == 403:
+        return "a store knows servers by their exact addresses: is `server` the one by which it was linked?"
+    return error.hint if isinstance(error, (FederationError, UntrustedError)) else None
 
 
 # -------------------------------------------------------------------------------------------- what is in there

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from v6flow.backends.vantage6 import dialects, ladder
+from v6flow.backends.vantage6 import dialects, ladder, stores
 from v6flow.backends.vantage6.dialects import TaskDraft
 from v6flow.backends.vantage6.encryption import KeyProblemError
 from v6flow.backends.vantage6.pace import backoff, is_away, not_sent_again, patiently
@@ -114,8 +114,9 @@ class Submitter:
         known = self._directory.by_short()
         asked = {known[name].id: name for name in request.kwargs}
         wrong = []
-        if whole.task.image != request.image:
-            wrong.append(f"its image is {whole.task.image}, not {request.image}")
+        image = whole.task.image
+        if image != request.image and not (request.store is not None and stores.is_same_image(image, request.image)):
+            wrong.append(f"its image is {image}, not {request.image}")
         if whole.task.collaboration not in (None, self._directory.collaboration.id):
             wrong.append("it belongs to another collaboration")
         strangers = {run.organization for run in whole.runs} - set(asked)
@@ -184,6 +185,8 @@ class Submitter:
             databases=self._databases(request),
             study=self._study(request),
             store=self._directory.store_id(request.store) if request.store is not None else None,
+            # by which the store knows the server, if the server itself does not say
+            server_url=self._directory.server if request.store is not None and self._api.dialect.server_url else None,
         )
 
     def _study(self, request: TaskRequest) -> int | None:

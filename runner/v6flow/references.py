@@ -1,15 +1,14 @@
-"""Secrets by reference: what is kept says only where a secret stands, and it is looked up when it is needed."""
+"""References to what a file does not say itself: only where it stands is kept, and it is looked up when needed."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from v6flow.backends.vantage6 import dotenv
+from v6flow import dotenv
 from v6flow.errors import FederationError
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Secret:
         self._environ = environ
         self._keyring = keyring or _keyring
 
-    def reveal(self) -> str:
+    def reveal(self, *, may_be_empty: bool = False) -> str:
         """The secret. Raises FederationError, which names the reference."""
         match = REFERENCE.fullmatch(self._written)
         if match is None:
@@ -59,7 +58,7 @@ class Secret:
                     f"the keyring has nothing for {self._written}", hint=f"keyring set {service} {user}"
                 )
             found = kept
-        if not found:
+        if not found and not may_be_empty:
             raise FederationError(f"what {self._written} stands for is empty")
         return found
 
@@ -76,7 +75,7 @@ class Secret:
         if name not in variables:
             raise FederationError(
                 f"the environment variable {name} is not set",
-                hint=f"{self._written} stands for it; {path} is read too",
+                hint=f"{self._written} stands for it; a file .env beside the federation file is read too",
             )
         return variables[name]
 
@@ -94,15 +93,6 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is not pickled")
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a person logs in with; `totp` is the secret of two-factor log-in."""
-
-    username: Secret
-    password: Secret
-    totp: Secret | None = None
 
 
 def _why(error: Exception) -> str:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from v6flow.backends.vantage6 import dotenv, totp
-from v6flow.backends.vantage6.credentials import Credentials, Secret
+from v6flow import dotenv
+from v6flow.backends.vantage6 import totp
+from v6flow.backends.vantage6.session import Credentials
 from v6flow.errors import FederationError
+from v6flow.references import Secret
 
 if TYPE_CHECKING:
     from pathlib import Path
