@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from driver import make
+from driver import drive, make
 
 from v6flow.core import events as ev
 from v6flow.core import judge
@@ -124,3 +124,12 @@ steps:
     assert first.message == "c"
     run.steps["gone"] = StepState("gone", status="failed", ended=0.0, failure=ev.Failure("crashed", "gone"))
     assert judge.first_failure(plan, run) == first  # what is no longer in the file fails nothing
+
+
+def test_a_consequence_is_never_the_first_cause_though_it_was_heard_of_first() -> None:
+    run = drive("steps:\n  a:\n    task: {method: m, isolation: task}\n")
+    run.fail("a", "alpha", kind="consequence", message="beta failed first")
+    run.fail("a", "beta", kind="crashed", message="ZeroDivisionError")
+    run.answer("a", "gamma")
+    assert (run.failure().kind, run.failure().organization) == ("crashed", "beta")
+    assert run.failure().message.startswith("beta crashed: ZeroDivisionError; alpha failed: beta failed first")

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 MIXED_HINT = "send it to those who answered (organizations: …responded), or say mixed_cohorts: <reason> if you mean it"
 
+CONSEQUENCE = "consequence"
+"""The kind of a failure that only follows from another's: never the first cause, whenever it was heard of."""
+
 _FINISHED = "completed"  # vantage6's word for a task run that ended well
 
 
@@ -33,7 +36,7 @@ def quorum(step: TaskPlan, state: StepState, needed: int) -> Failure | None:
     asked = len(state.organizations)
     failed = sorted(
         (each for each in state.organizations.values() if each.status == "failed"),
-        key=lambda each: each.since,
+        key=lambda each: (each.failure is not None and each.failure.kind == CONSEQUENCE, each.since),
     )
     missing = [each.name for each in state.organizations.values() if each.status in ("waiting", "requested")]
     alike: dict[str, list[str]] = {}

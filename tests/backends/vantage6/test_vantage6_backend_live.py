@@ -139,7 +139,10 @@ def test_a_siblings_failure_is_a_consequence_and_the_others_are_waited_for(
         backend.submit(request, again=False)
         assert reports.failure("beta", request.token).kind == "crashed"
         consequence = reports.failure("delta", request.token)
-        assert (consequence.kind, consequence.message.endswith("beta failed first (crashed)")) == ("unknown", True)
+        assert (consequence.kind, consequence.message.endswith("beta failed first (crashed)")) == (
+            "consequence",
+            True,
+        )
         gate[1]()
         assert reports.answer("alpha", request.token) == "gate opened"
 

@@ -116,7 +116,6 @@ def test_an_adopted_task_is_where_and_on_what_was_asked(change: dict[str, Any], 
     assert (posts(fake), world.killed, ends(reports)) == (["t0ken"], [], [])
 
 
-@pytest.mark.xfail(strict=True, reason="submitting.check compares sets: a second run of an organization is not seen")
 def test_an_adopted_task_asks_each_organization_once() -> None:
     world = World()
     with Fake(world) as fake:
@@ -171,7 +170,7 @@ def test_of_a_task_that_is_adopted_the_first_cause_is_told_first() -> None:
             reports.failure("beta")
     assert [(each.organization, each.kind) for each in ends(reports) if isinstance(each, Failed)] == [
         ("beta", "crashed"),
-        ("alpha", "unknown"),
+        ("alpha", "consequence"),
     ]
 
 
@@ -577,7 +576,6 @@ def test_a_run_names_the_first_cause_first() -> None:
     assert "as a consequence: beta failed first (crashed)" in state.failure.message
 
 
-@pytest.mark.xfail(strict=True, reason="following tells a consequence as soon as it is read, be its cause told or not")
 def test_a_run_names_the_first_cause_first_though_it_is_read_last() -> None:
     world = Keeping()
 

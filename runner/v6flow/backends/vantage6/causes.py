@@ -70,7 +70,7 @@ def _consequence(run: Run, siblings: Mapping[int, str]) -> Cause:
     if found and int(found[1]) in siblings:
         first = f"{siblings[int(found[1])]} failed first ({found[2]})"
     return Cause(
-        "unknown",
+        "consequence",
         f"the server ended it before it began, as a consequence: {first}",
         "with isolation: organization one failure does not end the others",
     )

@@ -122,6 +122,10 @@ class Submitter:
         strangers = {run.organization for run in whole.runs} - set(asked)
         if strangers:
             wrong.append(f"it asks organizations that were not asked ({', '.join(map(self._name, sorted(strangers)))})")
+        numbers = [run.organization for run in whole.runs]
+        twice = sorted({number for number in numbers if numbers.count(number) > 1})
+        if twice:
+            wrong.append(f"it asks {', '.join(map(self._name, twice))} more than once")
         labels = [each.label for each in self._databases(request)]
         if [each.label for each in whole.task.databases] != labels:
             wrong.append(f"its databases are not {', '.join(labels) or 'none'}")
