@@ -134,6 +134,10 @@ class LiveServer:
             if program.alive():
                 program.line()
 
+    def is_running(self) -> bool:
+        """Whether the server is at work."""
+        return self._program is not None and self._program.alive()
+
     def stop(self) -> None:
         """Stop the server alone; its nodes wait for it."""
         if self._program is not None:
@@ -143,7 +147,7 @@ class LiveServer:
     def close(self, *, keep_folder: bool = False) -> None:
         """End everything; the folder with its logs goes, unless it is wanted."""
         for federation in (self.plain, self.encrypted):
-            federation.stop()
+            federation.stop(hard=True)
         if self._store is not None:
             self._store.close()
         self.stop()
@@ -249,7 +253,7 @@ class LiveServer:
             "ip": "127.0.0.1",
             "port": port,
             "api_path": "/api",
-            "uri": f"sqlite:///{database}",
+            "uri": f"sqlite:///{database}?timeout=60",
             "allow_drop_all": False,
             "dev": {"host_uri": "127.0.0.1"},  # which they call localhost when they talk to each other
             "logging": {
@@ -352,10 +356,10 @@ class LiveFederation:
         for name in missing:
             self._await(name)
 
-    def stop(self) -> None:
+    def stop(self, *, hard: bool = False) -> None:
         """Stop the nodes."""
         for name in [*self.programs]:
-            self.stop_node(name)
+            self.stop_node(name, hard=hard)
 
     def stop_server(self) -> None:
         self.server.stop()
@@ -373,8 +377,16 @@ class LiveFederation:
     def stop_node(self, name: str, *, hard: bool = False) -> None:
         """Stop a node with its algorithms; `hard`: as if the power were cut. Nothing happens if it is off."""
         program = self.programs.pop(name, None)
-        if program is not None:
-            program.stop(hard=hard)
+        if program is None:
+            return
+        program.stop(hard=hard)
+        if not hard and self.server.is_running():
+            # else what the server does when it hears of it meets what the next node tells
+            self.wait_for(lambda: self._is_forgotten(name), f"the server to see that {name}'s node is gone")
+
+    def _is_forgotten(self, name: str) -> bool:
+        node = self.node(name)
+        return node["status"] != "online" and not node["config"]
 
     def node(self, name: str) -> dict[str, Any]:
         """What the server says of a node: status, config, …"""

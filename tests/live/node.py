@@ -417,7 +417,7 @@ def main() -> None:
         pass
     ending = threading.Thread(target=node.stop, daemon=True)
     ending.start()
-    ending.join(3)
+    ending.join(10)  # a good-bye that does not arrive is noticed after two minutes only
     os._exit(0)
 
 

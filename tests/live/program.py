@@ -93,7 +93,7 @@ class Program:
             assert self._process.stdout is not None
             self._process.stdin.close()
             try:
-                self._process.wait(10)
+                self._process.wait(15)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()

@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 
 HOST = "127.0.0.1"
+PING = 10  # seconds until the server asks whether a node is still there, and until it takes silence for an answer
 KEY_BITS = 2048  # the released cryptor takes any length; 4096 takes seconds to make
 
 
@@ -160,6 +161,8 @@ def main() -> None:
     Database().connect(uri=context.get_database_uri(), allow_drop_all=False)
     fill(settings["world"])
     server = run_server(settings["config"], system_folders=False)
+    sessions = server.socketio.server.eio
+    sessions.ping_interval = sessions.ping_timeout = PING  # who is gone without a word is noticed sooner
     add_users(settings["world"])
     ready = known()
     DatabaseSessionManager.clear_session()

@@ -150,7 +150,7 @@ def test_a_node_whose_power_is_cut_seems_to_be_online_for_a_while(
     pid = algorithm_at_work(live, gate, "gamma")[1]
     live.stop_node("gamma", hard=True)
     live.wait_for(lambda: not psutil.pid_exists(pid), "its algorithm to end with it")
-    assert live.node("gamma")["status"] == "online", "the server finds out by a missing ping, in a minute or two"
+    assert live.node("gamma")["status"] == "online", "the server finds out by a missing ping, in a while"
 
 
 def test_a_node_says_what_it_has(live: LiveFederation) -> None:
