@@ -10,18 +10,15 @@ DEV := $(VENV)/.installed-dev
 # workers for the tests: as many as there are processors
 WORKERS ?= auto
 
-.PHONY: demo test live lint types bench clean
+.PHONY: demo test lint types bench clean
 
 demo: $(DEMO)
 	$(BIN)/v6flow run workflows/average.yaml
 	$(BIN)/v6flow run workflows/variance.yaml
 
+# part of it runs against a released vantage6 server with nodes, which is set up on this machine (V6FLOW_LIVE=0: not)
 test: lint types
-	V6FLOW_LIVE=0 $(BIN)/python -m pytest -n $(WORKERS) --ignore tests/live --cov --cov-report=term:skip-covered
-
-# what runs against a released vantage6 server with nodes on this machine, which it sets up too
-live: $(DEV)
-	$(BIN)/python -m pytest tests/live tests/contracts tests/backends/vantage6
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered
 
 lint: $(DEV)
 	$(BIN)/ruff check .

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import v6flow
-from v6flow import aggregation, loading
+from v6flow import aggregation, errors, loading
+from v6flow.backends.base import Failed
 from v6flow.cli import validate
 from v6flow.cli.commands import COMMANDS
 from v6flow.cli.main import parser
@@ -20,6 +21,7 @@ from v6flow.core import json, schema
 from v6flow.core.expressions import FUNCTIONS, compile, limits  # noqa: A004 - as the package calls it
 from v6flow.core.steps import STEP_KINDS, task
 from v6flow.core.steps.base import SETTLED
+from v6flow.errors import V6flowError
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -27,7 +29,7 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md")), *sorted((ROOT / "workf
 LANGUAGE = (DOCS / "language.md").read_text("utf-8")
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_FILE_NAME = re.compile(r"^# ([\w./-]+\.(?:py|R|yaml))$", re.MULTILINE)
+_FILE_NAME = re.compile(r"^# ([\w./-]*\.(?:py|R|yaml|env))$", re.MULTILINE)
 _CODE = re.compile(r"`([^`\n]+)`")
 _COMMAND = re.compile(r"\bv6flow ([a-z][a-z-]*)")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
@@ -296,7 +298,7 @@ def test_what_comes_later_is_what_is_refused_as_such() -> None:
     assert words == set(schema.LATER)
 
 
-@pytest.mark.parametrize("page", ["language.md", "federation.md"])
+@pytest.mark.parametrize("page", ["language.md", "federation.md", "server.md"])
 def test_the_settings_of_defaults_are_those_there_are(page: str) -> None:
     text = (DOCS / page).read_text("utf-8")
     assert set(task.SETTINGS) in [set(code.split()) for code in _CODE.findall(text)]
@@ -314,6 +316,23 @@ def test_the_keys_of_tables_are_those_of_the_schemas() -> None:
         assert set(federation[name]["properties"]) <= keys
     faults = set(federation["embedded_organization"]["properties"]["faults"]["properties"])
     assert faults <= {key.partition(":")[0] for key in keys}
+    page = (DOCS / "server.md").read_text("utf-8").partition("\n## Credentials")[0]
+    told = {key for row in _rows(page) for key in _CODE.findall(row[0])}
+    assert told == {*federation["vantage6"]["properties"], *federation["server_organization"]["properties"]}
+
+
+def test_the_kinds_of_failure_are_those_there_are() -> None:
+    page = (DOCS / "server.md").read_text("utf-8").partition("\n## Failures")[2].partition("\n## ")[0]
+    told = {key for row in _rows(page) for key in _CODE.findall(row[0])}
+    kinds = re.findall(r"`(\w+)`", (inspect.getdoc(Failed) or "").partition(";")[0])
+    assert told == {*kinds, "timeout"} - {"kind"}
+
+
+def test_every_exit_code_is_explained() -> None:
+    page = (DOCS / "cron.md").read_text("utf-8").partition("\n## Exit codes")[2].partition("\n## ")[0]
+    told = {int(code) for row in _rows(page) for code in row[0].split(", ")}
+    families = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, V6flowError)]
+    assert told == {each.exit_code for each in families} | {0, 70, 124}
 
 
 def _keys(heading: str) -> set[str]:

@@ -238,7 +238,8 @@ def _preflight(access: Access, plan: Plan) -> list[str]:
         message = "nothing was sent, since this run cannot succeed:\n  " + "\n  ".join(map(str, problems))
         code = findings.exit_code(problems)
         kind = next((each for each in (AccessError, UnreachableError) if each.exit_code == code), FederationError)
-        raise kind(message, hint="`v6flow doctor` shows it all; --skip-preflight runs it nonetheless")
+        hint = "`v6flow doctor WORKFLOW --federation FILE` shows it all; --skip-preflight runs it nonetheless"
+        raise kind(message, hint=hint)
     # who is offline is told when the run begins
     return [str(each) for each in found if each.status == "warning" and each.organization not in plan.directory.offline]
 
@@ -305,6 +306,7 @@ def pin(plan: Plan, federation: Federation | None, jobs: int | None) -> dict[str
         "folder": plan.folder,
         "params": dict(plan.params),
         "federation": federation.file if federation is not None else None,
+        "backend": federation.backend if federation is not None else None,
         "identity": plan.directory.identity,
         "organizations": list(plan.directory.organizations),
         "ids": dict(plan.directory.ids),

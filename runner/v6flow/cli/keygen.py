@@ -42,8 +42,9 @@ def main(arguments: argparse.Namespace) -> int:
         [
             f"a private key of {encryption.NEW_KEY_BITS} bits is in {path}; above is its fingerprint: {FINGERPRINT}",
             "keep it and a copy of it where nobody else can read it: without it, what is encrypted for it is lost",
-            f"next: name it in the federation file (private_key: {path}); then v6flow upload-key --federation FILE",
-            "puts its public key at the server, and your organization's nodes need this private key too",
+            f"next: name it in the federation file (private_key: {path})",
+            "then: v6flow upload-key --federation FILE puts its public key at the server",
+            "and: your organization's nodes need this private key too",
         ]
     )
     return 0

@@ -32,7 +32,8 @@ def main(arguments: argparse.Namespace) -> int:
     workflow = loading.read_workflow(arguments.workflow)
     params = common.read_params(arguments, workflow)
     federation = common.read_federation(arguments, workflow)
-    access = running.reach_for(workflow, federation)
+    with show.while_waiting(federation):
+        access = running.reach_for(workflow, federation)
     try:
         plan = running.make_plan(workflow, params, access, folder=Path(arguments.workflow).absolute().parent)
     finally:

@@ -56,13 +56,14 @@ def main(arguments: argparse.Namespace) -> int:
             if state.status == "failed" and arguments.output == "text":
                 show.lines(summary.failure_text(state, arguments.store or ""))
             return finish(state, list(state.pinned["steps"]), arguments)
-        run = running.resume(
-            held,
-            retry_failed=arguments.retry_failed,
-            resubmit=arguments.resubmit,
-            federation_file=arguments.federation,
-            jobs=arguments.jobs,
-        )
+        with show.while_waiting(running.pinned_federation(state.pinned, arguments.federation) if state.run else None):
+            run = running.resume(
+                held,
+                retry_failed=arguments.retry_failed,
+                resubmit=arguments.resubmit,
+                federation_file=arguments.federation,
+                jobs=arguments.jobs,
+            )
         return carry_on(run, arguments)
 
 

@@ -55,6 +55,7 @@ def configure(parser: Parser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     from v6flow import loading, running
+    from v6flow.cli import show
     from v6flow.core import units
     from v6flow.errors import UsageError
 
@@ -66,7 +67,8 @@ def main(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise UsageError(f"--deadline: {error}") from error
     store = common.open_store(arguments)
-    access = running.reach_for(workflow, federation)
+    with show.while_waiting(federation):
+        access = running.reach_for(workflow, federation)
     try:
         run = _taken_up(workflow, params, access, store, arguments)
     except BaseException:

@@ -14,9 +14,13 @@ from v6flow.reporters import terminal
 from v6flow.reporters.terminal import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from v6flow.core.federation import Federation
     from v6flow.core.problem import Problem
+
+
+_SILENCE = 3.0  # seconds that nobody wonders at
 
 
 class OutputError(V6flowError):
@@ -53,6 +57,25 @@ def lines(text: Iterable[str]) -> None:
     with contextlib.suppress(OSError):
         for line in text:
             terminal.write(sys.stderr, line + "\n")
+
+
+@contextlib.contextmanager
+def while_waiting(federation: Federation | None) -> Iterator[None]:
+    """What is done here may wait for a server: after a while, people are told for which."""
+    from v6flow.core.server import ServerFederation
+
+    if not isinstance(federation, ServerFederation):
+        yield
+        return
+    from threading import Timer
+
+    timer = Timer(_SILENCE, lines, ([f"{plain(federation.server)} has not answered yet …"],))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def outputs(values: dict[str, Any]) -> None:

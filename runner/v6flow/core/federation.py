@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from v6flow.core import server, units
 from v6flow.core.json import Json, canonical
@@ -87,6 +87,7 @@ class Algorithm:
 class EmbeddedFederation:
     """A federation simulated on this machine."""
 
+    backend: ClassVar[str] = "embedded"
     file: str  # absolute
     collaboration: str
     organizations: tuple[EmbeddedOrganization, ...]

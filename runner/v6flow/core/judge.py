@@ -43,7 +43,8 @@ def quorum(step: TaskPlan, state: StepState, needed: int) -> Failure | None:
     for each in failed:
         if each.failure is not None:
             alike.setdefault(f"{_word(each.failure.kind)}: {each.failure.message}", []).append(each.name)
-    told = [f"{', '.join(names)} {what}" for what, names in alike.items()]
+    order = list(state.organizations)
+    told = [f"{', '.join(sorted(names, key=order.index))} {what}" for what, names in alike.items()]
     if missing:
         within = f" within {spell(step.timeout)}" if step.timeout is not None else ""
         told.append(f"{', '.join(missing)} did not answer{within}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +31,7 @@ class ServerFederation:
     Credentials are kept as they are written: as references. No organizations: all that the collaboration has.
     """
 
+    backend: ClassVar[str] = "vantage6"
     file: str  # absolute
     server: str
     collaboration: str | int

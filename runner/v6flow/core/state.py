@@ -222,7 +222,7 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
                 event.exit_code,
             )
         case ev.RunCancelled():
-            state.status, state.ended, state.exit_code = "cancelled", event.at, 1
+            state.status, state.ended, state.exit_code, state.failure = "cancelled", event.at, 1, None
         case _:
             assert_never(event)
 

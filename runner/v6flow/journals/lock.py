@@ -179,7 +179,8 @@ def _process(pid: int) -> tuple[bool, str] | None:
 
 
 def _command() -> str:
-    return " ".join([Path(sys.argv[0] or "python").name, *sys.argv[1:2]])
+    name = Path(sys.argv[0] or "python").name
+    return " ".join(["v6flow" if name == "__main__.py" else name, *sys.argv[1:2]])
 
 
 def _held(what: str, holder: Holder) -> HeldError:

@@ -84,7 +84,7 @@ class Lines:
             self._tell(state.last, f"run let go of while it was running; to go on: {again}")
         told = summary.failure_text(state, self._store)
         if state.status == "interrupted":
-            told = told[-1:]  # the cause has been told; how to go on has not
+            told = summary.what_next(state, self._store)  # the cause has been told; how to go on has not
         if state.status in ("failed", "interrupted"):
             for line in told:
                 terminal.write(self._stream, f"{line}\n")
@@ -130,7 +130,7 @@ def beginning(plan: Plan, state: RunState, now: float, kept: str) -> list[str]:
     lines = [
         f"run {plain(state.run or plan.run)} of workflow {plain(plan.workflow.name)} "
         f"{'resumed' if resumed else 'started'}, {iso(now)[:10]}, {_many(len(plan.steps), 'step')}"
-        + (f", {settled} of them settled before" if resumed else "")
+        + (f", {settled} of them settled before" if settled else "")
     ]
     if kept:
         lines.append(f"kept in {plain(kept)}")
@@ -164,6 +164,8 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
             return f"{event.step}: FAILED{_after(state.step(event.step))}: {_why(event.failure)}"
         case ev.StepSkipped():
             return f"{event.step}: skipped, since {plain(event.cause)} failed"
+        case ev.RunResumed() if not state.steps:
+            return None  # it had not begun: it was handed to a process in the background, say
         case ev.RunResumed():
             return f"taken up again; nobody had held the run for {spell(event.down)}"
         case ev.TaskWithdrawn():

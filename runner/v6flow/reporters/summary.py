@@ -23,6 +23,8 @@ NAMED = 12  # as many names as a person reads in one line
 
 _OF_THE_FILE = ("cohorts", "expression", "organizations", "quorum")  # asking again alone does not mend these
 
+_NOISE = ("error > None",)  # vantage6's own tools end every log of a crash with it
+
 HEAD = ("step", "status", "answered", "seconds", "attempts", "")
 
 
@@ -76,6 +78,15 @@ def _seconds(started: float | None, ended: float | None) -> float | None:
     return None if started is None or ended is None else round(max(ended - started, 0.0), 3)
 
 
+def goes_on_elsewhere(state: RunState) -> bool:
+    """Whether tasks of a run are open at a server, which does not end them when the run is let go of."""
+    return state.pinned.get("backend") == "vantage6" and any(
+        asked.status == "requested" and not asked.withdrawn
+        for step in state.steps.values()
+        for asked in step.organizations.values()
+    )
+
+
 def resume_command(run: str, store: str = "", *, retry: bool = False) -> str:
     """The command that takes up a run; `store` is where runs are kept, as given on the command line, if it was."""
     words = ["v6flow", "resume", *(["--retry-failed"] if retry else []), *(["--store", store] if store else []), run]
@@ -97,6 +108,11 @@ def failure_text(state: RunState, store: str = "") -> list[str]:
     return [*lines, *_next(state, failed, store)]
 
 
+def what_next(state: RunState, store: str = "") -> list[str]:
+    """What a person does after a run was let go of."""
+    return [*(_hint(state.failure) if state.failure is not None else ()), *_next(state, (), store)]
+
+
 def _cause(failure: Failure) -> list[str]:
     where = f"step {failure.step}" if failure.step else ""
     if failure.organization:
@@ -107,7 +123,8 @@ def _cause(failure: Failure) -> list[str]:
 def _log(failure: Failure) -> list[str]:
     if not failure.log_tail.strip():
         return []
-    tail = plain(failure.log_tail.rstrip(), keep_newlines=True).split("\n")[-LOG_LINES:]
+    lines = plain(failure.log_tail.rstrip(), keep_newlines=True).split("\n")
+    tail = [line for line in lines if line.strip() not in _NOISE][-LOG_LINES:]
     whose = f" at {plain(failure.organization)}" if failure.organization else ""
     return [f"  the last lines of its log{whose}:", *(f"    {line}".rstrip() for line in tail)]
 
@@ -124,7 +141,11 @@ def _also(step: StepState) -> str:
 def _next(state: RunState, failed: Sequence[StepState], store: str) -> list[str]:
     """The command with which a person goes on."""
     if state.status == "interrupted":
-        return [f"to go on where it stopped: {resume_command(state.run, store)}"]
+        lines = [f"to go on where it stopped: {resume_command(state.run, store)}"]
+        if goes_on_elsewhere(state):
+            again = resume_command(state.run, store).replace(" resume ", " cancel ", 1)
+            lines.append(f"meanwhile what it has asked goes on at the server; to end it: {again}")
+        return lines
     if state.status != "failed" or not failed:
         return []
     again = resume_command(state.run, store, retry=True)

@@ -27,6 +27,7 @@ class Asked:
     runs: dict[int, str] = field(default_factory=dict)
     open: set[int] = field(default_factory=set)
     looked_at: set[int] = field(default_factory=set)  # by somebody, just now
+    announced: set[int] = field(default_factory=set)  # the server has said that their ends are about to be there
     claimed: set[int] = field(default_factory=set)  # ended, and by somebody about to be told
     hidden: set[int] = field(default_factory=set)  # not in this user's list of open runs
     apart: bool = False  # its results are too large to be read together with its runs

@@ -237,8 +237,13 @@ class ServerBackend:
             return
         if len(waits) == 1:  # a first look among many: one at a time is enough
             self._confirm(asked, number, waits, unlisted=False)
-        else:
-            self._send(self._following.confirm(asked, number, waits, unlisted=False), ANSWERS)
+            return
+        announced = waits == self._times.finishing
+        if announced:
+            with self._lock:
+                asked.announced.add(number)
+        looks = self._following.confirm(asked, number, waits, unlisted=False, until_announced=not announced)
+        self._send(looks, ANSWERS)
 
     def _live(self, now: bool) -> None:
         watcher = self._watcher
@@ -251,8 +256,8 @@ class ServerBackend:
             {"wake": watcher.wake, "soon": watcher.soon, "quicken": watcher.quicken}[how]()
 
     def _look(self, asked: Asked) -> Generator[float, None, None]:
-        names = ", ".join(sorted(asked.waiting))
-        message = f"the server is away, and a deadline has passed: whether {names} answered in time is unknown"
+        message = "the server is away, and a deadline has passed: "
+        message += f"who has answered step {asked.request.step} in time is unknown"
         end = self._clock() + self._times.last_look
         yield from bounded(self._following.catch_up(asked), self._clock, end, message)
         with self._lock:

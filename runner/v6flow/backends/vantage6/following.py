@@ -81,17 +81,26 @@ class Following:
                 self.note(asked, run)
 
     def confirm(
-        self, asked: Asked, number: int, waits: Iterable[float], *, unlisted: bool
+        self,
+        asked: Asked,
+        number: int,
+        waits: Iterable[float],
+        *,
+        unlisted: bool,
+        until_announced: bool = False,
     ) -> Generator[float, None, None]:
         """Look at one run after each of these waits until it has ended, and tell how.
 
-        `unlisted`: the list of open runs does not show it, and if it is open it never will.
+        `unlisted`: the list of open runs does not show it, and if it is open it never will. `until_announced`: once
+        the server has announced the end, others look at better times.
         """
         try:
             for wait in waits:
                 if wait:
                     yield wait
                 if number not in asked.open or number in asked.claimed:
+                    return
+                if until_announced and number in asked.announced:
                     return
                 run, stored = yield from patiently(partial(self._look, asked, number), self._waits())
                 if run.phase in ENDED:
