@@ -252,7 +252,7 @@ class Engine:
 
     def _judge(self, name: str, message: backends.Answered) -> Json | ev.Failure:
         """What an organization answered, or why that is not its result."""
-        step = self._plan.steps[name]
+        step = self._plan.step(name)
         assert isinstance(step, TaskPlan)
         if message.hidden and step.subtasks == "fail":
             told = "the central function answered, but this user may not see whom it asked, nor who of them answered"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from v6flow import loading
 from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
-from v6flow.core import check, events, json
+from v6flow.core import check, events, instances, json
 from v6flow.core import plan as planning
 from v6flow.core.events import CancelRequested, RunCancelled, RunResumed, RunStarted
 from v6flow.core.federation import Directory, EmbeddedFederation
@@ -395,9 +395,13 @@ def _resume(
             + "\n  ".join(refused),
             hint="undo the change, or start a new run",
         )
-    failed = [name for name, step in state.steps.items() if step.status == "failed" and name in plan.steps]
+    failed = [name for name, step in state.steps.items() if step.status == "failed" and _is_planned(plan, name)]
     retry = failed if retry_failed else []
-    after = plan.graph.after(retry)
+    after = {
+        instances.prefix(name) + instances.short(other)
+        for name in retry
+        for other in plan.graph.after([instances.definition(name)])
+    }
     reset = [name for name, step in state.steps.items() if step.status == "skipped" or name in after]
     value = None
     if changed or plan.workflow.document.text != pinned["text"]:
@@ -409,6 +413,10 @@ def _resume(
     held.journal.append([event], durable=True)
     apply(state, event)
     return Run(held, plan, access, jobs or pinned["jobs"], clock)
+
+
+def _is_planned(plan: Plan, name: str) -> bool:
+    return instances.definition(name) in plan.steps
 
 
 def _tokens(state: RunState, place: str) -> list[str]:
@@ -553,10 +561,12 @@ def _differences(state: RunState, old: Plan, new: Plan) -> tuple[list[str], list
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     refused: list[str] = []
     for name in changed:
-        step = state.step(name)
-        asked = any(each.attempt for each in step.organizations.values())
-        if step.status == "completed" or asked:
-            what = "has completed" if step.status == "completed" else "has asked organizations"
+        done = [step for each, step in state.steps.items() if instances.definition(each) == name]
+        asked = any(each.attempt for step in done for each in step.organizations.values())
+        begun = any(step.history or step.items is not None for step in done)
+        if asked or begun or any(step.status == "completed" for step in done):
+            what = "has completed" if any(step.status == "completed" for step in done) else "has asked organizations"
+            what = "has begun" if begun and not asked else what
             refused.append(f"step {name} {what}, and {_difference(before.get(name), after.get(name))}")
     return changed, refused
 

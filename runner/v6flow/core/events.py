@@ -144,6 +144,46 @@ class StepClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundEnded:
+    """The state of a repeat step after a round, the first of which is 1; `round` 0: the state it begins with.
+
+    `converged`: its condition holds, and there are no more rounds.
+    """
+
+    at: Time
+    step: str
+    round: int
+    value: Json = None
+    carried: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    accepted: bool = False
+    converged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsListed:
+    """The items of a foreach step became known: `value` has the key and the item of each."""
+
+    at: Time
+    step: str
+    value: list[list[Json]]
+    carried: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    accepted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ItemEnded:
+    """An item of a foreach step, numbered from 1, ended: with its `value`, or with a failure."""
+
+    at: Time
+    step: str
+    item: int
+    value: Json = None
+    carried: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    accepted: bool = False
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LocalRequested:
     """A local step's child process is about to start; it has until `deadline` (None: no end)."""
 
@@ -256,6 +296,9 @@ Event: TypeAlias = (
     | TaskFailed
     | TaskWithdrawn
     | StepClosed
+    | RoundEnded
+    | ItemsListed
+    | ItemEnded
     | LocalRequested
     | LocalFailed
     | StepCompleted
@@ -309,7 +352,7 @@ def decode(kind: str, data: dict[str, Any], value: Json) -> Event:
         data[name] = tuple(data[name])
     if "carried" in data:
         data["carried"] = tuple((step, tuple(cohort)) for step, cohort in data["carried"])
-    if "failure" in data:
+    if data.get("failure") is not None:
         data["failure"] = Failure(**data["failure"])
     if "subtasks" in data:
         data["subtasks"] = tuple(Subtask(**subtask) for subtask in data["subtasks"])

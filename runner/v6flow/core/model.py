@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions
-from v6flow.core.steps import STEP_KINDS, Step
+from v6flow.core.steps import STEP_KINDS, Step, TaskStep
 from v6flow.core.steps.base import Common
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from v6flow.core.document import Document
     from v6flow.core.expressions import Template
@@ -46,7 +46,10 @@ class Output:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Workflow:
-    """A workflow: its parameters, its steps in the file's order, its outputs."""
+    """A workflow: its parameters, its steps in the file's order, its outputs.
+
+    A nested step stands right behind the one it is nested in, under a name that begins with that one's.
+    """
 
     document: Document
     name: str
@@ -61,7 +64,7 @@ class Workflow:
 
     def uses_federation(self) -> bool:
         """Whether any step asks organizations."""
-        return any(step.kind != "local" for step in self.steps.values())
+        return any(isinstance(step, TaskStep) for step in self.steps.values())
 
 
 def parse(
@@ -79,19 +82,32 @@ def parse(
         params={name: Param(name, schema or {}) for name, schema in raw.get("params", {}).items()},
         federation=raw.get("federation"),
         defaults=defaults,
-        steps={name: _step(name, step, defaults) for name, step in raw["steps"].items()},
+        steps=dict(_steps(raw["steps"], defaults)),
         outputs={name: _output(name, value) for name, value in raw.get("outputs", {}).items()},
         doubtful=doubtful,
     )
 
 
-def _step(name: str, raw: dict[str, Any], defaults: Mapping[str, tuple[Path, Template]]) -> Step:
+def _steps(
+    raw: Mapping[str, Any], defaults: Mapping[str, tuple[Path, Template]], parent: str = "", at: Path = ("steps",)
+) -> Iterator[tuple[str, Step]]:
+    """The steps of a mapping, each with those nested in it behind it."""
+    for short, each in raw.items():
+        name = f"{parent}.{short}" if parent else short
+        step = _step(name, (*at, short), each, defaults)
+        yield name, step
+        nested = getattr(STEP_KINDS[step.kind], "nested", None)
+        if nested is not None:
+            yield from _steps(nested(each), defaults, name, (*at, short, step.kind, "steps"))
+
+
+def _step(name: str, at: Path, raw: dict[str, Any], defaults: Mapping[str, tuple[Path, Template]]) -> Step:
     if len(raw) == 1:
-        common = Common(name, ("steps", name))
+        common = Common(name, at)
     else:
         common = Common(
             name,
-            ("steps", name),
+            at,
             needs=tuple(raw.get("needs", ())),
             on_failure=raw.get("on_failure", "fail"),
             mixed_cohorts=raw.get("mixed_cohorts"),

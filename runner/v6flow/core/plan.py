@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import check, expressions, places
+from v6flow.core import check, expressions, instances, places
 from v6flow.core.federation import Directory
 from v6flow.core.json import Json, canonical
 from v6flow.core.problem import InvalidError, Path, Problem
-from v6flow.core.steps import STEP_KINDS, LocalStep, StepPlan, TaskStep, local, task
+from v6flow.core.steps import STEP_KINDS, LocalStep, StepPlan, TaskStep, foreach, local, repeat, task
 from v6flow.core.words import suggestion
 
+if sys.version_info >= (3, 11):
+    from typing import assert_never
+else:
+    from typing_extensions import assert_never
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from v6flow.core.expressions import Template
     from v6flow.core.graph import Graph
@@ -26,7 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run will do; `steps` and `needs` are in an order in which each step follows what it needs."""
+    """What a run will do; `steps` and `needs` are in an order in which each step follows what it needs.
+
+    Nested steps stand behind the one they are nested in, by the names that the workflow gives them.
+    """
 
     workflow: Workflow
     params: Mapping[str, Json]
@@ -37,7 +46,24 @@ class Plan:
     graph: Graph
     needs: Mapping[str, list[str]]
     steps: Mapping[str, StepPlan]
+    levels: Mapping[str, tuple[str, ...]]
+    """Of each step that has nested ones, and of "", those directly in it, in order."""
     deadline: float | None = None
+
+    def step(self, path: str) -> StepPlan:
+        """The plan of a step that is done, whichever its round or item."""
+        return self.steps[instances.definition(path)]
+
+    def nested(self, name: str) -> tuple[str, ...]:
+        """The steps directly in a step, in order; for "" those that are in none."""
+        return self.levels.get(name, ())
+
+    def find(self, where: str, short: str) -> str | None:
+        """The step that a name means to those of a prefix: beside them, else further outside."""
+        for prefix in instances.outward(where):
+            if instances.definition(prefix) + short in self.steps:
+                return prefix + short
+        return None
 
     def scope(self) -> dict[str, Json]:
         """The names that are known everywhere."""
@@ -58,11 +84,14 @@ def make(
     directory = directory or Directory(())
     maker = _Maker(workflow, directory, _scope(workflow.name, params, directory, run, started))
     needs, graph = check.graph(workflow)
-    order = graph.order()
+    order = _in_levels(graph.order())
     steps = {name: plan for name in order if (plan := maker.step(name)) is not None}
     if maker.problems:
         problems = sorted(maker.problems, key=lambda problem: problem.position)
         raise InvalidError(problems, what=workflow.document.name)
+    levels: dict[str, list[str]] = {}
+    for name in order:
+        levels.setdefault(name.rpartition(".")[0], []).append(name)
     return Plan(
         workflow,
         params,
@@ -73,8 +102,25 @@ def make(
         graph,
         {n: needs[n] for n in order},
         steps,
+        {name: tuple(inner) for name, inner in levels.items()},
         deadline,
     )
+
+
+def _in_levels(order: list[str]) -> list[str]:
+    """The same order, with nested steps behind those that they are nested in."""
+    if not any("." in name for name in order):
+        return order
+    levels: dict[str, list[str]] = {}
+    for name in order:
+        levels.setdefault(name.rpartition(".")[0], []).append(name)
+
+    def walk(outer: str) -> Iterator[str]:
+        for name in levels.get(outer, ()):
+            yield name
+            yield from walk(name)
+
+    return list(walk(""))
 
 
 def iso(moment: float) -> str:
@@ -97,8 +143,35 @@ def parts(plan: Plan, sources: Mapping[str, str]) -> dict[str, dict[str, Json]]:
 
     How patiently a step waits, how it is described, whether it may mix cohorts and who is offline is not in it.
     """
-    return {name: _task_parts(step, plan.directory) if isinstance(step, task.TaskPlan) else _local_parts(step, sources)
-            for name, step in plan.steps.items()}  # fmt: skip
+    return {name: _parts(step, plan.directory, sources) for name, step in plan.steps.items()}
+
+
+def _parts(step: StepPlan, directory: Directory, sources: Mapping[str, str]) -> dict[str, Json]:
+    match step:
+        case task.TaskPlan():
+            return _task_parts(step, directory)
+        case local.LocalPlan():
+            return _local_parts(step, sources)
+        case repeat.RepeatPlan():
+            return {
+                "kind": "repeat",
+                "state": step.state.source,
+                "update": step.update.source,
+                "until": step.until.source if step.until is not None else None,
+                "cohort": step.cohort,
+                "as": step.alias,
+            }
+        case foreach.ForeachPlan():
+            return {
+                "kind": "foreach",
+                "over": step.over.source if step.over is not None else None,
+                "matrix": step.matrix.source if step.matrix is not None else None,
+                "key": step.key.source if step.key is not None else None,
+                "result": step.result.source if step.result is not None else None,
+                "as": step.alias,
+            }
+        case _:
+            assert_never(step)
 
 
 def _task_parts(step: TaskPlan, directory: Directory) -> dict[str, Json]:
@@ -172,7 +245,11 @@ class _Maker:
         try:
             if isinstance(step, LocalStep):
                 return local.plan(step, self.known)
-            return task.plan(step, self._settings(step), self.known, self.directory, self.workflow.name)
+            if isinstance(step, repeat.RepeatStep):
+                return repeat.plan(step, self.known)
+            if isinstance(step, foreach.ForeachStep):
+                return foreach.plan(step, self.known)
+            return task.plan(step, self._settings(step), self.known, self.directory)
         except expressions.ExpressionError as error:
             self._complain(step, error.message, error.rule, error.hint, error.at, error.offset)
         except task.OrganizationError as error:

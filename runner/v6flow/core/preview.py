@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import scope
 from v6flow.core.expressions import ExpressionError, Template
 from v6flow.core.state import RunState
-from v6flow.core.steps import TaskPlan
+from v6flow.core.steps import ForeachPlan, LocalPlan, RepeatPlan, TaskPlan
+
+if sys.version_info >= (3, 11):
+    from typing import assert_never
+else:
+    from typing_extensions import assert_never
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from v6flow.core.json import Json
     from v6flow.core.plan import Plan
-    from v6flow.core.steps import LocalPlan
+    from v6flow.core.steps import StepPlan
     from v6flow.core.steps.task import Retry
+
+_ROUNDS = ("each", "loop")  # what is known in a round, or of an item, only
 
 UNKNOWN = "$later"
 """The key of the mapping that stands for a value which is known only later; under it, its expression."""
@@ -26,7 +34,7 @@ def preview(plan: Plan) -> Iterator[dict[str, Any]]:
     show = _Show(plan)
     for name, step in plan.steps.items():
         told: dict[str, Any] = {"step": name, "kind": step.kind, "needs": list(plan.needs[name])}
-        told.update(show.task(step) if isinstance(step, TaskPlan) else show.local(step))
+        told.update(show.step(step))
         if step.common.on_failure != "fail":
             told["on_failure"] = step.common.on_failure
         if step.common.mixed_cohorts is not None:
@@ -36,8 +44,35 @@ def preview(plan: Plan) -> Iterator[dict[str, Any]]:
 
 class _Show:
     def __init__(self, plan: Plan) -> None:
+        self._plan = plan
         self._known = plan.scope()
         self._names = scope.names(plan, RunState(), scope.Uses(), self._known)
+
+    def step(self, step: StepPlan) -> dict[str, Any]:
+        match step:
+            case TaskPlan():
+                return self.task(step)
+            case LocalPlan():
+                return self.local(step)
+            case RepeatPlan():
+                return {
+                    "state": self._value(step.state),
+                    "update": step.update.source,
+                    "until": step.until.source if step.until is not None else None,
+                    "max": step.max,
+                    "on_max": step.on_max,
+                    "cohort": step.cohort,
+                }
+            case ForeachPlan():
+                over = step.over or step.matrix
+                return {
+                    "over" if step.over is not None else "matrix": self._value(over) if over is not None else None,
+                    "as": step.alias,
+                    "max_parallel": step.max_parallel,
+                    "on_item_failure": step.on_item_failure,
+                }
+            case _:
+                assert_never(step)
 
     def task(self, step: TaskPlan) -> dict[str, Any]:
         asked = (
@@ -66,7 +101,7 @@ class _Show:
             },
             "retry": _retry(step.retry),
             "timeout": step.timeout,
-            "name": step.label,
+            "name": step.label or f"{self._plan.workflow.name}/{step.common.name}",
         }
 
     def local(self, step: LocalPlan) -> dict[str, Any]:
@@ -87,7 +122,9 @@ class _Show:
         if template.literal:
             return template.source
         names = self._names if not organization else {**self._names, "organization": organization}
-        if organization is None and any(reference.root == "organization" for reference in template.references):
+        if any(reference.root in _ROUNDS for reference in template.references) or (
+            organization is None and any(reference.root == "organization" for reference in template.references)
+        ):
             return {UNKNOWN: template.source}
         try:
             return template.render(names, unknown=lambda text: {UNKNOWN: text})

@@ -23,8 +23,6 @@ MAX_PROBLEMS = 50  # nobody reads more, and explaining one takes far longer than
 MAX_PATTERN = 1 << 20  # bytes of a compiled pattern: plenty, and `((a{1000}){1000}){1000}` is stopped
 
 LATER: Mapping[str, str] = {
-    "repeat": "a kind of step that repeats steps until a condition holds",
-    "foreach": "a kind of step that runs steps for each item of a list",
     "workflow": "a kind of step that runs another workflow",
     "gate": "a kind of step that waits for a person's approval",
     "when": "a condition under which a step runs",

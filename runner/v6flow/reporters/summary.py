@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from v6flow.core.events import Failure
     from v6flow.core.json import Json
-    from v6flow.core.state import OrganizationState, RunState, StepState
+    from v6flow.core.state import ItemState, OrganizationState, RunState, StepState
     from v6flow.core.steps.task import Retry
 
 LOG_LINES = 12  # of a log's last lines, as many as leave the cause in view
@@ -43,14 +43,26 @@ def document(state: RunState, steps: Sequence[str], *, status: str | None = None
         "ended": None if state.ended is None else iso(state.ended),
         "seconds": _seconds(state.started, state.ended),
         "outputs": dict(state.outputs) if status == "completed" else {},
-        "steps": {name: _step(state.step(name), status) for name in steps},
+        "steps": {name: _step(state.step(name), status) for name in _worth_telling(state, steps)},
         "error": None if status in ("running", "completed") else scope.failure(state.failure),
     }
 
 
+def _worth_telling(state: RunState, steps: Sequence[str]) -> list[str]:
+    """The steps that are nested in none, and of the others those at work or failed, by round or item."""
+    inside = [name for name, step in state.steps.items() if "." in name and step.status in ("running", "failed")]
+    return [*(name for name in steps if "." not in name), *inside]
+
+
 def _step(step: StepState, run_status: str) -> dict[str, Json]:
     failures: dict[str, Any] = {name: scope.failed(step.organizations[name]) for name in step.failed}
+    more: dict[str, Json] = {}
+    if step.history:
+        more = {"iterations": step.rounds, "converged": step.converged}
+    elif step.items is not None:
+        more = {"items": scope.item_counts(step)}
     return {
+        **more,
         "status": standing(step, run_status),
         "asked": [*step.asked],
         "responded": [*step.responded],
@@ -156,7 +168,7 @@ def _next(state: RunState, failed: Sequence[StepState], store: str) -> list[str]
 
 def table(state: RunState, steps: Sequence[str]) -> str:
     """The steps as a table in plain text, one line each, without a line break at the end."""
-    rows = [HEAD, *(row(state.step(name), state.status) for name in steps)]
+    rows = [HEAD, *(row(state.step(name), state.status) for name in steps if "." not in name)]
     widths = [max(len(each[column]) for each in rows) for column in range(len(HEAD))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(each, widths, strict=True)).rstrip() for each in rows
@@ -184,12 +196,22 @@ def remark(step: StepState) -> str:
     """Who of those asked failed or is missing, or for whose failure it was skipped; empty if all is well."""
     if step.status == "skipped":
         return f"since {plain(step.cause)} failed" if step.cause else ""
+    if step.history:
+        return f"{step.rounds} round{'' if step.rounds == 1 else 's'}" + (", converged" if step.converged else "")
+    if step.items is not None:
+        return _items(step.items)
     told = [f"failed: {named(step.failed)}"] if step.failed else []
     told += [f"missing: {named(step.missing)}"] if step.missing else []
     told += lost(each for each in step.organizations.values() if each.status == "answered")
     if not told and step.status == "failed" and step.failure is not None:
         told = [plain(step.failure.message)]
     return "; ".join(told)
+
+
+def _items(items: Sequence[ItemState]) -> str:
+    done = sum(each.status == "completed" for each in items)
+    failed = [each.key for each in items if each.status == "failed"]
+    return f"{done} of {len(items)} items" + (f"; failed: {named(failed)}" if failed else "")
 
 
 def lost(answered: Iterable[OrganizationState]) -> list[str]:

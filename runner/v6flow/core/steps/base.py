@@ -19,22 +19,34 @@ KWARGS = STEPS | {"organization"}
 SETTLED = frozenset({"status", "error", "asked", "failed", "missing"})
 """Attributes that may be read whatever became of the step; any other waits for it to have completed."""
 
-NOT_CARRYING = frozenset({"status", "error", "asked", "responded", "failed", "missing", "failures", "subtasks"})
+NOT_CARRYING = frozenset(
+    {
+        *("status", "error", "asked", "responded", "failed", "missing", "failures", "subtasks"),
+        *("iterations", "converged", "completed", "skipped", "summary"),
+    }
+)
 """Attributes that tell how a step fared, and carry no cohort: they are not numbers computed from it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A place in a step where expressions may stand, and the names they may use there."""
+    """A place in a step where expressions may stand, and the names they may use there.
+
+    `inside`: it is evaluated where the steps nested in this one are known.
+    """
 
     key: Path
     template: Template
     scope: frozenset[str]
+    inside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What a step of any kind may say; `at` is its place in the document."""
+    """What a step of any kind may say; `at` is its place in the document.
+
+    The name of a nested step begins with that of the step it is nested in, `parent`: `fit.gradient`.
+    """
 
     name: str
     at: Path
@@ -42,6 +54,16 @@ class Common:
     on_failure: str = "fail"
     mixed_cohorts: str | None = None
     description: str = ""
+
+    @property
+    def parent(self) -> str:
+        """The step that it is nested in, empty if in none."""
+        return self.name.rpartition(".")[0]
+
+
+def misplaced(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys beside a step with nested ones that only steps which work by themselves can have."""
+    return tuple(key for key in ("retry", "timeout") if key in raw)
 
 
 class Kind(Protocol):

@@ -132,7 +132,7 @@ class TaskPlan:
     retry: Retry
     timeout: float | None
     isolation: str
-    label: str
+    label: str  # the task's name at a server; empty: that of the workflow and the step
     description: str
     allow_nonfinite: bool
     members: tuple[str, ...]
@@ -245,7 +245,7 @@ def _check_isolation(step: TaskStep, complain: Callable[..., None]) -> None:
 
 
 def plan(step: TaskStep, setting: Callable[[str], Json | Template], known: Callable[[Template], Json],
-         directory: Directory, workflow: str) -> TaskPlan:  # fmt: skip
+         directory: Directory) -> TaskPlan:  # fmt: skip
     """The plan of a task step.
 
     `setting(key)` gives the winning value of a setting, a Template where it is known only later; `known(template)`
@@ -289,7 +289,7 @@ def plan(step: TaskStep, setting: Callable[[str], Json | Template], known: Calla
         retry=retry,
         timeout=parse_timeout(setting("timeout")),
         isolation=isolation,
-        label=str(known(step.label)) if step.label else f"{workflow}/{step.common.name}",
+        label=str(known(step.label)) if step.label else "",
         description=str(known(step.description)) if step.description else step.common.description,
         allow_nonfinite=step.allow_nonfinite,
         members=members,
