@@ -289,11 +289,18 @@ def make_plan(
 def _directory(workflow: Workflow, access: Access | None) -> Directory:
     if access is None:
         return Directory(())
-    tasks = [step for step in workflow.steps.values() if isinstance(step, TaskStep)]
+    tasks = list(_tasks(workflow))
     return access.directory(
         studies=any(step.study is not None for step in tasks),
         stores=any("store" in step.settings for step in tasks),
     )
+
+
+def _tasks(workflow: Workflow) -> Iterator[TaskStep]:
+    """The task steps of a workflow and of the files that it names."""
+    yield from (step for step in workflow.steps.values() if isinstance(step, TaskStep))
+    for _, inner in workflow.called():
+        yield from _tasks(inner)
 
 
 def pin(plan: Plan, federation: Federation | None, jobs: int | None) -> dict[str, Json]:
@@ -303,6 +310,7 @@ def pin(plan: Plan, federation: Federation | None, jobs: int | None) -> dict[str
         "version": __version__,
         "file": os.path.abspath(document.name),  # noqa: PTH100 - resolve() follows links
         "text": document.text,
+        "files": dict(_texts(plan.workflow)),
         "folder": plan.folder,
         "params": dict(plan.params),
         "federation": federation.file if federation is not None else None,
@@ -319,16 +327,28 @@ def pin(plan: Plan, federation: Federation | None, jobs: int | None) -> dict[str
     }
 
 
+def _texts(workflow: Workflow) -> Iterator[tuple[str, str]]:
+    """The texts of the other files that make it up, by their paths."""
+    for other in workflow.included:
+        yield other.name, other.text
+    for _, inner in workflow.called():
+        yield inner.document.name, inner.document.text
+        yield from _texts(inner)
+
+
 def source_digests(plan: Plan) -> dict[str, str]:
     """For each local step with a function or files, a digest of their contents."""
-    steps = [
-        step for step in plan.workflow.steps.values() if isinstance(step, LocalStep) and (step.function or step.files)
-    ]
-    if not steps:
-        return {}
-    from v6flow.local import sources
+    return dict(_source_digests(plan.workflow, plan.folder, ""))
 
-    return {step.common.name: sources.digest(step.function, Path(plan.folder), step.files) for step in steps}
+
+def _source_digests(workflow: Workflow, folder: str, prefix: str) -> Iterator[tuple[str, str]]:
+    for step in workflow.steps.values():
+        if isinstance(step, LocalStep) and (step.function or step.files):
+            from v6flow.local import sources
+
+            yield prefix + step.common.name, sources.digest(step.function, Path(folder), step.files)
+    for call, inner in workflow.called():
+        yield from _source_digests(inner, inner.folder, f"{prefix}{call.common.name}.")
 
 
 def resume(
@@ -404,7 +424,7 @@ def _resume(
     }
     reset = [name for name, step in state.steps.items() if step.status == "skipped" or name in after]
     value = None
-    if changed or plan.workflow.document.text != pinned["text"]:
+    if changed or _pinned_texts(pinned) != (plan.workflow.document.text, dict(_texts(plan.workflow))):
         value = {**pin(plan, federation, pinned["jobs"]), "deadline": pinned["deadline"]}
     event = RunResumed(now, down, value, tuple(changed), tuple(retry), tuple(reset) if retry_failed else (), resubmit)
     held.folder.mark_over(False)
@@ -492,11 +512,16 @@ def _kill_open(held: Held, federation_file: str | None) -> list[str]:
     return [note.message for note in notes]
 
 
+def _pinned_texts(pinned: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    return pinned["text"], pinned.get("files", {})
+
+
 def same_run(workflow: Workflow, params: Mapping[str, Json], access: Access | None, state: RunState) -> bool:
     """Whether an unfinished run is of the same workflow, params and federation as a new one would be."""
     pinned = state.pinned
     return bool(
-        pinned.get("text") == workflow.document.text
+        "text" in pinned
+        and _pinned_texts(pinned) == (workflow.document.text, dict(_texts(workflow)))
         and pinned.get("params") == dict(params)
         and pinned.get("identity") == _directory(workflow, access).identity
     )
@@ -540,8 +565,8 @@ def pinned_plan(state: RunState, current: Workflow | None = None) -> Plan:
     """The plan as it was when the run was started or last resumed; `current` is the workflow as it is now."""
     pinned = state.pinned
     workflow = current
-    if workflow is None or pinned["text"] != workflow.document.text:
-        workflow = loading.parse_kept(pinned["text"], pinned["file"])
+    if workflow is None or _pinned_texts(pinned) != (workflow.document.text, dict(_texts(workflow))):
+        workflow = loading.parse_kept(pinned["text"], pinned["file"], pinned.get("files"))
     directory = Directory(
         tuple(pinned["organizations"]),
         ids=pinned["ids"],

@@ -119,6 +119,8 @@ def needs_federation(workflow: Workflow) -> bool:
     """Whether a workflow asks organizations, or uses what is known only of a federation."""
     if workflow.uses_federation() or "organization_ids" in workflow.document.text:
         return True
+    if any(needs_federation(inner) for _, inner in workflow.called()):
+        return True
     references = (reference for _, field in _all_fields(workflow) for reference in field.template.references)
     return any(reference.root == "federation" for reference in references)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
 
-from v6flow.core.steps import ForeachStep, LocalStep, RepeatStep, TaskStep
+from v6flow.core.steps import ForeachStep, LocalStep, RepeatStep, TaskStep, WorkflowStep
 
 if sys.version_info >= (3, 11):
     from typing import assert_never
@@ -52,6 +52,8 @@ def details(step: Step) -> list[str]:
             return ["repeats"]
         case ForeachStep():
             return ["for each item"]
+        case WorkflowStep(file=file):
+            return [f"workflow {file}"]
         case _:
             assert_never(step)
 

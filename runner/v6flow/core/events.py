@@ -184,6 +184,17 @@ class ItemEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class ParamsGiven:
+    """The params with which a workflow step runs the other file, its defaults included."""
+
+    at: Time
+    step: str
+    value: dict[str, Json]
+    carried: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    accepted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LocalRequested:
     """A local step's child process is about to start; it has until `deadline` (None: no end)."""
 
@@ -299,6 +310,7 @@ Event: TypeAlias = (
     | RoundEnded
     | ItemsListed
     | ItemEnded
+    | ParamsGiven
     | LocalRequested
     | LocalFailed
     | StepCompleted

@@ -27,12 +27,15 @@ def short(path: str) -> str:
 
 
 def inside(path: str, number: int) -> str:
-    """The prefix of the steps in a round, or an item, of a step; `number` is from 1."""
-    return f"{path}[{number}]."
+    """The prefix of the steps in a round, or an item, of a step; `number` is from 1, and 0 where there are none."""
+    return f"{path}[{number}]." if number else f"{path}."
 
 
 def around(inner: str) -> tuple[str, int]:
-    """The step that a prefix is inside of, and the number of the round or item. Of a prefix that is not empty."""
+    """The step that a prefix is inside of, and the number of the round or item (0: there are none).
+
+    Of a prefix that is not empty.
+    """
     body = inner[:-1]
     if not body.endswith("]"):
         return body, 0

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions
-from v6flow.core.steps import STEP_KINDS, Step, TaskStep
+from v6flow.core.steps import STEP_KINDS, Step, TaskStep, WorkflowStep
 from v6flow.core.steps.base import Common
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from v6flow.core.document import Document
     from v6flow.core.expressions import Template
@@ -59,31 +59,62 @@ class Workflow:
     defaults: Mapping[str, tuple[Path, Template]]
     steps: Mapping[str, Step]
     outputs: Mapping[str, Output]
+    included: tuple[Document, ...] = ()
+    """The files whose params and defaults are its own too, where it says nothing else."""
     doubtful: frozenset[tuple[str, str]] = frozenset()
     """The (section, name) of what stands in the file and could not be read: nothing is said of what uses it."""
 
+    @property
+    def folder(self) -> str:
+        """Where it stands, absolute or relative as its file was named; empty for the current folder."""
+        return self.document.name.replace("\\", "/").rpartition("/")[0]
+
+    def called(self) -> Iterator[tuple[WorkflowStep, Workflow]]:
+        """The workflows of other files that its steps run, each with its step."""
+        for step in self.steps.values():
+            if isinstance(step, WorkflowStep) and step.inner is not None:
+                yield step, step.inner
+
     def uses_federation(self) -> bool:
-        """Whether any step asks organizations."""
-        return any(isinstance(step, TaskStep) for step in self.steps.values())
+        """Whether any step asks organizations, here or in the files that it names."""
+        return any(isinstance(step, TaskStep) for step in self.steps.values()) or any(
+            inner.uses_federation() for _, inner in self.called()
+        )
 
 
 def parse(
     document: Document,
     part: Mapping[str, Any] | None = None,
     doubtful: frozenset[tuple[str, str]] = frozenset(),
+    files: Mapping[str, Workflow] | None = None,
+    included: Sequence[Document] = (),
 ) -> Workflow:
-    """The workflow of a document that is sound by the schema, or of the sound part of one that is not."""
+    """The workflow of a document that is sound by the schema, or of the sound part of one that is not.
+
+    `files` are the workflows of the other files that its steps name, by those names; `included` are those whose
+    params and defaults it has too, the last of which wins, and the file itself over all.
+    """
     raw: Mapping[str, Any] = document.value if part is None else part
-    defaults = {key: (("defaults", key), expressions.compile(value)) for key, value in raw.get("defaults", {}).items()}
+    defaults: dict[str, tuple[Path, Template]] = {}
+    params: dict[str, Param] = {}
+    for number, other in enumerate(included):
+        for key, value in other.value.get("defaults", {}).items():
+            defaults[key] = (("include", number), expressions.compile(value))
+        params.update({name: Param(name, schema or {}) for name, schema in other.value.get("params", {}).items()})
+    defaults.update(
+        {key: (("defaults", key), expressions.compile(value)) for key, value in raw.get("defaults", {}).items()}
+    )
+    params.update({name: Param(name, schema or {}) for name, schema in raw.get("params", {}).items()})
     return Workflow(
         document,
         name=raw["name"] if "name" in raw else _stem(document.name),
         description=raw.get("description", ""),
-        params={name: Param(name, schema or {}) for name, schema in raw.get("params", {}).items()},
+        params=params,
         federation=raw.get("federation"),
         defaults=defaults,
-        steps=dict(_steps(raw["steps"], defaults)),
+        steps={name: _with_file(step, files or {}) for name, step in _steps(raw["steps"], defaults)},
         outputs={name: _output(name, value) for name, value in raw.get("outputs", {}).items()},
+        included=tuple(included),
         doubtful=doubtful,
     )
 
@@ -99,6 +130,10 @@ def _steps(
         nested = getattr(STEP_KINDS[step.kind], "nested", None)
         if nested is not None:
             yield from _steps(nested(each), defaults, name, (*at, short, step.kind, "steps"))
+
+
+def _with_file(step: Step, files: Mapping[str, Workflow]) -> Step:
+    return replace(step, inner=files.get(step.file)) if isinstance(step, WorkflowStep) else step
 
 
 def _step(name: str, at: Path, raw: dict[str, Any], defaults: Mapping[str, tuple[Path, Template]]) -> Step:

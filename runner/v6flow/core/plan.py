@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import check, expressions, instances, places
+from v6flow.core.expressions import NotKnownYet, Undefined
 from v6flow.core.federation import Directory
+from v6flow.core.graph import Graph
 from v6flow.core.json import Json, canonical
 from v6flow.core.problem import InvalidError, Path, Problem
-from v6flow.core.steps import STEP_KINDS, LocalStep, StepPlan, TaskStep, foreach, local, repeat, task
+from v6flow.core.steps import (
+    STEP_KINDS,
+    LocalStep,
+    StepPlan,
+    TaskStep,
+    WorkflowPlan,
+    WorkflowStep,
+    foreach,
+    local,
+    repeat,
+    task,
+)
 from v6flow.core.words import suggestion
 
 if sys.version_info >= (3, 11):
@@ -21,10 +34,9 @@ else:
     from typing_extensions import assert_never
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from v6flow.core.expressions import Template
-    from v6flow.core.graph import Graph
     from v6flow.core.model import Workflow
     from v6flow.core.steps import Step
     from v6flow.core.steps.task import TaskPlan
@@ -63,6 +75,8 @@ class Plan:
         for prefix in instances.outward(where):
             if instances.definition(prefix) + short in self.steps:
                 return prefix + short
+            if prefix and not instances.around(prefix)[1]:
+                return None  # what stands in another file sees nothing outside of that
         return None
 
     def scope(self) -> dict[str, Json]:
@@ -82,13 +96,18 @@ def make(
 ) -> Plan:
     """The plan of a workflow that `check` found sound. Raises InvalidError with all that is wrong with its settings."""
     directory = directory or Directory(())
-    maker = _Maker(workflow, directory, _scope(workflow.name, params, directory, run, started))
-    needs, graph = check.graph(workflow)
-    order = _in_levels(graph.order())
-    steps = {name: plan for name in order if (plan := maker.step(name)) is not None}
-    if maker.problems:
-        problems = sorted(maker.problems, key=lambda problem: problem.position)
-        raise InvalidError(problems, what=workflow.document.name)
+    scope = _scope(workflow.name, params, directory, run, started)
+    own, graph = check.graph(workflow)
+    needs = {name: list(sources) for name, sources in own.items()}
+    steps: dict[str, StepPlan] = {}
+    problems = _make(workflow, directory, scope, steps, needs, "", "")
+    if problems:
+        problems.sort(key=lambda problem: problem.position)
+        raise InvalidError(problems, what=problems[0].file)
+    if len(needs) > len(own):
+        graph = Graph(needs)
+    order = [name for name in _in_levels(graph.order()) if name in steps]
+    steps = {name: steps[name] for name in order}
     levels: dict[str, list[str]] = {}
     for name in order:
         levels.setdefault(name.rpartition(".")[0], []).append(name)
@@ -105,6 +124,53 @@ def make(
         {name: tuple(inner) for name, inner in levels.items()},
         deadline,
     )
+
+
+def _make(
+    workflow: Workflow,
+    directory: Directory,
+    scope: dict[str, Any],
+    steps: dict[str, StepPlan],
+    needs: dict[str, list[str]],
+    prefix: str,
+    folder: str,
+) -> list[Problem]:
+    """Add the plans of a workflow's steps, and of those in the files that it names; returns what is wrong with them."""
+    maker = _Maker(workflow, directory, scope)
+    for name, step in workflow.steps.items():
+        plan = maker.step(name)
+        if plan is None:
+            continue
+        if prefix:
+            plan = replace(plan, common=replace(plan.common, name=prefix + name))
+            needs[prefix + name] = [prefix + source for source in check.needs(workflow)[name]]
+        if isinstance(plan, local.LocalPlan):
+            plan = replace(plan, folder=folder)
+        steps[prefix + name] = plan
+        if isinstance(step, WorkflowStep) and step.inner is not None:
+            given = maker.known_params(step)
+            inner = {**scope, "params": given}
+            place = step.inner.folder
+            maker.problems += _make(step.inner, directory, inner, steps, needs, f"{prefix}{name}.", place)
+    return maker.problems
+
+
+class _Later:
+    """Params of a file whose values may only be known when its step begins."""
+
+    def __init__(self, known: Mapping[str, Json], names: Iterable[str]) -> None:
+        self._known = known
+        self._names = names
+
+    def attribute(self, name: str) -> object:
+        if name in self._known:
+            return self._known[name]
+        if name in self._names:
+            raise NotKnownYet(f"params.{name}")
+        return Undefined(f"no param {name!r}")
+
+    def names(self) -> Iterable[str]:
+        return self._names
 
 
 def _in_levels(order: list[str]) -> list[str]:
@@ -169,6 +235,12 @@ def _parts(step: StepPlan, directory: Directory, sources: Mapping[str, str]) -> 
                 "key": step.key.source if step.key is not None else None,
                 "result": step.result.source if step.result is not None else None,
                 "as": step.alias,
+            }
+        case WorkflowPlan():
+            return {
+                "kind": "workflow",
+                "params": step.params.source,
+                "outputs": {name: output.value.source for name, output in step.inner.outputs.items()},
             }
         case _:
             assert_never(step)
@@ -249,6 +321,9 @@ class _Maker:
                 return repeat.plan(step, self.known)
             if isinstance(step, foreach.ForeachStep):
                 return foreach.plan(step, self.known)
+            if isinstance(step, WorkflowStep):
+                assert step.inner is not None  # a file that could not be read was a problem before
+                return WorkflowPlan(step.common, step.file, step.params, step.inner)
             return task.plan(step, self._settings(step), self.known, self.directory)
         except expressions.ExpressionError as error:
             self._complain(step, error.message, error.rule, error.hint, error.at, error.offset)
@@ -261,7 +336,33 @@ class _Maker:
     def known(self, template: Template) -> Json:
         """The value of what is known before anything runs."""
         self._asked = template
-        return template.source if template.literal else template.render(self.scope)
+        return template.source if template.literal else self._rendered(template)
+
+    def _rendered(self, template: Template) -> Json:
+        try:
+            return template.render(self.scope)
+        except NotKnownYet as error:
+            message = f"this must be known before anything runs, and {error} is known only when its step begins"
+            raise ValueError(message) from error
+
+    def known_params(self, step: WorkflowStep) -> _Later:
+        """The params that a file is given, as far as they are known before anything runs."""
+        assert step.inner is not None
+        given = step.params.source if isinstance(step.params.source, dict) else {}
+        known: dict[str, Json] = {}
+        for name, param in step.inner.params.items():
+            if name not in given:
+                if not param.required:
+                    known[name] = param.schema["default"]
+                continue
+            template = expressions.compile(given[name])
+            if any(reference.root in ("steps", "each", "loop") for reference in template.references):
+                continue
+            try:
+                known[name] = template.render(self.scope)
+            except (expressions.ExpressionError, NotKnownYet):
+                continue  # the first is told elsewhere
+        return _Later(known, step.inner.params)
 
     def _settings(self, step: TaskStep) -> Callable[[str], Json | Template]:
         def setting(key: str) -> Json | Template:
@@ -285,12 +386,12 @@ class _Maker:
             return template
         found = self._known.get(id(template))
         if found is None:
-            found = self._known[id(template)] = template.render(self.scope)
+            found = self._known[id(template)] = self._rendered(template)
         return found
 
     def _part(self, template: Template) -> Json | Template:
         later = any(reference.root == "steps" for reference in template.references)
-        return template if later else template.render(self.scope)
+        return template if later else self._rendered(template)
 
     def _check_image(self, image: str) -> None:
         images = self.directory.images

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from v6flow.core import scope
 from v6flow.core.expressions import ExpressionError, Template
 from v6flow.core.state import RunState
-from v6flow.core.steps import ForeachPlan, LocalPlan, RepeatPlan, TaskPlan
+from v6flow.core.steps import ForeachPlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan
 
 if sys.version_info >= (3, 11):
     from typing import assert_never
@@ -71,6 +71,8 @@ class _Show:
                     "max_parallel": step.max_parallel,
                     "on_item_failure": step.on_item_failure,
                 }
+            case WorkflowPlan():
+                return {"file": step.file, "params": self._value(step.params)}
             case _:
                 assert_never(step)
 

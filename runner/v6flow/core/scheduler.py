@@ -9,12 +9,12 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from v6flow.core import cohorts, events, instances, json, judge, scope
+from v6flow.core import cohorts, events, instances, json, judge, schema, scope
 from v6flow.core.commands import Ask, Kill, KillLocal, LocalRequest, Look, Record, StartLocal, TaskRequest
 from v6flow.core.expressions import ExpressionError, Template
 from v6flow.core.plan import digest, token
 from v6flow.core.state import SETTLED
-from v6flow.core.steps import ForeachPlan, LocalPlan, RepeatPlan, TaskPlan, foreach
+from v6flow.core.steps import ForeachPlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan, foreach
 from v6flow.core.steps.task import OrganizationError, check_required, parse_organizations
 from v6flow.errors import ResumeError
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from v6flow.core.events import Event, Failure, Time
     from v6flow.core.json import Json
     from v6flow.core.plan import Plan
-    from v6flow.core.state import OrganizationState, RunState, StepState
+    from v6flow.core.state import Cohort, OrganizationState, RunState, StepState
     from v6flow.core.steps import StepPlan
 
 
@@ -138,6 +138,8 @@ class Scheduler:
                 self._next_round(event.step, event.round)
             case events.ItemsListed():
                 self._next_items(event.step)
+            case events.ParamsGiven():
+                self._open_level(instances.inside(event.step, 0))
             case events.ItemEnded():
                 self._close_level(instances.inside(event.step, event.item))
                 self._next_items(event.step)
@@ -334,6 +336,39 @@ class Scheduler:
             )
         return events.ItemEnded(now, name, number, value, uses.cohorts(), any(uses.accepted()))
 
+    def _go_on_file(self, name: str, step: WorkflowPlan, now: Time) -> list[Command]:
+        prefix = instances.inside(name, 0)
+        level = self._levels.get(prefix)
+        if level is None or level.open:
+            return []
+        failure = self._failure_inside(level)
+        if failure is not None:
+            return [Record(events.StepFailed(now, name, failure))]
+        values: dict[str, Json] = {}
+        carried: dict[Cohort, None] = {}
+        accepted: list[set[frozenset[str]]] = []
+        try:
+            for output in step.inner.outputs.values():
+                uses = scope.Uses()
+                values[output.name] = self._render(output.value, uses, prefix)
+                mixed = cohorts.difference(uses.cohorts(), uses.accepted())
+                if mixed and output.mixed_cohorts is None:
+                    raise _Unfit("cohorts", f"output {output.name}: {mixed}", judge.MIXED_HINT)
+                carried.update(dict.fromkeys(uses.cohorts()))
+                accepted += uses.accepted()
+                if mixed:
+                    accepted.append({frozenset(names) for _, names in uses.cohorts()})
+        except (_Lacking, _Unfit) as error:
+            told = error if isinstance(error, _Unfit) else _Unfit("skipped", str(error))
+            failure = events.Failure(told.kind, f"{step.file}: {told.message}", name, hint=told.hint)
+            return [Record(events.StepFailed(now, name, failure))]
+        mixed = cohorts.difference(carried, accepted)
+        if mixed and step.common.mixed_cohorts is None:
+            failure = events.Failure("cohorts", mixed, step=name, hint=judge.MIXED_HINT)
+            return [Record(events.StepFailed(now, name, failure))]
+        whole = mixed is not None or any(accepted)
+        return [Record(events.StepCompleted(now, name, values, tuple(carried), whole))]
+
     def _failure_inside(self, level: _Level) -> Failure | None:
         """The first failure of steps that stand together, of those that may not fail."""
         failed = [
@@ -354,6 +389,9 @@ class Scheduler:
             return
         if isinstance(step, ForeachPlan):
             self._next_items(name)
+            return
+        if isinstance(step, WorkflowPlan):
+            self._open_level(instances.inside(name, 0))
             return
         try:
             if isinstance(step, TaskPlan):
@@ -403,6 +441,8 @@ class Scheduler:
                 return self._begin_rounds(name, step, now)
             if isinstance(step, ForeachPlan):
                 return self._begin_items(name, step, now)
+            if isinstance(step, WorkflowPlan):
+                return self._begin_file(name, step, now)
             if step.value is not None:
                 uses = scope.Uses()
                 value = self._render(step.value, uses, prefix)
@@ -443,6 +483,21 @@ class Scheduler:
         return [
             Record(events.StepStarted(now, name, (), None, uses.cohorts())),
             Record(events.ItemsListed(now, name, value, uses.cohorts(), any(uses.accepted()))),
+        ]
+
+    def _begin_file(self, name: str, step: WorkflowPlan, now: Time) -> list[Command]:
+        uses = scope.Uses()
+        given = dict(_mapping(self._render(step.params, uses, instances.prefix(name))))
+        self._check_mixture(step, uses)
+        for param in step.inner.params.values():
+            if param.name not in given:
+                given[param.name] = param.schema.get("default")
+            problems = schema.param_problems(param.name, param.schema, given[param.name])
+            if problems:
+                raise _Unfit("param", f"{step.file}: {problems[0]}")
+        return [
+            Record(events.StepStarted(now, name, (), None, uses.cohorts())),
+            Record(events.ParamsGiven(now, name, given, uses.cohorts(), any(uses.accepted()))),
         ]
 
     def _keyed(self, name: str, step: ForeachPlan, listed: list[list[Json]]) -> list[list[Json]]:
@@ -598,6 +653,8 @@ class Scheduler:
                 return self._go_on_rounds(name, step, state, now)
             case ForeachPlan():
                 return self._go_on_items(name, step, state, now)
+            case WorkflowPlan():
+                return self._go_on_file(name, step, now)
             case LocalPlan():
                 return self._go_on_local(name, step, state, now)
             case _:
@@ -703,7 +760,7 @@ class Scheduler:
         request = LocalRequest(
             name,
             attempt,
-            self._plan.folder,
+            step.folder or self._plan.folder,
             function=step.function,
             command=running.command,
             kwargs=running.kwargs,

@@ -23,7 +23,6 @@ MAX_PROBLEMS = 50  # nobody reads more, and explaining one takes far longer than
 MAX_PATTERN = 1 << 20  # bytes of a compiled pattern: plenty, and `((a{1000}){1000}){1000}` is stopped
 
 LATER: Mapping[str, str] = {
-    "workflow": "a kind of step that runs another workflow",
     "gate": "a kind of step that waits for a person's approval",
     "when": "a condition under which a step runs",
     "cache": "reuse of results of earlier runs",
@@ -32,7 +31,6 @@ LATER: Mapping[str, str] = {
     "disclosure": "smallest counts that a result must be about",
     "output_schema": "a JSON schema for results",
     "finally": "steps that run whatever became of the others",
-    "include": "params and defaults from other files",
     "preconditions": "conditions on params",
     "allow_cross_site": "a reason for sending one organization's values to others",
     "policy": "limits of a federation that no workflow can lift",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from v6flow.core import instances, judge
 from v6flow.core.expressions import NotKnownYet, Undefined
 from v6flow.core.state import SETTLED
-from v6flow.core.steps import ForeachPlan, LocalPlan, RepeatPlan
+from v6flow.core.steps import ForeachPlan, LocalPlan, RepeatPlan, WorkflowPlan
 from v6flow.core.steps.base import NOT_CARRYING
 from v6flow.core.steps.base import SETTLED as ALWAYS
 
@@ -152,6 +152,27 @@ class ItemView:
         return ("index", "key", *self._items)
 
 
+class ParamsView:
+    """`params` in the expressions of another file: what the step that runs it has given."""
+
+    __slots__ = ("_step", "_uses")
+
+    def __init__(self, step: StepState, uses: Uses) -> None:
+        self._step = step
+        self._uses = uses
+
+    def attribute(self, name: str) -> object:
+        given = self._step.params or {}
+        if name not in given:
+            return Undefined(f"no param {name!r}")
+        if self._step.carried:
+            self._uses.carrying[self._step.name] = self._step
+        return given[name]
+
+    def names(self) -> Iterable[str]:
+        return self._step.params or ()
+
+
 NOTHING = object()
 
 
@@ -185,6 +206,11 @@ def _add_rounds(
     for inner in reversed(instances.outward(prefix)[:-1]):
         path, number = instances.around(inner)
         planned, step = plan.step(path), state.step(path)
+        if isinstance(planned, WorkflowPlan):  # another file sees nothing of what is around
+            found["params"] = ParamsView(step, uses)
+            loops, items = {}, {}
+            found.pop("loop", None)
+            found.pop("each", None)
         if isinstance(planned, RepeatPlan):
             view = RoundView(step, number, uses, dict(loops), following if inner == prefix else NOTHING)
             if planned.alias is not None:
@@ -218,6 +244,10 @@ def _offered(plan: Plan, step: StepState, name: str) -> object:
         return _of_rounds(plan, step, name)
     if isinstance(planned, ForeachPlan):
         return _of_items(plan, step, name)
+    if isinstance(planned, WorkflowPlan):
+        if name == "responded":
+            return everybody(plan, step)
+        return step.value if name == "result" else Undefined(f"step {step.name} does not offer {name!r}")
     answered = [each for each in step.organizations.values() if each.status == "answered"]
     match name:
         case "results" if not planned.single:

@@ -86,6 +86,7 @@ class StepState:
     history: list[Json] = field(default_factory=list)  # of a repeat step: its states, the first one included
     converged: bool = False
     items: list[ItemState] | None = None  # of a foreach step, once they are known
+    params: dict[str, Json] | None = None  # of a workflow step, once they are known
 
     @property
     def rounds(self) -> int:
@@ -210,6 +211,9 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             step.history.append(event.value)
             step.carried, step.accepted, step.converged = event.carried, event.accepted, event.converged
             _forget_values(state, instances.inside(event.step, event.round))
+        case ev.ParamsGiven():
+            step = _step(state, event.step)
+            step.params, step.carried, step.accepted = event.value, event.carried, event.accepted
         case ev.ItemsListed():
             step = _step(state, event.step)
             step.items = [ItemState(str(key), item) for key, item in event.value]
@@ -284,6 +288,8 @@ def _forget_values(state: RunState, prefix: str) -> None:
             asked.value = None
         for number in range(1, max(step.rounds, len(step.items or ())) + 1):
             _forget_values(state, instances.inside(name, number))
+        if step.params is not None:
+            _forget_values(state, instances.inside(name, 0))
         step.history.clear()
 
 
@@ -319,7 +325,7 @@ def _resume(state: RunState, event: ev.RunResumed) -> None:
     for name in event.retry:
         step = _step(state, name)
         step.status, step.failure, step.closed, step.spared = "pending", None, None, step.attempt
-        if step.history or step.items is not None:
+        if step.history or step.items is not None or step.params is not None:
             step.status = "running"  # it goes on where it was
         for item in step.items or ():
             if item.status == "failed":

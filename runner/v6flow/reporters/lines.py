@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from v6flow.core import events as ev
+from v6flow.core import json
 from v6flow.core.plan import iso
 from v6flow.core.steps import LocalPlan, TaskPlan
 from v6flow.core.units import spell
@@ -192,6 +193,9 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
             return f"{event.step}: round {event.round} ended{', and it has converged' if event.converged else ''}"
         case ev.ItemsListed():
             return f"{event.step}: {_many(len(event.value), 'item')}"
+        case ev.ParamsGiven():
+            given = ", ".join(f"{name}={json.dumps(value)}" for name, value in event.value.items())
+            return f"{event.step}: begins" + (f" with {plain(given[:200])}" if given else "")
         case ev.ItemEnded():
             return _item_ended(event, state.step(event.step))
         case ev.RunStarted() | ev.TaskAccepted():
