@@ -93,6 +93,7 @@ class Scheduler:
         self._begun: dict[str, int] = {}  # of each foreach step, the last item that was begun, or that has ended
         self._at_work: dict[str, int] = {}  # of each foreach step, how many items are
         self._readopt: list[str] = []
+        self._left: list[Kill] = []  # what was closed before, and perhaps not killed
         self._unseen: dict[str, set[str]] = {}  # tokens of each step of which it is not known what is there
         self._last_looks: set[str | None] = set()  # steps, and None for the run, whose deadline made us look
         self._open_level("")
@@ -102,6 +103,9 @@ class Scheduler:
         state = self._state
         if state.status != "running":
             return []
+        if self._left:
+            left, self._left = self._left, []
+            return [*left]
         if self._readopt and (adopted := self._adopt()):
             return adopted
         if state.cancelling:
@@ -190,7 +194,10 @@ class Scheduler:
         names = tuple(prefix + instances.short(each) for each in self._plan.nested(within))
         level = self._levels[prefix] = _Level(names)
         for name in names:
-            if self._state.step(name).status not in SETTLED:
+            state = self._state.step(name)
+            if state.status in SETTLED:
+                self._left += _kills(state)  # whoever held the run may have been killed before it could do that
+            else:
                 level.open += 1
                 self._enter(name, prefix)
         if prefix and not level.open:
