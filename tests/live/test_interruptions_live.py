@@ -207,13 +207,7 @@ def test_a_deadline_that_passes_while_the_server_is_away(whose: str, left_alone:
     assert "the server is away, and a deadline has passed" in document["error"]["message"]
 
 
-OVER = pytest.mark.xfail(
-    strict=True,
-    reason="Scheduler._run_out_of_time ends a run past its deadline (124) though all whom it asked have answered",
-)
-
-
-@pytest.mark.parametrize("whose", ["step", pytest.param("run", marks=OVER)])
+@pytest.mark.parametrize("whose", ["step", "run"])
 def test_what_was_answered_meanwhile_counts(whose: str, left_alone: dict[str, LeftAlone]) -> None:
     """Answers that are at the server when the run is taken up are collected before a deadline is judged."""
     found = left_alone[whose]
