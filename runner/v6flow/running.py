@@ -555,10 +555,14 @@ def _differences(state: RunState, old: Plan, new: Plan) -> tuple[list[str], list
     for name in changed:
         step = state.step(name)
         asked = any(each.attempt for each in step.organizations.values())
-        if step.status == "completed" or asked:
-            what = "has completed" if step.status == "completed" else "has asked organizations"
+        left_out = step.status == "skipped" and step.reason == "when"
+        if step.status == "completed" or asked or left_out:
+            what = "was left out" if left_out else "has completed" if step.status == "completed" else _ASKED
             refused.append(f"step {name} {what}, and {_difference(before.get(name), after.get(name))}")
     return changed, refused
+
+
+_ASKED = "has asked organizations"
 
 
 def _difference(before: Mapping[str, Json] | None, after: Mapping[str, Json] | None) -> str:

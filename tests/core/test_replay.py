@@ -95,6 +95,10 @@ def workflows(draw: st.DrawFn) -> str:
             if not together:
                 lines.append(f"    quorum: {draw(st.sampled_from(['all', '1', '60%']))}")
                 lines.append(f"    retry: {draw(st.sampled_from([1, 2, 3]))}")
+        conditional: bool = draw(st.booleans())
+        if used and conditional:
+            status = draw(st.sampled_from(["completed", "failed", "skipped"]))
+            lines.append(f"    when: \"{{{{ steps.s{used[0]}.status == '{status}' }}}}\"")
         lines.append(f"    on_failure: {draw(st.sampled_from(['fail', 'continue']))}")
         if draw(st.booleans()):
             lines.append("    mixed_cohorts: it is a test")

@@ -81,7 +81,7 @@ def _kind(step: dict[str, Any]) -> str:
 def _details(step: dict[str, Any]) -> list[str]:
     from v6flow.core.units import spell
 
-    told = []
+    told = [f"only if {_spell(step['when'])}"] if "when" in step else []
     if step["kind"] == "task":
         databases = ", ".join(each["label"] for each in step["databases"]) or "none"
         asked = step["organizations"]

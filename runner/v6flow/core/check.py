@@ -10,14 +10,14 @@ from v6flow.core import expressions, places, schema
 from v6flow.core.graph import Graph
 from v6flow.core.problem import Path, Position, Problem
 from v6flow.core.steps import STEP_KINDS, task
-from v6flow.core.steps.base import STEPS, Field
+from v6flow.core.steps.base import STEPS, Field, common_fields, common_needed
 from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from v6flow.core.document import Document
-    from v6flow.core.expressions import Reference
+    from v6flow.core.expressions import Reference, Template
     from v6flow.core.model import Workflow
     from v6flow.core.steps import Step
 
@@ -45,6 +45,7 @@ def check(workflow: Workflow) -> list[Problem]:
         *_params(workflow),
         *_secrets(workflow.document),
         *_fields(workflow),
+        *_bare(workflow),
         *_needs(workflow),
         *_kinds(workflow),
         *_cycles(workflow),
@@ -64,7 +65,7 @@ def needs(workflow: Workflow) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, step in workflow.steps.items():
         sources = dict.fromkeys(step.common.needs)
-        for template in STEP_KINDS[step.kind].needed(step):
+        for template in (*common_needed(step.common), *STEP_KINDS[step.kind].needed(step)):
             for reference in template.references:
                 if reference.root == "steps" and reference.path:
                     sources[reference.path[0]] = None
@@ -136,7 +137,7 @@ def _all_fields(workflow: Workflow) -> Iterator[tuple[Step | None, Field]]:
         for field in task.setting_fields(key, path, template):
             yield None, field
     for step in workflow.steps.values():
-        for field in STEP_KINDS[step.kind].fields(step):
+        for field in (*common_fields(step.common), *STEP_KINDS[step.kind].fields(step)):
             yield step, field
     for output in workflow.outputs.values():
         yield None, Field(output.at, output.value, STEPS)
@@ -237,6 +238,22 @@ def _value_of(step: Step) -> str:
     """The path of what a step computed."""
     right = "result" if "result" in STEP_KINDS[step.kind].offers(step) else "results"
     return f"steps.{step.common.name}.{right}"
+
+
+def _bare(workflow: Workflow) -> Iterator[Problem]:
+    """Where nothing but an expression may stand, and there is text beside it."""
+    for key, template in _conditions(workflow):
+        if not template.whole and not template.errors:
+            message = f"`{key[-1]}` is one expression and nothing else"
+            where = workflow.document.position(key)
+            yield _problem(workflow.document, message, "only-expression", where, "write it all within one {{ }}")
+
+
+def _conditions(workflow: Workflow) -> Iterator[tuple[Path, Template]]:
+    """Every place of a workflow where nothing but an expression may stand."""
+    for step in workflow.steps.values():
+        if step.common.when is not None:
+            yield (*step.common.at, "when"), step.common.when
 
 
 def _needs(workflow: Workflow) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from v6flow.core.steps.task import TaskStep
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from v6flow.core.expressions import Template
     from v6flow.core.model import Workflow
     from v6flow.core.steps import Step
 
@@ -30,7 +31,17 @@ def kind(step: Step) -> str:
 
 
 def details(step: Step) -> list[str]:
-    """What a step does, and whom it asks if the file names them: a text each."""
+    """What a step does, whom it asks if the file names them, and under which condition: a text each."""
+    condition = step.common.when
+    return [*_work(step), *([f"only if {_bare(condition)}"] if condition is not None else [])]
+
+
+def _bare(condition: Template) -> str:
+    """An expression without its braces."""
+    return str(condition.source).strip().removeprefix("{{").removesuffix("}}").strip()
+
+
+def _work(step: Step) -> list[str]:
     match step:
         case TaskStep():
             told = [f"{kind(step)} {step.method.source}"]

@@ -191,11 +191,16 @@ class StepFailed:
 
 @dataclass(frozen=True, slots=True)
 class StepSkipped:
-    """A step cannot run since what it needs failed or was skipped; `cause` is the step that failed first."""
+    """A step is left out; `reason` says why.
+
+    `when`: its condition does not hold, and `cause` is the step itself. `failed` and `skipped`: what it needs has not
+    completed, and `cause` is the step that failed, or that a condition left out, first.
+    """
 
     at: Time
     step: str
     cause: str
+    reason: str = "failed"
 
 
 @dataclass(frozen=True, slots=True)

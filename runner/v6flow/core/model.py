@@ -96,6 +96,7 @@ def _step(name: str, raw: dict[str, Any], defaults: Mapping[str, tuple[Path, Tem
             on_failure=raw.get("on_failure", "fail"),
             mixed_cohorts=raw.get("mixed_cohorts"),
             description=raw.get("description", ""),
+            when=expressions.compile(raw["when"]) if "when" in raw else None,
         )
     for key, kind in STEP_KINDS.items():
         if key in raw:

@@ -12,6 +12,7 @@ from v6flow.core.federation import Directory
 from v6flow.core.json import Json, canonical
 from v6flow.core.problem import InvalidError, Path, Problem
 from v6flow.core.steps import STEP_KINDS, LocalStep, StepPlan, TaskStep, local, task
+from v6flow.core.steps.base import common_fields
 from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
@@ -97,8 +98,13 @@ def parts(plan: Plan, sources: Mapping[str, str]) -> dict[str, dict[str, Json]]:
 
     How patiently a step waits, how it is described, whether it may mix cohorts and who is offline is not in it.
     """
-    return {name: _task_parts(step, plan.directory) if isinstance(step, task.TaskPlan) else _local_parts(step, sources)
-            for name, step in plan.steps.items()}  # fmt: skip
+    return {
+        name: {
+            **(_task_parts(step, plan.directory) if isinstance(step, task.TaskPlan) else _local_parts(step, sources)),
+            "when": step.common.when.source if step.common.when is not None else None,
+        }
+        for name, step in plan.steps.items()
+    }
 
 
 def _task_parts(step: TaskPlan, directory: Directory) -> dict[str, Json]:
@@ -233,5 +239,6 @@ class _Maker:
     def _place(self, step: Step) -> Path | None:
         """Where the template that was looked at last stands, None if it stands nowhere."""
         settings = step.settings.values() if isinstance(step, TaskStep) else ()
-        own = [(field.key, field.template) for field in STEP_KINDS[step.kind].fields(step)]
+        fields = (*common_fields(step.common), *STEP_KINDS[step.kind].fields(step))
+        own = [(field.key, field.template) for field in fields]
         return next((path for path, template in (*settings, *own) if template is self._asked), None)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
     from v6flow.core.plan import Plan
     from v6flow.core.steps import LocalPlan
+    from v6flow.core.steps.base import Common
     from v6flow.core.steps.task import Retry
 
 UNKNOWN = "$later"
@@ -27,6 +28,7 @@ def preview(plan: Plan) -> Iterator[dict[str, Any]]:
     for name, step in plan.steps.items():
         told: dict[str, Any] = {"step": name, "kind": step.kind, "needs": list(plan.needs[name])}
         told.update(show.task(step) if isinstance(step, TaskPlan) else show.local(step))
+        told.update(show.common(step.common))
         if step.common.on_failure != "fail":
             told["on_failure"] = step.common.on_failure
         if step.common.mixed_cohorts is not None:
@@ -38,6 +40,10 @@ class _Show:
     def __init__(self, plan: Plan) -> None:
         self._known = plan.scope()
         self._names = scope.names(plan, RunState(), scope.Uses(), self._known)
+
+    def common(self, common: Common) -> dict[str, Any]:
+        """What steps of all kinds may say."""
+        return {"when": self._value(common.when)} if common.when is not None else {}
 
     def task(self, step: TaskPlan) -> dict[str, Any]:
         asked = (

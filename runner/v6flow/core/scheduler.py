@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from v6flow.core import cohorts, events, judge, scope
 from v6flow.core.commands import Ask, Kill, KillLocal, LocalRequest, Look, Record, StartLocal, TaskRequest
-from v6flow.core.expressions import ExpressionError, Template
+from v6flow.core.expressions import ExpressionError, Template, kind
 from v6flow.core.plan import digest, token
 from v6flow.core.state import SETTLED
 from v6flow.core.steps import LocalPlan, TaskPlan
@@ -203,6 +203,8 @@ class Scheduler:
     def _begin(self, name: str, now: Time) -> list[Command]:
         step = self._plan.steps[name]
         try:
+            if step.common.when is not None and not self._holds(step.common.when):
+                return [Record(events.StepSkipped(now, name, name, "when"))]
             for needed in step.common.needs:
                 if self._state.step(needed).status != "completed":
                     raise _Lacking(needed)
@@ -215,12 +217,25 @@ class Scheduler:
             self._running[name] = self._prepare_local(step)
             self._queued.append(name)
         except _Lacking as error:
-            cause = self._state.step(error.step).cause or error.step
-            return [Record(events.StepSkipped(now, name, cause))]
+            return [Record(self._skip(name, error.step, now))]
         except _Unfit as error:
             failure = events.Failure(error.kind, error.message, step=name, hint=error.hint)
             return [Record(events.StepFailed(now, name, failure))]
         return []
+
+    def _holds(self, condition: Template) -> bool:
+        """Whether the condition of a step holds."""
+        found = self._render(condition, scope.Uses())
+        if not isinstance(found, bool):
+            hint = "compare it with something, as in {{ params.x == 'full' }}"
+            raise _Unfit("expression", f"`when` must be true or false, and is {kind(found)}", hint)
+        return found
+
+    def _skip(self, name: str, lacked: str, now: Time) -> Event:
+        """The event of a step that cannot run, since one that it needs has not completed."""
+        cause = self._state.step(lacked).cause or lacked
+        reason = "failed" if self._state.step(cause).status == "failed" else "skipped"
+        return events.StepSkipped(now, name, cause, reason)
 
     def _begin_task(self, step: TaskPlan, now: Time) -> list[Command]:
         name = step.common.name
@@ -544,7 +559,10 @@ class Scheduler:
         cause = self._state.step(step).cause or step
         failure = self._state.step(cause).failure
         if failure is None:
-            return events.Failure("skipped", f"output {output} needs step {step}, which was skipped", step=step)
+            why = f"step {cause} was left out, since its `when` does not hold"
+            message = f"output {output} needs step {step}: {why}"
+            hint = "write default(…) around what may be missing"
+            return events.Failure("skipped", message, step, hint=hint)
         message = f"output {output} needs step {step}: {failure.message}"
         return events.Failure(failure.kind, message, cause, failure.organization, failure.hint, failure.log_tail)
 

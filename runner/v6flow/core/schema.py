@@ -27,7 +27,6 @@ LATER: Mapping[str, str] = {
     "foreach": "a kind of step that runs steps for each item of a list",
     "workflow": "a kind of step that runs another workflow",
     "gate": "a kind of step that waits for a person's approval",
-    "when": "a condition under which a step runs",
     "cache": "reuse of results of earlier runs",
     "checks": "conditions that a step's results must meet",
     "properties": "facts about a step's result, kept with the run",

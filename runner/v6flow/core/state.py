@@ -69,7 +69,8 @@ class StepState:
     accepted: bool = False
     failure: Failure | None = None
     closed: str | None = None
-    cause: str | None = None
+    cause: str | None = None  # of being skipped: the step that failed, or was left out, first
+    reason: str | None = None  # for being skipped (see StepSkipped)
     log: str | None = None
 
     @property
@@ -200,7 +201,7 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
                 step.started = event.at
         case ev.StepSkipped():
             step = _step(state, event.step)
-            step.status, step.ended, step.cause = "skipped", event.at, event.cause
+            step.status, step.ended, step.cause, step.reason = "skipped", event.at, event.cause, event.reason
         case ev.RunStarted():
             state.run, state.workflow, state.pinned = event.run, event.workflow, event.value
             state.started = event.at

@@ -163,7 +163,7 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
         case ev.StepFailed():
             return f"{event.step}: FAILED{_after(state.step(event.step))}: {_why(event.failure)}"
         case ev.StepSkipped():
-            return f"{event.step}: skipped, since {plain(event.cause)} failed"
+            return f"{event.step}: skipped, {summary.skipped(event.reason, event.cause)}"
         case ev.RunResumed() if not state.steps:
             return None  # it had not begun: it was handed to a process in the background, say
         case ev.RunResumed():

@@ -59,6 +59,7 @@ def _step(step: StepState, run_status: str) -> dict[str, Json]:
         "missing": [*step.missing],
         "seconds": _seconds(step.started, step.ended),
         "attempts": attempts(step),
+        **({"reason": skipped(step.reason, step.cause)} if step.status == "skipped" else {}),
     }
 
 
@@ -181,15 +182,22 @@ def row(step: StepState, run_status: str) -> tuple[str, ...]:
 
 
 def remark(step: StepState) -> str:
-    """Who of those asked failed or is missing, or for whose failure it was skipped; empty if all is well."""
+    """Who of those asked failed or is missing, or why it was skipped; empty if all is well."""
     if step.status == "skipped":
-        return f"since {plain(step.cause)} failed" if step.cause else ""
+        return skipped(step.reason, step.cause)
     told = [f"failed: {named(step.failed)}"] if step.failed else []
     told += [f"missing: {named(step.missing)}"] if step.missing else []
     told += lost(each for each in step.organizations.values() if each.status == "answered")
     if not told and step.status == "failed" and step.failure is not None:
         told = [plain(step.failure.message)]
     return "; ".join(told)
+
+
+def skipped(reason: str | None, cause: str | None) -> str:
+    """Why a step was skipped, as `since moments failed`."""
+    if reason == "when":
+        return "since its condition does not hold"
+    return f"since {plain(cause or 'what it needs')} {'was skipped' if reason == 'skipped' else 'failed'}"
 
 
 def lost(answered: Iterable[OrganizationState]) -> list[str]:

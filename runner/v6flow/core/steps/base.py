@@ -42,6 +42,19 @@ class Common:
     on_failure: str = "fail"
     mixed_cohorts: str | None = None
     description: str = ""
+    when: Template | None = None
+
+
+def common_fields(common: Common) -> Iterator[Field]:
+    """Every place with an expression that a step of any kind may have."""
+    if common.when is not None:
+        yield Field((*common.at, "when"), common.when, STEPS)
+
+
+def common_needed(common: Common) -> Iterator[Template]:
+    """The templates that make a step of any kind wait for what they reference."""
+    if common.when is not None:
+        yield common.when
 
 
 class Kind(Protocol):
