@@ -189,6 +189,27 @@ def test_results_in_another_order_are_keyed_by_organization_in_the_order_asked()
     assert state.outputs["s"] == {name: name for name in ORGANIZATIONS}
 
 
+def test_what_an_organization_answers_is_checked_before_it_is_kept() -> None:
+    text = """\
+steps:
+  s:
+    task: {method: m}
+    quorum: 2
+    output_schema: {type: integer}
+    checks: [{each: "{{ result < 3 }}", message: "too much at {{ organization }}"}]
+outputs: {s: "{{ steps.s.by_organization }}", failed: "{{ steps.s.failures }}"}
+"""
+    journal = FakeJournal()
+    state = carry_on(make(text), journal, answers(GOOD))
+    assert state.outputs["s"] == {"alpha": 1, "beta": 2}
+    assert [event.organization for event in journal.of(ev.TaskAnswered)] == ["alpha", "beta"]
+    (failed,) = journal.of(ev.TaskFailed)
+    assert (failed.failure.kind, failed.failure.message) == ("check", "too much at gamma")
+    assert failed.failure.log_tail == "log of gamma"
+    state = carry_on(make(text), FakeJournal(), answers({**GOOD, "beta": b'"x"'}))
+    assert (state.failure and state.failure.kind) == "output_schema"
+
+
 BAD = {
     "null": (b"null", "null"),
     "empty": (b"", "empty"),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import queue
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from v6flow.backends import base as backends
+from v6flow.core import answers, json
 from v6flow.core import events as ev
-from v6flow.core import json
 from v6flow.core.commands import Ask, Command, Kill, KillLocal, Look, Record, StartLocal
 from v6flow.core.scheduler import Scheduler
 from v6flow.core.state import apply
@@ -270,7 +270,8 @@ class Engine:
             return _garbage(str(error), name, message.organization, message.log, hint_)
         if value is None:
             return _garbage("null, which is no result", name, message.organization, message.log)
-        return value
+        refused = answers.judge(self._plan, step, message.organization, value)
+        return value if refused is None else replace(refused, log_tail=_tail(message.log))
 
     def _local_answer(self, message: local.LocalAnswered | local.LocalFailed, now: float) -> Event:
         log = self._keep(message.log)

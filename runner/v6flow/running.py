@@ -554,7 +554,12 @@ def _differences(state: RunState, old: Plan, new: Plan) -> tuple[list[str], list
     refused: list[str] = []
     for name in changed:
         step = state.step(name)
-        asked = any(each.attempt for each in step.organizations.values())
+        early = any(
+            before.get(name, {}).get(key) != after.get(name, {}).get(key)
+            for key in {**before.get(name, {}), **after.get(name, {})}
+            if key not in planning.JUDGED_LAST
+        )
+        asked = early and any(each.attempt for each in step.organizations.values())
         left_out = step.status == "skipped" and step.reason == "when"
         if step.status == "completed" or asked or left_out:
             what = "was left out" if left_out else "has completed" if step.status == "completed" else _ASKED

@@ -95,6 +95,8 @@ def workflows(draw: st.DrawFn) -> str:
             if not together:
                 lines.append(f"    quorum: {draw(st.sampled_from(['all', '1', '60%']))}")
                 lines.append(f"    retry: {draw(st.sampled_from([1, 2, 3]))}")
+        if kind == "task" and draw(st.sampled_from(["no", "check"])) == "check":
+            lines.append("    checks: [{that: '{{ this.responded | length > 1 }}', message: too few}]")
         conditional: bool = draw(st.booleans())
         if used and conditional:
             status = draw(st.sampled_from(["completed", "failed", "skipped"]))

@@ -100,9 +100,17 @@ def _details(step: dict[str, Any]) -> list[str]:
         told.append(f"with {_spell(step['kwargs'])}")
     if step.get("retry", {}).get("attempts", 1) > 1:
         told.append(f"up to {step['retry']['attempts']} attempts, after {', '.join(step['retry']['on'])}")
+    for check in step.get("checks", ()):
+        told += [f"check{'' if key == 'that' else ' each'}: {_bare(check[key])}" for key in check if key != "message"]
+    if "output_schema" in step:
+        told.append("results are held against a schema")
     if step.get("timeout") is not None:
         told.append(f"within {spell(step['timeout'])}")
     return told
+
+
+def _bare(expression: str) -> str:
+    return expression.strip().removeprefix("{{").removesuffix("}}").strip()
 
 
 def _spell(value: Any) -> str:

@@ -34,6 +34,7 @@ _WHERE = {
     "run": "here only params are known",
     "federation": "here only params are known",
 }
+_BY_ITSELF = "what an organization answers is judged by itself"
 _SECRETS = ("${env:", "${file:", "${keyring:")
 
 
@@ -46,6 +47,7 @@ def check(workflow: Workflow) -> list[Problem]:
         *_secrets(workflow.document),
         *_fields(workflow),
         *_bare(workflow),
+        *_modifiers(workflow),
         *_needs(workflow),
         *_kinds(workflow),
         *_cycles(workflow),
@@ -146,13 +148,16 @@ def _all_fields(workflow: Workflow) -> Iterator[tuple[Step | None, Field]]:
 def _fields(workflow: Workflow) -> Iterator[Problem]:
     document = workflow.document
     offers: dict[str, frozenset[str]] = {}
-    for _, field in _all_fields(workflow):
+    for step, field in _all_fields(workflow):
         for error in field.template.errors:
             where = places.place(document, field.key + error.at, error.offset)
             hint = _step_meant(workflow, field, error) or error.hint
             yield _problem(document, error.message, error.rule, where, hint)
         for reference in field.template.references:
-            found = _reference(workflow, field, reference, offers)
+            if step is not None and reference.root == "this" and "this" in field.scope:
+                found = _own_reference(step, reference)
+            else:
+                found = _reference(workflow, field, reference, offers)
             if found:
                 message, rule, hint = found
                 depth = {"wrong-scope": 0, "unknown-attribute": 2 if reference.root == "steps" else 1}.get(rule, 1)
@@ -179,7 +184,7 @@ def _reference(
 ) -> tuple[str, str, str | None] | None:
     root, path = reference.root, reference.path
     if root not in field.scope:
-        why = _WHERE.get(root, "it is not known here")
+        why = _BY_ITSELF if "result" in field.scope else _WHERE.get(root, "it is not known here")
         return (
             f"{root} cannot be used here: {why}",
             "wrong-scope",
@@ -207,6 +212,18 @@ def _reference(
         )
     if root == "steps":
         return _step_reference(workflow, first, path, offers)
+    return None
+
+
+def _own_reference(step: Step, reference: Reference) -> tuple[str, str, str | None] | None:
+    """What is wrong with a use of `this`."""
+    offered = STEP_KINDS[step.kind].offers(step)
+    first = reference.path[0] if reference.path else None
+    if first is None:
+        return "this alone is no value: say what of it", "unknown-attribute", f"it offers {', '.join(sorted(offered))}"
+    if isinstance(first, str) and first not in offered:
+        told = f"this step does not offer {first!r}: it offers {', '.join(sorted(offered))}"
+        return told, "unknown-attribute", suggestion(first, offered)
     return None
 
 
@@ -254,6 +271,22 @@ def _conditions(workflow: Workflow) -> Iterator[tuple[Path, Template]]:
     for step in workflow.steps.values():
         if step.common.when is not None:
             yield (*step.common.at, "when"), step.common.when
+        for each in step.common.checks:
+            yield each.key, each.condition
+
+
+def _modifiers(workflow: Workflow) -> Iterator[Problem]:
+    """What stands beside a step and does not fit it."""
+    document = workflow.document
+    for step in workflow.steps.values():
+        for each in step.common.checks:
+            if each.each and step.kind != task.KEY:
+                where = document.key_position(each.key)
+                message = "`each` judges what organizations answer, and this step asks none"
+                yield _problem(document, message, "wrong-modifier", where, "write `that:`, about `this`")
+        at = (*step.common.at, "output_schema")
+        for what in schema.fragment_problems(step.common.output_schema or {}):
+            yield _problem(document, what, "output-schema", document.position(at))
 
 
 def _needs(workflow: Workflow) -> Iterator[Problem]:

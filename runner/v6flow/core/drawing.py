@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
 
+from v6flow.core.answers import bare
 from v6flow.core.steps.local import LocalStep
 from v6flow.core.steps.task import TaskStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from v6flow.core.expressions import Template
     from v6flow.core.model import Workflow
     from v6flow.core.steps import Step
 
@@ -33,12 +33,7 @@ def kind(step: Step) -> str:
 def details(step: Step) -> list[str]:
     """What a step does, whom it asks if the file names them, and under which condition: a text each."""
     condition = step.common.when
-    return [*_work(step), *([f"only if {_bare(condition)}"] if condition is not None else [])]
-
-
-def _bare(condition: Template) -> str:
-    """An expression without its braces."""
-    return str(condition.source).strip().removeprefix("{{").removesuffix("}}").strip()
+    return [*_work(step), *([f"only if {bare(condition)}"] if condition is not None else [])]
 
 
 def _work(step: Step) -> list[str]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions
 from v6flow.core.steps import STEP_KINDS, Step
-from v6flow.core.steps.base import Common
+from v6flow.core.steps.base import Check, Common
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from v6flow.core.document import Document
     from v6flow.core.expressions import Template
@@ -86,23 +86,38 @@ def parse(
 
 
 def _step(name: str, raw: dict[str, Any], defaults: Mapping[str, tuple[Path, Template]]) -> Step:
+    at: Path = ("steps", name)
     if len(raw) == 1:
-        common = Common(name, ("steps", name))
+        common = Common(name, at)
     else:
         common = Common(
             name,
-            ("steps", name),
+            at,
             needs=tuple(raw.get("needs", ())),
             on_failure=raw.get("on_failure", "fail"),
             mixed_cohorts=raw.get("mixed_cohorts"),
             description=raw.get("description", ""),
             when=expressions.compile(raw["when"]) if "when" in raw else None,
+            checks=_checks((*at, "checks"), raw.get("checks", ())),
+            output_schema=raw.get("output_schema"),
         )
     for key, kind in STEP_KINDS.items():
         if key in raw:
             step: Step = kind.parse(common, raw, defaults)
             return step
     raise AssertionError(f"a step without a kind passed the schema: {name}")
+
+
+def _checks(at: Path, raw: Sequence[Mapping[str, Any]]) -> tuple[Check, ...]:
+    return tuple(
+        Check(
+            (*at, index),
+            expressions.compile(each["each"] if "each" in each else each["that"]),
+            expressions.compile(each["message"]),
+            each="each" in each,
+        )
+        for index, each in enumerate(raw)
+    )
 
 
 def _output(name: str, value: Json) -> Output:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from v6flow.core.graph import Graph
     from v6flow.core.model import Workflow
     from v6flow.core.steps import Step
+    from v6flow.core.steps.base import Common
     from v6flow.core.steps.task import TaskPlan
 
 
@@ -101,9 +102,23 @@ def parts(plan: Plan, sources: Mapping[str, str]) -> dict[str, dict[str, Json]]:
     return {
         name: {
             **(_task_parts(step, plan.directory) if isinstance(step, task.TaskPlan) else _local_parts(step, sources)),
-            "when": step.common.when.source if step.common.when is not None else None,
+            **_common_parts(step.common),
         }
         for name, step in plan.steps.items()
+    }
+
+
+JUDGED_LAST = ("when", "checks")
+"""The parts that only count once a step is settled: who was asked meanwhile was asked the same."""
+
+
+def _common_parts(common: Common) -> dict[str, Json]:
+    schema = common.output_schema
+    return {
+        "when": common.when.source if common.when is not None else None,
+        "checks": [each.condition.source for each in common.checks if not each.each],
+        "each": [each.condition.source for each in common.checks if each.each],
+        "output_schema": dict(schema) if schema is not None else None,
     }
 
 

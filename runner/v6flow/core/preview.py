@@ -43,7 +43,17 @@ class _Show:
 
     def common(self, common: Common) -> dict[str, Any]:
         """What steps of all kinds may say."""
-        return {"when": self._value(common.when)} if common.when is not None else {}
+        told: dict[str, Any] = {}
+        if common.when is not None:
+            told["when"] = self._value(common.when)
+        if common.checks:
+            told["checks"] = [
+                {"each" if each.each else "that": each.condition.source, "message": each.message.source}
+                for each in common.checks
+            ]
+        if common.output_schema is not None:
+            told["output_schema"] = dict(common.output_schema)
+        return told
 
     def task(self, step: TaskPlan) -> dict[str, Any]:
         asked = (

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from v6flow.core import cohorts, events, judge, scope
+from v6flow.core import answers, cohorts, events, judge, scope
 from v6flow.core.commands import Ask, Kill, KillLocal, LocalRequest, Look, Record, StartLocal, TaskRequest
 from v6flow.core.expressions import ExpressionError, Template, kind
 from v6flow.core.plan import digest, token
@@ -155,7 +155,10 @@ class Scheduler:
 
     def local_completed(self, step: str, value: Json, log: str | None, now: Time) -> Event:
         """The event of a local step whose child process answered."""
-        return self._complete(step, value, self._running[step].uses, log, now)
+        event = self._complete(step, value, self._running[step].uses, log, now)
+        if isinstance(event, events.StepFailed):  # the attempt is told of, so that its log is kept
+            return events.LocalFailed(now, step, self._state.step(step).attempt, event.failure, log)
+        return event
 
     # -- which steps can begin
 
@@ -386,7 +389,8 @@ class Scheduler:
         accepted = any(uses.accepted())
         if mixed and step.common.mixed_cohorts is None:
             return events.StepFailed(now, name, events.Failure("cohorts", mixed, step=name, hint=judge.MIXED_HINT))
-        return events.StepCompleted(now, name, None, tuple(dict.fromkeys(carried)), accepted or mixed is not None)
+        carried = tuple(dict.fromkeys(carried))
+        return self._approved(events.StepCompleted(now, name, None, carried, accepted or mixed is not None))
 
     def _go_on_local(self, step: LocalPlan, state: StepState, now: Time) -> list[Command]:
         name = step.common.name
@@ -528,12 +532,33 @@ class Scheduler:
         step = self._plan.steps[name]
         carried = uses.cohorts()
         if not carried:
-            return events.StepCompleted(now, name, value, (), accepted=False, log=log)
+            return self._approved(events.StepCompleted(now, name, value, (), accepted=False, log=log))
         mixed = cohorts.difference(carried, uses.accepted())
         if mixed and step.common.mixed_cohorts is None:
             return events.StepFailed(now, name, events.Failure("cohorts", mixed, step=name, hint=judge.MIXED_HINT))
         accepted = mixed is not None or any(uses.accepted())
-        return events.StepCompleted(now, name, value, carried, accepted, log)
+        return self._approved(events.StepCompleted(now, name, value, carried, accepted, log))
+
+    def _approved(self, completed: events.StepCompleted) -> Event:
+        """The event of a step that has all it needs to complete: that one, or its failure by what the file demands."""
+        name = completed.step
+        step = self._plan.steps[name]
+        if isinstance(step, LocalPlan) and step.common.output_schema is not None:
+            wrong = answers.misfit(step.common.output_schema, completed.value)
+            if wrong is not None:
+                failure = events.Failure("output_schema", wrong, step=name)
+                return events.StepFailed(completed.at, name, failure)
+        for check in step.common.checks:
+            if not check.each:
+                wrong = answers.unmet(check, self._names_of(completed, scope.Uses()))
+                if wrong is not None:
+                    return events.StepFailed(completed.at, name, events.Failure("check", wrong, step=name))
+        return completed
+
+    def _names_of(self, completed: events.StepCompleted, uses: scope.Uses) -> dict[str, object]:
+        """The names in what is said of a step that is about to complete."""
+        this = scope.this(self._plan, completed, self._state.step(completed.step), uses)
+        return {**scope.names(self._plan, self._state, uses, self._known), "this": this}
 
     def _finish(self, now: Time) -> Event:
         failure = judge.first_failure(self._plan, self._state)

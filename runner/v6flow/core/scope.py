@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from v6flow.core import judge
@@ -14,7 +15,7 @@ from v6flow.core.steps.base import SETTLED as ALWAYS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from v6flow.core.events import Failure
+    from v6flow.core.events import Failure, StepCompleted
     from v6flow.core.json import Json
     from v6flow.core.plan import Plan
     from v6flow.core.state import Cohort, OrganizationState, RunState, StepState
@@ -89,6 +90,11 @@ class StepView:
 
     def names(self) -> Iterable[str]:
         return ()
+
+
+def this(plan: Plan, completed: StepCompleted, state: StepState, uses: Uses) -> StepView:
+    """`this` in an expression: a step that is about to complete, as others will see it."""
+    return StepView(plan, replace(state, status="completed", value=completed.value), uses)
 
 
 def names(plan: Plan, state: RunState, uses: Uses, known: Mapping[str, Json] | None = None) -> dict[str, object]:

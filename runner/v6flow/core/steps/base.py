@@ -15,6 +15,8 @@ PARAMS = frozenset({"params"})
 ANYWHERE = frozenset({"params", "run", "federation"})
 STEPS = ANYWHERE | {"steps"}
 KWARGS = STEPS | {"organization"}
+THIS = STEPS | {"this"}
+EACH = frozenset({"params", "result", "organization"})
 
 SETTLED = frozenset({"status", "error", "asked", "failed", "missing"})
 """Attributes that may be read whatever became of the step; any other waits for it to have completed."""
@@ -33,6 +35,21 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """A condition on a step or, with `each`, on what each organization answers; `message` is said where it fails."""
+
+    at: Path
+    condition: Template
+    message: Template
+    each: bool = False
+
+    @property
+    def key(self) -> Path:
+        """The place of its condition."""
+        return (*self.at, "each" if self.each else "that")
+
+
+@dataclass(frozen=True, slots=True)
 class Common:
     """What a step of any kind may say; `at` is its place in the document."""
 
@@ -43,18 +60,27 @@ class Common:
     mixed_cohorts: str | None = None
     description: str = ""
     when: Template | None = None
+    checks: tuple[Check, ...] = ()
+    output_schema: Mapping[str, Any] | None = None
 
 
 def common_fields(common: Common) -> Iterator[Field]:
     """Every place with an expression that a step of any kind may have."""
     if common.when is not None:
         yield Field((*common.at, "when"), common.when, STEPS)
+    for check in common.checks:
+        scope = EACH if check.each else THIS
+        yield Field(check.key, check.condition, scope)
+        yield Field((*check.at, "message"), check.message, scope)
 
 
 def common_needed(common: Common) -> Iterator[Template]:
     """The templates that make a step of any kind wait for what they reference."""
     if common.when is not None:
         yield common.when
+    for check in common.checks:
+        yield check.condition
+        yield check.message
 
 
 class Kind(Protocol):

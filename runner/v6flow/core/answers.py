@@ -1,0 +1,68 @@
+"""Judging what one organization answered, before it is kept: nothing that is refused here goes any further."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from v6flow.core import json, schema
+from v6flow.core.events import Failure
+from v6flow.core.expressions import ExpressionError, kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from v6flow.core.expressions import Template
+    from v6flow.core.json import Json
+    from v6flow.core.plan import Plan
+    from v6flow.core.steps import TaskPlan
+    from v6flow.core.steps.base import Check
+
+
+def judge(plan: Plan, step: TaskPlan, organization: str, value: Json) -> Failure | None:
+    """Why an organization's answer is refused: by the step's schema for results, then by its checks; None if not."""
+    common = step.common
+    if common.output_schema is not None:
+        wrong = misfit(common.output_schema, value)
+        if wrong is not None:
+            return Failure("output_schema", wrong, common.name, organization)
+    names = {"params": dict(plan.params), "result": value, "organization": organization}
+    for check in common.checks:
+        if check.each:
+            wrong = unmet(check, names)
+            if wrong is not None:
+                return Failure("check", wrong, common.name, organization)
+    return None
+
+
+def misfit(fragment: Mapping[str, Any], value: Json) -> str | None:
+    """What is wrong with a result by a schema; None if it fits."""
+    problems = schema.value_problems("its result", fragment, value)
+    return "; ".join(problems[:_TOLD]) if problems else None
+
+
+def unmet(check: Check, names: Mapping[str, object]) -> str | None:
+    """What is said where a check is not met, or cannot be judged; None where it is met."""
+    try:
+        found = check.condition.render(names)
+    except ExpressionError as error:
+        return f"it cannot be judged whether {bare(check.condition)}: {error.message}"
+    if not isinstance(found, bool):
+        return f"a check must be true or false, and {bare(check.condition)} is {kind(found)}"
+    return None if found else said(check, names)
+
+
+def said(check: Check, names: Mapping[str, object]) -> str:
+    """The message of a check with its expressions filled in; as it is written, where that cannot be."""
+    try:
+        message = check.message.render(names)
+    except ExpressionError:
+        message = check.message.source
+    return message if isinstance(message, str) else json.dumps(message)
+
+
+def bare(template: Template) -> str:
+    """An expression without its braces."""
+    return str(template.source).strip().removeprefix("{{").removesuffix("}}").strip()
+
+
+_TOLD = 3  # misfits that a sentence names
