@@ -210,6 +210,47 @@ outputs: {s: "{{ steps.s.by_organization }}", failed: "{{ steps.s.failures }}"}
     assert (state.failure and state.failure.kind) == "output_schema"
 
 
+def test_a_result_about_too_few_is_nowhere() -> None:
+    text = """\
+steps:
+  s: {task: {method: m}, quorum: 2, disclosure: {min_count: 10}}
+outputs: {s: "{{ steps.s.by_organization }}", why: "{{ steps.s.failures }}"}
+"""
+    bodies = dict.fromkeys(ORGANIZATIONS, b'{"count": 10}') | {"gamma": b'{"count": 4}'}
+
+    class Journal(FakeJournal):
+        def keep(self, body: bytes) -> str:
+            assert b"gamma" not in body, "what it printed is kept"
+            return super().keep(body)
+
+    journal, backend = Journal(), answers(bodies)
+    state = carry_on(make(text), journal, backend)
+    assert state.outputs == {
+        "s": {"alpha": {"count": 10}, "beta": {"count": 10}},
+        "why": {
+            "gamma": {
+                "status": "disclosure",
+                "message": "its result is refused unseen: it is about fewer than 10",
+                "log_tail": "",
+            }
+        },
+    }
+    (failed,) = journal.of(ev.TaskFailed)
+    assert failed.log is None
+    assert backend.forgotten == [(state.step("s").organizations["gamma"].token, "gamma")]
+    assert "4}" not in str(list(journal.events()))
+
+
+def test_a_refused_result_is_forgotten_only_when_its_refusal_is_written() -> None:
+    text = "steps:\n  s: {task: {method: m}, disclosure: {min_count: 10}}\n"
+    backend = answers(dict.fromkeys(ORGANIZATIONS, b'{"count": 4}'))
+    journal = FakeJournal(full_at=3)
+    with pytest.raises(NoSpaceError):
+        carry_on(make(text), journal, backend)
+    assert backend.forgotten == []
+    assert journal.of(ev.TaskFailed) == []
+
+
 BAD = {
     "null": (b"null", "null"),
     "empty": (b"", "empty"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from v6flow import loading
 from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
-from v6flow.core import check, events, json
+from v6flow.core import check, events, json, policy
 from v6flow.core import plan as planning
 from v6flow.core.events import CancelRequested, RunCancelled, RunResumed, RunStarted
 from v6flow.core.federation import Directory, EmbeddedFederation
@@ -311,6 +311,7 @@ def pin(plan: Plan, federation: Federation | None, jobs: int | None) -> dict[str
         "organizations": list(plan.directory.organizations),
         "ids": dict(plan.directory.ids),
         "defaults": dict(plan.directory.defaults),
+        "policy": plan.directory.policy.raw(),
         "studies": [[study, list(members)] for study, members in plan.directory.studies.items()],
         "sources": dict(source_digests(plan)),
         "steps": list(plan.steps),
@@ -539,6 +540,7 @@ def pinned_plan(state: RunState, current: Workflow | None = None) -> Plan:
         ids=pinned["ids"],
         identity=pinned["identity"],
         defaults=pinned["defaults"],
+        policy=policy.parse(pinned.get("policy", {})),
         studies={study: tuple(members) for study, members in pinned.get("studies", ())},
     )
     return planning.make(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import json, schema
@@ -19,19 +20,40 @@ if TYPE_CHECKING:
 
 
 def judge(plan: Plan, step: TaskPlan, organization: str, value: Json) -> Failure | None:
-    """Why an organization's answer is refused: by the step's schema for results, then by its checks; None if not."""
+    """Why an organization's answer is refused; None if it is not.
+
+    First it is seen whether it may be known at all, then whether it fits the schema for results, then the checks.
+    """
     common = step.common
+    names = {"params": dict(plan.params), "result": value, "organization": organization}
+    least = plan.directory.policy.least(step.disclosure.min_count)
+    if least is not None and (refused := undisclosed(least, step.disclosure.count, names)) is not None:
+        message, hint = refused
+        return Failure("disclosure", message, common.name, organization, hint)
     if common.output_schema is not None:
         wrong = misfit(common.output_schema, value)
         if wrong is not None:
             return Failure("output_schema", wrong, common.name, organization)
-    names = {"params": dict(plan.params), "result": value, "organization": organization}
     for check in common.checks:
         if check.each:
             wrong = unmet(check, names)
             if wrong is not None:
                 return Failure("check", wrong, common.name, organization)
     return None
+
+
+def undisclosed(least: int, count: Template, names: Mapping[str, object]) -> tuple[str, str | None] | None:
+    """Why a result must not be known, without anything of it, and what to do; None if it may be."""
+    try:
+        found = count.render(names)
+    except ExpressionError:
+        found = None
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or found in _ENDLESS:
+        hint = "say where it does: disclosure: {count: …}"
+        return f"its result is refused unseen: it does not say how many it is about, at {bare(count)}", hint
+    if found >= least:  # not so for what is no number
+        return None
+    return f"its result is refused unseen: it is about fewer than {least}", None
 
 
 def misfit(fragment: Mapping[str, Any], value: Json) -> str | None:
@@ -65,4 +87,5 @@ def bare(template: Template) -> str:
     return str(template.source).strip().removeprefix("{{").removesuffix("}}").strip()
 
 
+_ENDLESS = (math.inf, -math.inf)
 _TOLD = 3  # misfits that a sentence names

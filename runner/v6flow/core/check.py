@@ -55,6 +55,21 @@ def check(workflow: Workflow) -> list[Problem]:
     return sorted(dict.fromkeys(problems), key=lambda problem: problem.position)
 
 
+def count_problems(federation: Document) -> list[Problem]:
+    """What is wrong with how the defaults of a federation tell the count of a result."""
+    path: Path = ("defaults", "disclosure", "count")
+    source = federation.value.get("defaults", {}).get("disclosure", {}).get("count", task.COUNT.source)
+    template = expressions.compile(source)
+    problems = [
+        _problem(federation, error.message, error.rule, places.place(federation, path, error.offset), error.hint)
+        for error in template.errors
+    ]
+    if not problems and {reference.root for reference in template.references} != {"result"}:
+        message = "a federation's count is told from the result alone"
+        problems.append(_problem(federation, message, "disclosure-count", federation.position(path)))
+    return problems
+
+
 @functools.lru_cache(maxsize=1)  # what `check` has built, `plan` goes on with
 def graph(workflow: Workflow) -> tuple[dict[str, list[str]], Graph]:
     """The steps that each step waits for, and the graph of them."""
@@ -273,11 +288,27 @@ def _conditions(workflow: Workflow) -> Iterator[tuple[Path, Template]]:
             yield (*step.common.at, "when"), step.common.when
         for each in step.common.checks:
             yield each.key, each.condition
+    yield from _counts(workflow)
+
+
+def _counts(workflow: Workflow) -> Iterator[tuple[Path, Template]]:
+    """Every place that says how many a result is about."""
+    given = dict(workflow.defaults.values())
+    for step in workflow.steps.values():
+        given.update(step.settings.values() if isinstance(step, task.TaskStep) else ())
+    for path, template in given.items():
+        if path[-1] == "disclosure" and isinstance(template.source, dict) and "count" in template.source:
+            yield (*path, "count"), expressions.compile(template.source["count"])
 
 
 def _modifiers(workflow: Workflow) -> Iterator[Problem]:
     """What stands beside a step and does not fit it."""
     document = workflow.document
+    for path, template in _counts(workflow):
+        if not template.errors and not any(reference.root == "result" for reference in template.references):
+            message = "`count` says nothing of the result, so that none would ever be refused, or all"
+            hint = "write {{ result.count }}, or where else the result says how many it is about"
+            yield _problem(document, message, "disclosure-count", document.position(path), hint)
     for step in workflow.steps.values():
         for each in step.common.checks:
             if each.each and step.kind != task.KEY:

@@ -62,6 +62,7 @@ def make(
     needs, graph = check.graph(workflow)
     order = graph.order()
     steps = {name: plan for name in order if (plan := maker.step(name)) is not None}
+    maker.check_queries(steps)
     if maker.problems:
         problems = sorted(maker.problems, key=lambda problem: problem.position)
         raise InvalidError(problems, what=workflow.document.name)
@@ -151,6 +152,7 @@ def _task_parts(step: TaskPlan, directory: Directory) -> dict[str, Json]:
             quorum.wait,
         ],
         "isolation": step.isolation,
+        "disclosure": [step.disclosure.min_count, step.disclosure.count.source],
         "allow_nonfinite": step.allow_nonfinite,
         "federation": directory.identity,
     }
@@ -174,6 +176,10 @@ def _scope(name: str, params: Mapping[str, Json], directory: Directory, run: str
         "federation": {"organizations": list(directory.organizations)},
         "#organization_ids": dict(directory.ids),
     }
+
+
+def _most(queries: int) -> str:
+    return f"the federation's policy lets a run ask each organization {queries} times at the most"
 
 
 class _Maker:
@@ -202,6 +208,21 @@ class _Maker:
             self._complain(step, str(error), "setting", None)
         return None
 
+    def check_queries(self, steps: Mapping[str, StepPlan]) -> None:
+        """Complain of the first step that would ask an organization for more than the policy allows, if all ran."""
+        most = self.directory.policy.max_queries
+        asked: dict[str, int] = {}
+        for name, step in steps.items():
+            if most is None or not isinstance(step, task.TaskPlan) or step.common.when is not None:
+                continue
+            self._asked = None
+            for organization in () if isinstance(step.organizations, expressions.Template) else step.organizations:
+                asked[organization] = asked.get(organization, 0) + 1
+                if asked[organization] > most:
+                    told = f"it would be number {asked[organization]} that asks {organization}: {_most(most)}"
+                    self._complain(self.workflow.steps[name], told, "setting", "do with fewer task steps")
+                    return
+
     def known(self, template: Template) -> Json:
         """The value of what is known before anything runs."""
         self._asked = template
@@ -210,7 +231,10 @@ class _Maker:
     def _settings(self, step: TaskStep) -> Callable[[str], Json | Template]:
         def setting(key: str) -> Json | Template:
             self._asked = step.settings[key][1] if key in step.settings else None
-            if self._asked is not None:
+            value: Json | Template
+            if self._asked is not None and key == "disclosure":
+                value = self._disclosure(self._asked)
+            elif self._asked is not None:
                 value = self._value(self._asked)
             else:
                 value = self.directory.defaults.get(key, task.SETTINGS[key])
@@ -232,11 +256,21 @@ class _Maker:
             found = self._known[id(template)] = template.render(self.scope)
         return found
 
+    def _disclosure(self, template: Template) -> dict[str, Json | Template]:
+        """A disclosure of which the count is still to be told, of each result."""
+        assert isinstance(template.source, dict)  # by the schema
+        parts = {key: expressions.compile(part) for key, part in template.source.items()}
+        return {key: part if key == "count" else self._part(part) for key, part in parts.items()}
+
     def _part(self, template: Template) -> Json | Template:
         later = any(reference.root == "steps" for reference in template.references)
         return template if later else template.render(self.scope)
 
     def _check_image(self, image: str) -> None:
+        policy = self.directory.policy
+        if not policy.allows(image):
+            allowed = ", ".join(policy.images or ()) or "none"
+            raise ValueError(f"the federation's policy does not allow the image {image}: it allows {allowed}")
         images = self.directory.images
         if images is not None and image not in images:
             near = suggestion(image, images)

@@ -39,6 +39,7 @@ def preview(plan: Plan) -> Iterator[dict[str, Any]]:
 class _Show:
     def __init__(self, plan: Plan) -> None:
         self._known = plan.scope()
+        self._policy = plan.directory.policy
         self._names = scope.names(plan, RunState(), scope.Uses(), self._known)
 
     def common(self, common: Common) -> dict[str, Any]:
@@ -82,8 +83,15 @@ class _Show:
             },
             "retry": _retry(step.retry),
             "timeout": step.timeout,
+            **self._disclosure(step),
             "name": step.label,
         }
+
+    def _disclosure(self, step: TaskPlan) -> dict[str, Any]:
+        least = self._policy.least(step.disclosure.min_count)
+        if least is None:
+            return {}
+        return {"disclosure": {"min_count": least, "count": step.disclosure.count.source}}
 
     def local(self, step: LocalPlan) -> dict[str, Any]:
         if step.value is not None:

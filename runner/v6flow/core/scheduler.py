@@ -77,6 +77,7 @@ class Scheduler:
         self._unsettled = 0
         self._readopt: list[str] = []
         self._unseen: dict[str, set[str]] = {}  # tokens of each step of which it is not known what is there
+        self._queries = dict(state.queries)  # with those that were decided and are still to be written down
         self._last_looks: set[str | None] = set()  # steps, and None for the run, whose deadline made us look
         for name in plan.steps:
             self._enter(name)
@@ -245,15 +246,28 @@ class Scheduler:
         asked = self._organizations(step)
         running = self._running[name] = self._prepare_task(step, asked, check=True)
         state = self._state.step(name)
+        waiting = [
+            each for each in asked if each not in state.organizations or state.organizations[each].status != "answered"
+        ]
+        self._check_queries(waiting)
         deadline = now + step.timeout if step.timeout is not None else None
         if deadline is not None:
             heapq.heappush(self._timers, (deadline, name))
         self._touched[name] = None  # those who have answered before may be all
         commands: list[Command] = [Record(events.StepStarted(now, name, asked, deadline, running.uses.cohorts()))]
-        waiting = [
-            each for each in asked if each not in state.organizations or state.organizations[each].status != "answered"
-        ]
         return commands + self._ask(step, waiting, now)
+
+    def _check_queries(self, names: list[str]) -> None:
+        """Refuse to ask whom the federation's policy does not let us ask again."""
+        too_much = [name for name in names if not self._may_be_asked(name)]
+        if too_much:
+            most = self._plan.directory.policy.max_queries
+            told = f"{', '.join(too_much)} may not be asked again: the federation's policy allows a run {most} each"
+            raise _Unfit("policy", told, "do with fewer task steps, or attempts")
+
+    def _may_be_asked(self, name: str) -> bool:
+        most = self._plan.directory.policy.max_queries
+        return most is None or self._queries.get(name, 0) < most
 
     def _organizations(self, step: TaskPlan) -> tuple[str, ...]:
         if not isinstance(step.organizations, Template):
@@ -376,6 +390,7 @@ class Scheduler:
             and asked.failure is not None
             and asked.failure.kind in step.retry.on
             and asked.attempt - asked.spared < step.retry.attempts
+            and self._may_be_asked(asked.name)
         )
 
     def _judge(self, step: TaskPlan, state: StepState, running: _Running, now: Time) -> Event:
@@ -445,6 +460,8 @@ class Scheduler:
         together = [tuple(names)] if step.isolation == "task" else [(name,) for name in names]
         state = self._state.step(step.common.name)
         commands: list[Command] = []
+        for name in names:
+            self._queries[name] = self._queries.get(name, 0) + 1
         for organizations in together:
             tried = [state.organizations[each].attempt for each in organizations if each in state.organizations]
             attempt = 1 + max(tried, default=state.spared)

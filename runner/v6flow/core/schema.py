@@ -29,12 +29,10 @@ LATER: Mapping[str, str] = {
     "gate": "a kind of step that waits for a person's approval",
     "cache": "reuse of results of earlier runs",
     "properties": "facts about a step's result, kept with the run",
-    "disclosure": "smallest counts that a result must be about",
     "finally": "steps that run whatever became of the others",
     "include": "params and defaults from other files",
     "preconditions": "conditions on params",
     "allow_cross_site": "a reason for sending one organization's values to others",
-    "policy": "limits of a federation that no workflow can lift",
 }
 """The words of the language that are not built yet, and what each will be."""
 

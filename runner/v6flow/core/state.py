@@ -112,6 +112,7 @@ class RunState:
     last: Time = 0.0  # when the newest event happened
     down: float = 0.0  # seconds that nobody held the run
     steps: dict[str, StepState] = field(default_factory=dict)
+    queries: dict[str, int] = field(default_factory=dict)  # how many task runs each organization was asked for
     outputs: dict[str, Json] = field(default_factory=dict)
     failure: Failure | None = None
     exit_code: int | None = None
@@ -158,6 +159,7 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             asked.failure, asked.since = None, event.at
         case ev.TaskRequested():
             for name in event.organizations:
+                state.queries[name] = state.queries.get(name, 0) + 1
                 asked = _step(state, event.step).organizations[name]
                 asked.status, asked.attempt, asked.since = "requested", event.attempt, event.at
                 asked.token, asked.digest, asked.accepted = event.token, event.digest, None
