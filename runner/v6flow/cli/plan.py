@@ -106,6 +106,8 @@ def _details(step: dict[str, Any]) -> list[str]:
         told += [f"check{'' if key == 'that' else ' each'}: {_bare(check[key])}" for key in check if key != "message"]
     if "output_schema" in step:
         told.append("results are held against a schema")
+    if "properties" in step:
+        told.append(f"publishes {', '.join(step['properties'])}")
     if step.get("timeout") is not None:
         told.append(f"within {spell(step['timeout'])}")
     return told

@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from v6flow.core.json import Json
 
 Time: TypeAlias = float
@@ -169,7 +171,8 @@ class StepCompleted:
     """A step completed; `value` is a local step's result, `carried` the cohorts its value was computed from.
 
     A cohort is (the step whose answers they are, the organizations that answered). `accepted` says that the
-    difference between the cohorts was accepted, with the reason given in the workflow.
+    difference between the cohorts was accepted, with the reason given in the workflow. `properties` are the facts that
+    the step publishes.
     """
 
     at: Time
@@ -178,6 +181,7 @@ class StepCompleted:
     carried: tuple[tuple[str, tuple[str, ...]], ...] = ()
     accepted: bool = False
     log: str | None = None
+    properties: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,7 @@ def _step(name: str, raw: dict[str, Any], defaults: Mapping[str, tuple[Path, Tem
             when=expressions.compile(raw["when"]) if "when" in raw else None,
             checks=_checks((*at, "checks"), raw.get("checks", ())),
             output_schema=raw.get("output_schema"),
+            properties=expressions.compile(raw["properties"]) if "properties" in raw else None,
         )
     for key, kind in STEP_KINDS.items():
         if key in raw:

@@ -109,7 +109,7 @@ def parts(plan: Plan, sources: Mapping[str, str]) -> dict[str, dict[str, Json]]:
     }
 
 
-JUDGED_LAST = ("when", "checks")
+JUDGED_LAST = ("when", "checks", "properties")
 """The parts that only count once a step is settled: who was asked meanwhile was asked the same."""
 
 
@@ -119,6 +119,7 @@ def _common_parts(common: Common) -> dict[str, Json]:
         "when": common.when.source if common.when is not None else None,
         "checks": [each.condition.source for each in common.checks if not each.each],
         "each": [each.condition.source for each in common.checks if each.each],
+        "properties": common.properties.source if common.properties is not None else None,
         "output_schema": dict(schema) if schema is not None else None,
     }
 

@@ -54,6 +54,8 @@ class _Show:
             ]
         if common.output_schema is not None:
             told["output_schema"] = dict(common.output_schema)
+        if common.properties is not None:
+            told["properties"] = common.properties.source
         return told
 
     def task(self, step: TaskPlan) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from v6flow.core import answers, cohorts, events, judge, scope
 from v6flow.core.commands import Ask, Kill, KillLocal, LocalRequest, Look, Record, StartLocal, TaskRequest
 from v6flow.core.expressions import ExpressionError, Template, kind
+from v6flow.core.json import canonical
 from v6flow.core.plan import digest, token
 from v6flow.core.state import SETTLED
 from v6flow.core.steps import LocalPlan, TaskPlan
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
     from v6flow.core.plan import Plan
     from v6flow.core.state import OrganizationState, RunState, StepState
+    from v6flow.core.steps.base import Common
+
+
+MAX_PROPERTIES = 10_000  # characters of JSON: facts that stand in every table and log, not results
 
 
 @dataclass(slots=True)
@@ -324,12 +329,7 @@ class Scheduler:
         names = scope.names(self._plan, self._state, uses, self._known)
         if organization is not None:
             names["organization"] = organization
-        try:
-            return template.render(names)
-        except ExpressionError as error:
-            if error.message in uses.lacked:
-                raise _Lacking(uses.lacked[error.message]) from error
-            raise _Unfit("expression", error.message, error.hint) from error
+        return _evaluate(template, names, uses)
 
     # -- going on with a step
 
@@ -570,7 +570,27 @@ class Scheduler:
                 wrong = answers.unmet(check, self._names_of(completed, scope.Uses()))
                 if wrong is not None:
                     return events.StepFailed(completed.at, name, events.Failure("check", wrong, step=name))
-        return completed
+        if step.common.properties is None:
+            return completed
+        try:
+            return self._published(completed, step.common, step.common.properties)
+        except (_Lacking, _Unfit) as error:
+            hint = error.hint if isinstance(error, _Unfit) else "write default(…) around what may be missing"
+            failure = events.Failure("properties", f"its properties: {error}", step=name, hint=hint)
+            return events.StepFailed(completed.at, name, failure)
+
+    def _published(self, completed: events.StepCompleted, common: Common, properties: Template) -> Event:
+        """The event of a step that has completed, with its properties, which mix no cohorts either."""
+        uses = scope.Uses()
+        facts = _mapping(_evaluate(properties, self._names_of(completed, uses), uses))
+        size = len(canonical(dict(facts)))
+        if size > MAX_PROPERTIES:
+            told = f"they are {size} characters of JSON, and {MAX_PROPERTIES} are allowed"
+            raise _Unfit("properties", told, "publish facts here, and results as outputs")
+        mixed = cohorts.difference((*completed.carried, *uses.cohorts()), uses.accepted())
+        if mixed and common.mixed_cohorts is None:
+            raise _Unfit("cohorts", mixed, judge.MIXED_HINT)
+        return replace(completed, properties=facts)
 
     def _names_of(self, completed: events.StepCompleted, uses: scope.Uses) -> dict[str, object]:
         """The names in what is said of a step that is about to complete."""
@@ -607,6 +627,15 @@ class Scheduler:
             return events.Failure("skipped", message, step, hint=hint)
         message = f"output {output} needs step {step}: {failure.message}"
         return events.Failure(failure.kind, message, cause, failure.organization, failure.hint, failure.log_tail)
+
+
+def _evaluate(template: Template, names: Mapping[str, object], uses: scope.Uses) -> Json:
+    try:
+        return template.render(names)
+    except ExpressionError as error:
+        if error.message in uses.lacked:
+            raise _Lacking(uses.lacked[error.message]) from error
+        raise _Unfit("expression", error.message, error.hint) from error
 
 
 def _mapping(value: Json) -> Mapping[str, Json]:

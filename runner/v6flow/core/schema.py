@@ -28,7 +28,6 @@ LATER: Mapping[str, str] = {
     "workflow": "a kind of step that runs another workflow",
     "gate": "a kind of step that waits for a person's approval",
     "cache": "reuse of results of earlier runs",
-    "properties": "facts about a step's result, kept with the run",
     "finally": "steps that run whatever became of the others",
     "include": "params and defaults from other files",
     "preconditions": "conditions on params",

@@ -14,7 +14,7 @@ else:
     from typing_extensions import assert_never
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from v6flow.core.events import Event, Failure, Subtask, Time
     from v6flow.core.json import Json
@@ -69,6 +69,7 @@ class StepState:
     accepted: bool = False
     failure: Failure | None = None
     closed: str | None = None
+    properties: Mapping[str, Json] = field(default_factory=dict)  # the facts that it published when it completed
     cause: str | None = None  # of being skipped: the step that failed, or was left out, first
     reason: str | None = None  # for being skipped (see StepSkipped)
     log: str | None = None
@@ -145,7 +146,7 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             step = _step(state, event.step)
             step.status, step.ended, step.value = "completed", event.at, event.value
             step.carried, step.accepted, step.log = event.carried, event.accepted, event.log
-            step.requested, step.failure = False, None
+            step.requested, step.failure, step.properties = False, None, event.properties or {}
             if step.started is None:
                 step.started = event.at
         case ev.TaskAnswered():

@@ -253,6 +253,8 @@ def _completed(event: ev.StepCompleted, step: StepState, plan: Plan) -> str:
         line += f", {len(step.responded)} of {len(step.organizations)} answered"
         remark = summary.remark(step)
         line += f" ({remark})" if remark else ""
+    elif step.properties:
+        line += f" ({summary.remark(step)})"
     accepted = plan.steps[event.step].common.mixed_cohorts
     return f"{line}; mixed cohorts accepted: {plain(accepted)}" if event.accepted and accepted else line
 

@@ -62,6 +62,7 @@ class Common:
     when: Template | None = None
     checks: tuple[Check, ...] = ()
     output_schema: Mapping[str, Any] | None = None
+    properties: Template | None = None
 
 
 def common_fields(common: Common) -> Iterator[Field]:
@@ -72,6 +73,8 @@ def common_fields(common: Common) -> Iterator[Field]:
         scope = EACH if check.each else THIS
         yield Field(check.key, check.condition, scope)
         yield Field((*check.at, "message"), check.message, scope)
+    if common.properties is not None:
+        yield Field((*common.at, "properties"), common.properties, THIS)
 
 
 def common_needed(common: Common) -> Iterator[Template]:
@@ -81,6 +84,8 @@ def common_needed(common: Common) -> Iterator[Template]:
     for check in common.checks:
         yield check.condition
         yield check.message
+    if common.properties is not None:
+        yield common.properties
 
 
 class Kind(Protocol):
