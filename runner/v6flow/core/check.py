@@ -10,7 +10,7 @@ from v6flow.core import expressions, places, schema
 from v6flow.core.graph import Graph
 from v6flow.core.problem import Path, Position, Problem
 from v6flow.core.steps import STEP_KINDS, task
-from v6flow.core.steps.base import STEPS, Field, common_fields, common_needed
+from v6flow.core.steps.base import PARAMS, STEPS, Field, common_fields, common_needed
 from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
@@ -156,6 +156,9 @@ def _all_fields(workflow: Workflow) -> Iterator[tuple[Step | None, Field]]:
     for step in workflow.steps.values():
         for field in (*common_fields(step.common), *STEP_KINDS[step.kind].fields(step)):
             yield step, field
+    for each in workflow.preconditions:
+        yield None, Field(each.key, each.condition, PARAMS)
+        yield None, Field((*each.at, "message"), each.message, PARAMS)
     for output in workflow.outputs.values():
         yield None, Field(output.at, output.value, STEPS)
 
@@ -283,6 +286,8 @@ def _bare(workflow: Workflow) -> Iterator[Problem]:
 
 def _conditions(workflow: Workflow) -> Iterator[tuple[Path, Template]]:
     """Every place of a workflow where nothing but an expression may stand."""
+    for each in workflow.preconditions:
+        yield each.key, each.condition
     for step in workflow.steps.values():
         if step.common.when is not None:
             yield (*step.common.at, "when"), step.common.when

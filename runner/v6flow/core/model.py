@@ -56,6 +56,7 @@ class Workflow:
     defaults: Mapping[str, tuple[Path, Template]]
     steps: Mapping[str, Step]
     outputs: Mapping[str, Output]
+    preconditions: tuple[Check, ...] = ()
     doubtful: frozenset[tuple[str, str]] = frozenset()
     """The (section, name) of what stands in the file and could not be read: nothing is said of what uses it."""
 
@@ -81,6 +82,7 @@ def parse(
         defaults=defaults,
         steps={name: _step(name, step, defaults) for name, step in raw["steps"].items()},
         outputs={name: _output(name, value) for name, value in raw.get("outputs", {}).items()},
+        preconditions=_checks(("preconditions",), raw.get("preconditions", ())),
         doubtful=doubtful,
     )
 

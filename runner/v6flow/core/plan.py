@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import check, expressions, places
+from v6flow.core import check, expressions, places, preconditions
 from v6flow.core.federation import Directory
 from v6flow.core.json import Json, canonical
 from v6flow.core.problem import InvalidError, Path, Problem
@@ -56,8 +56,14 @@ def make(
     started: float = 0.0,
     deadline: float | None = None,
 ) -> Plan:
-    """The plan of a workflow that `check` found sound. Raises InvalidError with all that is wrong with its settings."""
+    """The plan of a workflow that `check` found sound. Raises InvalidError with all that is wrong.
+
+    That is: with the params, where preconditions are not met, or else with the settings.
+    """
     directory = directory or Directory(())
+    unmet = preconditions.problems(workflow, params)
+    if unmet:
+        raise InvalidError(unmet, what=workflow.document.name)
     maker = _Maker(workflow, directory, _scope(workflow.name, params, directory, run, started))
     needs, graph = check.graph(workflow)
     order = graph.order()
