@@ -219,8 +219,9 @@ def _federation_document(path: str | os.PathLike[str]) -> Document:
     problems = [
         Problem("a federation's defaults are literal: no expression is filled in here", "literal-only", found.name,
                 found.position(("defaults", key)), "write the expression in the workflow")
-        for key, value in found.value.get("defaults", {}).items() if "{{" in json.dumps(value)
+        for key, value in found.value.get("defaults", {}).items() if "{{" in json.dumps(_plain(key, value))
     ]  # fmt: skip
+    problems += check.count_problems(found)
     for study, members in found.value.get("studies", {}).items():
         for index, name in enumerate(members):
             if name not in found.value["organizations"]:
@@ -230,6 +231,11 @@ def _federation_document(path: str | os.PathLike[str]) -> Document:
     if problems:
         raise InvalidError(problems, what=found.name)
     return found
+
+
+def _plain(key: str, value: Any) -> Any:
+    """What of a federation's default must be literal: all but how the count of a disclosure is told from a result."""
+    return {part: value[part] for part in value if part != "count"} if key == "disclosure" else value
 
 
 def federation_file(workflow: Workflow, given: str | None) -> str | None:

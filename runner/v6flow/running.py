@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from v6flow import loading
 from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
-from v6flow.core import check, events, instances, json
+from v6flow.core import check, events, instances, json, policy
 from v6flow.core import plan as planning
 from v6flow.core.events import CancelRequested, RunCancelled, RunResumed, RunStarted
 from v6flow.core.federation import Directory, EmbeddedFederation
@@ -319,6 +319,7 @@ def pin(plan: Plan, federation: Federation | None, jobs: int | None) -> dict[str
         "organizations": list(plan.directory.organizations),
         "ids": dict(plan.directory.ids),
         "defaults": dict(plan.directory.defaults),
+        "policy": plan.directory.policy.raw(),
         "studies": [[study, list(members)] for study, members in plan.directory.studies.items()],
         "sources": dict(source_digests(plan)),
         "steps": list(plan.steps),
@@ -581,6 +582,7 @@ def pinned_plan(state: RunState, current: Workflow | None = None) -> Plan:
         ids=pinned["ids"],
         identity=pinned["identity"],
         defaults=pinned["defaults"],
+        policy=policy.parse(pinned.get("policy", {})),
         studies={study: tuple(members) for study, members in pinned.get("studies", ())},
     )
     return planning.make(
@@ -596,13 +598,22 @@ def _differences(state: RunState, old: Plan, new: Plan) -> tuple[list[str], list
     refused: list[str] = []
     for name in changed:
         done = [step for each, step in state.steps.items() if instances.definition(each) == name]
-        asked = any(each.attempt for step in done for each in step.organizations.values())
-        begun = any(step.history or step.items is not None for step in done)
-        if asked or begun or any(step.status == "completed" for step in done):
-            what = "has completed" if any(step.status == "completed" for step in done) else "has asked organizations"
-            what = "has begun" if begun and not asked else what
+        early = any(
+            before.get(name, {}).get(key) != after.get(name, {}).get(key)
+            for key in {**before.get(name, {}), **after.get(name, {})}
+            if key not in planning.JUDGED_LAST
+        )
+        asked = early and any(each.attempt for step in done for each in step.organizations.values())
+        begun = early and any(step.history or step.items is not None or step.params is not None for step in done)
+        completed = any(step.status == "completed" for step in done)
+        left_out = any(step.status == "skipped" and step.reason == "when" for step in done)
+        if completed or asked or begun or left_out:
+            what = "was left out" if left_out else "has completed" if completed else _ASKED if asked else "has begun"
             refused.append(f"step {name} {what}, and {_difference(before.get(name), after.get(name))}")
     return changed, refused
+
+
+_ASKED = "has asked organizations"
 
 
 def _difference(before: Mapping[str, Json] | None, after: Mapping[str, Json] | None) -> str:

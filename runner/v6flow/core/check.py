@@ -10,7 +10,7 @@ from v6flow.core import expressions, places, schema
 from v6flow.core.graph import Graph
 from v6flow.core.problem import Path, Position, Problem
 from v6flow.core.steps import STEP_KINDS, ForeachStep, RepeatStep, task
-from v6flow.core.steps.base import STEPS, Field
+from v6flow.core.steps.base import PARAMS, STEPS, Field, common_fields, common_needed
 from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ _WHERE = {
     "run": "here only params are known",
     "federation": "here only params are known",
 }
+_BY_ITSELF = "what an organization answers is judged by itself"
 _SECRETS = ("${env:", "${file:", "${keyring:")
 
 
@@ -45,11 +46,28 @@ def check(workflow: Workflow) -> list[Problem]:
         *_params(workflow),
         *_secrets(workflow.document),
         *_fields(workflow),
+        *_bare(workflow),
+        *_modifiers(workflow),
         *_needs(workflow),
         *_kinds(workflow),
         *_cycles(workflow),
     ]
     return sorted(dict.fromkeys(problems), key=lambda problem: problem.position)
+
+
+def count_problems(federation: Document) -> list[Problem]:
+    """What is wrong with how the defaults of a federation tell the count of a result."""
+    path: Path = ("defaults", "disclosure", "count")
+    source = federation.value.get("defaults", {}).get("disclosure", {}).get("count", task.COUNT.source)
+    template = expressions.compile(source)
+    problems = [
+        _problem(federation, error.message, error.rule, places.place(federation, path, error.offset), error.hint)
+        for error in template.errors
+    ]
+    if not problems and {reference.root for reference in template.references} != {"result"}:
+        message = "a federation's count is told from the result alone"
+        problems.append(_problem(federation, message, "disclosure-count", federation.position(path)))
+    return problems
 
 
 @functools.lru_cache(maxsize=1)  # what `check` has built, `plan` goes on with
@@ -68,7 +86,11 @@ def needs(workflow: Workflow) -> dict[str, list[str]]:
     nested = any("." in name for name in workflow.steps)
     for name, step in workflow.steps.items():
         parent = step.common.parent
-        for used in (*step.common.needs, *_used(STEP_KINDS[step.kind].needed(step))):
+        for used in (
+            *step.common.needs,
+            *_used(common_needed(step.common)),
+            *_used(STEP_KINDS[step.kind].needed(step)),
+        ):
             _wait(workflow, found, name, parent, used, nested=nested)
         for used in _used(getattr(STEP_KINDS[step.kind], "needed_inside", _nothing)(step)):
             _wait(workflow, found, name, name, used, nested=nested)
@@ -205,8 +227,11 @@ def _all_fields(workflow: Workflow) -> Iterator[tuple[Step | None, Field]]:
         for field in task.setting_fields(key, path, template):
             yield None, field
     for step in workflow.steps.values():
-        for field in STEP_KINDS[step.kind].fields(step):
+        for field in (*common_fields(step.common), *STEP_KINDS[step.kind].fields(step)):
             yield step, field
+    for each in workflow.preconditions:
+        yield None, Field(each.key, each.condition, PARAMS)
+        yield None, Field((*each.at, "message"), each.message, PARAMS)
     for output in workflow.outputs.values():
         yield None, Field(output.at, output.value, STEPS)
 
@@ -220,7 +245,10 @@ def _fields(workflow: Workflow) -> Iterator[Problem]:
             hint = _step_meant(workflow, field, error) or error.hint
             yield _problem(document, error.message, error.rule, where, hint)
         for reference in field.template.references:
-            found = _reference(workflow, step, field, reference, offers)
+            if step is not None and reference.root == "this" and "this" in field.scope:
+                found = _own_reference(step, reference)
+            else:
+                found = _reference(workflow, step, field, reference, offers)
             if found:
                 message, rule, hint = found
                 depth = {"wrong-scope": 0, "unknown-attribute": 2 if reference.root == "steps" else 1}.get(rule, 1)
@@ -250,7 +278,7 @@ def _reference(
     if root in ("each", "loop") and "steps" in field.scope and any(_ROUNDS[each.kind] == root for each in around):
         return _round_reference(root, path, around, until=field.key[-1:] == ("until",))
     if root not in field.scope:
-        why = _WHERE.get(root, "it is not known here")
+        why = _BY_ITSELF if "result" in field.scope else _WHERE.get(root, "it is not known here")
         return (
             f"{root} cannot be used here: {why}",
             "wrong-scope",
@@ -315,6 +343,18 @@ def _round_reference(
     return None
 
 
+def _own_reference(step: Step, reference: Reference) -> tuple[str, str, str | None] | None:
+    """What is wrong with a use of `this`."""
+    offered = STEP_KINDS[step.kind].offers(step)
+    first = reference.path[0] if reference.path else None
+    if first is None:
+        return "this alone is no value: say what of it", "unknown-attribute", f"it offers {', '.join(sorted(offered))}"
+    if isinstance(first, str) and first not in offered:
+        told = f"this step does not offer {first!r}: it offers {', '.join(sorted(offered))}"
+        return told, "unknown-attribute", suggestion(first, offered)
+    return None
+
+
 def _step_reference(
     workflow: Workflow, where: str, short: str, path: tuple[str | int | None, ...], offers: dict[str, frozenset[str]]
 ) -> tuple[str, str, str | None] | None:
@@ -351,6 +391,56 @@ def _value_of(step: Step) -> str:
     """The path of what a step computed."""
     right = "result" if "result" in STEP_KINDS[step.kind].offers(step) else "results"
     return f"steps.{step.common.name.rpartition('.')[2]}.{right}"
+
+
+def _bare(workflow: Workflow) -> Iterator[Problem]:
+    """Where nothing but an expression may stand, and there is text beside it."""
+    for key, template in _conditions(workflow):
+        if not template.whole and not template.errors:
+            message = f"`{key[-1]}` is one expression and nothing else"
+            where = workflow.document.position(key)
+            yield _problem(workflow.document, message, "only-expression", where, "write it all within one {{ }}")
+
+
+def _conditions(workflow: Workflow) -> Iterator[tuple[Path, Template]]:
+    """Every place of a workflow where nothing but an expression may stand."""
+    for each in workflow.preconditions:
+        yield each.key, each.condition
+    for step in workflow.steps.values():
+        if step.common.when is not None:
+            yield (*step.common.at, "when"), step.common.when
+        for each in step.common.checks:
+            yield each.key, each.condition
+    yield from _counts(workflow)
+
+
+def _counts(workflow: Workflow) -> Iterator[tuple[Path, Template]]:
+    """Every place that says how many a result is about."""
+    given = dict(workflow.defaults.values())
+    for step in workflow.steps.values():
+        given.update(step.settings.values() if isinstance(step, task.TaskStep) else ())
+    for path, template in given.items():
+        if path[-1] == "disclosure" and isinstance(template.source, dict) and "count" in template.source:
+            yield (*path, "count"), expressions.compile(template.source["count"])
+
+
+def _modifiers(workflow: Workflow) -> Iterator[Problem]:
+    """What stands beside a step and does not fit it."""
+    document = workflow.document
+    for path, template in _counts(workflow):
+        if not template.errors and not any(reference.root == "result" for reference in template.references):
+            message = "`count` says nothing of the result, so that none would ever be refused, or all"
+            hint = "write {{ result.count }}, or where else the result says how many it is about"
+            yield _problem(document, message, "disclosure-count", document.position(path), hint)
+    for step in workflow.steps.values():
+        for each in step.common.checks:
+            if each.each and step.kind != task.KEY:
+                where = document.key_position(each.key)
+                message = "`each` judges what organizations answer, and this step asks none"
+                yield _problem(document, message, "wrong-modifier", where, "write `that:`, about `this`")
+        at = (*step.common.at, "output_schema")
+        for what in schema.fragment_problems(step.common.output_schema or {}):
+            yield _problem(document, what, "output-schema", document.position(at))
 
 
 def _needs(workflow: Workflow) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
 
+from v6flow.core.answers import bare
 from v6flow.core.steps import ForeachStep, LocalStep, RepeatStep, TaskStep, WorkflowStep
 
 if sys.version_info >= (3, 11):
@@ -35,7 +36,12 @@ def kind(step: Step) -> str:
 
 
 def details(step: Step) -> list[str]:
-    """What a step does, and whom it asks if the file names them: a text each."""
+    """What a step does, whom it asks if the file names them, and under which condition: a text each."""
+    condition = step.common.when
+    return [*_work(step), *([f"only if {bare(condition)}"] if condition is not None else [])]
+
+
+def _work(step: Step) -> list[str]:
     match step:
         case TaskStep():
             told = [f"{kind(step)} {step.method.source}"]

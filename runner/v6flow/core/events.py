@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from v6flow.core.json import Json
 
 Time: TypeAlias = float
@@ -220,7 +222,8 @@ class StepCompleted:
     """A step completed; `value` is a local step's result, `carried` the cohorts its value was computed from.
 
     A cohort is (the step whose answers they are, the organizations that answered). `accepted` says that the
-    difference between the cohorts was accepted, with the reason given in the workflow.
+    difference between the cohorts was accepted, with the reason given in the workflow. `properties` are the facts that
+    the step publishes.
     """
 
     at: Time
@@ -229,6 +232,7 @@ class StepCompleted:
     carried: tuple[tuple[str, tuple[str, ...]], ...] = ()
     accepted: bool = False
     log: str | None = None
+    properties: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +246,16 @@ class StepFailed:
 
 @dataclass(frozen=True, slots=True)
 class StepSkipped:
-    """A step cannot run since what it needs failed or was skipped; `cause` is the step that failed first."""
+    """A step is left out; `reason` says why.
+
+    `when`: its condition does not hold, and `cause` is the step itself. `failed` and `skipped`: what it needs has not
+    completed, and `cause` is the step that failed, or that a condition left out, first.
+    """
 
     at: Time
     step: str
     cause: str
+    reason: str = "failed"
 
 
 @dataclass(frozen=True, slots=True)

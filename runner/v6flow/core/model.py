@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions
 from v6flow.core.steps import STEP_KINDS, Step, TaskStep, WorkflowStep
-from v6flow.core.steps.base import Common
+from v6flow.core.steps.base import Check, Common
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -61,6 +61,7 @@ class Workflow:
     outputs: Mapping[str, Output]
     included: tuple[Document, ...] = ()
     """The files whose params and defaults are its own too, where it says nothing else."""
+    preconditions: tuple[Check, ...] = ()
     doubtful: frozenset[tuple[str, str]] = frozenset()
     """The (section, name) of what stands in the file and could not be read: nothing is said of what uses it."""
 
@@ -115,6 +116,7 @@ def parse(
         steps={name: _with_file(step, files or {}) for name, step in _steps(raw["steps"], defaults)},
         outputs={name: _output(name, value) for name, value in raw.get("outputs", {}).items()},
         included=tuple(included),
+        preconditions=_checks(("preconditions",), raw.get("preconditions", ())),
         doubtful=doubtful,
     )
 
@@ -147,12 +149,28 @@ def _step(name: str, at: Path, raw: dict[str, Any], defaults: Mapping[str, tuple
             on_failure=raw.get("on_failure", "fail"),
             mixed_cohorts=raw.get("mixed_cohorts"),
             description=raw.get("description", ""),
+            when=expressions.compile(raw["when"]) if "when" in raw else None,
+            checks=_checks((*at, "checks"), raw.get("checks", ())),
+            output_schema=raw.get("output_schema"),
+            properties=expressions.compile(raw["properties"]) if "properties" in raw else None,
         )
     for key, kind in STEP_KINDS.items():
         if key in raw:
             step: Step = kind.parse(common, raw, defaults)
             return step
     raise AssertionError(f"a step without a kind passed the schema: {name}")
+
+
+def _checks(at: Path, raw: Sequence[Mapping[str, Any]]) -> tuple[Check, ...]:
+    return tuple(
+        Check(
+            (*at, index),
+            expressions.compile(each["each"] if "each" in each else each["that"]),
+            expressions.compile(each["message"]),
+            each="each" in each,
+        )
+        for index, each in enumerate(raw)
+    )
 
 
 def _output(name: str, value: Json) -> Output:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import check, expressions, instances, places
+from v6flow.core import check, expressions, instances, places, preconditions
 from v6flow.core.expressions import NotKnownYet, Undefined
 from v6flow.core.federation import Directory
 from v6flow.core.graph import Graph
@@ -26,6 +26,7 @@ from v6flow.core.steps import (
     repeat,
     task,
 )
+from v6flow.core.steps.base import common_fields
 from v6flow.core.words import suggestion
 
 if sys.version_info >= (3, 11):
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from v6flow.core.expressions import Template
     from v6flow.core.model import Workflow
     from v6flow.core.steps import Step
+    from v6flow.core.steps.base import Common
     from v6flow.core.steps.task import TaskPlan
 
 
@@ -94,8 +96,14 @@ def make(
     started: float = 0.0,
     deadline: float | None = None,
 ) -> Plan:
-    """The plan of a workflow that `check` found sound. Raises InvalidError with all that is wrong with its settings."""
+    """The plan of a workflow that `check` found sound. Raises InvalidError with all that is wrong.
+
+    That is: with the params, where preconditions are not met, or else with the settings.
+    """
     directory = directory or Directory(())
+    unmet = preconditions.problems(workflow, params)
+    if unmet:
+        raise InvalidError(unmet, what=workflow.document.name)
     scope = _scope(workflow.name, params, directory, run, started)
     own, graph = check.graph(workflow)
     needs = {name: list(sources) for name, sources in own.items()}
@@ -152,6 +160,8 @@ def _make(
             inner = {**scope, "params": given}
             place = step.inner.folder
             maker.problems += _make(step.inner, directory, inner, steps, needs, f"{prefix}{name}.", place)
+    if not prefix:
+        maker.check_queries({name: steps[name] for name in workflow.steps if name in steps})
     return maker.problems
 
 
@@ -209,7 +219,10 @@ def parts(plan: Plan, sources: Mapping[str, str]) -> dict[str, dict[str, Json]]:
 
     How patiently a step waits, how it is described, whether it may mix cohorts and who is offline is not in it.
     """
-    return {name: _parts(step, plan.directory, sources) for name, step in plan.steps.items()}
+    return {
+        name: {**_parts(step, plan.directory, sources), **_common_parts(step.common)}
+        for name, step in plan.steps.items()
+    }
 
 
 def _parts(step: StepPlan, directory: Directory, sources: Mapping[str, str]) -> dict[str, Json]:
@@ -246,6 +259,21 @@ def _parts(step: StepPlan, directory: Directory, sources: Mapping[str, str]) -> 
             assert_never(step)
 
 
+JUDGED_LAST = ("when", "checks", "properties")
+"""The parts that only count once a step is settled: who was asked meanwhile was asked the same."""
+
+
+def _common_parts(common: Common) -> dict[str, Json]:
+    schema = common.output_schema
+    return {
+        "when": common.when.source if common.when is not None else None,
+        "checks": [each.condition.source for each in common.checks if not each.each],
+        "each": [each.condition.source for each in common.checks if each.each],
+        "properties": common.properties.source if common.properties is not None else None,
+        "output_schema": dict(schema) if schema is not None else None,
+    }
+
+
 def _task_parts(step: TaskPlan, directory: Directory) -> dict[str, Json]:
     organizations = step.organizations
     quorum = step.quorum
@@ -275,6 +303,7 @@ def _task_parts(step: TaskPlan, directory: Directory) -> dict[str, Json]:
             quorum.wait,
         ],
         "isolation": step.isolation,
+        "disclosure": [step.disclosure.min_count, step.disclosure.count.source],
         "allow_nonfinite": step.allow_nonfinite,
         "federation": directory.identity,
     }
@@ -298,6 +327,10 @@ def _scope(name: str, params: Mapping[str, Json], directory: Directory, run: str
         "federation": {"organizations": list(directory.organizations)},
         "#organization_ids": dict(directory.ids),
     }
+
+
+def _most(queries: int) -> str:
+    return f"the federation's policy lets a run ask each organization {queries} times at the most"
 
 
 class _Maker:
@@ -333,6 +366,21 @@ class _Maker:
             self._complain(step, str(error), "setting", None)
         return None
 
+    def check_queries(self, steps: Mapping[str, StepPlan]) -> None:
+        """Complain of the first step that would ask an organization for more than the policy allows, if all ran."""
+        most = self.directory.policy.max_queries
+        asked: dict[str, int] = {}
+        for name, step in steps.items():
+            if most is None or not isinstance(step, task.TaskPlan) or step.common.when is not None:
+                continue
+            self._asked = None
+            for organization in () if isinstance(step.organizations, expressions.Template) else step.organizations:
+                asked[organization] = asked.get(organization, 0) + 1
+                if asked[organization] > most:
+                    told = f"it would be number {asked[organization]} that asks {organization}: {_most(most)}"
+                    self._complain(self.workflow.steps[name], told, "setting", "do with fewer task steps")
+                    return
+
     def known(self, template: Template) -> Json:
         """The value of what is known before anything runs."""
         self._asked = template
@@ -367,7 +415,10 @@ class _Maker:
     def _settings(self, step: TaskStep) -> Callable[[str], Json | Template]:
         def setting(key: str) -> Json | Template:
             self._asked = step.settings[key][1] if key in step.settings else None
-            if self._asked is not None:
+            value: Json | Template
+            if self._asked is not None and key == "disclosure":
+                value = self._disclosure(self._asked)
+            elif self._asked is not None:
                 value = self._value(self._asked)
             else:
                 value = self.directory.defaults.get(key, task.SETTINGS[key])
@@ -389,11 +440,21 @@ class _Maker:
             found = self._known[id(template)] = self._rendered(template)
         return found
 
+    def _disclosure(self, template: Template) -> dict[str, Json | Template]:
+        """A disclosure of which the count is still to be told, of each result."""
+        assert isinstance(template.source, dict)  # by the schema
+        parts = {key: expressions.compile(part) for key, part in template.source.items()}
+        return {key: part if key == "count" else self._part(part) for key, part in parts.items()}
+
     def _part(self, template: Template) -> Json | Template:
         later = any(reference.root == "steps" for reference in template.references)
         return template if later else self._rendered(template)
 
     def _check_image(self, image: str) -> None:
+        policy = self.directory.policy
+        if not policy.allows(image):
+            allowed = ", ".join(policy.images or ()) or "none"
+            raise ValueError(f"the federation's policy does not allow the image {image}: it allows {allowed}")
         images = self.directory.images
         if images is not None and image not in images:
             near = suggestion(image, images)
@@ -411,5 +472,6 @@ class _Maker:
     def _place(self, step: Step) -> Path | None:
         """Where the template that was looked at last stands, None if it stands nowhere."""
         settings = step.settings.values() if isinstance(step, TaskStep) else ()
-        own = [(field.key, field.template) for field in STEP_KINDS[step.kind].fields(step)]
+        fields = (*common_fields(step.common), *STEP_KINDS[step.kind].fields(step))
+        own = [(field.key, field.template) for field in fields]
         return next((path for path, template in (*settings, *own) if template is self._asked), None)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
     from v6flow.core.plan import Plan
     from v6flow.core.steps import StepPlan
+    from v6flow.core.steps.base import Common
     from v6flow.core.steps.task import Retry
 
 _ROUNDS = ("each", "loop")  # what is known in a round, or of an item, only
@@ -35,6 +36,7 @@ def preview(plan: Plan) -> Iterator[dict[str, Any]]:
     for name, step in plan.steps.items():
         told: dict[str, Any] = {"step": name, "kind": step.kind, "needs": list(plan.needs[name])}
         told.update(show.step(step))
+        told.update(show.common(step.common))
         if step.common.on_failure != "fail":
             told["on_failure"] = step.common.on_failure
         if step.common.mixed_cohorts is not None:
@@ -46,6 +48,7 @@ class _Show:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._known = plan.scope()
+        self._policy = plan.directory.policy
         self._names = scope.names(plan, RunState(), scope.Uses(), self._known)
 
     def step(self, step: StepPlan) -> dict[str, Any]:
@@ -76,6 +79,22 @@ class _Show:
             case _:
                 assert_never(step)
 
+    def common(self, common: Common) -> dict[str, Any]:
+        """What steps of all kinds may say."""
+        told: dict[str, Any] = {}
+        if common.when is not None:
+            told["when"] = self._value(common.when)
+        if common.checks:
+            told["checks"] = [
+                {"each" if each.each else "that": each.condition.source, "message": each.message.source}
+                for each in common.checks
+            ]
+        if common.output_schema is not None:
+            told["output_schema"] = dict(common.output_schema)
+        if common.properties is not None:
+            told["properties"] = common.properties.source
+        return told
+
     def task(self, step: TaskPlan) -> dict[str, Any]:
         asked = (
             self._value(step.organizations) if isinstance(step.organizations, Template) else list(step.organizations)
@@ -103,8 +122,15 @@ class _Show:
             },
             "retry": _retry(step.retry),
             "timeout": step.timeout,
+            **self._disclosure(step),
             "name": step.label or f"{self._plan.workflow.name}/{step.common.name}",
         }
+
+    def _disclosure(self, step: TaskPlan) -> dict[str, Any]:
+        least = self._policy.least(step.disclosure.min_count)
+        if least is None:
+            return {}
+        return {"disclosure": {"min_count": least, "count": step.disclosure.count.source}}
 
     def local(self, step: LocalPlan) -> dict[str, Any]:
         if step.value is not None:

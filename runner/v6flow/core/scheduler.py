@@ -6,12 +6,13 @@ import heapq
 import math
 import sys
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from v6flow.core import cohorts, events, instances, json, judge, schema, scope
+from v6flow.core import answers, cohorts, events, instances, json, judge, schema, scope
 from v6flow.core.commands import Ask, Kill, KillLocal, LocalRequest, Look, Record, StartLocal, TaskRequest
-from v6flow.core.expressions import ExpressionError, Template
+from v6flow.core.expressions import ExpressionError, Template, kind
+from v6flow.core.json import canonical
 from v6flow.core.plan import digest, token
 from v6flow.core.state import SETTLED
 from v6flow.core.steps import ForeachPlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan, foreach
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from v6flow.core.plan import Plan
     from v6flow.core.state import Cohort, OrganizationState, RunState, StepState
     from v6flow.core.steps import StepPlan
+    from v6flow.core.steps.base import Common
+
+
+MAX_PROPERTIES = 10_000  # characters of JSON: facts that stand in every table and log, not results
 
 
 @dataclass(slots=True)
@@ -95,6 +100,7 @@ class Scheduler:
         self._readopt: list[str] = []
         self._left: list[Kill] = []  # what was closed before, and perhaps not killed
         self._unseen: dict[str, set[str]] = {}  # tokens of each step of which it is not known what is there
+        self._queries = dict(state.queries)  # with those that were decided and are still to be written down
         self._last_looks: set[str | None] = set()  # steps, and None for the run, whose deadline made us look
         self._open_level("")
 
@@ -184,7 +190,10 @@ class Scheduler:
 
     def local_completed(self, step: str, value: Json, log: str | None, now: Time) -> Event:
         """The event of a local step whose child process answered."""
-        return self._complete(step, value, self._running[step].uses, log, now)
+        event = self._complete(step, value, self._running[step].uses, log, now)
+        if isinstance(event, events.StepFailed):  # the attempt is told of, so that its log is kept
+            return events.LocalFailed(now, step, self._state.step(step).attempt, event.failure, log)
+        return event
 
     # -- which steps can begin
 
@@ -255,7 +264,7 @@ class Scheduler:
         ended = state.rounds
         if state.converged or ended >= step.max:
             if state.converged or step.on_max == "continue":
-                return [Record(events.StepCompleted(now, name, None, state.carried, state.accepted))]
+                return [Record(self._approved(events.StepCompleted(now, name, None, state.carried, state.accepted)))]
             message = f"after {ended} rounds, the most there may be, it has not converged"
             hint = "raise max, or write on_max: continue if the last state will do"
             return [Record(events.StepFailed(now, name, events.Failure("max", message, name, hint=hint)))]
@@ -319,7 +328,8 @@ class Scheduler:
             return [
                 Record(events.StepFailed(now, name, events.Failure("cohorts", mixed, step=name, hint=judge.MIXED_HINT)))
             ]
-        return [Record(events.StepCompleted(now, name, None, state.carried, state.accepted or mixed is not None))]
+        whole = state.accepted or mixed is not None
+        return [Record(self._approved(events.StepCompleted(now, name, None, state.carried, whole)))]
 
     def _end_item(self, name: str, step: ForeachPlan, prefix: str, level: _Level, now: Time) -> Event:
         number = instances.around(prefix)[1]
@@ -374,7 +384,7 @@ class Scheduler:
             failure = events.Failure("cohorts", mixed, step=name, hint=judge.MIXED_HINT)
             return [Record(events.StepFailed(now, name, failure))]
         whole = mixed is not None or any(accepted)
-        return [Record(events.StepCompleted(now, name, values, tuple(carried), whole))]
+        return [Record(self._approved(events.StepCompleted(now, name, values, tuple(carried), whole)))]
 
     def _failure_inside(self, level: _Level) -> Failure | None:
         """The first failure of steps that stand together, of those that may not fail."""
@@ -438,6 +448,8 @@ class Scheduler:
         step = self._plan.step(name)
         prefix = instances.prefix(name)
         try:
+            if step.common.when is not None and not self._holds(step.common.when, prefix):
+                return [Record(events.StepSkipped(now, name, name, "when"))]
             for short in step.common.needs:
                 needed = self._plan.find(prefix, short) or short
                 if self._state.step(needed).status != "completed":
@@ -457,12 +469,25 @@ class Scheduler:
             self._running[name] = self._prepare_local(name, step)
             self._queued.append(name)
         except _Lacking as error:
-            cause = self._state.step(error.step).cause or error.step
-            return [Record(events.StepSkipped(now, name, cause))]
+            return [Record(self._skip(name, error.step, now))]
         except _Unfit as error:
             failure = events.Failure(error.kind, error.message, step=name, hint=error.hint)
             return [Record(events.StepFailed(now, name, failure))]
         return []
+
+    def _holds(self, condition: Template, prefix: str) -> bool:
+        """Whether the condition of a step holds."""
+        found = self._render(condition, scope.Uses(), prefix)
+        if not isinstance(found, bool):
+            hint = "compare it with something, as in {{ params.x == 'full' }}"
+            raise _Unfit("expression", f"`when` must be true or false, and is {kind(found)}", hint)
+        return found
+
+    def _skip(self, name: str, lacked: str, now: Time) -> Event:
+        """The event of a step that cannot run, since one that it needs has not completed."""
+        cause = self._state.step(lacked).cause or lacked
+        reason = "failed" if self._state.step(cause).status == "failed" else "skipped"
+        return events.StepSkipped(now, name, cause, reason)
 
     def _begin_rounds(self, name: str, step: RepeatPlan, now: Time) -> list[Command]:
         uses = scope.Uses()
@@ -535,15 +560,28 @@ class Scheduler:
         asked = self._organizations(name, step)
         running = self._running[name] = self._prepare_task(name, step, asked, check=True)
         state = self._state.step(name)
+        waiting = [
+            each for each in asked if each not in state.organizations or state.organizations[each].status != "answered"
+        ]
+        self._check_queries(waiting)
         deadline = now + step.timeout if step.timeout is not None else None
         if deadline is not None:
             heapq.heappush(self._timers, (deadline, name))
         self._touched[name] = None  # those who have answered before may be all
         commands: list[Command] = [Record(events.StepStarted(now, name, asked, deadline, running.uses.cohorts()))]
-        waiting = [
-            each for each in asked if each not in state.organizations or state.organizations[each].status != "answered"
-        ]
         return commands + self._ask(name, step, waiting, now)
+
+    def _check_queries(self, names: list[str]) -> None:
+        """Refuse to ask whom the federation's policy does not let us ask again."""
+        too_much = [name for name in names if not self._may_be_asked(name)]
+        if too_much:
+            most = self._plan.directory.policy.max_queries
+            told = f"{', '.join(too_much)} may not be asked again: the federation's policy allows a run {most} each"
+            raise _Unfit("policy", told, "do with fewer task steps, or attempts")
+
+    def _may_be_asked(self, name: str) -> bool:
+        most = self._plan.directory.policy.max_queries
+        return most is None or self._queries.get(name, 0) < most
 
     def _organizations(self, name: str, step: TaskPlan) -> tuple[str, ...]:
         if not isinstance(step.organizations, Template):
@@ -641,12 +679,7 @@ class Scheduler:
         names = scope.names(self._plan, self._state, uses, self._known, prefix, following)
         if organization is not None:
             names["organization"] = organization
-        try:
-            return template.render(names)
-        except ExpressionError as error:
-            if error.message in uses.lacked:
-                raise _Lacking(uses.lacked[error.message]) from error
-            raise _Unfit("expression", error.message, error.hint) from error
+        return _evaluate(template, names, uses)
 
     # -- going on with a step
 
@@ -717,6 +750,7 @@ class Scheduler:
             and asked.failure is not None
             and asked.failure.kind in step.retry.on
             and asked.attempt - asked.spared < step.retry.attempts
+            and self._may_be_asked(asked.name)
         )
 
     def _judge(self, step: TaskPlan, state: StepState, running: _Running, now: Time) -> Event:
@@ -730,7 +764,8 @@ class Scheduler:
         accepted = any(uses.accepted())
         if mixed and step.common.mixed_cohorts is None:
             return events.StepFailed(now, name, events.Failure("cohorts", mixed, step=name, hint=judge.MIXED_HINT))
-        return events.StepCompleted(now, name, None, tuple(dict.fromkeys(carried)), accepted or mixed is not None)
+        carried = tuple(dict.fromkeys(carried))
+        return self._approved(events.StepCompleted(now, name, None, carried, accepted or mixed is not None))
 
     def _go_on_local(self, name: str, step: LocalPlan, state: StepState, now: Time) -> list[Command]:
         if state.requested:
@@ -784,6 +819,8 @@ class Scheduler:
         together = [tuple(names)] if step.isolation == "task" else [(each,) for each in names]
         state = self._state.step(name)
         commands: list[Command] = []
+        for each in names:
+            self._queries[each] = self._queries.get(each, 0) + 1
         for organizations in together:
             tried = [state.organizations[each].attempt for each in organizations if each in state.organizations]
             attempt = 1 + max(tried, default=state.spared)
@@ -891,12 +928,54 @@ class Scheduler:
         step = self._plan.step(name)
         carried = uses.cohorts()
         if not carried:
-            return events.StepCompleted(now, name, value, (), accepted=False, log=log)
+            return self._approved(events.StepCompleted(now, name, value, (), accepted=False, log=log))
         mixed = cohorts.difference(carried, uses.accepted())
         if mixed and step.common.mixed_cohorts is None:
             return events.StepFailed(now, name, events.Failure("cohorts", mixed, step=name, hint=judge.MIXED_HINT))
         accepted = mixed is not None or any(uses.accepted())
-        return events.StepCompleted(now, name, value, carried, accepted, log)
+        return self._approved(events.StepCompleted(now, name, value, carried, accepted, log))
+
+    def _approved(self, completed: events.StepCompleted) -> Event:
+        """The event of a step that has all it needs to complete: that one, or its failure by what the file demands."""
+        name = completed.step
+        step = self._plan.step(name)
+        if isinstance(step, LocalPlan) and step.common.output_schema is not None:
+            wrong = answers.misfit(step.common.output_schema, completed.value)
+            if wrong is not None:
+                failure = events.Failure("output_schema", wrong, step=name)
+                return events.StepFailed(completed.at, name, failure)
+        for check in step.common.checks:
+            if not check.each:
+                wrong = answers.unmet(check, self._names_of(completed, scope.Uses()))
+                if wrong is not None:
+                    return events.StepFailed(completed.at, name, events.Failure("check", wrong, step=name))
+        if step.common.properties is None:
+            return completed
+        try:
+            return self._published(completed, step.common, step.common.properties)
+        except (_Lacking, _Unfit) as error:
+            hint = error.hint if isinstance(error, _Unfit) else "write default(…) around what may be missing"
+            failure = events.Failure("properties", f"its properties: {error}", step=name, hint=hint)
+            return events.StepFailed(completed.at, name, failure)
+
+    def _published(self, completed: events.StepCompleted, common: Common, properties: Template) -> Event:
+        """The event of a step that has completed, with its properties, which mix no cohorts either."""
+        uses = scope.Uses()
+        facts = _mapping(_evaluate(properties, self._names_of(completed, uses), uses))
+        size = len(canonical(dict(facts)))
+        if size > MAX_PROPERTIES:
+            told = f"they are {size} characters of JSON, and {MAX_PROPERTIES} are allowed"
+            raise _Unfit("properties", told, "publish facts here, and results as outputs")
+        mixed = cohorts.difference((*completed.carried, *uses.cohorts()), uses.accepted())
+        if mixed and common.mixed_cohorts is None:
+            raise _Unfit("cohorts", mixed, judge.MIXED_HINT)
+        return replace(completed, properties=facts)
+
+    def _names_of(self, completed: events.StepCompleted, uses: scope.Uses) -> dict[str, object]:
+        """The names in what is said of a step that is about to complete."""
+        this = scope.this(self._plan, completed, self._state.step(completed.step), uses)
+        prefix = instances.prefix(completed.step)
+        return {**scope.names(self._plan, self._state, uses, self._known, prefix), "this": this}
 
     def _finish(self, now: Time) -> Event:
         failure = judge.first_failure(self._plan, self._state)
@@ -922,9 +1001,21 @@ class Scheduler:
         cause = self._state.step(step).cause or step
         failure = self._state.step(cause).failure
         if failure is None:
-            return events.Failure("skipped", f"output {output} needs step {step}, which was skipped", step=step)
+            why = f"step {cause} was left out, since its `when` does not hold"
+            message = f"output {output} needs step {step}: {why}"
+            hint = "write default(…) around what may be missing"
+            return events.Failure("skipped", message, step, hint=hint)
         message = f"output {output} needs step {step}: {failure.message}"
         return events.Failure(failure.kind, message, cause, failure.organization, failure.hint, failure.log_tail)
+
+
+def _evaluate(template: Template, names: Mapping[str, object], uses: scope.Uses) -> Json:
+    try:
+        return template.render(names)
+    except ExpressionError as error:
+        if error.message in uses.lacked:
+            raise _Lacking(uses.lacked[error.message]) from error
+        raise _Unfit("expression", error.message, error.hint) from error
 
 
 def _mapping(value: Json) -> Mapping[str, Json]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from v6flow.core import instances, judge
@@ -14,7 +15,7 @@ from v6flow.core.steps.base import SETTLED as ALWAYS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from v6flow.core.events import Failure
+    from v6flow.core.events import Failure, StepCompleted
     from v6flow.core.json import Json
     from v6flow.core.plan import Plan
     from v6flow.core.state import Cohort, OrganizationState, RunState, StepState
@@ -220,6 +221,20 @@ def _add_rounds(
             known_ = step.items[number - 1] if step.items else None
             items[planned.alias] = (step, known_.item if known_ is not None else None)
             found["each"] = ItemView(number, known_.key if known_ is not None else "", dict(items), uses)
+
+
+def params(plan: Plan, state: RunState, path: str) -> Mapping[str, Json]:
+    """The params of the file that a step stands in: the run's, or those that a workflow step has given."""
+    for inner in instances.outward(instances.prefix(path)):
+        outer, number = instances.around(inner) if inner else ("", 1)
+        if not number:
+            return state.step(outer).params or {}
+    return plan.params
+
+
+def this(plan: Plan, completed: StepCompleted, state: StepState, uses: Uses) -> StepView:
+    """`this` in an expression: a step that is about to complete, as others will see it."""
+    return StepView(plan, replace(state, status="completed", value=completed.value), uses)
 
 
 def _settled(step: StepState, name: str) -> Json:

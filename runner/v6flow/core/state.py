@@ -15,7 +15,7 @@ else:
     from typing_extensions import assert_never
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from v6flow.core.events import Event, Failure, Subtask, Time
     from v6flow.core.json import Json
@@ -81,7 +81,9 @@ class StepState:
     accepted: bool = False
     failure: Failure | None = None
     closed: str | None = None
-    cause: str | None = None
+    properties: Mapping[str, Json] = field(default_factory=dict)  # the facts that it published when it completed
+    cause: str | None = None  # of being skipped: the step that failed, or was left out, first
+    reason: str | None = None  # for being skipped (see StepSkipped)
     log: str | None = None
     history: list[Json] = field(default_factory=list)  # of a repeat step: its states, the first one included
     converged: bool = False
@@ -133,6 +135,7 @@ class RunState:
     down: float = 0.0  # seconds that nobody held the run
     steps: dict[str, StepState] = field(default_factory=dict)
     inside: dict[str, list[str]] = field(default_factory=dict)  # the nested steps there are, by their prefix
+    queries: dict[str, int] = field(default_factory=dict)  # how many task runs each organization was asked for
     outputs: dict[str, Json] = field(default_factory=dict)
     failure: Failure | None = None
     exit_code: int | None = None
@@ -165,7 +168,7 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             step = _step(state, event.step)
             step.status, step.ended, step.value = "completed", event.at, event.value
             step.carried, step.accepted, step.log = event.carried, event.accepted, event.log
-            step.requested, step.failure = False, None
+            step.requested, step.failure, step.properties = False, None, event.properties or {}
             if step.started is None:
                 step.started = event.at
         case ev.TaskAnswered():
@@ -179,6 +182,7 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             asked.failure, asked.since = None, event.at
         case ev.TaskRequested():
             for name in event.organizations:
+                state.queries[name] = state.queries.get(name, 0) + 1
                 asked = _step(state, event.step).organizations[name]
                 asked.status, asked.attempt, asked.since = "requested", event.attempt, event.at
                 asked.token, asked.digest, asked.accepted = event.token, event.digest, None
@@ -243,7 +247,7 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
                 step.started = event.at
         case ev.StepSkipped():
             step = _step(state, event.step)
-            step.status, step.ended, step.cause = "skipped", event.at, event.cause
+            step.status, step.ended, step.cause, step.reason = "skipped", event.at, event.cause, event.reason
         case ev.RunStarted():
             state.run, state.workflow, state.pinned = event.run, event.workflow, event.value
             state.started = event.at

@@ -165,7 +165,7 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
         case ev.StepFailed():
             return f"{event.step}: FAILED{_after(state.step(event.step))}: {_why(event.failure)}"
         case ev.StepSkipped():
-            return f"{event.step}: skipped, since {plain(event.cause)} failed"
+            return f"{event.step}: skipped, {summary.skipped(event.reason, event.cause)}"
         case ev.RunResumed() if not state.steps:
             return None  # it had not begun: it was handed to a process in the background, say
         case ev.RunResumed():
@@ -275,6 +275,8 @@ def _completed(event: ev.StepCompleted, step: StepState, plan: Plan) -> str:
         line += f", {len(step.responded)} of {len(step.organizations)} answered"
         remark = summary.remark(step)
         line += f" ({remark})" if remark else ""
+    elif step.properties:
+        line += f" ({summary.remark(step)})"
     accepted = plan.step(event.step).common.mixed_cohorts
     return f"{line}; mixed cohorts accepted: {plain(accepted)}" if event.accepted and accepted else line
 

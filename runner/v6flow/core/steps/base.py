@@ -15,6 +15,8 @@ PARAMS = frozenset({"params"})
 ANYWHERE = frozenset({"params", "run", "federation"})
 STEPS = ANYWHERE | {"steps"}
 KWARGS = STEPS | {"organization"}
+THIS = STEPS | {"this"}
+EACH = frozenset({"params", "result", "organization"})
 
 SETTLED = frozenset({"status", "error", "asked", "failed", "missing"})
 """Attributes that may be read whatever became of the step; any other waits for it to have completed."""
@@ -42,6 +44,21 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """A condition on a step or, with `each`, on what each organization answers; `message` is said where it fails."""
+
+    at: Path
+    condition: Template
+    message: Template
+    each: bool = False
+
+    @property
+    def key(self) -> Path:
+        """The place of its condition."""
+        return (*self.at, "each" if self.each else "that")
+
+
+@dataclass(frozen=True, slots=True)
 class Common:
     """What a step of any kind may say; `at` is its place in the document.
 
@@ -54,11 +71,38 @@ class Common:
     on_failure: str = "fail"
     mixed_cohorts: str | None = None
     description: str = ""
+    when: Template | None = None
+    checks: tuple[Check, ...] = ()
+    output_schema: Mapping[str, Any] | None = None
+    properties: Template | None = None
 
     @property
     def parent(self) -> str:
         """The step that it is nested in, empty if in none."""
         return self.name.rpartition(".")[0]
+
+
+def common_fields(common: Common) -> Iterator[Field]:
+    """Every place with an expression that a step of any kind may have."""
+    if common.when is not None:
+        yield Field((*common.at, "when"), common.when, STEPS)
+    for check in common.checks:
+        scope = EACH if check.each else THIS
+        yield Field(check.key, check.condition, scope)
+        yield Field((*check.at, "message"), check.message, scope)
+    if common.properties is not None:
+        yield Field((*common.at, "properties"), common.properties, THIS)
+
+
+def common_needed(common: Common) -> Iterator[Template]:
+    """The templates that make a step of any kind wait for what they reference."""
+    if common.when is not None:
+        yield common.when
+    for check in common.checks:
+        yield check.condition
+        yield check.message
+    if common.properties is not None:
+        yield common.properties
 
 
 def misplaced(raw: Mapping[str, Any]) -> tuple[str, ...]:
