@@ -47,6 +47,7 @@ def check(workflow: Workflow) -> list[Problem]:
         *_fields(workflow),
         *_needs(workflow),
         *_kinds(workflow),
+        *_aliases(workflow),
         *_cycles(workflow),
     ]
     return sorted(dict.fromkeys(problems), key=lambda problem: problem.position)
@@ -275,7 +276,7 @@ def _reference(
             suggestion(first, FEDERATION),
         )
     if root == "steps":
-        where = "" if step is None else step.common.name if field.inside else step.common.parent
+        where = "" if step is None else step.common.name if field.inside and field.nested else step.common.parent
         return _step_reference(workflow, where, first, path, offers)
     return None
 
@@ -302,6 +303,7 @@ def _round_reference(
     names = [each.alias for each in around if _ROUNDS[each.kind] == root and each.alias is not None]
     offered = ["key", "index", *names] if root == "each" else ["index", "state", *(["next"] if until else []), *names]
     first = path[0] if path else None
+    innermost = next((each.alias for each in around if _ROUNDS[each.kind] == root), None)
     if not path:
         return f"{root} alone is no value: say what of it", "unknown-attribute", f"it has {', '.join(offered)}"
     if isinstance(first, str) and first not in offered:
@@ -310,6 +312,20 @@ def _round_reference(
             "unknown-attribute",
             suggestion(first, offered),
         )
+    if root == "loop" and first in names:
+        return _round_of(first, path[1:], ["index", "state", *(["next"] if until and first == innermost else [])])
+    return None
+
+
+def _round_of(alias: str, path: tuple[str | int | None, ...], offered: list[str]) -> tuple[str, str, str | None] | None:
+    """What is wrong with what follows `loop.<as>`."""
+    if not path:
+        told = f"loop.{alias} alone is no value: say what of it"
+        return told, "unknown-attribute", f"it has {', '.join(offered)}"
+    first = path[0]
+    if isinstance(first, str) and first not in offered:
+        told = f"loop.{alias} has no {first!r} here: it has {', '.join(offered)}"
+        return told, "unknown-attribute", suggestion(first, offered)
     return None
 
 
@@ -356,6 +372,10 @@ def _needs(workflow: Workflow) -> Iterator[Problem]:
     for step in workflow.steps.values():
         for index, needed in enumerate(step.common.needs):
             found = resolve(workflow.steps, step.common.parent, needed)
+            if found is not None and step.common.name.startswith(f"{found}."):
+                where = document.position((*step.common.at, "needs", index))
+                told = f"{needed} is the step that this is nested in, which completes only after it"
+                yield _problem(document, told, "unknown-step", where)
             if found is None and ("steps", needed) not in workflow.doubtful:
                 where = document.position((*step.common.at, "needs", index))
                 near = suggestion(needed, workflow.steps)
@@ -376,6 +396,25 @@ def _kinds(workflow: Workflow) -> list[Problem]:
     for step in workflow.steps.values():
         STEP_KINDS[step.kind].check(step, complaint(step))
     return problems
+
+
+def _aliases(workflow: Workflow) -> Iterator[Problem]:
+    """An `as` that hides that of a step around: the item or the round outside could not be named."""
+    for step in workflow.steps.values():
+        if not isinstance(step, (RepeatStep, ForeachStep)) or step.alias is None:
+            continue
+        name = step.common.parent
+        while name:
+            outer = workflow.steps[name]
+            if isinstance(outer, (RepeatStep, ForeachStep)) and outer.kind == step.kind and outer.alias == step.alias:
+                root = _ROUNDS[step.kind]
+                told = f"{root}.{step.alias} is that of the step {name} around it"
+                at = (*step.common.at, step.kind)
+                document = workflow.document
+                where = document.key_position(at)
+                yield _problem(document, told, "name", where, "give this one another name with as:")
+                break
+            name = name.rpartition(".")[0]
 
 
 def _cycles(workflow: Workflow) -> list[Problem]:

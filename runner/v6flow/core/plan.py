@@ -228,6 +228,9 @@ def _scope(name: str, params: Mapping[str, Json], directory: Directory, run: str
     }
 
 
+_LATER = ("steps", "loop", "each")  # roots of what is known only while a run goes on
+
+
 class _Maker:
     """Resolves the settings of one step after the other, and collects what is wrong."""
 
@@ -279,7 +282,7 @@ class _Maker:
     def _value(self, template: Template) -> Json | Template:
         if template.literal:
             return template.source
-        if any(reference.root == "steps" for reference in template.references):
+        if any(reference.root in _LATER for reference in template.references):
             if isinstance(template.source, dict):  # a quorum whose min is known only later
                 return {key: self._part(expressions.compile(part)) for key, part in template.source.items()}
             return template
@@ -289,7 +292,7 @@ class _Maker:
         return found
 
     def _part(self, template: Template) -> Json | Template:
-        later = any(reference.root == "steps" for reference in template.references)
+        later = any(reference.root in _LATER for reference in template.references)
         return template if later else template.render(self.scope)
 
     def _check_image(self, image: str) -> None:

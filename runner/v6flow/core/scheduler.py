@@ -282,7 +282,8 @@ class Scheduler:
         if state.converged or ended >= step.max:
             if state.converged or step.on_max == "continue":
                 return [Record(events.StepCompleted(now, name, None, state.carried, state.accepted))]
-            message = f"after {ended} rounds, the most there may be, it has not converged"
+            counted = "1 round" if ended == 1 else f"{ended} rounds"
+            message = f"after {counted}, the most there may be, it has not converged"
             hint = "raise max, or write on_max: continue if the last state will do"
             return [Record(events.StepFailed(now, name, events.Failure("max", message, name, hint=hint)))]
         prefix = instances.inside(name, ended + 1)
@@ -459,15 +460,15 @@ class Scheduler:
             listed = foreach.items(over, matrix)
         except ValueError as error:
             raise _Unfit("expression", str(error)) from error
-        value: list[list[Json]] = [[key, item] for key, item in listed]
         if step.key is not None:
-            value = self._keyed(name, step, value)
+            listed = self._keyed(name, step, listed)
+        value: list[list[Json]] = [[key, item] for key, item in listed]
         return [
             Record(events.StepStarted(now, name, (), None, uses.cohorts())),
             Record(events.ItemsListed(now, name, value, cohorts.distinct(uses.cohorts()), mixed)),
         ]
 
-    def _keyed(self, name: str, step: ForeachPlan, listed: list[list[Json]]) -> list[list[Json]]:
+    def _keyed(self, name: str, step: ForeachPlan, listed: list[tuple[str, Json]]) -> list[tuple[str, Json]]:
         """The items by the keys that the step gives them."""
         assert step.key is not None
         found: dict[str, Json] = {}
@@ -482,7 +483,7 @@ class Scheduler:
             if str(given) in found:
                 raise _Unfit("expression", f"two items have the key {given}")
             found[str(given)] = item
-        return [[key, item] for key, item in found.items()]
+        return list(found.items())
 
     def _mixture(self, step: StepPlan, uses: scope.Uses, *own: Cohort) -> bool:
         """Whether a value of what was used, and of a step's own answers, mixes cohorts. Raises _Unfit if it may not."""
