@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 COMMANDS: dict[str, str] = {
+    "init": "start a project folder from a template",
     "run": "run a workflow",
     "validate": "say everything that is wrong with a workflow, without running it",
     "doctor": "check a federation, and what a workflow needs of it",
