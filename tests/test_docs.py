@@ -17,7 +17,7 @@ from v6flow.backends.base import Failed
 from v6flow.cli import init, validate
 from v6flow.cli.commands import COMMANDS
 from v6flow.cli.main import parser
-from v6flow.core import json, schema
+from v6flow.core import json, lint, schema
 from v6flow.core.expressions import FUNCTIONS, compile, limits  # noqa: A004 - as the package calls it
 from v6flow.core.steps import STEP_KINDS, task
 from v6flow.core.steps.base import SETTLED
@@ -322,6 +322,12 @@ def test_the_keys_of_tables_are_those_of_the_schemas() -> None:
     page = (DOCS / "server.md").read_text("utf-8").partition("\n## Credentials")[0]
     told = {key for row in _rows(page) for key in _CODE.findall(row[0])}
     assert told == {*federation["vantage6"]["properties"], *federation["server_organization"]["properties"]}
+
+
+def test_the_rules_are_those_there_are() -> None:
+    page = (DOCS / "authoring.md").read_text("utf-8").partition("\n## Lint")[2]
+    told = {row[0].strip("`"): row[1] for row in _rows(page)}
+    assert told == {name: rule.summary for name, rule in lint.RULES.items()}
 
 
 def test_the_templates_are_those_there_are() -> None:

@@ -151,7 +151,7 @@ def test_what_the_project_checks_on_every_change_passes(template: str, here: Pat
     folder = started(template, here, capsys)
     checks = yaml.safe_load((folder / ".github" / "workflows" / "v6flow.yaml").read_text("utf-8"))
     lines = [step["run"] for step in checks["jobs"]["run"]["steps"] if step.get("run", "").startswith("v6flow ")]
-    assert [line.split()[1] for line in lines] == ["validate", "fmt", "run"]
+    assert [line.split()[1] for line in lines] == ["validate", "fmt", "lint", "run"]
     os.chdir(folder)
     for line in lines[:-1]:  # the run itself is above
         said = call(capsys, *line.split()[1:])
