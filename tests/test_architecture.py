@@ -40,7 +40,7 @@ def modules() -> dict[str, Path]:
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         relative = path.relative_to(PACKAGE)
-        if relative.parts[0] in ("schemas", "examples"):
+        if relative.parts[0] in ("schemas", "examples", "templates"):
             continue
         name = ".".join(("v6flow", *relative.with_suffix("").parts))
         found[name.removesuffix(".__init__")] = path

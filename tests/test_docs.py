@@ -14,10 +14,10 @@ import pytest
 import v6flow
 from v6flow import aggregation, errors, loading
 from v6flow.backends.base import Failed
-from v6flow.cli import validate
+from v6flow.cli import init, validate
 from v6flow.cli.commands import COMMANDS
 from v6flow.cli.main import parser
-from v6flow.core import json, schema
+from v6flow.core import json, lint, schema
 from v6flow.core.expressions import FUNCTIONS, compile, limits  # noqa: A004 - as the package calls it
 from v6flow.core.steps import STEP_KINDS, task
 from v6flow.core.steps.base import SETTLED
@@ -25,7 +25,10 @@ from v6flow.errors import V6flowError
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md")), *sorted((ROOT / "workflows").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *(page for folder in (DOCS, ROOT / "workflows", init.TEMPLATES) for page in sorted(folder.rglob("*.md"))),
+]
 LANGUAGE = (DOCS / "language.md").read_text("utf-8")
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -319,6 +322,17 @@ def test_the_keys_of_tables_are_those_of_the_schemas() -> None:
     page = (DOCS / "server.md").read_text("utf-8").partition("\n## Credentials")[0]
     told = {key for row in _rows(page) for key in _CODE.findall(row[0])}
     assert told == {*federation["vantage6"]["properties"], *federation["server_organization"]["properties"]}
+
+
+def test_the_rules_are_those_there_are() -> None:
+    page = (DOCS / "authoring.md").read_text("utf-8").partition("\n## Lint")[2]
+    told = {row[0].strip("`"): row[1] for row in _rows(page)}
+    assert told == {name: rule.summary for name, rule in lint.RULES.items()}
+
+
+def test_the_templates_are_those_there_are() -> None:
+    page = (DOCS / "authoring.md").read_text("utf-8").partition("\n## Start a project")[2].partition("\n### ")[0]
+    assert {key for row in _rows(page) for key in _CODE.findall(row[0])} == set(init.templates())
 
 
 def test_the_kinds_of_failure_are_those_there_are() -> None:

@@ -25,6 +25,12 @@ NEEDED = {
     "v6flow/examples/algorithms/hospital-stats/hospital_stats/__init__.py",
     "v6flow/examples/data/alpha.csv",
     "v6flow/local/v6flow.R",
+    "v6flow/templates/average/workflow.yaml",
+    "v6flow/templates/average/algorithm/analysis/__init__.py",
+    "v6flow/templates/common/data/alpha.csv",
+    "v6flow/templates/common/.gitignore",
+    "v6flow/templates/common/.vscode/settings.json",
+    "v6flow/templates/common/.github/workflows/v6flow.yaml",
 }
 
 

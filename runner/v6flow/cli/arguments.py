@@ -72,6 +72,12 @@ def workflow(parser: Parser) -> None:
     }  # fmt: skip
 
 
+def files(parser: Parser, what: str, *, nargs: str = "+") -> None:
+    parser.add_argument("files", metavar="FILE", nargs=nargs, help=what).complete = {  # type: ignore[attr-defined]
+        "bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f",
+    }  # fmt: skip
+
+
 def federation(parser: Parser) -> None:
     parser.add_argument(
         "-f",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 COMMANDS: dict[str, str] = {
+    "init": "start a project folder from a template",
     "run": "run a workflow",
     "validate": "say everything that is wrong with a workflow, without running it",
+    "lint": "warn of what is allowed in a workflow, and seldom meant",
+    "fmt": "put workflow and federation files in order, without changing what they say",
     "doctor": "check a federation, and what a workflow needs of it",
     "plan": "show what a run would send to whom, in order; nothing is submitted",
     "graph": "draw the steps and what each needs",

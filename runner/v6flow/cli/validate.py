@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 
 def configure(parser: Parser) -> None:
-    parser.add_argument("files", metavar="FILE", nargs="+", help="workflow or federation files").complete = {  # type: ignore[attr-defined]
-        "bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f",
-    }  # fmt: skip
+    common.files(parser, "workflow or federation files")
     common.federation(parser)
     common.output(parser)
 

@@ -1,0 +1,111 @@
+"""Put workflow and federation files in the one way to write them: keys in order, two spaces a level, comments kept.
+
+What a file says never changes: what comes out is read again, and if it said anything else, the file would be left as
+it is. If one file cannot be formatted, none is written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from v6flow.cli.arguments import Parser
+
+
+def configure(parser: Parser) -> None:
+    from v6flow.cli import arguments as common
+
+    common.files(parser, "workflow or federation files")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; list the files that would change, and exit 1 if any would"
+    )
+    parser.add_argument("--diff", action="store_true", help="write nothing; show what would change")
+    common.output(parser)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from v6flow.cli import show
+    from v6flow.reporters.terminal import plain
+
+    changes = _changes(arguments.files)
+    writes = not (arguments.check or arguments.diff)
+    if writes:
+        for file, (_, after) in changes.items():
+            write(file, after)
+    code = 1 if arguments.check and changes else 0
+    if arguments.output == "json":
+        unchanged = [file for file in dict.fromkeys(arguments.files) if file not in changes]
+        diffs = {"diff": {file: diff(file, *texts) for file, texts in changes.items()}} if arguments.diff else {}
+        show.write({"changed": list(changes), "unchanged": unchanged, "written": writes, "exit_code": code, **diffs})
+        return code
+    for file, texts in changes.items():
+        if arguments.diff:
+            show.data(plain(diff(file, *texts), keep_newlines=True))
+        else:
+            show.data(f"{plain(file)}\n")
+    word = "formatted" if writes else "would change"
+    show.lines([f"{len(changes)} {word}, {len(dict.fromkeys(arguments.files)) - len(changes)} in order already"])
+    return code
+
+
+def _changes(files: list[str]) -> dict[str, tuple[str, str]]:
+    """The files that are not in order, each with its text before and after. Raises UsageError, InvalidError."""
+    from v6flow import loading
+    from v6flow.core import formatting, source
+    from v6flow.core.problem import InvalidError, Problem
+
+    schemas = {name: loading.read_schema(name) for name in loading.SCHEMA_NAMES}
+    changes = {}
+    problems: list[Problem] = []
+    for file in dict.fromkeys(files):
+        data = loading.read_bytes(file, "workflow")
+        try:
+            before = source.decode(data, file).text
+            after = formatting.formatted(before, file, schemas)
+        except InvalidError as error:
+            problems += error.problems
+            continue
+        if after != before:
+            changes[file] = (before, after)
+    if problems:
+        raise InvalidError(problems, what="what is to be formatted", hint="nothing was written")
+    return changes
+
+
+def diff(file: str, before: str, after: str) -> str:
+    """What changes in a file, as a unified diff."""
+    from difflib import unified_diff
+
+    told = ""
+    for line in unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), file, file):
+        told += line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+    return told
+
+
+def write(file: str, text: str) -> None:
+    """Put a text in the place of a file's, whole or not at all, also behind a link. Raises UsageError."""
+    import os
+    import shutil
+    import tempfile
+    from pathlib import Path
+
+    from v6flow.errors import UsageError
+
+    path = Path(os.path.realpath(file))
+    part: Path | None = None
+    try:
+        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=".v6flow-", delete=False) as opened:
+            part = Path(opened.name)
+            opened.write(text.encode())
+            opened.flush()
+            os.fsync(opened.fileno())
+        shutil.copymode(path, part)
+        part.replace(path)
+        part = None
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror}", hint="it is as it was") from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)

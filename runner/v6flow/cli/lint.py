@@ -1,0 +1,105 @@
+"""Warn of what is allowed in a workflow, and seldom meant: `v6flow validate` says what is wrong.
+
+A comment `# lint: ignore RULE` silences a rule on its line. Exit codes: 0 nothing found, 1 something found, 2 a file
+is invalid.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from v6flow.cli.arguments import Parser
+    from v6flow.core.problem import Problem
+
+_ALL = ""  # what --explain stands for where no rule follows it
+
+
+def configure(parser: Parser) -> None:
+    from v6flow.cli import arguments as common
+
+    common.files(parser, "workflow files", nargs="*")
+    parser.add_argument(
+        "--explain", metavar="RULE", nargs="?", const=_ALL,
+        help="explain a rule with a bad and a good example, or list the rules; no file is read",
+    )  # fmt: skip
+    common.output(parser)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from v6flow.cli import show
+    from v6flow.errors import UsageError
+    from v6flow.reporters.terminal import plain
+
+    if arguments.explain is not None:
+        return _explain(arguments.explain, as_json=arguments.output == "json")
+    if not arguments.files:
+        raise UsageError("nothing to look at", hint="name workflow files, or --explain a rule")
+    files = _find(arguments.files)
+    found = [problem for problems in files.values() for problem in problems]
+    code = 1 if found else 0
+    if arguments.output == "json":
+        show.write({"findings": [show.problem_document(problem) for problem in found], "exit_code": code})
+        return code
+    show.problems(found)
+    show.data("".join(f"{plain(file)}: nothing found\n" for file, problems in files.items() if not problems))
+    if found:
+        told = "1 finding" if len(found) == 1 else f"{len(found)} findings"
+        show.lines([f"{told}; v6flow lint --explain {found[0].rule} says more of the first"])
+    return code
+
+
+def _find(names: list[str]) -> dict[str, list[Problem]]:
+    """What the rules find in each file. Raises UsageError, and InvalidError with the problems of all."""
+    from v6flow import loading
+    from v6flow.core import lint
+    from v6flow.core.problem import InvalidError
+
+    files: dict[str, list[Problem]] = {}
+    problems: list[Problem] = []
+    for file in dict.fromkeys(names):
+        try:
+            files[file] = lint.lint(loading.read_workflow(file))
+        except InvalidError as error:  # noqa: PERF203 - all that is wrong is told, of all files
+            problems += error.problems
+    if problems:
+        raise InvalidError(problems, what="what is to be looked at")
+    return files
+
+
+def _explain(name: str, *, as_json: bool) -> int:
+    from v6flow.cli import show
+    from v6flow.core.lint import RULES
+    from v6flow.core.words import suggestion
+    from v6flow.errors import UsageError
+
+    if name != _ALL and name not in RULES:
+        hint = suggestion(name, RULES) or "v6flow lint --explain lists the rules"
+        raise UsageError(f"no rule {name!r}", hint=hint)
+    rules = RULES if name == _ALL else {name: RULES[name]}
+    if as_json:
+        show.write({"rules": [
+            {"rule": each, "summary": rule.summary, "why": rule.why, "bad": rule.bad, "good": rule.good}
+            for each, rule in rules.items()
+        ]})  # fmt: skip
+    elif name == _ALL:
+        width = max(map(len, RULES))
+        show.data("".join(f"{each:<{width}}  {rule.summary}\n" for each, rule in RULES.items()))
+    else:
+        show.data(_page(name))
+    return 0
+
+
+def _page(name: str) -> str:
+    """A rule for people, as wide as a terminal usually is."""
+    from textwrap import fill, indent
+
+    from v6flow.core.lint import RULES
+
+    rule = RULES[name]
+    examples = "".join(
+        f"\n{title}:\n\n{indent(text, '    ')}" for title, text in (("bad", rule.bad), ("good", rule.good))
+    )
+    return f"{name}: {rule.summary}\n\n{fill(rule.why, 100)}\n{examples}"
