@@ -76,6 +76,7 @@ class Scheduler:
         self._locals: set[str] = set()
         self._unsettled = 0
         self._readopt: list[str] = []
+        self._left: list[Kill] = []  # what was closed before, and perhaps not killed
         self._unseen: dict[str, set[str]] = {}  # tokens of each step of which it is not known what is there
         self._last_looks: set[str | None] = set()  # steps, and None for the run, whose deadline made us look
         for name in plan.steps:
@@ -86,6 +87,9 @@ class Scheduler:
         state = self._state
         if state.status != "running":
             return []
+        if self._left:
+            left, self._left = self._left, []
+            return [*left]
         if self._readopt and (adopted := self._adopt()):
             return adopted
         if state.cancelling:
@@ -162,6 +166,7 @@ class Scheduler:
     def _enter(self, name: str) -> None:
         state = self._state.step(name)
         if state.status in SETTLED:
+            self._left += _kills(state)  # whoever held the run may have been killed before it could do that
             return
         self._unsettled += 1
         self._open[name] = sum(self._state.step(other).status not in SETTLED for other in self._plan.needs[name])
