@@ -511,8 +511,27 @@ class Scheduler:
                 return looks
         if any(self._unseen.values()):
             return []
-        failure = events.Failure("deadline", "the run's own deadline passed", hint="give it a later --deadline")
-        return [*self._kill_all(), Record(events.RunFailed(now, failure, 124))]
+        if last := self._without_asking(now):
+            return last
+        hint = "v6flow resume --retry-failed --deadline DURATION goes on with it"
+        failure = events.Failure("deadline", "the run's own deadline passed", hint=hint)
+        withdrawn = [
+            Record(events.TaskWithdrawn(now, name, kill.token)) for name, kills in self._open_tasks() for kill in kills
+        ]
+        return [*withdrawn, *self._kill_all(), Record(events.RunFailed(now, failure, 124))]
+
+    def _without_asking(self, now: Time) -> list[Command]:
+        """What follows from what has been answered; nothing if that does not end the run, or somebody were asked."""
+        commands: list[Command] = []
+        touched, self._touched = self._touched, {}
+        for name in touched:
+            if self._state.step(name).status == "running":
+                commands += self._go_on(name, now)
+        while self._ready:
+            commands += self._begin(self._ready.popleft(), now)
+        if self._queued or not all(isinstance(each, Record) for each in commands):
+            return []
+        return commands or ([] if self._unsettled else [Record(self._finish(now))])
 
     def _complete(self, name: str, value: Json, uses: scope.Uses, log: str | None, now: Time) -> Event:
         step = self._plan.steps[name]
