@@ -19,7 +19,7 @@ LAYERS = (
     ("backends", "journals", "local", "reporters"),
     ("engine", "loading", "params"),
     ("running",),
-    ("detaching",),
+    ("detaching", "testing"),
     ("api",),
     ("__init__",),
     ("cli",),
@@ -103,6 +103,7 @@ def test_backends_journals_local_and_reporters_do_not_know_each_other() -> None:
 def test_only_the_outer_layers_pick_concrete_parts() -> None:
     concrete = (
         "v6flow.backends.embedded",
+        "v6flow.backends.fixtures",
         "v6flow.journals.sqlite",
         "v6flow.journals.memory",
         "v6flow.local.runner",

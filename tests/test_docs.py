@@ -16,7 +16,7 @@ from v6flow import aggregation, errors, loading
 from v6flow.backends.base import Failed
 from v6flow.cli import init, validate
 from v6flow.cli.commands import COMMANDS
-from v6flow.cli.main import parser
+from v6flow.cli.main import main, parser
 from v6flow.core import json, lint, schema
 from v6flow.core.expressions import FUNCTIONS, compile, limits  # noqa: A004 - as the package calls it
 from v6flow.core.steps import STEP_KINDS, task
@@ -107,6 +107,17 @@ def test_federations_that_are_shown_are_valid(block: Block, folder: Path) -> Non
     named = _FILE_NAME.search(block.text)
     assert named, "the federation's file has no name"
     assert [str(problem) for problem in validate.check(str(folder / named[1]), None)] == []
+
+
+TESTS = [each for each in BLOCKS if "v6flow_test: 1" in each.text.splitlines()]
+
+
+@pytest.mark.parametrize("block", TESTS, ids=str)
+def test_tests_that_are_shown_pass(block: Block, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    named = _FILE_NAME.search(block.text)
+    assert named, "the test file has no name"
+    shutil.copy(ROOT / "workflows" / "average.yaml", folder)
+    assert main(["test", str(folder / named[1])]) == 0, capsys.readouterr().out
 
 
 @pytest.mark.parametrize("block", SHOWN, ids=str)
@@ -319,6 +330,14 @@ def test_the_keys_of_tables_are_those_of_the_schemas() -> None:
         assert set(federation[name]["properties"]) <= keys
     faults = set(federation["embedded_organization"]["properties"]["faults"]["properties"])
     assert faults <= {key.partition(":")[0] for key in keys}
+    page = (DOCS / "testing.md").read_text("utf-8")
+    told = {word for row in _rows(page) for code in _CODE.findall(row[0]) for word in re.findall(r"\w+", code)}
+    test = loading.read_schema("test")
+    assert set(test["properties"]) <= told
+    for name in ("case", "expect", "step"):
+        assert set(test["$defs"][name]["properties"]) <= told
+    answers = {*test["$defs"]["outcome"]["properties"], *test["$defs"]["answer"]["x-words"]}
+    assert answers - told == {"after", "log", "subtasks"}  # which stand beside them, and are told below the table
     page = (DOCS / "server.md").read_text("utf-8").partition("\n## Credentials")[0]
     told = {key for row in _rows(page) for key in _CODE.findall(row[0])}
     assert told == {*federation["vantage6"]["properties"], *federation["server_organization"]["properties"]}

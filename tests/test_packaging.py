@@ -20,6 +20,7 @@ NEEDED = {
     "v6flow/__main__.py",
     "v6flow/schemas/workflow.schema.json",
     "v6flow/schemas/federation.schema.json",
+    "v6flow/schemas/test.schema.json",
     "v6flow/examples/average.yaml",
     "v6flow/examples/federations/hospitals.yaml",
     "v6flow/examples/algorithms/hospital-stats/hospital_stats/__init__.py",

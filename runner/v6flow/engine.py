@@ -53,6 +53,14 @@ class Withdraw:
 
 Message: TypeAlias = backends.Report | local.LocalReport | Cancel | Withdraw | V6flowError
 
+Wait: TypeAlias = "Callable[[queue.SimpleQueue[Message], float | None], Message]"
+"""Gives the next message of an inbox; raises queue.Empty after so many seconds (None: no end is known), or before."""
+
+
+def wait(inbox: queue.SimpleQueue[Message], seconds: float | None) -> Message:
+    """Wait in earnest, and no longer than LOOK (see `Wait`)."""
+    return inbox.get(timeout=LOOK if seconds is None else min(seconds, LOOK))
+
 
 class Engine:
     """Carries a run on until it is over or must be let go of.
@@ -72,6 +80,7 @@ class Engine:
         clock: Clock,
         reporter: Reporter,
         jobs: int,
+        wait: Wait = wait,
     ) -> None:
         self._plan = plan
         self._state = state
@@ -80,6 +89,7 @@ class Engine:
         self._local = local
         self._clock = clock
         self._reporter = reporter
+        self._wait = wait
         self._scheduler = Scheduler(plan, state, jobs=jobs)
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._requests: dict[str, TaskRequest] = {}
@@ -166,7 +176,7 @@ class Engine:
         messages: list[Message] = []
         with contextlib.suppress(queue.Empty):
             if block:
-                messages.append(self._inbox.get(timeout=self._patience()))
+                messages.append(self._wait(self._inbox, self._patience()))
             while True:
                 messages.append(self._inbox.get_nowait())
         for message in messages:
@@ -197,10 +207,10 @@ class Engine:
                 if isinstance(message, backends.Noted):
                     self._write([ev.Noted(now, message.message)], durable=False)
 
-    def _patience(self) -> float:
-        """The seconds until there may be something to do though nothing happens, and no more than LOOK."""
+    def _patience(self) -> float | None:
+        """The seconds until there may be something to do though nothing happens; None if that may be never."""
         wake = self._scheduler.wake()
-        return LOOK if wake is None else min(max(wake - self._clock.now(), 0.0), LOOK)
+        return None if wake is None else max(wake - self._clock.now(), 0.0)
 
     def _interpret(self, message: Message) -> Iterable[Event]:
         now = self._clock.now()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from v6flow.core.problem import Severity
 
 SCHEMAS = Path(__file__).parent / "schemas"
-SCHEMA_NAMES = ("workflow", "federation")
+SCHEMA_NAMES = ("workflow", "federation", "test")
 
 
 def schema_text(name: str) -> str:
@@ -358,20 +358,25 @@ def _near_file(path: Path, what: str) -> str | None:
     """A hint with the YAML file that was meant, if one beside it is called almost so and is of the right kind."""
     stems = {each.stem: each for each in _entries(path.parent) if each.suffix in (".yaml", ".yml")}
     near = nearest(path.stem, stems, cutoff=NEAR_FILE)
-    if near is None or _kind_of(stems[near]) not in (what, None):
+    if near is None or file_kind(stems[near]) not in (what, None):
         return None
     return f"did you mean {stems[near].name}?"
 
 
-def _kind_of(file: Path) -> str | None:
-    """What a file's first lines say that it is: a workflow or a federation; None if they say neither."""
+def file_kind(file: Path) -> str | None:
+    """What a file's first lines say that it is; None if they do not, or if it cannot be read."""
     try:
         with file.open("rb") as opened:
             head = opened.read(64 * 1024)
     except OSError:
         return None
-    marks = {"federation": rb"^v6flow_federation\s*:", "workflow": rb"^v6flow\s*:"}
-    return next((kind for kind, mark in marks.items() if re.search(mark, head, re.MULTILINE)), None)
+    return kind_of(head)
+
+
+def kind_of(text: bytes) -> str | None:
+    """What a text says at the beginning of a line that it is: a workflow, a federation, a test; None if nothing."""
+    marks = {"federation": rb"^v6flow_federation\s*:", "test": rb"^v6flow_test\s*:", "workflow": rb"^v6flow\s*:"}
+    return next((kind for kind, mark in marks.items() if re.search(mark, text, re.MULTILINE)), None)
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from cli_stage import (
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.mark.parametrize("name", ["workflow", "federation"])
+@pytest.mark.parametrize("name", ["workflow", "federation", "test"])
 def test_a_schema_is_printed_as_it_is(name: str, capsys: Capture) -> None:
     said = call(capsys, "schema", name)
     assert (said.code, said.err) == (0, "")

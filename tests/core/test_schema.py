@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 SCHEMAS = {
     kind: json.loads((ROOT / "schemas" / f"{kind}.schema.json").read_text("utf-8"))
-    for kind in ("workflow", "federation")
+    for kind in ("workflow", "federation", "test")
 }
 
 

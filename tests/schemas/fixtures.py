@@ -1,4 +1,4 @@
-"""Workflow and federation files that say in their first lines what is wrong with them."""
+"""Workflow, federation and test files that say in their first lines what is wrong with them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def valid() -> list[Path]:
 
 
 def read_fixture(path: Path) -> Fixture:
-    """What a file says of itself: `# expect: LINE:COL: rule: part`, `# stage: …`, `# kind: federation`."""
+    """What a file says of itself: `# expect: LINE:COL: rule: part`, `# stage: …`, `# kind: …`."""
     lines = path.read_text("utf-8").splitlines()
     expected = []
     for line in lines:
@@ -50,7 +50,7 @@ def read_fixture(path: Path) -> Fixture:
     stage = _STAGE.fullmatch(lines[len(expected)]) if len(expected) < len(lines) else None
     assert expected, f"{path.name}: the first line is no `# expect: LINE:COL: rule: part of the message`"
     assert stage, f"{path.name}: no `# stage: document|schema|check` after the expectations"
-    kind = "federation" if "# kind: federation" in lines else "workflow"
+    kind = next((kind for kind in ("federation", "test") if f"# kind: {kind}" in lines), "workflow")
     return Fixture(path, tuple(expected), stage[1], kind)
 
 
@@ -66,6 +66,6 @@ def check_fixture(path: Path, problems: Sequence[Problem]) -> None:
 
 
 def schema_of(kind: str) -> dict[str, Any]:
-    """The schema of `workflow` or `federation` files."""
+    """The schema of `workflow`, `federation` or `test` files."""
     schema: dict[str, Any] = json.loads((SCHEMAS / f"{kind}.schema.json").read_text("utf-8"))
     return schema

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from v6flow.cli.main import main
+
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
-FILES = sorted(WORKFLOWS.glob("*.yaml"), key=lambda file: file.name)
+FILES = sorted(file for file in WORKFLOWS.glob("*.yaml") if not file.stem.endswith(".test"))
 FEDERATION = WORKFLOWS / "federations" / "hospitals.yaml"
 
 
@@ -58,3 +60,15 @@ def test_the_federation_leads_to_its_data_and_algorithms() -> None:
 def test_the_readme_names_every_workflow() -> None:
     readme = (WORKFLOWS / "README.md").read_text(encoding="utf-8")
     assert [file.name for file in FILES if f"]({file.name})" not in readme] == []
+
+
+@pytest.mark.parametrize("name", ["average", "variance"])
+def test_the_tests_of_a_workflow_pass(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    file = WORKFLOWS / f"{name}.test.yaml"
+    first = file.read_text(encoding="utf-8").splitlines()[0]
+    assert first == "# yaml-language-server: $schema=../schemas/test.schema.json"
+    assert main(["test", str(file)]) == 0, capsys.readouterr().out
+
+
+def test_every_test_file_is_run_here() -> None:
+    assert {file.name for file in WORKFLOWS.glob("*.test.yaml")} == {"average.test.yaml", "variance.test.yaml"}

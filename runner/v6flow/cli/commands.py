@@ -8,6 +8,7 @@ COMMANDS: dict[str, str] = {
     "validate": "say everything that is wrong with a workflow, without running it",
     "lint": "warn of what is allowed in a workflow, and seldom meant",
     "fmt": "put workflow and federation files in order, without changing what they say",
+    "test": "run tests of workflows; no server and no algorithm is needed",
     "doctor": "check a federation, and what a workflow needs of it",
     "plan": "show what a run would send to whom, in order; nothing is submitted",
     "graph": "draw the steps and what each needs",
@@ -19,7 +20,7 @@ COMMANDS: dict[str, str] = {
     "cancel": "cancel a run",
     "keygen": "make a private key for encrypted collaborations",
     "upload-key": "put your organization's public key at the server",
-    "schema": "print the JSON Schema of workflow or federation files",
+    "schema": "print the JSON Schema of workflow, federation or test files",
     "completion": "print a shell's completion script",
 }
 """Each command's one line."""

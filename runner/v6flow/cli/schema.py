@@ -1,4 +1,4 @@
-"""Print the JSON Schema (draft 7) of workflow or federation files, for editors and other programs."""
+"""Print the JSON Schema (draft 7) of workflow, federation or test files, for editors and other programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def configure(parser: Parser) -> None:
     parser.add_argument(
-        "name", nargs="?", choices=["workflow", "federation"], default="workflow", help="built in: workflow"
+        "name", nargs="?", choices=["workflow", "federation", "test"], default="workflow", help="built in: workflow"
     )
 
 

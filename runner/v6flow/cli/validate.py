@@ -1,4 +1,4 @@
-"""Say everything that is wrong with workflow and federation files, all at once, without running anything.
+"""Say everything that is wrong with workflow, federation and test files, all at once, without running anything.
 
 A workflow's federation (--federation, V6FLOW_FEDERATION, or its own `federation:`) is checked as well. A server is
 asked only with --federation: whether it has the organizations, studies and stores that are named, and whether the
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def configure(parser: Parser) -> None:
-    common.files(parser, "workflow or federation files")
+    common.files(parser, "workflow, federation or test files")
     common.federation(parser)
     common.output(parser)
 
@@ -53,6 +53,10 @@ def check(file: str, given: str | None) -> list[Problem]:
     from v6flow.errors import AccessError, UnreachableError, UsageError
 
     text = loading.read_bytes(file, "workflow")
+    if loading.kind_of(text) == "test":
+        from v6flow.testing import files
+
+        return files.problems(file)
     if b"v6flow_federation" in text:
         return _federation(file)
     try:

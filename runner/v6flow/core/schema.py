@@ -30,7 +30,7 @@ LATER: Mapping[str, str] = {
 }
 """The words of the language that are not built yet, and what each will be."""
 
-_FILES = {"v6flow": "workflow", "v6flow_federation": "federation"}
+_FILES = {"v6flow": "workflow", "v6flow_federation": "federation", "v6flow_test": "test"}
 _DATA = frozenset({"const", "default", "enum", "examples"})  # what stands there is data, not a schema
 _POINTERS = frozenset({"$ref", "$id", "id", "$schema"})
 _RULES = {

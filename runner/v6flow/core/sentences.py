@@ -122,13 +122,14 @@ def value_hint(fault: Fault) -> str | None:
         return None
     if remedy := fault.schema.get("x-hints", {}).get(value):
         return str(remedy)
+    options = fault.limit if fault.keyword == "enum" else fault.schema.get("x-words", [])
+    if near := suggestion(value, [option for option in options if isinstance(option, str)]):
+        return near
     accepted = fault.schema.get("type", "string")
     if hint := _text_hint(value, {accepted} if isinstance(accepted, str) else set(accepted)):
         return hint
-    if (spelling := fault.schema.get("x-number-hint")) and re.fullmatch(r"[0-9]{1,60}", value):
-        return str(spelling).format(value)
-    options = fault.limit if fault.keyword == "enum" else fault.schema.get("x-words", [])
-    return suggestion(value, [option for option in options if isinstance(option, str)])
+    spelling = fault.schema.get("x-number-hint")
+    return str(spelling).format(value) if spelling and re.fullmatch(r"[0-9]{1,60}", value) else None
 
 
 def choice(values: Iterable[Any], word: str = "or") -> str:

@@ -24,6 +24,15 @@ def seconds(duration: str) -> float:
     return float(total)
 
 
+def duration(seconds: float) -> str:
+    """The duration of so many seconds, to the second, as a workflow writes it: `1h30m`."""
+    rest, text = round(seconds), ""
+    for unit, length in zip("dhms", _SECONDS, strict=True):
+        number, rest = divmod(rest, length)
+        text += f"{number}{unit}" if number else ""
+    return text or "0s"
+
+
 def size(text: str) -> int:
     """The bytes of a size like `512M` or `2G` (powers of 1024). Raises ValueError with the remedy."""
     match = _SIZE.fullmatch(text)

@@ -1,0 +1,148 @@
+"""Run tests of workflows, without a server and without an algorithm.
+
+A test file says what organizations answer, and what is expected of the run: outputs, cohorts, and what was sent to
+whom. Time is virtual: nobody waits for an answer that takes three hours. Without FILE: all files *.test.yaml, and
+others that say `v6flow_test: 1`, below the current folder.
+Exit codes: 0 all passed, 1 some failed, 2 a test file is invalid, 5 no tests were found.
+
+With --record RUN, a test is written from a run that is kept, and run. Its values are made up, of the same shapes as
+those of the run, unless --values is given.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from v6flow.cli import arguments as common
+
+if TYPE_CHECKING:
+    import argparse
+
+    from v6flow.cli.arguments import Parser
+    from v6flow.testing.files import Suite
+    from v6flow.testing.report import Verdict
+
+NONE_FOUND = 5  # as pytest has it
+
+
+def configure(parser: Parser) -> None:
+    parser.add_argument("files", metavar="FILE", nargs="*", help="test files, folders, or FILE::CASE").complete = {  # type: ignore[attr-defined]
+        "bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f",
+    }  # fmt: skip
+    parser.add_argument("-k", dest="chosen", metavar="TEXT", help="only cases with this in their FILE::CASE")
+    parser.add_argument("-v", "--verbose", action="store_true", help="a line for each case")
+    parser.add_argument("--junit", metavar="XML", help="write a JUnit report into this file too")
+    parser.add_argument("--record", metavar="RUN", help="write FILE, a test, from this run; never over a file")
+    parser.add_argument("--values", action="store_true", help="with --record: keep the values as they are")
+    common.store(parser)
+    common.output(parser)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from v6flow.errors import UsageError
+
+    if arguments.record is not None:
+        _record(arguments)
+    elif arguments.values:
+        raise UsageError("--values is for --record RUN")
+    suites, wanted = _read(arguments.files)
+    return _run(suites, wanted, arguments)
+
+
+def _read(places: list[str]) -> tuple[list[Suite], set[str]]:
+    """The suites that are meant, and the ids of cases that are named. Raises InvalidError for all invalid files."""
+    from os.path import normpath
+
+    from v6flow.core.words import suggestion
+    from v6flow.errors import UsageError
+    from v6flow.testing import files
+
+    named: dict[str, list[str]] = {}  # of each file or folder, the cases; an empty name is all
+    for place in places or ["."]:
+        file, _, case = place.partition("::")
+        named.setdefault(normpath(file), []).append(case)
+    suites = files.read_all(files.find(named))
+    wanted: set[str] = set()
+    for suite in suites:
+        cases = [case.name for case in suite.cases]
+        for name in named.get(suite.file, [""]):
+            if name and name not in cases:
+                raise UsageError(f"no case {name!r} in {suite.file}", hint=suggestion(name, cases))
+            wanted.update(f"{suite.file}::{case}" for case in cases if name in ("", case))
+    return suites, wanted
+
+
+def _run(suites: list[Suite], wanted: set[str], arguments: argparse.Namespace) -> int:
+    import time
+
+    from v6flow.cli import show
+    from v6flow.testing import report
+
+    started, began = time.time(), time.perf_counter()
+    chosen = (arguments.chosen or "").lower()
+    verdicts: list[Verdict] = []
+    for suite in suites:
+        verdicts += _run_suite(suite, {each for each in wanted if chosen in each.lower()}, arguments)
+    seconds = time.perf_counter() - began
+    code = NONE_FOUND if not verdicts else int(not all(verdict.passed for verdict in verdicts))
+    if arguments.junit:
+        _write(arguments.junit, report.junit(verdicts, seconds, started))
+    if arguments.output == "json":
+        show.write(report.document(verdicts, seconds, code))
+    else:
+        lines = [*report.failures(verdicts), *([""] if verdicts else []), report.summary(verdicts, seconds)]
+        show.data("".join(f"{line}\n" for line in lines))
+    return code
+
+
+def _run_suite(suite: Suite, wanted: set[str], arguments: argparse.Namespace) -> list[Verdict]:
+    """Run the cases of a file that are wanted, and tell each as it ends."""
+    import time
+
+    from v6flow.cli import show
+    from v6flow.reporters.terminal import plain
+    from v6flow.testing import judging, trial
+    from v6flow.testing.report import Verdict
+
+    cases = [case for case in suite.cases if f"{suite.file}::{case.name}" in wanted]
+    tell = show.data if arguments.output == "text" and cases else _nothing
+    verdicts = []
+    tell("" if arguments.verbose else f"{plain(suite.file)} ")
+    for case in cases:
+        began = time.perf_counter()
+        complaints = judging.judge(case.expect, trial.run(suite, case))
+        verdict = Verdict(suite.file, case.name, case.line, tuple(complaints), time.perf_counter() - began)
+        verdicts.append(verdict)
+        tell(f"{plain(verdict.id)} {verdict.word}\n" if arguments.verbose else verdict.letter)
+    tell("" if arguments.verbose else "\n")
+    return verdicts
+
+
+def _nothing(_text: str) -> None:
+    """Where the lines go that a JSON document replaces."""
+
+
+def _write(file: str, body: bytes) -> None:
+    from v6flow.errors import UsageError
+
+    try:
+        Path(file).write_bytes(body)
+    except OSError as error:
+        raise UsageError(f"the report cannot be written to {file}: {error.strerror}") from error
+
+
+def _record(arguments: argparse.Namespace) -> None:
+    """Write the test that --record asks for."""
+    from v6flow.cli import show
+    from v6flow.core.state import replay
+    from v6flow.errors import UsageError
+    from v6flow.testing import recording
+
+    if len(arguments.files) != 1:
+        raise UsageError("--record writes one test file", hint="v6flow test --record RUN average.test.yaml")
+    (file,) = arguments.files
+    folder = common.open_store(arguments).find(arguments.record)
+    events = list(folder.events())
+    notes = recording.write(Path(file), replay(events), events, values=arguments.values)
+    show.lines([f"{file} is written from run {folder.id}", *notes])

@@ -1,0 +1,248 @@
+"""Test files: read, and held against the workflow that they test."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from v6flow import loading
+from v6flow.backends.fixtures import DEFAULT, Answers
+from v6flow.core import check, json, units
+from v6flow.core.federation import Directory
+from v6flow.core.problem import InvalidError, Problem
+from v6flow.core.steps import TaskStep
+from v6flow.core.words import suggestion
+from v6flow.errors import UsageError
+from v6flow.testing import matching
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from v6flow.core.document import Document
+    from v6flow.core.json import Json
+    from v6flow.core.model import Workflow
+    from v6flow.core.problem import Path as Place
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One run of a workflow, and what is expected of it."""
+
+    name: str
+    line: int  # where it stands in its file
+    params: Mapping[str, Json]
+    answers: Answers
+    deadline: float | None  # in seconds
+    expect: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """What a test file says: a workflow, whom it can ask, and its cases."""
+
+    file: str
+    workflow: Workflow
+    folder: Path  # that of the workflow
+    directory: Directory
+    cases: tuple[Case, ...]
+
+
+def read(path: str | os.PathLike[str]) -> Suite:
+    """The tests in a file. Raises UsageError, InvalidError with all that is wrong with it or with its workflow."""
+    found = loading.read_document(path, kind="test")
+    raw = found.value
+    file = os.path.normpath(Path(path).parent / raw["workflow"])
+    try:
+        workflow = loading.read_workflow(file)
+    except InvalidError:
+        raise
+    except UsageError as error:
+        problem = Problem(error.message, "workflow", found.name, found.position(("workflow",)), error.hint)
+        raise InvalidError([problem], what=found.name) from error
+    problems = list(_Check(found, workflow).problems())
+    if problems:
+        raise InvalidError(sorted(problems, key=lambda problem: problem.position), what=found.name)
+    names = tuple(raw.get("organizations", ()))
+    studies = {name: tuple(members) for name, members in raw.get("studies", {}).items()}
+    directory = directory_of(names, studies, raw.get("defaults", {}))
+    cases = tuple(_case(name, each, found) for name, each in raw["cases"].items())
+    return Suite(found.name, workflow, Path(file).absolute().parent, directory, cases)
+
+
+def read_all(paths: Iterable[str]) -> list[Suite]:
+    """The tests in some files. Raises UsageError, InvalidError with all that is wrong with any of them."""
+    problems: list[Problem] = []
+    suites = [suite for path in paths if (suite := _read_noting(path, problems)) is not None]
+    if problems:
+        raise InvalidError(list(dict.fromkeys(problems)), what="the test files")
+    return suites
+
+
+def _read_noting(path: str, problems: list[Problem]) -> Suite | None:
+    try:
+        return read(path)
+    except InvalidError as error:
+        problems += error.problems
+    return None
+
+
+def directory_of(
+    organizations: tuple[str, ...], studies: Mapping[str, tuple[str, ...]], defaults: Mapping[str, Json]
+) -> Directory:
+    """Whom the runs of a test can ask; organizations and studies have ids from 1, in their order."""
+    return Directory(
+        organizations,
+        ids={name: number for number, name in enumerate(organizations, start=1)},
+        identity="test",
+        defaults=defaults,
+        studies=dict([*studies.items(), *enumerate(studies.values(), start=1)]),
+    )
+
+
+def _case(name: str, raw: Mapping[str, Any], document: Document) -> Case:
+    shared = document.value
+    return Case(
+        name,
+        document.key_position(("cases", name)).line,
+        params={**shared.get("params", {}), **raw.get("params", {})},
+        answers=Answers(raw.get("answers", {}), shared.get("answers", {})),
+        deadline=units.seconds(raw["deadline"]) if "deadline" in raw else None,
+        expect=raw.get("expect", {}),
+    )
+
+
+class _Check:
+    """Looks for what a schema cannot see: names that the workflow or the file does not have, faulty matchers."""
+
+    def __init__(self, document: Document, workflow: Workflow) -> None:
+        self._document = document
+        self._workflow = workflow
+        self._organizations: list[str] = document.value.get("organizations", [])
+        self._tasks = [name for name, step in workflow.steps.items() if isinstance(step, TaskStep)]
+
+    def problems(self) -> Iterator[Problem]:
+        raw = self._document.value
+        if not self._organizations and check.needs_federation(self._workflow):
+            hint = "write organizations: [alpha, beta]"
+            yield self._problem((), "this workflow asks organizations, and none are named", "missing-key", hint)
+        if DEFAULT in self._organizations:
+            at = ("organizations", self._organizations.index(DEFAULT))
+            message = f"no organization of a test can be called {DEFAULT}, which stands for all that are not named"
+            yield self._problem(at, message, "name")
+        for key, value in raw.get("defaults", {}).items():
+            if "{{" in json.dumps(value):
+                message = "a federation's defaults are literal: no expression is filled in here"
+                yield self._problem(("defaults", key), message, "literal-only", "write the expression in the workflow")
+        for study, members in raw.get("studies", {}).items():
+            yield from self._named(("studies", study), enumerate(members), self._organizations, "organization")
+        yield from self._answers(("answers",), raw.get("answers", {}))
+        for name, case in raw["cases"].items():
+            at = ("cases", name)
+            yield from self._answers((*at, "answers"), case.get("answers", {}))
+            yield from self._duration((*at, "deadline"), case.get("deadline"))
+            yield from self._expect((*at, "expect"), case.get("expect", {}))
+
+    def _answers(self, at: Place, table: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+        yield from self._tasks_named(at, table)
+        for step, answers in table.items():
+            known = [*self._organizations, DEFAULT]
+            yield from self._named((*at, step), ((name, name) for name in answers), known, "organization")
+            for name, given in answers.items():
+                several = isinstance(given, list)
+                for index, each in enumerate(given if several else [given]):
+                    if isinstance(each, dict):
+                        place = (*at, step, name, *([index] if several else []), "after")
+                        yield from self._duration(place, each.get("after"))
+
+    def _expect(self, at: Place, expect: Mapping[str, Any]) -> Iterator[Problem]:
+        outputs, steps, sent = (expect.get(key, {}) for key in ("outputs", "steps", "sent"))
+        yield from self._keys((*at, "outputs"), outputs, self._workflow.outputs, "output")
+        yield from self._keys((*at, "steps"), steps, self._workflow.steps, "step")
+        yield from self._tasks_named((*at, "sent"), sent)
+        for step, by in sent.items():
+            yield from self._keys((*at, "sent", step), by or {}, [*self._organizations, DEFAULT], "organization")
+        judged: list[tuple[Place, Any]] = [((*at, "outputs"), outputs), ((*at, "sent"), sent)]
+        judged += [((*at, "steps", name, "result"), step.get("result")) for name, step in steps.items()]
+        for place, expected in judged:
+            for inner, message in matching.faults(expected):
+                yield self._problem((*place, *inner), message, "matcher")
+        duration = expect.get("duration")
+        limits = duration if isinstance(duration, dict) else {}
+        yield from self._duration((*at, "duration"), duration if isinstance(duration, str) else None)
+        for key, limit in limits.items():
+            yield from self._duration((*at, "duration", key), limit)
+
+    def _tasks_named(self, at: Place, table: Iterable[str]) -> Iterator[Problem]:
+        for step in table:
+            if step in self._workflow.steps and step not in self._tasks:
+                message = f"step {step} asks nobody: it is computed here, also in a test"
+                yield self._problem((*at, step), message, "local-step", key=True)
+            elif step not in self._tasks:
+                yield from self._keys(at, [step], self._tasks, "task step")
+
+    def _keys(self, at: Place, given: Iterable[str], known: Iterable[str], what: str) -> Iterator[Problem]:
+        yield from self._named(at, ((name, name) for name in given), known, what)
+
+    def _named(
+        self, at: Place, given: Iterable[tuple[str | int, str]], known: Iterable[str], what: str
+    ) -> Iterator[Problem]:
+        names, rule = list(known), f"unknown-{what.rpartition(' ')[2]}"
+        for key, name in given:
+            if name not in names:
+                near = suggestion(name, names) or f"there are: {', '.join(names) or 'none'}"
+                yield self._problem((*at, key), f"no {what} {name!r}", rule, near, key=True)
+
+    def _duration(self, at: Place, text: str | None) -> Iterator[Problem]:
+        try:
+            units.seconds(text or "0s")
+        except ValueError as error:
+            yield self._problem(at, str(error), "out-of-range")
+
+    def _problem(self, at: Place, message: str, rule: str, hint: str | None = None, *, key: bool = False) -> Problem:
+        document = self._document
+        where = document.key_position(at) if key else document.position(at)
+        return Problem(message, rule, document.name, where, hint)
+
+
+def problems(path: str) -> list[Problem]:
+    """All that is wrong with a test file, or with its workflow. Raises UsageError if there is none to read."""
+    found: list[Problem] = []
+    _read_noting(path, found)
+    return found
+
+
+def find(places: Iterable[str]) -> list[str]:
+    """The files among some places, and the test files in the folders among them, always in the same order.
+
+    Raises UsageError for what is not there.
+    """
+    found: dict[str, None] = {}
+    for place in places:
+        path = Path(place)
+        if path.is_dir():
+            found.update(dict.fromkeys(_below(path)))
+        elif path.exists():
+            found[place] = None
+        else:
+            raise UsageError(f"no file or folder {place}", hint="write the path of a test file, or of a folder")
+    return list(found)
+
+
+def _below(folder: Path) -> Iterator[str]:
+    """The test files in a folder and below; links are not followed, hidden folders and virtual environments left."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(each for each in folders if not each.startswith(".") and not _is_environment(place, each))
+        for name in sorted(names):
+            path = Path(place) / name
+            if path.suffix in (".yaml", ".yml") and not path.is_symlink() and _is_test(path):
+                yield os.path.normpath(path)
+
+
+def _is_test(path: Path) -> bool:
+    return path.stem.endswith(".test") or loading.file_kind(path) == "test"
+
+
+def _is_environment(place: str, folder: str) -> bool:
+    return (Path(place) / folder / "pyvenv.cfg").exists()

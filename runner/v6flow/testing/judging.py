@@ -1,0 +1,232 @@
+"""What came of a case against what was expected of it: the complaints, in people's words."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from v6flow.backends.fixtures import DEFAULT
+from v6flow.core import json, units
+from v6flow.testing import matching
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from v6flow.core.json import Json
+    from v6flow.core.state import StepState
+    from v6flow.testing.trial import Outcome
+
+MAX_INLINE = 60  # characters of a value that is shown within a sentence
+MAX_LINES = 60  # lines of a difference: nobody reads more
+LOG_LINES = 12
+
+Sent = dict[str, "Mapping[str, Json]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One thing that is not as expected: a sentence, and lines that show it."""
+
+    message: str
+    lines: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join([self.message, *(f"  {line}".rstrip() for line in self.lines)])
+
+
+def judge(expect: Mapping[str, Any], outcome: Outcome) -> list[Complaint]:
+    """What is not as expected; empty if all is."""
+    if outcome.unanswered:
+        return [*_unanswered(outcome)]
+    if outcome.status == "standstill" and outcome.error is not None:
+        return [Complaint(f"the run never ends: {outcome.error['message']}", (str(outcome.error["hint"]),))]
+    found = [*_ending(expect, outcome)]
+    if not found or outcome.status == "completed":
+        found += _outputs(expect.get("outputs", {}), outcome)
+    found += _steps(expect.get("steps", {}), outcome)
+    found += _sent(expect.get("sent", {}), outcome)
+    found += _duration(expect.get("duration"), outcome.seconds)
+    return found
+
+
+def _unanswered(outcome: Outcome) -> Iterator[Complaint]:
+    for sent in outcome.unanswered:
+        attempt = f" in attempt {sent.attempt}" if sent.attempt > 1 else ""
+        yield Complaint(
+            f"step {sent.step} asks {sent.organization}{attempt}, and the test gives no answer for it",
+            (f"it was sent: {json.dumps(dict(sent.kwargs))}",),
+        )
+
+
+def _ending(expect: Mapping[str, Any], outcome: Outcome) -> Iterator[Complaint]:
+    told = _told(outcome)
+    if "status" in expect:
+        if outcome.status != expect["status"]:
+            yield Complaint(f"status: expected {expect['status']}, found {outcome.status}", told)
+            told = ()
+    elif not {"exit_code", "error"} & expect.keys() and outcome.status != "completed":
+        yield Complaint(f"the run {outcome.status}, and nothing says that it should", told)
+        told = ()
+    if "exit_code" in expect and outcome.exit_code != expect["exit_code"]:
+        yield Complaint(f"exit_code: expected {expect['exit_code']}, found {outcome.exit_code}", told)
+    yield from _error(expect.get("error", {}), outcome.error)
+
+
+def _told(outcome: Outcome) -> tuple[str, ...]:
+    """Why a run failed, with the end of its log."""
+    if outcome.error is None:
+        return ()
+    step, organization = outcome.error["step"], outcome.error["organization"]
+    where = f"step {step}" if step else ""
+    where += f" at {organization}" if organization else ""
+    lines = f"{where}: {outcome.error['message']}".removeprefix(": ").split("\n")
+    return (*lines, *(f"  {line}" for line in outcome.log_tail.rstrip().split("\n")[-LOG_LINES:] if line))
+
+
+def _error(expected: Mapping[str, str], found: Mapping[str, Any] | None) -> Iterator[Complaint]:
+    if expected and found is None:
+        yield Complaint("error: expected one, found none")
+        return
+    for key, value in expected.items():
+        assert found is not None
+        if key == "contains":
+            if value not in found["message"]:
+                yield Complaint(f"error: its message does not contain {value!r}", tuple(found["message"].split("\n")))
+        elif found[key] != value:
+            yield Complaint(f"error.{key}: expected {value}, found {found[key]}")
+
+
+def _outputs(expected: Mapping[str, Json], outcome: Outcome) -> Iterator[Complaint]:
+    for name, value in expected.items():
+        if name not in outcome.state.outputs:
+            yield Complaint(f"outputs.{name}: expected a value, found none", _told(outcome))
+        else:
+            yield from _compare(f"outputs.{name}", value, outcome.state.outputs[name])
+
+
+def _steps(expected: Mapping[str, Mapping[str, Any]], outcome: Outcome) -> Iterator[Complaint]:
+    for name, step in expected.items():
+        for key, value in step.items():
+            yield from _STEP[key](f"steps.{name}.{key}", value, outcome.state.step(name))
+
+
+def _names(where: str, expected: list[str], found: list[str]) -> Iterator[Complaint]:
+    if sorted(expected) != sorted(found):
+        yield Complaint(f"{where}: expected {_list(expected)}, found {_list(found)}")
+
+
+def _failed(where: str, expected: list[str] | dict[str, str], step: StepState) -> Iterator[Complaint]:
+    if isinstance(expected, list):
+        yield from _names(where, expected, step.failed)
+        return
+    failures = {name: step.organizations[name].failure for name in step.failed}
+    kinds = {name: failure.kind if failure is not None else "" for name, failure in failures.items()}
+    if expected != kinds:
+        yield Complaint(f"{where}: expected {_pairs(expected)}, found {_pairs(kinds)}")
+
+
+def _attempts(where: str, expected: int | dict[str, int], step: StepState) -> Iterator[Complaint]:
+    if isinstance(expected, int):
+        if step.attempts != expected:
+            yield Complaint(f"{where}: expected {expected}, found {step.attempts}")
+        return
+    for name, number in expected.items():
+        asked = step.organizations.get(name)
+        found = asked.attempt if asked is not None else 0
+        if found != number:
+            yield Complaint(f"{where}.{name}: expected {number}, found {found}")
+
+
+def _status(where: str, expected: str, step: StepState) -> Iterator[Complaint]:
+    if step.status != expected:
+        message = step.failure.message if step.failure is not None else ""
+        yield Complaint(f"{where}: expected {expected}, found {step.status}", (message,) if message else ())
+
+
+def _result(where: str, expected: Json, step: StepState) -> Iterator[Complaint]:
+    if step.status != "completed" or step.organizations:
+        what = "a task step" if step.organizations else f"one that is {step.status}"
+        yield Complaint(f"{where}: expected the result of a local step that has completed, found {what}")
+    else:
+        yield from _compare(where, expected, step.value)
+
+
+def _step_error(where: str, expected: str, step: StepState) -> Iterator[Complaint]:
+    if step.failure is None:
+        yield Complaint(f"{where}: expected a failure, found none")
+    elif expected not in step.failure.message:
+        yield Complaint(f"{where}: the message does not contain {expected!r}", tuple(step.failure.message.split("\n")))
+
+
+_STEP: dict[str, Any] = {
+    "status": _status,
+    "asked": lambda where, expected, step: _names(where, expected, step.asked),
+    "responded": lambda where, expected, step: _names(where, expected, step.responded),
+    "missing": lambda where, expected, step: _names(where, expected, step.missing),
+    "failed": _failed,
+    "attempts": _attempts,
+    "result": _result,
+    "error": _step_error,
+}
+"""How each thing that may be said of a step is judged."""
+
+
+def _sent(expected: Mapping[str, Any], outcome: Outcome) -> Iterator[Complaint]:
+    for step, by in expected.items():
+        sent: Sent = {each.organization: each.kwargs for each in outcome.sent if each.step == step}
+        if by is None:
+            if sent:
+                yield Complaint(f"sent.{step}: expected that nobody is asked, found {_list([*sent])}")
+            continue
+        others = {name: by[DEFAULT] for name in sent if name not in by} if DEFAULT in by else {}
+        for name, kwargs in {**{name: each for name, each in by.items() if name != DEFAULT}, **others}.items():
+            where = f"sent.{step}.{name}"
+            if kwargs is None and name in sent:
+                yield Complaint(f"{where}: expected nothing, found {json.dumps(dict(sent[name]))}")
+            elif kwargs is not None and name not in sent:
+                yield Complaint(f"{where}: nothing was sent")
+            elif kwargs is not None:
+                yield from _compare(where, kwargs, dict(sent[name]))
+
+
+def _duration(expected: str | Mapping[str, str] | None, seconds: float) -> Iterator[Complaint]:
+    found = f"found {units.spell(seconds)}"
+    limits = expected if isinstance(expected, dict) else {}
+    if isinstance(expected, str) and abs(units.seconds(expected) - seconds) > _INSTANT:
+        yield Complaint(f"duration: expected {expected}, {found}")
+    if "at_least" in limits and seconds < units.seconds(limits["at_least"]) - _INSTANT:
+        yield Complaint(f"duration: expected at least {limits['at_least']}, {found}")
+    if "at_most" in limits and seconds > units.seconds(limits["at_most"]) + _INSTANT:
+        yield Complaint(f"duration: expected at most {limits['at_most']}, {found}")
+
+
+_INSTANT = 1e-3  # seconds: what adding up floats may be off
+
+
+def _compare(where: str, expected: Json, found: Json) -> Iterator[Complaint]:
+    fits, filled = matching.match(expected, found)
+    if fits:
+        return
+    found = json.printable(found)
+    short, shown = json.dumps(filled), json.dumps(found)
+    if len(short) <= MAX_INLINE and len(shown) <= MAX_INLINE:
+        yield Complaint(f"{where}: expected {short}, found {shown}")
+    else:
+        yield Complaint(f"{where}: expected what has a -, found what has a +", _difference(filled, found))
+
+
+def _difference(expected: Json, found: Json) -> tuple[str, ...]:
+    before, after = (json.dumps(value, indent=2).split("\n") for value in (expected, found))
+    lines = list(difflib.unified_diff(before, after, n=2, lineterm=""))[2:]
+    lines = ["…" if line.startswith("@@") else line for line in lines]
+    more = [f"… and {len(lines) - MAX_LINES} lines more"] if len(lines) > MAX_LINES else []
+    return (*lines[:MAX_LINES], *more)
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names) or "nobody"
+
+
+def _pairs(kinds: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}: {kind}" for name, kind in kinds.items()) or "nobody"

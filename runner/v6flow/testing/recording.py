@@ -1,0 +1,299 @@
+"""A test written from a run: who answered what and when, and what came of it."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from v6flow import loading, params
+from v6flow.backends.fixtures import DEFAULT, KINDS
+from v6flow.backends.fixtures.answers import SILENCE
+from v6flow.core import document, events, expressions, json, scope, units
+from v6flow.core import plan as planning
+from v6flow.core.problem import InvalidError
+from v6flow.core.steps import TaskPlan
+from v6flow.errors import UsageError
+from v6flow.testing import matching, shapes, writing
+from v6flow.testing.files import directory_of
+from v6flow.testing.trial import START
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from v6flow.core.events import Event
+    from v6flow.core.json import Json
+    from v6flow.core.model import Workflow
+    from v6flow.core.plan import Plan
+    from v6flow.core.state import RunState, StepState
+
+CASE = "recorded"
+
+_DEPTH = 40  # levels of a value that still fit into a document with all that is around them
+_WORDS = {kind: word for word, (kind, _) in KINDS.items()}
+_FROM_SUBTASKS = ("subtask_failed", "subtasks_hidden")  # failures in which an answer was there
+
+
+def write(file: Path, state: RunState, happened: Iterable[Event], *, values: bool) -> list[str]:
+    """Write a test of a run that is over into a new file; returns what a person should know of it.
+
+    Without `values`, what was answered is replaced by made-up values of the same shape, and what is expected by the
+    shapes. Raises UsageError if the file exists, if the run is not over, or if its workflow is gone.
+    """
+    if file.exists() or file.is_symlink():
+        raise UsageError(f"{file} exists, and is left as it is", hint="name a file that is not there yet")
+    if state.status not in ("completed", "failed"):
+        told = f"run {state.run} is not over" if not state.over else f"run {state.run} was cancelled"
+        raise UsageError(f"{told}: a test is written from one that completed or failed")
+    source = state.pinned["file"]
+    if not Path(source).is_file():
+        raise UsageError(f"the workflow of run {state.run} is gone: no file {source}")
+    workflow = loading.read_workflow(source)
+    recorder = _Recorder(workflow, state, values=values)
+    data = recorder.test(os.path.relpath(source, file.absolute().parent), happened)
+    text = _head(state, values=values) + writing.dump(data)
+    if len(text.encode("utf-8", "replace")) > document.MAX_BYTES:
+        raise UsageError(f"the answers of run {state.run} are too large for a test file")
+    try:
+        found = document.parse(text, str(file)).value
+    except InvalidError as error:
+        raise UsageError(f"run {state.run} has values that no test file can hold: {error.problems[0]}") from error
+    assert found == data, "what was written is read as something else"
+    try:
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror}") from error
+    changed = workflow.document.text != state.pinned["text"]
+    return ["note: the workflow has changed since that run", *recorder.notes] if changed else recorder.notes
+
+
+def _head(state: RunState, *, values: bool) -> str:
+    told = (
+        "The values are those of the run: look at them before you give this file to anybody."
+        if values
+        else "The values are made up, of the shapes of those of the run; keys, names and params are kept."
+    )
+    return f"# Recorded from run {state.run} of {planning.iso(state.started)}.\n# {told}\n"
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One time that an organization was asked, and what came of it; None if nothing did."""
+
+    at: float
+    token: str
+    withdrawn: bool = False
+    outcome: events.TaskAnswered | events.TaskFailed | None = None
+
+
+@dataclass(slots=True)
+class _Recorder:
+    workflow: Workflow
+    state: RunState
+    values: bool
+    notes: list[str] = field(default_factory=list)
+
+    def test(self, workflow: str, happened: Iterable[Event]) -> dict[str, Any]:
+        """The test file as data; `workflow` is the path that it names."""
+        pinned, state = self.state.pinned, self.state
+        case: dict[str, Any] = {}
+        given = {name: value for name, value in pinned["params"].items() if name in self.workflow.params}
+        if given:
+            case["params"] = given
+        if answers := self._answers(_attempts(happened)):
+            case["answers"] = answers
+        if pinned["deadline"] is not None:
+            case["deadline"] = units.duration(max(pinned["deadline"] - state.started, 1))
+        case["expect"] = self._expect()
+        studies = {name: list(members) for name, members in pinned.get("studies", ()) if isinstance(name, str)}
+        return {
+            "v6flow_test": 1,
+            "workflow": workflow,
+            **({"organizations": list(pinned["organizations"])} if pinned["organizations"] else {}),
+            **({"studies": studies} if studies else {}),
+            **({"defaults": dict(pinned["defaults"])} if pinned["defaults"] else {}),
+            "cases": {CASE: case},
+        }
+
+    # -- what was answered
+
+    def _answers(self, attempts: Mapping[tuple[str, str], list[_Attempt]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for (step, organization), each in attempts.items():
+            if each:
+                given = [self._answer(attempt, step, organization) for attempt in each]
+                found.setdefault(step, {})[organization] = given[0] if len(given) == 1 else given
+        return found
+
+    def _answer(self, attempt: _Attempt, step: str, organization: str) -> Any:
+        outcome = attempt.outcome
+        if outcome is None:
+            return SILENCE
+        late = round(outcome.at - attempt.at) >= 1
+        more: dict[str, Any] = {"after": units.duration(outcome.at - attempt.at)} if late else {}
+        if outcome.subtasks:
+            more["subtasks"] = {each.organization: each.status for each in outcome.subtasks}
+        if isinstance(outcome, events.TaskAnswered):
+            value = outcome.value if self.values else shapes.made_up(outcome.value)
+            written: dict[str, Any] = {"body": json.dumps(value)} if _is_awkward(value) else {"value": value}
+            return {**written, **more}
+        failure = outcome.failure
+        if failure.kind in _FROM_SUBTASKS:
+            return {"value": 0, **more, **({"subtasks": "hidden"} if failure.kind == "subtasks_hidden" else {})}
+        word = _WORDS.get(failure.kind)
+        if word is None:
+            told = f"{organization} failed step {step} in a way that no test can say ({failure.kind})"
+            self.notes.append(f"note: {told}; it is written as unknown")
+            word = "unknown"
+        if not self.values and not more:
+            return word
+        return {word: (failure.message if self.values else KINDS[word][1]) or KINDS[word][1], **more}
+
+    # -- what came of it
+
+    def _expect(self) -> dict[str, Any]:
+        state = self.state
+        expect: dict[str, Any] = {"status": state.status, "exit_code": state.exit_code}
+        if state.failure is not None:
+            failure = state.failure
+            told = {"kind": failure.kind, "step": failure.step, "organization": failure.organization}
+            expect["error"] = {key: value for key, value in told.items() if value is not None}
+        if state.outputs:
+            expect["outputs"] = {name: self._expected(value) for name, value in state.outputs.items()}
+        steps = {name: step for name in self.workflow.steps if (step := state.steps.get(name)) is not None}
+        if told_of := {name: _fared(step) for name, step in steps.items()}:
+            expect["steps"] = told_of
+        plan = self._plan()
+        if sent := {name: self._sent(plan, step) for name, step in steps.items() if step.attempt or step.asked}:
+            expect["sent"] = {name: each for name, each in sent.items() if each}
+        return {key: value for key, value in expect.items() if value != {}}
+
+    def _plan(self) -> Plan:
+        """The plan as the run of the test will have it."""
+        pinned, workflow = self.state.pinned, self.workflow
+        given = {name: value for name, value in pinned["params"].items() if name in workflow.params}
+        studies = {name: tuple(each) for name, each in pinned.get("studies", ()) if isinstance(name, str)}
+        return planning.make(
+            workflow,
+            params.resolve(workflow, values=[("params", given)]),
+            directory_of(tuple(pinned["organizations"]), studies, pinned["defaults"]),
+            folder=pinned["folder"],
+            started=START,
+        )
+
+    def _sent(self, plan: Plan, state: StepState) -> dict[str, Any]:
+        """What was sent to each organization; under `default` if that is the same for all."""
+        step = plan.steps[state.name]
+        if not isinstance(step, TaskPlan):
+            return {}
+        sent = {each.name: self._kwargs(plan, step, each.name) for each in state.organizations.values() if each.attempt}
+        first = next(iter(sent.values()), None)
+        return {DEFAULT: first} if sent and all(each == first for each in sent.values()) else sent
+
+    def _kwargs(self, plan: Plan, step: TaskPlan, organization: str) -> dict[str, Any]:
+        names = {**scope.names(plan, self.state, scope.Uses()), "organization": organization}
+        source = step.kwargs.source
+        assert isinstance(source, dict)  # the schema has kwargs as a mapping
+        found: dict[str, Any] = {}
+        for key, part in source.items():
+            template = expressions.compile(part)
+            roots = {reference.root for reference in template.references}
+            try:
+                value = template.source if template.literal else template.render(names)
+            except (expressions.ExpressionError, expressions.NotKnownYet):
+                found[key] = {"matches": {}}
+                continue
+            if "run" in roots:  # it differs from run to run
+                found[key] = _shape(value)
+            else:
+                found[key] = self._expected(value) if "steps" in roots else _literal(value)
+        return found
+
+    def _expected(self, value: Json) -> Any:
+        """What to expect in the place of a value that depends on answers."""
+        return _literal(json.printable(value)) if self.values else _shape(value)
+
+
+def _attempts(happened: Iterable[Event]) -> dict[tuple[str, str], list[_Attempt]]:
+    """What each organization was asked in each step, without what a later try of the run made void."""
+    found: dict[tuple[str, str], list[_Attempt]] = {}
+    for event in happened:
+        match event:
+            case events.TaskRequested():
+                for name in event.organizations:
+                    found.setdefault((event.step, name), []).append(_Attempt(event.at, event.token))
+            case events.TaskAnswered() | events.TaskFailed():
+                found[event.step, event.organization][-1].outcome = event
+            case events.TaskWithdrawn():
+                for attempts in found.values():
+                    attempts[-1].withdrawn |= attempts[-1].token == event.token
+            case events.RunResumed():
+                _forget(found, event)
+            case _:
+                pass
+    return {key: [each for each in attempts if not _is_void(each)] for key, attempts in found.items()}
+
+
+def _forget(found: dict[tuple[str, str], list[_Attempt]], event: events.RunResumed) -> None:
+    for (step, _), attempts in found.items():
+        answered = bool(attempts) and isinstance(attempts[-1].outcome, events.TaskAnswered)
+        if step in event.reset or (step in event.retry and not answered):
+            attempts.clear()
+
+
+def _is_void(attempt: _Attempt) -> bool:
+    """Whether it was killed because the run was let go of, and then made again."""
+    return attempt.withdrawn and isinstance(attempt.outcome, events.TaskFailed)
+
+
+def _fared(step: StepState) -> dict[str, Any]:
+    told: dict[str, Any] = {"status": step.status}
+    if step.organizations:
+        told["responded"] = step.responded
+        failures = {name: step.organizations[name].failure for name in step.failed}
+        if failures:
+            told["failed"] = {name: each.kind for name, each in failures.items() if each is not None}
+        if step.missing:
+            told["missing"] = step.missing
+    return told
+
+
+def _shape(value: Json) -> dict[str, Any]:
+    """The shape of a value as an expectation; any value where its keys cannot be written down."""
+    schema = shapes.schema(value)
+    return {"matches": {} if _is_awkward(schema) else schema}
+
+
+def _literal(value: Json) -> Any:
+    """The value as an expectation: what looks like a matcher is to be taken as it is."""
+    if _is_awkward(value):
+        return _shape(value)
+    looks_like_one = any(set(each) in matching.MATCHERS for each in _mappings(value))
+    return {"equals": value} if looks_like_one else value
+
+
+def _mappings(value: Json) -> Iterable[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    if isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _mappings(item)
+
+
+def _is_awkward(value: Json, depth: int = 0) -> bool:
+    """Whether a value cannot stand in a YAML file of ours: it is then written as the text of its JSON."""
+    match value:
+        case float():
+            return not math.isfinite(value)
+        case str():
+            return "\0" in value
+        case dict():
+            inner = [*value, *value.values()]
+        case list():
+            inner = value
+        case _:
+            return False
+    return depth > _DEPTH or any(_is_awkward(item, depth + 1) for item in inner)

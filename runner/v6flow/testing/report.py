@@ -1,0 +1,132 @@
+"""What came of tests: as lines for people, as JSON, as JUnit XML."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+from v6flow.core.plan import iso
+from v6flow.reporters.terminal import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from v6flow.testing.judging import Complaint
+
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of one case; it passed if there are no complaints."""
+
+    file: str
+    case: str
+    line: int
+    complaints: tuple[Complaint, ...]
+    seconds: float  # real ones
+
+    @property
+    def id(self) -> str:
+        """What the case is called, so that it can be run alone."""
+        return f"{self.file}::{self.case}"
+
+    @property
+    def passed(self) -> bool:
+        return not self.complaints
+
+    @property
+    def letter(self) -> str:
+        return "." if self.passed else "F"
+
+    @property
+    def word(self) -> str:
+        return "passed" if self.passed else "failed"
+
+
+def failures(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """For each case that failed, its place and what is wrong, line by line."""
+    for verdict in verdicts:
+        if verdict.passed:
+            continue
+        yield ""
+        yield plain(f"FAILED {verdict.id} (line {verdict.line})")
+        for complaint in verdict.complaints:
+            yield from (f"  {line}" for line in plain(str(complaint), keep_newlines=True).split("\n"))
+
+
+def summary(verdicts: Sequence[Verdict], seconds: float) -> str:
+    """How many passed and failed: `3 passed, 1 failed in 0.2s`."""
+    if not verdicts:
+        return "no tests were found"
+    failed = sum(not verdict.passed for verdict in verdicts)
+    counts = [f"{len(verdicts) - failed} passed"] if failed < len(verdicts) else []
+    counts += [f"{failed} failed"] if failed else []
+    return f"{', '.join(counts)} in {seconds:.1f}s"
+
+
+def document(verdicts: Sequence[Verdict], seconds: float, exit_code: int) -> dict[str, Any]:
+    """All of it as one JSON document."""
+    return {
+        "exit_code": exit_code,
+        "passed": sum(verdict.passed for verdict in verdicts),
+        "failed": sum(not verdict.passed for verdict in verdicts),
+        "seconds": round(seconds, 3),
+        "cases": [
+            {
+                "file": verdict.file,
+                "case": verdict.case,
+                "line": verdict.line,
+                "status": verdict.word,
+                "seconds": round(verdict.seconds, 3),
+                "failures": [str(complaint) for complaint in verdict.complaints],
+            }
+            for verdict in verdicts
+        ],
+    }
+
+
+def junit(verdicts: Sequence[Verdict], seconds: float, now: float) -> bytes:
+    """All of it as JUnit XML: a suite for each file. `now` is when the tests began."""
+    root = ET.Element("testsuites", _counts(verdicts, seconds, name="v6flow test"))
+    for file in dict.fromkeys(verdict.file for verdict in verdicts):
+        own = [verdict for verdict in verdicts if verdict.file == file]
+        counts = _counts(own, sum(verdict.seconds for verdict in own), name=file)
+        suite = ET.SubElement(root, "testsuite", {**counts, "timestamp": iso(now), "skipped": "0"})
+        for verdict in own:
+            case = ET.SubElement(
+                suite,
+                "testcase",
+                {
+                    "classname": _xml(file),
+                    "name": _xml(verdict.case),
+                    "file": _xml(file),
+                    "line": str(verdict.line),
+                    "time": f"{verdict.seconds:.3f}",
+                },
+            )
+            if not verdict.passed:
+                text = "\n".join(map(str, verdict.complaints))
+                message = _xml(verdict.complaints[0].message)
+                ET.SubElement(case, "failure", {"message": message}).text = _xml(text)
+    ET.indent(root)
+    body: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return body + b"\n"
+
+
+def _counts(verdicts: Sequence[Verdict], seconds: float, *, name: str) -> dict[str, str]:
+    failed = sum(not verdict.passed for verdict in verdicts)
+    return {
+        "name": _xml(name),
+        "tests": str(len(verdicts)),
+        "failures": str(failed),
+        "errors": "0",
+        "time": f"{seconds:.3f}",
+    }
+
+
+def _xml(text: str) -> str:
+    """The text without what no XML can hold, which stands as escapes."""
+    return _NOT_IN_XML.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)

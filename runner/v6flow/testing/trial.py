@@ -1,0 +1,133 @@
+"""One case run for real: plan, scheduler, engine and local steps; only the answers and the time are made up."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from v6flow import params
+from v6flow.backends.fixtures import FixtureBackend, Sent, StandstillError, VirtualTime
+from v6flow.core import plan as planning
+from v6flow.core import scope
+from v6flow.core.events import RunStarted
+from v6flow.core.problem import InvalidError
+from v6flow.core.state import RunState, replay
+from v6flow.engine import Engine
+from v6flow.errors import V6flowError
+from v6flow.journals.memory import MemoryJournal
+from v6flow.journals.store import run_id
+from v6flow.local.runner import ChildRunner
+from v6flow.reporters.base import Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from v6flow.core.commands import LocalRequest
+    from v6flow.core.json import Json
+    from v6flow.core.plan import Plan
+    from v6flow.local.base import Local, LocalReport
+    from v6flow.testing.files import Case, Suite
+
+START = 1767225600.0  # 2026-01-01T00:00:00Z: every run of a test begins then, so that nothing differs between two
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a case's run. A run that could not begin has failed, with the exit code of what kept it."""
+
+    state: RunState = field(default_factory=RunState)
+    status: str = "failed"
+    exit_code: int | None = None
+    error: dict[str, Json] | None = None
+    log_tail: str = ""
+    sent: list[Sent] = field(default_factory=list)
+    unanswered: list[Sent] = field(default_factory=list)
+    """What was asked, and the case gives no answer to."""
+    seconds: float = 0.0  # virtual ones
+
+
+def run(suite: Suite, case: Case) -> Outcome:
+    """Run a case of a suite to its end."""
+    try:
+        plan = _plan(suite, case)
+    except V6flowError as error:
+        return _refused(error)
+    time = VirtualTime(START)
+    backend = FixtureBackend(suite.directory, case.answers, time)
+    jobs = os.cpu_count() or 1
+    journal = MemoryJournal()
+    journal.append([RunStarted(START, plan.run, plan.workflow.name, {})], durable=True)
+    state = replay(journal.events())
+    engine = Engine(
+        plan,
+        state,
+        journal,
+        backend=backend,
+        local=_Watched(ChildRunner(jobs=jobs), time),
+        clock=time,
+        reporter=Silent(),
+        jobs=jobs,
+        wait=time.wait,
+    )
+    outcome = Outcome(state, sent=backend.sent, unanswered=backend.unanswered)
+    try:
+        engine.run()
+    except StandstillError as error:
+        outcome.status, outcome.error = "standstill", _error(error)
+    else:
+        outcome.status, outcome.exit_code = state.status, state.exit_code
+        outcome.error = scope.failure(state.failure)
+        outcome.log_tail = state.failure.log_tail if state.failure is not None else ""
+    outcome.seconds = state.last - START
+    return outcome
+
+
+def _plan(suite: Suite, case: Case) -> Plan:
+    workflow = suite.workflow
+    return planning.make(
+        workflow,
+        params.resolve(workflow, values=[("params", case.params)]),
+        suite.directory,
+        folder=str(suite.folder),
+        run=run_id(workflow.name, START, "test"),
+        started=START,
+        deadline=None if case.deadline is None else START + case.deadline,
+    )
+
+
+def _refused(error: V6flowError) -> Outcome:
+    return Outcome(exit_code=error.exit_code, error=_error(error))
+
+
+def _error(error: V6flowError) -> dict[str, Json]:
+    message = error.message
+    if isinstance(error, InvalidError):
+        message = "\n".join(map(str, error.problems))
+    return {"kind": error.kind, "message": message, "step": None, "organization": None, "hint": error.hint}
+
+
+class _Watched:
+    """A `Local` for whose work virtual time stands still."""
+
+    def __init__(self, local: Local, time: VirtualTime) -> None:
+        self._local = local
+        self._time = time
+
+    def open(self, emit: Callable[[LocalReport], None]) -> None:
+        def heard(report: LocalReport) -> None:
+            emit(report)
+            self._time.end(report.step)
+
+        self._local.open(heard)
+
+    def start(self, request: LocalRequest) -> None:
+        self._time.begin(request.step)
+        self._local.start(request)
+
+    def kill(self, step: str) -> None:
+        self._local.kill(step)
+        self._time.end(step)
+
+    def close(self) -> None:
+        self._local.close()

@@ -1,0 +1,328 @@
+"""Cases as runs: real plans, schedules and local steps; answers and time as the file says."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from v6flow.testing import files, judging, trial
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from v6flow.testing.trial import Outcome
+
+WORKFLOW = """\
+v6flow: 1
+name: w
+params: {column: {type: string, default: age}}
+defaults: {image: probe, timeout: 2h}
+steps:
+  parts:
+    task: {method: partial, kwargs: {column: "{{ params.column }}", who: "{{ organization }}"}}
+    %s
+  total:
+    local: {value: "{{ steps.parts.results | sum(attribute='sum') }}"}
+  half:
+    local: {function: "half.py:half", kwargs: {of: "{{ steps.total.result }}"}}
+outputs: {half: "{{ steps.half.result }}", who: "{{ steps.parts.responded }}", run: "{{ run }}"}
+"""
+HALF = "def half(of):\n    print('halving', of)\n    return of / 2\n"
+ANSWERS = {"parts": {"alpha": {"value": {"sum": 1}}, "beta": {"value": {"sum": 2}}}}
+
+
+class Bench:
+    """A folder with a workflow, in which cases can be run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "half.py").write_text(HALF)
+
+    def run(self, case: dict[str, Any], *, settings: str = "", text: str = WORKFLOW, **more: Any) -> Outcome:
+        suite = self.suite(case, settings=settings, text=text, **more)
+        return trial.run(suite, suite.cases[0])
+
+    def complaints(self, case: dict[str, Any], **more: Any) -> list[str]:
+        suite = self.suite(case, **more)
+        return [str(each) for each in judging.judge(suite.cases[0].expect, trial.run(suite, suite.cases[0]))]
+
+    def suite(self, case: dict[str, Any], *, settings: str = "", text: str = WORKFLOW, **more: Any) -> files.Suite:
+        (self.folder / "w.yaml").write_text(text.replace("%s", settings))
+        data = {"v6flow_test": 1, "workflow": "w.yaml", "organizations": ["alpha", "beta"], "answers": ANSWERS, **more}
+        (self.folder / "w.test.yaml").write_text(yaml.safe_dump({**data, "cases": {"a case": case}}, sort_keys=False))
+        return files.read(self.folder / "w.test.yaml")
+
+
+@pytest.fixture(name="bench")
+def a_bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def late(answer: Any, after: str) -> Any:
+    return {**answer, "after": after}
+
+
+def test_everything_but_answers_and_time_is_real(bench: Bench) -> None:
+    outcome = bench.run({})
+    assert (outcome.status, outcome.exit_code, outcome.error, outcome.seconds) == ("completed", 0, None, 0.0)
+    run = {"id": "w-20260101-0000-test", "name": "w", "started": "2026-01-01T00:00:00Z"}
+    assert outcome.state.outputs == {"half": 1.5, "who": ["alpha", "beta"], "run": run}
+    assert [(each.organization, dict(each.kwargs)) for each in outcome.sent] == [
+        ("alpha", {"column": "age", "who": "alpha"}),
+        ("beta", {"column": "age", "who": "beta"}),
+    ]
+
+
+def test_nobody_waits_for_hours(bench: Bench) -> None:
+    began = time.perf_counter()
+    in_time = {"parts": {"beta": late({"value": {"sum": 2}}, "1h59m59s")}}
+    too_late = {"parts": {"beta": late({"value": {"sum": 2}}, "2h1s")}}
+    assert bench.run({"answers": in_time}).seconds == 7199.0
+    outcome = bench.run({"answers": too_late})
+    assert (outcome.status, outcome.seconds) == ("failed", 7200.0)
+    assert outcome.error is not None
+    assert outcome.error["kind"] == "timeout"
+    assert outcome.state.step("parts").missing == ["beta"]
+    assert time.perf_counter() - began < 10
+
+
+def test_an_answer_that_comes_with_the_deadline_is_in_time(bench: Bench) -> None:
+    answers = {"parts": {"default": late({"value": {"sum": 2}}, "2h")}}
+    assert bench.run({"answers": answers}).status == "completed"
+
+
+def test_what_failed_is_tried_again_after_its_delay(bench: Bench) -> None:
+    settings = "retry: {attempts: 3, delay: 1h, backoff: 2, on: [crashed]}\n    timeout: 1d"
+    answers = {"parts": {"alpha": ["crash", late({"crash": "again"}, "10m"), {"value": {"sum": 1}}]}}
+    outcome = bench.run({"answers": answers}, settings=settings)
+    assert (outcome.status, outcome.seconds) == ("completed", 3 * 3600.0 + 600)
+    assert outcome.state.step("parts").organizations["alpha"].attempt == 3
+
+
+def test_a_quorum_that_does_not_wait_closes_when_it_is_met(bench: Bench) -> None:
+    answers = {"parts": {"beta": late({"value": {"sum": 2}}, "1h"), "alpha": late({"value": {"sum": 1}}, "5m")}}
+    outcome = bench.run({"answers": answers}, settings="quorum: {min: 1, wait: quorum}")
+    assert (outcome.state.outputs["who"], outcome.seconds) == (["alpha"], 300.0)
+
+
+def test_local_steps_take_no_time_and_are_the_users_own(bench: Bench) -> None:
+    (bench.folder / "half.py").write_text("import time\ndef half(of):\n    time.sleep(0.3)\n    raise KeyError(of)\n")
+    answers = {"parts": {"alpha": late({"value": {"sum": 1}}, "1h")}}
+    outcome = bench.run({"answers": answers})
+    assert (outcome.status, outcome.exit_code, outcome.seconds) == ("failed", 1, 3600.0)
+    assert outcome.error is not None
+    assert (outcome.error["step"], outcome.error["message"]) == ("half", "KeyError: 3")
+    assert "Traceback" in outcome.log_tail
+
+
+def test_answers_wait_while_a_local_step_works(bench: Bench) -> None:
+    text = """\
+v6flow: 1
+steps:
+  slow: {local: {command: [sh, -c, "sleep 0.3; echo 1"]}}
+  asked: {task: {image: i, method: m, organization: alpha}, timeout: 1h}
+outputs: {both: ["{{ steps.slow.result }}", "{{ steps.asked.result }}"]}
+"""
+    answers = {"asked": {"alpha": late({"value": 2}, "59m")}}
+    outcome = bench.run({}, text=text, answers=answers)
+    assert (outcome.state.outputs, outcome.seconds) == ({"both": [1, 2]}, 3540.0)
+    slow = outcome.state.step("slow")
+    assert (slow.started, slow.ended) == (trial.START, trial.START)
+
+
+def test_the_deadline_of_a_run(bench: Bench) -> None:
+    outcome = bench.run({"deadline": "1h", "answers": {"parts": {"beta": "no_answer"}}})
+    assert (outcome.status, outcome.exit_code, outcome.seconds) == ("failed", 124, 3600.0)
+
+
+def test_a_run_that_would_never_end_is_told(bench: Bench) -> None:
+    case = {"answers": {"parts": {"beta": "no_answer"}}, "expect": {"status": "failed"}}
+    (complaint,) = bench.complaints(case, settings="timeout: none")
+    assert complaint.startswith("the run never ends: nothing can happen any more")
+    assert "give it one" in complaint
+
+
+def test_who_has_no_answer_is_told_with_what_was_sent(bench: Bench) -> None:
+    answers = {"parts": {"alpha": {"value": {"sum": 1}}}}
+    (complaint,) = bench.complaints({"expect": {"status": "failed"}}, answers=answers)
+    assert complaint == (
+        "step parts asks beta, and the test gives no answer for it\n"
+        '  it was sent: {"column":"age","who":"beta"}'
+    )  # fmt: skip
+    case = {"answers": {"parts": {"alpha": ["start_failed"]}}}
+    (complaint,) = bench.complaints(case, settings="retry: {attempts: 2, delay: 1s}")
+    assert complaint.startswith("step parts asks alpha in attempt 2, and the test gives no answer")
+
+
+def test_all_who_are_asked_together_without_an_answer_are_told_together(bench: Bench) -> None:
+    assert len(bench.complaints({}, answers={})) == 2
+
+
+def test_a_run_that_cannot_begin_is_one_that_failed(bench: Bench) -> None:
+    outcome = bench.run({"params": {"column": 3}})
+    assert (outcome.status, outcome.exit_code, outcome.sent) == ("failed", 2, [])
+    expect = {"exit_code": 2, "error": {"kind": "invalid", "contains": "column"}}
+    assert bench.complaints({"params": {"column": 3}, "expect": expect}) == []
+    (complaint,) = bench.complaints({"params": {"colum": "x"}})
+    assert "did you mean column?" in complaint
+
+
+def test_params_of_the_environment_are_not_heard(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("V6FLOW_PARAM_COLUMN", "bmi")
+    assert bench.run({}).sent[0].kwargs["column"] == "age"
+
+
+def test_studies_defaults_and_ids_are_those_of_the_file(bench: Bench) -> None:
+    text = """\
+v6flow: 1
+steps:
+  asked: {task: {method: m, study: heart, kwargs: {ids: "{{ organization_ids(federation.organizations) }}"}}}
+outputs: {who: "{{ steps.asked.responded }}"}
+"""
+    more: dict[str, Any] = {"studies": {"heart": ["beta"]}, "defaults": {"image": "i", "timeout": "1m"}}
+    outcome = bench.run({}, text=text, answers={"asked": {"default": {"value": 1}}}, **more)
+    assert outcome.state.outputs == {"who": ["beta"]}
+    assert outcome.sent[0].kwargs == {"ids": [1, 2]}
+    silent = bench.run({}, text=text, answers={"asked": {"default": "no_answer"}}, **more)
+    assert (silent.status, silent.seconds) == ("failed", 60.0)
+
+
+def test_central_functions_have_subtasks(bench: Bench) -> None:
+    text = """\
+v6flow: 1
+steps:
+  asked: {task: {image: i, method: m, organization: alpha, central: true}}
+outputs: {it: "{{ steps.asked.result }}", of: "{{ steps.asked.subtasks }}"}
+"""
+    answer = {"value": 1, "subtasks": {"alpha": "completed", "beta": "completed"}}
+    outcome = bench.run({}, text=text, answers={"asked": {"alpha": answer}})
+    assert outcome.state.outputs == {"it": 1, "of": answer["subtasks"]}
+    lost = {**answer, "subtasks": {"alpha": "completed", "beta": {"status": "failed", "message": "no data"}}}
+    expect: dict[str, Any] = {
+        "error": {"kind": "subtask_failed", "organization": "beta", "contains": "no data"},
+        "steps": {"asked": {"failed": {"alpha": "subtask_failed"}}},
+    }
+    assert bench.complaints({"expect": expect}, text=text, answers={"asked": {"alpha": lost}}) == []
+    hidden = {"asked": {"alpha": {"value": 1, "subtasks": "hidden"}}}
+    expect = {"error": {"kind": "subtasks_hidden"}}
+    assert bench.complaints({"expect": expect}, text=text, answers=hidden) == []
+
+
+def test_a_body_is_judged_as_what_an_algorithm_wrote(bench: Bench) -> None:
+    text = """\
+v6flow: 1
+steps: {asked: {task: {image: i, method: m, organization: alpha}%s}}
+outputs: {it: "{{ steps.asked.result }}"}
+"""
+    answers = {"asked": {"alpha": {"body": '{"n": NaN}'}}}
+    expect: dict[str, Any] = {"error": {"kind": "garbage", "contains": "not finite"}}
+    assert bench.complaints({"expect": expect}, text=text, answers=answers) == []
+    expect = {"outputs": {"it": {"n": "NaN"}}}
+    assert bench.complaints({"expect": expect}, text=text, answers=answers, settings=", allow_nonfinite: true") == []
+
+
+RIGHT = {
+    "status": "completed",
+    "exit_code": 0,
+    "outputs": {"half": 1.5, "who": ["alpha", "beta"]},
+    "steps": {
+        "parts": {"status": "completed", "asked": ["beta", "alpha"], "responded": ["alpha", "beta"], "failed": [],
+                  "missing": [], "attempts": {"alpha": 1, "beta": 1}},
+        "total": {"result": 3},
+        "half": {"attempts": 1, "result": {"approx": 1.5}},
+    },
+    "sent": {
+        "parts": {"alpha": {"column": "age", "who": "alpha"}, "default": {"column": "age", "who": {"matches": {}}}},
+    },
+    "duration": "0s",
+}  # fmt: skip
+FAILED = {
+    "status": "failed",
+    "exit_code": 1,
+    "error": {"kind": "crashed", "contains": "no age", "step": "parts", "organization": "beta"},
+    "steps": {
+        "parts": {"status": "failed", "failed": {"beta": "crashed"}, "responded": ["alpha"], "error": "no age"},
+        "total": {"status": "skipped"},
+    },
+    "duration": {"at_least": "10m", "at_most": "10m"},
+}
+CRASH = {"parts": {"beta": {"crash": "KeyError: no age", "after": "10m"}}}
+
+
+def test_what_is_as_expected_is_not_complained_of(bench: Bench) -> None:
+    assert bench.complaints({"expect": RIGHT}) == []
+    assert bench.complaints({"answers": CRASH, "expect": FAILED}) == []
+
+
+@pytest.mark.parametrize(
+    ("expect", "complaint"),
+    [
+        ({"status": "failed"}, "status: expected failed, found completed"),
+        ({"exit_code": 1}, "exit_code: expected 1, found 0"),
+        ({"error": {"kind": "crashed"}}, "error: expected one, found none"),
+        ({"outputs": {"half": 2}}, "outputs.half: expected 2, found 1.5"),
+        ({"outputs": {"who": ["alpha"]}}, 'outputs.who: expected ["alpha"], found ["alpha","beta"]'),
+        ({"steps": {"parts": {"status": "failed"}}}, "steps.parts.status: expected failed, found completed"),
+        ({"steps": {"parts": {"asked": []}}}, "steps.parts.asked: expected nobody, found alpha, beta"),
+        ({"steps": {"parts": {"responded": ["beta"]}}}, "steps.parts.responded: expected beta, found alpha, beta"),
+        ({"steps": {"parts": {"missing": ["beta"]}}}, "steps.parts.missing: expected beta, found nobody"),
+        ({"steps": {"parts": {"failed": ["beta"]}}}, "steps.parts.failed: expected beta, found nobody"),
+        ({"steps": {"parts": {"failed": {"beta": "crashed"}}}},
+         "steps.parts.failed: expected beta: crashed, found nobody"),
+        ({"steps": {"parts": {"attempts": 2}}}, "steps.parts.attempts: expected 2, found 1"),
+        ({"steps": {"parts": {"attempts": {"beta": 0}}}}, "steps.parts.attempts.beta: expected 0, found 1"),
+        ({"steps": {"parts": {"error": "x"}}}, "steps.parts.error: expected a failure, found none"),
+        ({"steps": {"parts": {"result": 1}}},
+         "steps.parts.result: expected the result of a local step that has completed, found a task step"),
+        ({"steps": {"total": {"result": 4}}}, "steps.total.result: expected 4, found 3"),
+        ({"sent": {"parts": None}}, "sent.parts: expected that nobody is asked, found alpha, beta"),
+        ({"sent": {"parts": {"beta": None}}},
+         'sent.parts.beta: expected nothing, found {"column":"age","who":"beta"}'),
+        ({"sent": {"parts": {"alpha": {"column": "age"}}}},
+         'sent.parts.alpha: expected {"column":"age"}, found {"column":"age","who":"alpha"}'),
+        ({"duration": "1s"}, "duration: expected 1s, found 0.0s"),
+        ({"duration": {"at_least": "1s"}}, "duration: expected at least 1s, found 0.0s"),
+    ],
+)  # fmt: skip
+def test_what_is_not_as_expected_is_told(bench: Bench, expect: dict[str, Any], complaint: str) -> None:
+    assert complaint in bench.complaints({"expect": {**expect}})
+
+
+@pytest.mark.parametrize(
+    ("expect", "complaint"),
+    [
+        ({}, "the run failed, and nothing says that it should\n  step parts at beta: beta crashed: KeyError: no age"),
+        ({"status": "completed"}, "status: expected completed, found failed\n  step parts at beta"),
+        ({"exit_code": 0}, "exit_code: expected 0, found 1\n  step parts at beta"),
+        ({"status": "failed", "outputs": {"half": 1}}, "outputs.half: expected a value, found none"),
+        ({"error": {"kind": "timeout"}}, "error.kind: expected timeout, found crashed"),
+        ({"error": {"contains": "weight"}}, "error: its message does not contain 'weight'"),
+        ({"error": {"organization": "alpha"}}, "error.organization: expected alpha, found beta"),
+        ({"status": "failed", "steps": {"parts": {"error": "weight"}}},
+         "steps.parts.error: the message does not contain 'weight'"),
+        ({"status": "failed", "steps": {"total": {"result": 1}}}, "found one that is skipped"),
+        ({"status": "failed", "duration": {"at_most": "9m59s"}}, "duration: expected at most 9m59s, found 10m00s"),
+    ],
+)  # fmt: skip
+def test_what_a_failed_run_is_not(bench: Bench, expect: dict[str, Any], complaint: str) -> None:
+    found = bench.complaints({"answers": CRASH, "expect": expect})
+    assert any(complaint in each for each in found), found
+
+
+def test_outputs_of_a_run_that_should_not_have_failed_are_not_complained_of_too(bench: Bench) -> None:
+    assert len(bench.complaints({"answers": CRASH, "expect": {"outputs": {"half": 1}}})) == 1
+
+
+def test_what_differs_in_a_large_value_is_shown_as_a_difference(bench: Bench) -> None:
+    text = "v6flow: 1\nsteps: {a: {local: {value: %s}}}\noutputs: {it: '{{ steps.a.result }}'}\n"
+    value = {"rows": [{"n": index, "mean": 1.5} for index in range(20)]}
+    expected = {"rows": [{"n": 70 if n == 7 else n, "mean": {"approx": 1.5}} for n in range(20)]}
+    settings = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6).strip()
+    (complaint,) = bench.complaints({"expect": {"outputs": {"it": expected}}}, text=text, settings=settings, answers={})
+    lines = complaint.split("\n")
+    assert lines[0] == "outputs.it: expected what has a -, found what has a +"
+    assert [line.strip() for line in lines if line.lstrip()[0] in "+-"] == ['-      "n": 70,', '+      "n": 7,']
+    assert len(lines) < 12
