@@ -26,6 +26,7 @@ CHECK_RULES = {
     "param-default", "param-schema", "secret-reference", "wrong-modifier", "central-organizations",
     "isolation-quorum", "isolation-retry", "expression-syntax", "expression-name", "expression-function",
     "expression-refused", "expression-limit", "function",
+    "cross-site", "cohorts-mix",
 }  # fmt: skip
 SCHEMA_ONLY = {"everything"}  # it has every key, and names params and functions that are nowhere
 EVERY = [path for stage in ("document", "schema", "check") for path in invalid(stage)]

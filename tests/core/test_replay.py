@@ -95,6 +95,7 @@ def workflows(draw: st.DrawFn) -> str:
             if not together:
                 lines.append(f"    quorum: {draw(st.sampled_from(['all', '1', '60%']))}")
                 lines.append(f"    retry: {draw(st.sampled_from([1, 2, 3]))}")
+            lines.append("    allow_cross_site: it is a test")
         lines.append(f"    on_failure: {draw(st.sampled_from(['fail', 'continue']))}")
         if draw(st.booleans()):
             lines.append("    mixed_cohorts: it is a test")

@@ -49,6 +49,7 @@ def main(arguments: argparse.Namespace) -> int:
 def check(file: str, given: str | None) -> list[Problem]:
     """All problems of a file and, for a workflow, of the federation that it would run on."""
     from v6flow import loading
+    from v6flow.core.check import warnings
     from v6flow.core.problem import InvalidError, Problem
     from v6flow.errors import AccessError, UnreachableError, UsageError
 
@@ -59,16 +60,17 @@ def check(file: str, given: str | None) -> list[Problem]:
         workflow = loading.parse_workflow(text, file)
     except InvalidError as error:
         return list(error.problems)
+    known = warnings(workflow)
     path = loading.federation_file(workflow, given)
     if path is None:
-        return []
+        return known
     try:
-        return _federation(path) or _fit(workflow, path, asked_for=given is not None)
+        return known + (_federation(path) or _fit(workflow, path, asked_for=given is not None))
     except (AccessError, UnreachableError):
         raise
     except UsageError as error:
         where = workflow.document.position(("federation",) if workflow.federation is not None else ())
-        return [Problem(error.message, "federation", file, where, error.hint)]
+        return [*known, Problem(error.message, "federation", file, where, error.hint)]
 
 
 def _federation(file: str) -> list[Problem]:

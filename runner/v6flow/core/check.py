@@ -6,7 +6,7 @@ import functools
 import re
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import expressions, places, schema
+from v6flow.core import expressions, leaks, mixing, places, schema
 from v6flow.core.graph import Graph
 from v6flow.core.problem import Path, Position, Problem
 from v6flow.core.steps import STEP_KINDS, task
@@ -39,6 +39,7 @@ _SECRETS = ("${env:", "${file:", "${keyring:")
 
 def check(workflow: Workflow) -> list[Problem]:
     """All problems of a workflow that is sound by the schema, in the order of the file."""
+    cycles = _cycles(workflow)
     problems = [
         *_names(workflow, "steps", workflow.steps),
         *_names(workflow, "params", workflow.params),
@@ -47,9 +48,15 @@ def check(workflow: Workflow) -> list[Problem]:
         *_fields(workflow),
         *_needs(workflow),
         *_kinds(workflow),
-        *_cycles(workflow),
+        *cycles,
+        *([] if cycles else _flows(workflow)),
     ]
     return sorted(dict.fromkeys(problems), key=lambda problem: problem.position)
+
+
+def warnings(workflow: Workflow) -> list[Problem]:
+    """What a person should know of a workflow though it is sound."""
+    return [each for each in _flows(workflow) if each.severity == "warning"]
 
 
 @functools.lru_cache(maxsize=1)  # what `check` has built, `plan` goes on with
@@ -278,6 +285,14 @@ def _cycles(workflow: Workflow) -> list[Problem]:
     else:
         message = f"these steps wait for each other: {' → '.join(path)} (each is needed by the next)"
     return [_problem(document, message, "cycle", document.key_position(("steps", first)))]
+
+
+def _flows(workflow: Workflow) -> list[Problem]:
+    """What goes where it must not, and what will not go together."""
+    edges, order = graph(workflow)
+    if not any(edges.values()):
+        return []
+    return [*leaks.problems(workflow, order.order()), *mixing.problems(workflow, order.order())]
 
 
 def _problem(document: Document, message: str, rule: str, where: Position, hint: str | None = None) -> Problem:

@@ -95,6 +95,7 @@ def _step(name: str, raw: dict[str, Any], defaults: Mapping[str, tuple[Path, Tem
             needs=tuple(raw.get("needs", ())),
             on_failure=raw.get("on_failure", "fail"),
             mixed_cohorts=raw.get("mixed_cohorts"),
+            allow_cross_site=raw.get("allow_cross_site"),
             description=raw.get("description", ""),
         )
     for key, kind in STEP_KINDS.items():

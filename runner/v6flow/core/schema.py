@@ -36,7 +36,6 @@ LATER: Mapping[str, str] = {
     "finally": "steps that run whatever became of the others",
     "include": "params and defaults from other files",
     "preconditions": "conditions on params",
-    "allow_cross_site": "a reason for sending one organization's values to others",
     "policy": "limits of a federation that no workflow can lift",
 }
 """The words of the language that are not built yet, and what each will be."""

@@ -1,5 +1,6 @@
 """Expressions between `{{` and `}}`: which names they use, and their values."""
 
+from v6flow.core.expressions.flows import CLEAN, Flow, Origin, enter
 from v6flow.core.expressions.functions import FUNCTIONS
 from v6flow.core.expressions.names import ROOTS, WORDS, name_problem
 from v6flow.core.expressions.template import Template, compile  # noqa: A004 - what the re module calls it too
@@ -7,16 +8,20 @@ from v6flow.core.expressions.values import ExpressionError, Namespace, NotKnownY
 from v6flow.core.problem import Path
 
 __all__ = [
+    "CLEAN",
     "FUNCTIONS",
     "ROOTS",
     "WORDS",
     "ExpressionError",
+    "Flow",
     "Namespace",
     "NotKnownYet",
+    "Origin",
     "Path",
     "Reference",
     "Template",
     "Undefined",
     "compile",
+    "enter",
     "name_problem",
 ]

@@ -1,0 +1,235 @@
+"""What one organization answered does not reach another one, unless it was aggregated or the file says why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from v6flow.core import check, document, model
+from v6flow.core.expressions import FUNCTIONS
+from v6flow.core.expressions.flows import FLOWS
+
+if TYPE_CHECKING:
+    from v6flow.core.problem import Problem
+
+STEPS = """
+params: {site: {default: alpha}, other: {default: beta}}
+steps:
+  all: {task: {method: m}}
+  some: {task: {method: m, organizations: [alpha, beta]}}
+  alpha: {task: {method: m, organization: alpha}}
+  beta: {task: {method: m, organizations: [beta]}}
+  site: {task: {method: m, organization: "{{ params.site }}"}}
+  again: {task: {method: m, organizations: "{{ steps.alpha.responded }}"}}
+  central: {task: {method: m, organization: alpha, central: true}}
+  perhaps: {task: {method: m, organization: alpha, central: "{{ params.site == 'x' }}"}}
+  pooled: {local: {function: "f.py:f", kwargs: {parts: "{{ steps.all.results }}"}}}
+  program: {local: {command: [p, "{{ steps.alpha.result }}"]}}
+  value: {local: {value: {n: "{{ steps.all.results | sum(attribute='n') }}", raw: ["{{ steps.all.results }}", 1],
+                          by: "{{ steps.all.by_organization }}"}}}
+  excused: {local: {value: "{{ steps.all.results | max }}"}, allow_cross_site: it is a maximum of many}
+"""
+
+
+def problems(expression: str, task: str = "") -> list[Problem]:
+    """What is wrong with a step that sends the value of an expression."""
+    text = f"v6flow: 1{STEPS}  sent:\n    task: {{method: m, kwargs: {{x: '{{{{ {expression} }}}}'}}{task}}}\n"
+    return [each for each in check.check(model.parse(document.parse(text, "w.yaml"))) if each.severity == "error"]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "steps.all.results",
+        "steps.all.results[0]",
+        "steps.all.results[-1].n",
+        "steps.all.results[0:1] | sum",
+        "steps.all.results | map(attribute=\"n\")",
+        "steps.all.results | sort",
+        "steps.all.results | map(attribute=\"n\") | sort | first",
+        "steps.all.results | map(attribute=\"n\") | max",
+        "min(steps.all.results)",
+        "steps.all.results | selectattr(\"n\", \">\", 9) | sum(attribute=\"n\")",
+        "steps.all.results | unique",
+        "(steps.all.results | groupby(\"n\"))[0][\"items\"] | sum(attribute=\"n\")",
+        "steps.all.by_organization",
+        "steps.all.by_organization.alpha",
+        "steps.all.by_organization[params.site]",
+        "steps.all.by_organization | values",
+        "steps.all.failures",
+        "steps.all.failures[\"alpha\"].log_tail",
+        "steps.all.error",
+        "steps.alpha.error.message",
+        "steps.alpha.result",
+        "steps.alpha.result.n + 1",
+        "sum(steps.alpha.result.counts)",
+        "steps.alpha.result.rows | length",
+        "keys(steps.alpha.result)",
+        "steps.alpha.result > 3",
+        "1 if steps.alpha.result > 3 else 2",
+        "steps.alpha.result if params.site == \"x\" else 2",
+        "steps.alpha.result.n | default(0)",
+        "params.nothing | default(steps.alpha.result)",
+        "-steps.alpha.result",
+        "not steps.alpha.result",
+        "steps.alpha.result or 1",
+        "\"n = \" ~ steps.alpha.result.n",
+        "[steps.alpha.result, 5] | sum",
+        "[steps.alpha.result.n, steps.alpha.result.n] | sum",
+        "[steps.site.result, steps.alpha.result] | sum",
+        "steps.alpha.result + steps.beta.result",
+        "[steps.alpha.result, steps.beta.result] | first",
+        "{\"n\": steps.alpha.result}.n",
+        "{params.site: steps.alpha.result}",
+        "sum(steps.all.results) - steps.all.results[0]",
+        "steps.again.results | sum",
+        "dot(steps.all.results, steps.alpha.result)",
+        "round(steps.alpha.result)",
+        "range(steps.alpha.result)",
+        "json(steps.all.results)",
+        "join(steps.all.results, \",\")",
+        "(steps.all.results if params.site == \"x\" else steps.all.results[1:]) | sum",
+        "steps.perhaps.result",
+        "steps.value.result",
+        "steps.value.result.raw",
+        "steps.value.result.raw[0][0]",
+        "steps.value.result.by.alpha",
+    ],
+)  # fmt: skip
+def test_what_is_one_organizations_own_is_not_sent_on(expression: str) -> None:
+    found = [each for each in problems(expression) if each.rule != "unknown-param"]
+    assert [each.rule for each in found] == ["cross-site"] * len(found)
+    assert found, f"{expression} is not told"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "steps.all.results | sum",
+        "steps.all.results | sum(attribute=\"n\")",
+        "steps.all.results | map(attribute=\"n\") | sum",
+        "steps.all.results | map(attribute=\"n\") | sort | mean",
+        "steps.all.results[::-1] | sum",
+        "sum(steps.all.by_organization | values | map(attribute=\"n\"))",
+        "mean(steps.all.results, attribute=\"a.b\")",
+        "dot(steps.all.results | map(attribute=\"n\"), steps.all.results | map(attribute=\"m\"))",
+        "dot(steps.some.results, [0.5, 0.5])",
+        "(steps.all.results | sum) / (steps.all.results | length) ** 2",
+        "sqrt(steps.all.results | sum)",
+        "steps.all.results | selectattr(\"n\", \">\", 9) | length",
+        "zip(steps.all.results, steps.all.results) | map(attribute=0) | sum",
+        "(steps.all.results + steps.some.results) | sum",
+        "(steps.all.results + [1]) | sum",
+        "steps.all.results | default([]) | sum",
+        "(steps.all.results if params.site == \"x\" else steps.some.results) | sum",
+        "steps.all.responded",
+        "steps.all.failed | length",
+        "steps.all.failures | keys",
+        "steps.all.by_organization | keys | sort",
+        "steps.all.error.kind | default(\"none\")",
+        "steps.all.status",
+        "steps.alpha.result is defined",
+        "steps.central.result",
+        "steps.central.result.n",
+        "steps.central.subtasks",
+        "steps.pooled.result.mean",
+        "steps.program.result",
+        "steps.value.result.n",
+        "steps.value.result.raw[1]",
+        "steps.value.result.raw[-1]",
+        "steps.excused.result",
+        "[steps.alpha.result.n, steps.beta.result.n] | sum",
+        "[steps.alpha.result, steps.beta.result] | sum(attribute=\"n\")",
+        "[steps.alpha.result, steps.beta.result] | map(attribute=\"n\") | sort | sum",
+        "zip([steps.alpha.result, steps.beta.result], [1, 2]) | map(attribute=0) | sum",
+        "values({\"a\": steps.alpha.result, \"b\": steps.beta.result}) | sum",
+        "keys({\"a\": steps.alpha.result})",
+        "{\"a\": steps.alpha.result, \"b\": 1}.b",
+        "steps.all.by_organization[organization]",
+        "steps.all.by_organization[organization].n + 1",
+        "steps.value.result.by[organization]",
+        "steps.all.failures[organization]",
+        "organization_ids(steps.all.responded)",
+        "params.site",
+    ],
+)  # fmt: skip
+def test_aggregates_and_what_tells_nothing_of_one_are_sent(expression: str) -> None:
+    assert problems(expression) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "task", "fine"),
+    [
+        ("steps.alpha.result", ", organization: alpha", True),
+        ("steps.alpha.result", ", organizations: [alpha]", True),
+        ("steps.alpha.result", ', organizations: "{{ steps.alpha.responded }}"', True),
+        ("steps.alpha.result", ', organizations: "{{ steps.again.asked }}"', True),
+        ("steps.again.results[0]", ", organization: alpha", True),
+        ("steps.all.by_organization.alpha", ", organization: alpha", True),
+        ("steps.all.by_organization.alpha.n + steps.alpha.result", ", organization: alpha", True),
+        ("steps.site.result", ', organization: "{{ params.site }}"', True),
+        ("steps.alpha.error", ", organization: alpha", True),
+        ("steps.alpha.result", ", organization: beta", False),
+        ("steps.alpha.result", ", organizations: [alpha, beta]", False),
+        ("steps.alpha.result + steps.beta.result", ", organization: alpha", False),
+        ("steps.site.result", ', organization: "{{ params.other }}"', False),
+        ("steps.site.result", ", organization: alpha", False),
+        ("steps.all.results[0]", ", organization: alpha", False),
+        ("steps.alpha.result", ', organizations: "{{ steps.all.responded }}"', False),
+        ("steps.alpha.result", ', organization: "{{ steps.value.result.who }}"', False),
+        ("steps.alpha.result", ", organization: beta, central: true", False),
+    ],
+)
+def test_who_said_it_may_be_sent_it(expression: str, task: str, fine: bool) -> None:
+    found = problems(expression, task)
+    assert (found == []) is fine
+    assert {each.rule for each in found} <= {"cross-site"} | ({"wrong-scope"} if "value.result" in task else set())
+
+
+def test_a_reason_allows_it() -> None:
+    text = f"""v6flow: 1{STEPS}
+  sent: {{task: {{method: m, kwargs: {{x: "{{{{ steps.all.results }}}}"}}}}, allow_cross_site: they agreed}}
+  on: {{task: {{method: m, kwargs: {{x: "{{{{ steps.sent.results }}}}"}}}}}}
+"""
+    found = check.check(model.parse(document.parse(text, "w.yaml")))
+    assert [(each.rule, each.position.line) for each in found] == [("cross-site", 19)]
+
+
+def test_each_reference_is_told_where_it_stands() -> None:
+    text = """v6flow: 1
+steps:
+  a: {task: {method: m, organizations: [alpha, beta]}}
+  b: {task: {method: m, organization: gamma}}
+  picked:
+    local: {value: "{{ steps.a.results | first }}"}
+  c:
+    task:
+      method: m
+      kwargs:
+        list: [1, "from {{ steps.a.responded }} {{ steps.a.results }}"]
+        one: "{{ steps.b.result.n }}"
+        fine: "{{ sum(steps.a.results) + 1 }}"
+        picked: "{{ steps.picked.result }}"
+"""
+    every = check.check(model.parse(document.parse(text, "w.yaml")))
+    found = [each for each in every if each.rule == "cross-site"]
+    assert [(each.position.line, each.position.column, each.message) for each in found] == [
+        (11, 60, "what single organizations answered to a would reach others, not aggregated"),
+        (12, 26, "what gamma answered to b would reach others, not aggregated"),
+        (14, 34, "what single organizations answered to a (by way of picked) would reach others, not aggregated"),
+    ]
+    assert all("allow_cross_site: <reason>" in (each.hint or "") for each in found)
+
+
+def test_nothing_is_said_of_a_circle() -> None:
+    text = """v6flow: 1
+steps:
+  a: {task: {method: m, kwargs: {x: "{{ steps.b.results }}"}}}
+  b: {task: {method: m, kwargs: {x: "{{ steps.a.results }}"}}}
+"""
+    assert [each.rule for each in check.check(model.parse(document.parse(text, "w.yaml")))] == ["cycle"]
+
+
+def test_it_is_known_of_every_function_what_it_makes_of_answers() -> None:
+    assert set(FLOWS) == set(FUNCTIONS)
