@@ -48,7 +48,8 @@ def warnings(text: str) -> list[str]:
         ('  x: {task: {method: m, kwargs: {a: "{{ steps.n.result }}"}}}', "step x asks all again"),
         ('  x: {task: {method: m, kwargs: {a: "{{ sum(steps.share.results) }}"}}}', "step x asks all again"),
         (
-            '  x: {task: {method: m, organizations: [gamma, beta, alpha], kwargs: {a: "{{ steps.three.results|sum }}"}}}',
+            """
+  x: {task: {method: m, organizations: [gamma, beta, alpha], kwargs: {a: "{{ sum(steps.three.results) }}"}}}""",
             "step x asks the same list again",
         ),
         (

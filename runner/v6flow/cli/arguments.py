@@ -109,8 +109,10 @@ def open_store(arguments: argparse.Namespace) -> Store:
     return Store(store_folder(arguments.store))
 
 
-def read_params(arguments: argparse.Namespace, workflow: Workflow) -> dict[str, Json]:
-    """The parameters that are meant."""
+def read_params(
+    arguments: argparse.Namespace, workflow: Workflow, one: tuple[str, dict[str, Json]] | None = None
+) -> dict[str, Json]:
+    """The parameters that are meant; `one` is one set of several, with what it is called, and wins over all else."""
     from v6flow import loading, params
 
     texts: dict[str, str] = {}
@@ -120,6 +122,8 @@ def read_params(arguments: argparse.Namespace, workflow: Workflow) -> dict[str, 
             raise UsageError(f"--param takes NAME=VALUE, not {word!r}")
         texts[name] = _as_utf8(text)
     values = [(file, loading.read_params(file)) for file in arguments.params]
+    if one is not None:
+        values.append(one)
     environment = {key: _as_utf8(text) for key, text in os.environ.items() if key.startswith(params.ENVIRONMENT)}
     return params.resolve(workflow, texts=texts, values=values, environment=environment)
 
@@ -130,6 +134,16 @@ def read_federation(arguments: argparse.Namespace, workflow: Workflow) -> Federa
 
     file = loading.federation_file(workflow, arguments.federation)
     return loading.read_federation(file) if file is not None else None
+
+
+def read_deadline(arguments: argparse.Namespace) -> float | None:
+    """The seconds after which a run is to end, if it is to."""
+    from v6flow.core import units
+
+    try:
+        return units.seconds(arguments.deadline) if arguments.deadline else None
+    except ValueError as error:
+        raise UsageError(f"--deadline: {error}") from error
 
 
 def _count(text: str) -> int:
