@@ -102,6 +102,16 @@ def on_interrupt(parser: Parser) -> None:
     )
 
 
+def duration(option: str, text: str | None) -> float | None:
+    """The seconds of an option's duration, None if it is not given. Raises UsageError."""
+    from v6flow.core import units
+
+    try:
+        return units.seconds(text) if text is not None else None
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from error
+
+
 def open_store(arguments: argparse.Namespace) -> Store:
     """The store that is meant."""
     from v6flow.journals.store import Store, store_folder
@@ -134,16 +144,6 @@ def read_federation(arguments: argparse.Namespace, workflow: Workflow) -> Federa
 
     file = loading.federation_file(workflow, arguments.federation)
     return loading.read_federation(file) if file is not None else None
-
-
-def read_deadline(arguments: argparse.Namespace) -> float | None:
-    """The seconds after which a run is to end, if it is to."""
-    from v6flow.core import units
-
-    try:
-        return units.seconds(arguments.deadline) if arguments.deadline else None
-    except ValueError as error:
-        raise UsageError(f"--deadline: {error}") from error
 
 
 def _count(text: str) -> int:

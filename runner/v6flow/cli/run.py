@@ -86,7 +86,7 @@ def main(arguments: argparse.Namespace) -> int:
         return sweep.run(arguments, workflow)
     params = common.read_params(arguments, workflow)
     federation = common.read_federation(arguments, workflow)
-    deadline = common.read_deadline(arguments)
+    deadline = common.duration("--deadline", arguments.deadline)
     store = common.open_store(arguments)
     with show.while_waiting(federation):
         access = running.reach_for(workflow, federation)

@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace, workflow: Workflow) -> int:
         hint = "leave --detach out, and send the command itself to the background: nohup v6flow run … &"
         raise UsageError("--detach lets one run go on in the background, and --sweep asks for several", hint=hint)
     federation = common.read_federation(arguments, workflow)
-    deadline = common.read_deadline(arguments)
+    deadline = common.duration("--deadline", arguments.deadline)
     every = _planned(arguments, workflow, federation)
     sweep = _Sweep(arguments, workflow, federation, deadline, every[0].plan)
     outcomes: list[Outcome] = []
