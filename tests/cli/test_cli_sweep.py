@@ -197,6 +197,9 @@ def test_a_run_that_another_process_has_is_left_alone(here: Path, capsys: Captur
     os.mkfifo(here / "gate1")
     (here / "gate2").write_text("2", "utf-8")
     process = start("run", "gated.yaml", until="computes here")
+    (here / "gate3").write_text("3", "utf-8")
+    said = call(capsys, "run", "gated.yaml", "--sweep", "n=3", "-q")
+    assert (said.code, "of this workflow is going on" in said.err) == (0, True)
     document = swept(capsys, "gated.yaml", "--sweep", "n=1,2", "--continue")
     assert [(each["status"], each["exit_code"]) for each in document["sweep"]] == [("running", 75), ("pending", None)]
     assert document["exit_code"] == 75

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from v6flow import loading, params, running
 from v6flow.cli import arguments as common
 from v6flow.cli import show
-from v6flow.cli.earlier import earlier
+from v6flow.cli.earlier import earlier, tell_unfinished, unfinished
 from v6flow.cli.telling import reporter
 from v6flow.core import json
 from v6flow.core import plan as planning
@@ -67,6 +67,8 @@ def run(arguments: argparse.Namespace, workflow: Workflow) -> int:
     deadline = common.duration("--deadline", arguments.deadline)
     every = _planned(arguments, workflow, federation)
     sweep = _Sweep(arguments, workflow, federation, deadline, every[0].plan)
+    if not arguments.go_on:
+        sweep.tell_unfinished()
     outcomes: list[Outcome] = []
     for number, each in enumerate(every, start=1):
         if any(outcome.exit_code in _STOPPING for outcome in outcomes):
@@ -162,6 +164,11 @@ class _Sweep:
         self._sources = running.source_digests(plan)
         self._known: set[str] = set()
         self._earlier: dict[str, list[tuple[RunFolder, RunState]]] = {}
+
+    def tell_unfinished(self) -> None:
+        """Name the unfinished runs of the workflow, which this sweep leaves alone."""
+        for folder, _ in unfinished(self._store, self._workflow.name):
+            tell_unfinished(folder, self._arguments)
 
     def outcome(self, each: Set) -> Outcome:
         """What becomes of a set, whose run is begun or taken up again unless it has completed."""
