@@ -233,3 +233,121 @@ steps:
 
 def test_it_is_known_of_every_function_what_it_makes_of_answers() -> None:
     assert set(FLOWS) == set(FUNCTIONS)
+
+
+NESTED = """v6flow: 1
+steps:
+  all: {task: {method: m}}
+  alpha: {task: {method: m, organization: alpha}}
+"""
+
+
+def nested(text: str) -> list[str]:
+    """Where what is sent by nested steps: `line word`, in the order of the file."""
+    whole = NESTED + text
+    found = check.check(model.parse(document.parse(whole, "w.yaml")))
+    assert {each.rule for each in found} <= {"cross-site"}, found
+    lines = whole.splitlines()
+    return [
+        f"{each.position.line} {lines[each.position.line - 1][each.position.column - 1 :].partition(' ')[0]}"
+        for each in found
+    ]
+
+
+REPEAT = """
+  fit:
+    repeat:
+      state: STATE
+      max: 3
+      on_max: continue
+      update: UPDATE
+      steps:
+        part: {task: {method: m, kwargs: {x: "{{ loop.state.x }}", n: "{{ loop.index }}"}}}
+        pooled: {local: {function: "f.py:f", kwargs: {of: "{{ steps.part.results }}"}}}
+  after: {task: {method: m, kwargs: {x: "{{ steps.fit.result.x }}", h: "{{ steps.fit.iterations }}"}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("state", "update", "told"),
+    [
+        ("{x: 0}", '{x: "{{ steps.pooled.result }}"}', []),
+        ("{x: 0}", '{x: "{{ sum(steps.part.results) }}", y: "{{ steps.part.results }}"}', []),
+        ("{x: 0}", '{x: "{{ steps.part.results[0] }}"}', ["13 x", "15 result.x"]),
+        ('{x: "{{ steps.alpha.result }}"}', '{x: "{{ steps.pooled.result }}"}', ["13 x", "15 result.x"]),
+        ("{x: 0, y: 0}", '{x: "{{ loop.state.y }}", y: "{{ steps.part.results }}"}', ["13 x", "15 result.x"]),
+    ],
+)
+def test_what_rounds_hand_on(state: str, update: str, told: list[str]) -> None:
+    found = nested(REPEAT.replace("STATE", state).replace("UPDATE", update))
+    assert [each.partition(" ")[0] for each in found] == [each.partition(" ")[0] for each in told]
+
+
+@pytest.mark.parametrize(
+    ("over", "sent", "lines"),
+    [
+        ("[1, 2]", "each.item", []),
+        ('"{{ steps.all.responded }}"', "each.item", []),
+        ('"{{ steps.all.results }}"', "each.item", ["10", "12"]),
+        ('"{{ steps.all.results }}"', "each.index", ["12"]),
+        ('"{{ steps.all.by_organization }}"', "each.key", ["12"]),
+        ('"{{ steps.all.by_organization }}"', "each.item", ["10", "12"]),
+        ('["{{ sum(steps.all.results) }}"]', "each.item", []),
+    ],
+)
+def test_what_items_hand_on(over: str, sent: str, lines: list[str]) -> None:
+    found = nested(f"""
+  many:
+    foreach:
+      over: {over}
+      steps:
+        part: {{task: {{method: m, kwargs: {{x: "{{{{ {sent} }}}}"}}}}}}
+      result: "{{{{ each.item }}}}"
+  after: {{task: {{method: m, kwargs: {{x: "{{{{ steps.many.results }}}}"}}}}}}
+""")
+    assert [each.partition(" ")[0] for each in found] == lines
+
+
+def test_a_reason_at_a_step_covers_those_inside() -> None:
+    text = """
+  many:
+    foreach:
+      over: "{{ steps.all.results }}"
+      steps: {part: {task: {method: m, kwargs: {x: "{{ each.item }}"}}}}
+    allow_cross_site: they agreed
+"""
+    assert nested(text) == []
+    assert len(nested(text.replace("    allow_cross_site: they agreed\n", ""))) == 1
+
+
+INNER = """v6flow: 1
+params: {raw: {}, other: {default: 1}}
+steps:
+  first: {local: {value: "{{ params.raw | first }}"}}
+  mean: {local: {function: "f.py:f", kwargs: {x: "{{ params.raw }}"}}}
+ASKS
+outputs: {first: "{{ steps.first.result }}", mean: "{{ steps.mean.result }}"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("asks", "raw", "used", "told"),
+    [
+        ("", "{{ steps.all.results }}", "mean", 0),
+        ("", "{{ steps.all.results }}", "first", 1),
+        ("", "{{ sum(steps.all.results) }}", "first", 0),
+        ("  ask: {task: {method: m}}", "{{ steps.all.results }}", "mean", 1),
+        ("  ask: {task: {method: m}}", "{{ sum(steps.all.results) }}", "mean", 0),
+    ],
+)
+def test_what_goes_into_another_file_and_comes_out(asks: str, raw: str, used: str, told: int) -> None:
+    inner = model.parse(document.parse(INNER.replace("ASKS", asks), "inner.yaml"))
+    text = (
+        NESTED
+        + f"""
+  call: {{workflow: {{file: inner.yaml, params: {{raw: "{raw}"}}}}}}
+  after: {{task: {{method: m, kwargs: {{x: "{{{{ steps.call.result.{used} }}}}"}}}}}}
+"""
+    )
+    found = check.check(model.parse(document.parse(text, "w.yaml"), files={"inner.yaml": inner}))
+    assert [each.rule for each in found] == ["cross-site"] * told

@@ -96,6 +96,12 @@ def workflows(draw: st.DrawFn) -> str:
                 lines.append(f"    quorum: {draw(st.sampled_from(['all', '1', '60%']))}")
                 lines.append(f"    retry: {draw(st.sampled_from([1, 2, 3]))}")
             lines.append("    allow_cross_site: it is a test")
+        if kind == "task" and draw(st.sampled_from(["no", "check"])) == "check":
+            lines.append("    checks: [{that: '{{ this.responded | length > 1 }}', message: too few}]")
+        conditional: bool = draw(st.booleans())
+        if used and conditional:
+            status = draw(st.sampled_from(["completed", "failed", "skipped"]))
+            lines.append(f"    when: \"{{{{ steps.s{used[0]}.status == '{status}' }}}}\"")
         lines.append(f"    on_failure: {draw(st.sampled_from(['fail', 'continue']))}")
         if draw(st.booleans()):
             lines.append("    mixed_cohorts: it is a test")

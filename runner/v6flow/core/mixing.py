@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from v6flow.core import places
 from v6flow.core.leaks import followed
+from v6flow.core.naming import depth_first, resolve
 from v6flow.core.problem import Problem
 from v6flow.core.steps import LocalStep, TaskStep
 from v6flow.core.steps.base import NOT_CARRYING
@@ -31,8 +32,9 @@ class _Cohort:
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """A reference that carries cohorts, and the place of the value that it stands in."""
+    """A reference to a step that carries cohorts, and the place of the value that it stands in."""
 
+    step: str
     reference: Reference
     at: Path
     cohorts: frozenset[_Cohort]
@@ -41,14 +43,14 @@ class _Use:
 def problems(workflow: Workflow, order: Iterable[str]) -> Iterator[Problem]:
     """A warning for each step and each output that would mix cohorts; `order` is that of the steps."""
     mixing = _Mixing(workflow)
-    for name in order:
+    for name in depth_first(order):
         step = workflow.steps.get(name)
         if isinstance(step, LocalStep):
             yield from mixing.compute(step)
         elif isinstance(step, TaskStep):
             yield from mixing.ask(step)
     for output in workflow.outputs.values():
-        uses = mixing.uses(output.value, output.at)
+        uses = mixing.uses(output.value, output.at, "")
         if output.mixed_cohorts is None:
             yield from mixing.different(uses, f"output {output.name}")
 
@@ -66,14 +68,14 @@ class _Mixing:
         uses: list[_Use] = []
         for key, template in (("command", step.command), ("value", step.value), ("kwargs", step.kwargs)):
             if template is not None:
-                uses += self.uses(template, (*step.common.at, "local", key))
+                uses += self.uses(template, (*step.common.at, "local", key), step.common.parent)
         self._carried[step.common.name] = self._together(uses)
         yield from self._told(step, uses)
 
     def ask(self, step: TaskStep) -> Iterator[Problem]:
         """Note what the answers to a task step carry, and tell what they mix."""
         name = step.common.name
-        uses = self.uses(step.kwargs, (*step.common.at, "task", "kwargs"))
+        uses = self.uses(step.kwargs, (*step.common.at, "task", "kwargs"), step.common.parent)
         own = self._own(step)
         self._carried[name] = self._together(uses, own)
         if step.common.mixed_cohorts is not None:
@@ -82,20 +84,20 @@ class _Mixing:
         found = [*self.different(uses, f"step {name}")]
         yield from found or self._second_pass(step, uses, own)
 
-    def uses(self, template: Template, at: Path) -> list[_Use]:
-        """What a value uses that carries cohorts."""
+    def uses(self, template: Template, at: Path, where: str) -> list[_Use]:
+        """What a value in the step `where` uses that carries cohorts; of rounds and items nothing is said."""
         found = []
         for reference in () if template.literal else template.references:
             if reference.root == "steps" and len(reference.path) > 1 and reference.path[1] not in NOT_CARRYING:
-                cohorts = self._carried.get(str(reference.path[0]))
-                if cohorts:
-                    found.append(_Use(reference, at, cohorts))
+                name = resolve(self._workflow.steps, where, str(reference.path[0])) or ""
+                if cohorts := self._carried.get(name):
+                    found.append(_Use(name, reference, at, cohorts))
         return found
 
     def different(self, uses: Sequence[_Use], what: str) -> Iterator[Problem]:
         """A warning where values are used together that are of different organizations however many answer."""
         seen: dict[frozenset[str], str] = {}
-        accepted = [self._accepted.get(str(use.reference.path[0]), set()) for use in uses]
+        accepted = [self._accepted.get(use.step, set()) for use in uses]
         for use in uses:
             for cohort in sorted(use.cohorts, key=str):
                 if cohort.names is None:
@@ -133,7 +135,7 @@ class _Mixing:
         template = step.settings["organizations"][1]
         if template.literal and isinstance(template.source, list):
             return frozenset({_Cohort(frozenset(map(str, template.source)), step.common.name)})
-        other = followed(self._workflow, template)
+        other = followed(self._workflow, template, step.common.parent)
         return self._own(other) if other is not None and other is not step else frozenset()
 
     def _second_pass(self, step: TaskStep, uses: list[_Use], own: frozenset[_Cohort]) -> Iterator[Problem]:
@@ -157,7 +159,7 @@ class _Mixing:
                     )
                 else:
                     continue
-                hint = f'write organizations: "{{{{ steps.{cohort.step}.responded }}}}", {REASON}'
+                hint = f'write organizations: "{{{{ steps.{_short(cohort.step)}.responded }}}}", {REASON}'
                 yield self._problem(use, message, hint)
                 return
 
@@ -166,6 +168,10 @@ class _Mixing:
         reference = use.reference
         where = places.mention(document, use.at + reference.at, reference, min(2, len(reference.path)))
         return Problem(message, "cohorts-mix", document.name, where, hint, "warning")
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _may_lose(step: object) -> bool:

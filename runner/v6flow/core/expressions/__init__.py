@@ -1,10 +1,10 @@
 """Expressions between `{{` and `}}`: which names they use, and their values."""
 
-from v6flow.core.expressions.flows import CLEAN, Flow, Origin, enter
+from v6flow.core.expressions.flows import CLEAN, Flow, Origin, either, enter, mixed, written
 from v6flow.core.expressions.functions import FUNCTIONS
 from v6flow.core.expressions.names import ROOTS, WORDS, name_problem
 from v6flow.core.expressions.template import Template, compile  # noqa: A004 - what the re module calls it too
-from v6flow.core.expressions.values import ExpressionError, Namespace, NotKnownYet, Reference, Undefined
+from v6flow.core.expressions.values import ExpressionError, Namespace, NotKnownYet, Reference, Undefined, kind
 from v6flow.core.problem import Path
 
 __all__ = [
@@ -22,6 +22,10 @@ __all__ = [
     "Template",
     "Undefined",
     "compile",
+    "either",
     "enter",
+    "kind",
+    "mixed",
     "name_problem",
+    "written",
 ]

@@ -233,6 +233,8 @@ def either(one: Flow, other: Flow) -> Flow:
     """What is the one value or the other, or a list of both."""
     if one.clean or other.clean:
         return other if one.clean else one
+    if one.parts.keys() == other.parts.keys() and one.parts:
+        return written({key: either(part, other.parts[key]) for key, part in one.parts.items()})
     spreads = {one.spread, other.spread}
     if one.parts or other.parts or (len(spreads) > 1 and spreads != {"all", "some"}):
         return mixed([one, other])

@@ -15,26 +15,55 @@ PARAMS = frozenset({"params"})
 ANYWHERE = frozenset({"params", "run", "federation"})
 STEPS = ANYWHERE | {"steps"}
 KWARGS = STEPS | {"organization"}
+THIS = STEPS | {"this"}
+EACH = frozenset({"params", "result", "organization"})
 
 SETTLED = frozenset({"status", "error", "asked", "failed", "missing"})
 """Attributes that may be read whatever became of the step; any other waits for it to have completed."""
 
-NOT_CARRYING = frozenset({"status", "error", "asked", "responded", "failed", "missing", "failures", "subtasks"})
+NOT_CARRYING = frozenset(
+    {
+        *("status", "error", "asked", "responded", "failed", "missing", "failures", "subtasks"),
+        *("iterations", "converged", "completed", "skipped", "summary"),
+    }
+)
 """Attributes that tell how a step fared, and carry no cohort: they are not numbers computed from it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A place in a step where expressions may stand, and the names they may use there."""
+    """A place in a step where expressions may stand, and the names they may use there.
+
+    `inside`: it is evaluated where the steps nested in this one are known.
+    """
 
     key: Path
     template: Template
     scope: frozenset[str]
+    inside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A condition on a step or, with `each`, on what each organization answers; `message` is said where it fails."""
+
+    at: Path
+    condition: Template
+    message: Template
+    each: bool = False
+
+    @property
+    def key(self) -> Path:
+        """The place of its condition."""
+        return (*self.at, "each" if self.each else "that")
 
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What a step of any kind may say; `at` is its place in the document."""
+    """What a step of any kind may say; `at` is its place in the document.
+
+    The name of a nested step begins with that of the step it is nested in, `parent`: `fit.gradient`.
+    """
 
     name: str
     at: Path
@@ -43,6 +72,43 @@ class Common:
     mixed_cohorts: str | None = None
     allow_cross_site: str | None = None
     description: str = ""
+    when: Template | None = None
+    checks: tuple[Check, ...] = ()
+    output_schema: Mapping[str, Any] | None = None
+    properties: Template | None = None
+
+    @property
+    def parent(self) -> str:
+        """The step that it is nested in, empty if in none."""
+        return self.name.rpartition(".")[0]
+
+
+def common_fields(common: Common) -> Iterator[Field]:
+    """Every place with an expression that a step of any kind may have."""
+    if common.when is not None:
+        yield Field((*common.at, "when"), common.when, STEPS)
+    for check in common.checks:
+        scope = EACH if check.each else THIS
+        yield Field(check.key, check.condition, scope)
+        yield Field((*check.at, "message"), check.message, scope)
+    if common.properties is not None:
+        yield Field((*common.at, "properties"), common.properties, THIS)
+
+
+def common_needed(common: Common) -> Iterator[Template]:
+    """The templates that make a step of any kind wait for what they reference."""
+    if common.when is not None:
+        yield common.when
+    for check in common.checks:
+        yield check.condition
+        yield check.message
+    if common.properties is not None:
+        yield common.properties
+
+
+def misplaced(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys beside a step with nested ones that only steps which work by themselves can have."""
+    return tuple(key for key in ("retry", "timeout") if key in raw)
 
 
 class Kind(Protocol):
