@@ -19,6 +19,7 @@ from v6flow.cli.commands import COMMANDS
 from v6flow.cli.main import main, parser
 from v6flow.core import json, lint, schema
 from v6flow.core.expressions import FUNCTIONS, compile, limits  # noqa: A004 - as the package calls it
+from v6flow.core.reference import reference
 from v6flow.core.steps import STEP_KINDS, task
 from v6flow.core.steps.base import SETTLED
 from v6flow.errors import V6flowError
@@ -352,6 +353,12 @@ def test_the_rules_are_those_there_are() -> None:
 def test_the_templates_are_those_there_are() -> None:
     page = (DOCS / "authoring.md").read_text("utf-8").partition("\n## Start a project")[2].partition("\n### ")[0]
     assert {key for row in _rows(page) for key in _CODE.findall(row[0])} == set(init.templates())
+
+
+def test_the_reference_is_what_the_schemas_say() -> None:
+    """Where it is not: `v6flow schema --reference > docs/reference.md`."""
+    made = reference([loading.read_schema(name) for name in loading.SCHEMA_NAMES])
+    assert (DOCS / "reference.md").read_text("utf-8") == made
 
 
 def test_the_kinds_of_failure_are_those_there_are() -> None:

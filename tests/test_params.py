@@ -90,6 +90,43 @@ def test_texts_of_the_wrong_type_are_told_once(name: str, text: str, told: str) 
     assert refused(texts={"who": "[]", name: text}) == [told]
 
 
+@pytest.mark.parametrize(
+    ("fragment", "told"),
+    [
+        ({}, "any value"),
+        ({"type": "string"}, "text"),
+        ({"type": ["integer", "null"]}, "a whole number or null"),
+        ({"type": "integer", "minimum": 2, "maximum": 9}, "a whole number from 2 up to 9"),
+        ({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}, "a number above 0 below 1"),
+        ({"enum": ["age", "bmi", 3]}, "age, bmi or 3"),
+        ({"const": True}, "true"),
+        ({"type": "string", "pattern": "^a", "maxLength": 3}, "text of at most 3 characters that matches ^a"),
+        ({"type": "array", "items": {"enum": ["a", "b"]}, "minItems": 1},
+         "a JSON list of at least 1 items with items: a or b"),
+        ({"type": "object", "properties": {"a": {}, "b": {}}}, "a JSON mapping with a and b"),
+    ],
+)  # fmt: skip
+def test_what_is_allowed_in_words(fragment: dict[str, Any], told: str) -> None:
+    assert params.allowed(fragment) == told
+
+
+def test_a_wrong_value_is_refused_with_what_is_allowed() -> None:
+    with pytest.raises(InvalidError) as caught:
+        params.resolve(workflow(), texts={"n": "0", "who": "x", "z": "1"})
+    hints = [problem.hint for problem in caught.value.problems]
+    assert hints == [None, "allowed: a whole number from 1", "allowed: a JSON list with items: text"]
+
+
+def test_all_that_is_known_of_the_params() -> None:
+    column, n, who = params.described(workflow())
+    assert column == {
+        "name": "column", "type": "string", "required": False, "default": "age", "description": "", "allowed": "text",
+        "environment": "V6FLOW_PARAM_COLUMN", "schema": {"type": "string", "default": "age"},
+    }  # fmt: skip
+    assert (n["allowed"], n["default"]) == ("a whole number from 1", 3)
+    assert (who["required"], who["description"], "default" in who) == (True, "Whom to ask", False)
+
+
 def test_a_workflow_without_params() -> None:
     plain = workflow("v6flow: 1\nsteps: {a: {local: {value: 1}}}\n")
     assert params.resolve(plain) == {}

@@ -343,6 +343,20 @@ def read_params(path: str | os.PathLike[str]) -> dict[str, Any]:
     return value
 
 
+def read_param_sets(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The list of mappings in a file of sets of params (YAML or JSON). Raises UsageError, InvalidError."""
+    with _no_collection():
+        found = document.parse(read_bytes(path, "parameter"), os.fspath(path), listed=True)
+    value: Any = found.value
+    sets = value if isinstance(value, list) else []
+    if not sets or not all(isinstance(each, dict) and each for each in sets):
+        odd = next((index for index, each in enumerate(sets) if not isinstance(each, dict) or not each), None)
+        where = found.position(() if odd is None else (odd,))
+        message = "a file of sets of params is a list of mappings, none of them empty"
+        raise InvalidError([Problem(message, "param", found.name, where, "write items such as `- {column: age}`")])
+    return sets
+
+
 def read_bytes(path: str | os.PathLike[str], what: str) -> bytes:
     """The bytes of a file. Raises UsageError that names the nearest file there is."""
     try:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import json, schema
 from v6flow.core.problem import InvalidError, Problem
+from v6flow.core.sentences import choice
 from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from v6flow.core.json import Json
     from v6flow.core.model import Workflow
@@ -73,12 +75,94 @@ def resolve(
                     "param",
                     document.name,
                     document.key_position(("params", name) if name else ("params",)),
+                    None if name is None else f"allowed: {allowed(workflow.params[name].schema)}",
                 )
                 for name, told in problems
             ],
             what="the parameters",
+            hint="v6flow run --help-params WORKFLOW lists them",
         )
     return resolved
+
+
+def read_several(workflow: Workflow, name: str, text: str) -> list[Json]:
+    """The values that a param is to take one after the other: `age,bmi`, or a JSON list of them.
+
+    Raises ValueError with what is wrong; a name that there is not is left to `resolve`.
+    """
+    try:
+        values = json.loads(text) if text.lstrip().startswith("[") else None
+    except json.JsonError as error:
+        raise ValueError(f"not a JSON list: {error}") from error
+    if values is None:
+        pieces = [piece.strip() for piece in text.split(",")]
+        if not all(pieces):
+            raise ValueError("there is nothing between two commas, or before or behind one")
+        fragment = workflow.params[name].schema if name in workflow.params else {}
+        values = [read(fragment, piece) for piece in pieces]
+    assert isinstance(values, list)  # its first character says so
+    if not values:
+        raise ValueError("the list of values is empty")
+    return values
+
+
+def sets(files: Sequence[Mapping[str, Json]], sweeps: Mapping[str, Sequence[Json]]) -> list[dict[str, Json]]:
+    """Each of the sets of params in `files` (or the empty one) with each of the products of `sweeps`, in order."""
+    return [
+        {**given, **dict(zip(sweeps, values, strict=True))}
+        for given in files or [{}]
+        for values in itertools.product(*sweeps.values())
+    ]
+
+
+def described(workflow: Workflow) -> list[dict[str, Json]]:
+    """Each param of a workflow: what it is for, what it may be, and how the environment calls it."""
+    told: list[dict[str, Json]] = []
+    for name, param in workflow.params.items():
+        given: dict[str, Json] = {} if param.required else {"default": param.schema["default"]}
+        told.append(
+            {
+                "name": name,
+                "type": param.schema.get("type"),
+                "required": param.required,
+                **given,
+                "description": param.description,
+                "allowed": allowed(param.schema),
+                "environment": ENVIRONMENT + name.upper(),
+                "schema": dict(param.schema),
+            }
+        )
+    return told
+
+
+def allowed(fragment: Mapping[str, Any]) -> str:
+    """What a fragment allows, in words: `a whole number from 2 to 10`."""
+    if "enum" in fragment or "const" in fragment:
+        return choice(fragment.get("enum", [fragment.get("const")]))
+    declared = fragment.get("type", list(_WORDS))
+    types = [declared] if isinstance(declared, str) else declared
+    what = "any value" if len(types) == len(_WORDS) else choice([_WORDS[each] for each in types])
+    told = [say(fragment[key]) for key, say in _LIMITS.items() if key in fragment]
+    if "items" in fragment:
+        told.append(f"with items: {allowed(fragment['items'])}")
+    if "properties" in fragment:
+        told.append(f"with {choice(fragment['properties'], 'and')}")
+    return " ".join([what, *told])
+
+
+_LIMITS: Mapping[str, Callable[[Any], str]] = {
+    "minimum": lambda limit: f"from {limit}",
+    "exclusiveMinimum": lambda limit: f"above {limit}",
+    "maximum": lambda limit: f"up to {limit}",
+    "exclusiveMaximum": lambda limit: f"below {limit}",
+    "multipleOf": lambda limit: f"in steps of {limit}",
+    "minLength": lambda limit: f"of at least {limit} characters",
+    "maxLength": lambda limit: f"of at most {limit} characters",
+    "pattern": lambda limit: f"that matches {limit}",
+    "format": lambda limit: f"of the form {limit}",
+    "minItems": lambda limit: f"of at least {limit} items",
+    "maxItems": lambda limit: f"of at most {limit} items",
+}
 
 
 @dataclass(frozen=True, slots=True)

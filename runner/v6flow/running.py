@@ -560,6 +560,21 @@ def same_run(workflow: Workflow, params: Mapping[str, Json], access: Access | No
     )
 
 
+def done_before(plan: Plan, sources: Mapping[str, str], state: RunState) -> bool:
+    """Whether a run has completed that a new one by this plan would only repeat; `sources` are its source digests."""
+    pinned = state.pinned
+    return state.status == "completed" and all(
+        pinned.get(key) == value
+        for key, value in (
+            ("text", plan.workflow.document.text),
+            ("params", dict(plan.params)),
+            ("identity", plan.directory.identity),
+            ("folder", plan.folder),
+            ("sources", sources),
+        )
+    )
+
+
 def pinned_federation(pinned: Mapping[str, Any], file: str | None = None) -> Federation | None:
     """The federation of a run, by the file that it names or another. Raises ResumeError."""
     file = file or pinned["federation"]

@@ -33,6 +33,7 @@ steps:
       method: echo
       kwargs: {value: "{{ steps.sums.results }}", known: "{{ params.column }}", me: "{{ organization }}"}
       organizations: "{{ steps.sums.responded }}"
+    allow_cross_site: it is an example
   here: {local: {command: [echo, "{{ steps.again.results | length }}"]}}
 """
 

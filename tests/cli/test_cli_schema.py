@@ -27,6 +27,12 @@ def test_left_out_it_is_that_of_workflows(capsys: Capture) -> None:
     assert call(capsys, "schema").out == call(capsys, "schema", "workflow").out
 
 
+def test_the_reference_of_all_files(capsys: Capture) -> None:
+    said = call(capsys, "schema", "--reference")
+    assert (said.code, said.err) == (0, "")
+    assert said.out == (PROJECT / "docs" / "reference.md").read_text("utf-8")
+
+
 def test_another_is_refused(capsys: Capture) -> None:
     said = call(capsys, "schema", "plan")
     assert (said.code, said.out) == (2, "")

@@ -58,6 +58,24 @@ def test_problems_as_a_document(here: Path, capsys: Capture) -> None:
     assert document["problems"][0].keys() == {"file", "line", "column", "message", "hint", "rule", "severity"}
 
 
+MIXING = """\
+v6flow: 1
+defaults: {image: i}
+steps:
+  ages: {task: {method: m}, quorum: 2}
+  again: {task: {method: m, kwargs: {mean: "{{ mean(steps.ages.results) }}"}}}
+"""
+
+
+def test_a_warning_leaves_a_file_valid(here: Path, capsys: Capture) -> None:
+    write(here, mixing_yaml=MIXING)
+    said = call(capsys, "validate", "mixing.yaml")
+    assert (said.code, said.out) == (0, "mixing.yaml: valid\n")
+    assert said.err.startswith("mixing.yaml:5:64: warning: step again asks all again")
+    document = call(capsys, "validate", "mixing.yaml", "-o", "json").document
+    assert (document["valid"], [each["severity"] for each in document["problems"]]) == (True, ["warning"])
+
+
 def test_several_files_and_a_federation(here: Path, capsys: Capture) -> None:
     federated(here)
     write(here, small_yaml=SMALL, wrong_yaml=WRONG)

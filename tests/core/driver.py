@@ -26,7 +26,7 @@ ORGANIZATIONS = ("alpha", "beta", "gamma")
 def workflow(text: str) -> Workflow:
     """The workflow of a text without its first lines, which must be sound."""
     found = model.parse(document.parse(f"v6flow: 1\nname: w\n{text}", "w.yaml"))
-    problems = check.check(found)
+    problems = [each for each in check.check(found) if each.severity == "error"]
     assert not problems, problems
     return found
 

@@ -26,7 +26,7 @@ steps:
     description: around the pooled mean
     task:
       method: partial_variance
-      kwargs: {m: "{{ steps.pooled.result }}", n: "{{ steps.moments.results }}"}
+      kwargs: {m: "{{ steps.pooled.result }}", n: "{{ steps.moments.results | length }}"}
 """
 HOSTILE = [
     '"]--> x["',

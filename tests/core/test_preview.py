@@ -46,6 +46,7 @@ steps:
     quorum: {min: "{{ steps.a.responded | length }}"}
     on_failure: continue
     mixed_cohorts: because
+    allow_cross_site: they agreed
   own:
     task: {method: m, organizations: "{{ steps.a.responded }}", kwargs: {me: "{{ organization }}"}}
   c:
@@ -56,6 +57,7 @@ steps:
     assert b["kwargs"] == {"mean": {UNKNOWN: "{{ steps.a.results[0] }}"}, "x": 1}
     assert b["quorum"]["min"] == {UNKNOWN: "{{ steps.a.responded | length }}"}
     assert (b["needs"], b["on_failure"], b["mixed_cohorts"]) == (["a"], "continue", "because")
+    assert b["allow_cross_site"] == "they agreed"
     assert told["own"]["kwargs"] == {UNKNOWN: {"me": "{{ organization }}"}}
     assert told["c"] == {
         "step": "c",

@@ -123,6 +123,7 @@ def _add_steps(
             if not together:
                 lines.append(f"{pad}  quorum: {draw(st.sampled_from(['all', '1', '60%']))}")
                 lines.append(f"{pad}  retry: {draw(st.sampled_from([1, 2, 3]))}")
+            lines.append(f"{pad}  allow_cross_site: it is a test")
             if draw(st.sampled_from(["no", "check"])) == "check":
                 lines.append(f"{pad}  checks: [{{that: '{{{{ this.responded | length > 1 }}}}', message: too few}}]")
         conditional: bool = draw(st.booleans())

@@ -716,6 +716,7 @@ steps:
     task: {method: m, organization: alpha}
   b:
     task: {method: m, kwargs: {x: "{{ steps.a.result.mean }}"}}
+    allow_cross_site: so
 """)
     run.answer("a", "alpha", value={"men": 1})
     assert run.failure("b").kind == "expression"
@@ -841,7 +842,7 @@ outputs: {{o: {output}}}
 @pytest.mark.parametrize("kwargs", ["local: {function: m:f, kwargs: {x: KW}}", "task: {method: m, kwargs: {x: KW}}",
                                     "local: {value: KW}", "local: {command: [p, KW]}"])  # fmt: skip
 def test_mixing_fails_before_anything_is_sent_or_started(kwargs: str) -> None:
-    step = kwargs.replace("KW", '"{{ steps.a.results[0] + steps.b.results[0] }}"')
+    step = kwargs.replace("KW", '"{{ sum(steps.a.results) + sum(steps.b.results) }}"')
     run = drive(MIXING.format(step=step, output="1"))
     run.answer("a", "alpha", "beta", "gamma")
     run.answer("b", "alpha", "beta")
@@ -1060,7 +1061,7 @@ def test_what_is_closed_waits_for_nobody_even_before_it_is_judged() -> None:
 
 
 def test_a_task_that_is_sent_an_accepted_mixture_is_accepted_too() -> None:
-    third = "  third:\n    task: {method: m, organizations: [alpha, beta], kwargs: {x: '{{ steps.second.results }}'}}\noutputs:"
+    third = "  third:\n    task: {method: m, organizations: [alpha, beta], kwargs: {x: '{{ sum(steps.second.results) }}'}}\noutputs:"
     text = TWO_PASSES.format(reason="mixed_cohorts: gamma has left").replace("outputs:", third)
     run = drive(text.replace("steps.after.result", "[steps.third.results, steps.after.result]"))
     run.answer("moments", "alpha", "beta", "gamma")

@@ -33,7 +33,7 @@ steps:
       method: act
       kwargs: {deed: "{{ 'wait' if organization == 'beta' else 'give' }}", value: "{{ organization }}", gate: @gate@}
     timeout: @timeout@
-  then: {task: {method: give, kwargs: {value: "{{ steps.ask.results }}"}}}
+  then: {task: {method: give, kwargs: {value: "{{ steps.ask.results }}"}}, allow_cross_site: they only give it back}
 outputs: {then: "{{ steps.then.by_organization }}"}
 """
 ASKING = WAITING[: WAITING.index("  then:")] + 'outputs: {ask: "{{ steps.ask.results }}"}\n'

@@ -31,7 +31,7 @@ WORKFLOW = """\
 defaults: {image: quick, organizations: [alpha, beta]}
 steps:
   good: {task: {method: give, kwargs: {value: "{{ organization }}"}}}
-  bad: {task: {method: @method@, kwargs: {@argument@: "{{ steps.good.results | join }}"}}}
+  bad: {task: {method: @method@, kwargs: {@argument@: "{{ steps.good.results | join }}"}}, allow_cross_site: names}
 outputs: {bad: "{{ steps.bad.results }}"}
 """
 

@@ -125,8 +125,10 @@ def open_store(arguments: argparse.Namespace) -> Store:
     return Store(store_folder(arguments.store))
 
 
-def read_params(arguments: argparse.Namespace, workflow: Workflow) -> dict[str, Json]:
-    """The parameters that are meant."""
+def read_params(
+    arguments: argparse.Namespace, workflow: Workflow, one: tuple[str, dict[str, Json]] | None = None
+) -> dict[str, Json]:
+    """The parameters that are meant; `one` is one set of several, with what it is called, and wins over all else."""
     from v6flow import loading, params
 
     texts: dict[str, str] = {}
@@ -136,6 +138,8 @@ def read_params(arguments: argparse.Namespace, workflow: Workflow) -> dict[str, 
             raise UsageError(f"--param takes NAME=VALUE, not {word!r}")
         texts[name] = _as_utf8(text)
     values = [(file, loading.read_params(file)) for file in arguments.params]
+    if one is not None:
+        values.append(one)
     environment = {key: _as_utf8(text) for key, text in os.environ.items() if key.startswith(params.ENVIRONMENT)}
     return params.resolve(workflow, texts=texts, values=values, environment=environment)
 

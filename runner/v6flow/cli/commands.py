@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "status": "show how a run fares, and its outputs",
     "list": "list the runs",
     "logs": "show how a run went, or what an organization or a local step printed",
+    "explain": "say what a step did, and why",
     "wait": "wait for a run that goes on elsewhere, and end as it does",
     "resume": "take up a run that was interrupted",
     "cancel": "cancel a run",

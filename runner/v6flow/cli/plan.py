@@ -70,7 +70,7 @@ def _text(name: str, params: Any, directory: Any, steps: list[dict[str, Any]]) -
     for number, step in enumerate(steps, start=1):
         after = f" after {', '.join(step['needs'])}" if step["needs"] else ""
         told.append(f"\n{number}. {step['step']} ({_kind(step)}){after}\n")
-        told += [f"   {line}\n" for line in _details(step)]
+        told += [f"   {line}\n" for line in details(step)]
     return [plain(line, keep_newlines=True) for line in told]
 
 
@@ -78,7 +78,8 @@ def _kind(step: dict[str, Any]) -> str:
     return "central task" if step.get("central") else step["kind"]
 
 
-def _details(step: dict[str, Any]) -> list[str]:
+def details(step: dict[str, Any]) -> list[str]:
+    """What a step of a preview sends or computes, in lines."""
     from v6flow.core.units import spell
 
     told = [f"only if {_spell(step['when'])}"] if "when" in step else []

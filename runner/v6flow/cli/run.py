@@ -2,15 +2,17 @@
 
 The outputs go to stdout, one `name: <JSON>` line each; progress goes to stderr. The run is kept in the store
 and can be resumed with `v6flow resume`. With --detach, the run goes on in the background, and stdout is its id.
+With --sweep, there is a run for each set of params, one after the other, and stdout is a table of them.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v6flow.cli import arguments as common
+from v6flow.cli.earlier import tell_unfinished, unfinished
+from v6flow.cli.telling import reporter
 
 if TYPE_CHECKING:
     import argparse
@@ -22,13 +24,27 @@ if TYPE_CHECKING:
     from v6flow.core.model import Workflow
     from v6flow.core.state import RunState
     from v6flow.journals.store import RunFolder, Store
-    from v6flow.reporters.base import Reporter
     from v6flow.running import Run
 
 
 def configure(parser: Parser) -> None:
     common.workflow(parser)
     common.params(parser)
+    parser.add_argument(
+        "--sweep",
+        metavar="NAME=VALUE,VALUE",
+        action="append",
+        default=[],
+        help="a run for each value; given several times, for each combination; values may be a JSON list",
+    )
+    parser.add_argument(
+        "--sweep-file",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="a run for each set of params in a YAML file: a list of mappings",
+    )
+    parser.add_argument("--help-params", action="store_true", help="show the workflow's params and end: nothing runs")
     common.federation(parser)
     parser.add_argument(
         "--deadline", metavar="DURATION", help="bounds the whole run, like 6h; when it passes, exit 124"
@@ -37,7 +53,8 @@ def configure(parser: Parser) -> None:
         "--continue",
         dest="go_on",
         action="store_true",
-        help="resume the unfinished run of the same file, params and federation, if there is one",
+        help="resume the unfinished run of the same file, params and federation, if there is one; "
+        "of a sweep, also leave out what has completed",
     )
     parser.add_argument(
         "--skip-preflight",
@@ -58,6 +75,15 @@ def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli import show
 
     workflow = loading.read_workflow(arguments.workflow)
+    if arguments.help_params:
+        from v6flow.cli import help_params
+
+        help_params.tell(workflow, arguments.output)
+        return 0
+    if arguments.sweep or arguments.sweep_file:
+        from v6flow.cli import sweep
+
+        return sweep.run(arguments, workflow)
     params = common.read_params(arguments, workflow)
     federation = common.read_federation(arguments, workflow)
     deadline = common.duration("--deadline", arguments.deadline)
@@ -175,57 +201,3 @@ def finish(state: RunState, steps: list[str], arguments: argparse.Namespace) -> 
     elif state.status == "completed":
         show.outputs(state.outputs)
     return state.exit_code if state.exit_code is not None else 0
-
-
-def reporter(run: Run, arguments: argparse.Namespace) -> Reporter:
-    """The reporter that fits where stderr goes."""
-    import os
-
-    from v6flow.reporters.base import Silent
-    from v6flow.reporters.terminal import moves
-
-    if arguments.quiet:
-        return Silent()
-    kept = str(run.held.folder.path)
-    if moves(sys.stderr, os.environ):
-        from v6flow.reporters.live import Live
-
-        return Live(sys.stderr, kept=kept, store=arguments.store or "", now=run.clock.now)
-    from v6flow.reporters.lines import Lines
-
-    return Lines(sys.stderr, kept=kept, store=arguments.store or "")
-
-
-def unfinished(store: Store, workflow: str) -> list[tuple[RunFolder, RunState]]:
-    """The unfinished runs of a workflow of this name, newest first."""
-    from v6flow.core.state import replay
-    from v6flow.errors import JournalError
-    from v6flow.journals.store import run_id
-
-    prefix = run_id(workflow, 0, "aaaa")[: -len("-19700101-0000-aaaa")] + "-"
-    found = []
-    for name in store.runs():
-        folder = store.find(name) if name.startswith(prefix) else None
-        if folder is None or folder.over:
-            continue
-        try:
-            state = replay(folder.events())
-        except JournalError:
-            continue  # it is named when somebody asks for it
-        if state.run and state.workflow == workflow and not state.over:
-            found.append((folder, state))
-    return found
-
-
-def tell_unfinished(folder: RunFolder, arguments: argparse.Namespace) -> None:
-    """Name an unfinished run, with what to do about it."""
-    from v6flow.cli import show
-    from v6flow.reporters.summary import resume_command
-
-    holder = folder.holder()
-    if holder is not None:
-        told = f"run {folder.id} of this workflow is going on ({holder})"
-    else:
-        command = resume_command(folder.id, arguments.store or "")
-        told = f"run {folder.id} of this workflow is unfinished; {command} takes it up"
-    show.lines([f"note: {told}"])

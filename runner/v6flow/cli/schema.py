@@ -14,11 +14,19 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "name", nargs="?", choices=["workflow", "federation", "test"], default="workflow", help="built in: workflow"
     )
+    parser.add_argument(
+        "--reference", action="store_true", help="print a page on every key of all files instead, as Markdown"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli import show
-    from v6flow.loading import schema_text
+    from v6flow.loading import SCHEMA_NAMES, read_schema, schema_text
 
+    if arguments.reference:
+        from v6flow.core.reference import reference
+
+        show.data(reference([read_schema(name) for name in SCHEMA_NAMES]))
+        return 0
     show.data(schema_text(arguments.name))
     return 0

@@ -49,6 +49,7 @@ def check(file: str, given: str | None) -> list[Problem]:
     """All problems of a file and, for a workflow, of the federation that it would run on."""
     from v6flow import loading
     from v6flow.core import preconditions
+    from v6flow.core.check import warnings
     from v6flow.core.problem import InvalidError, Problem
     from v6flow.errors import AccessError, UnreachableError, UsageError
 
@@ -63,17 +64,17 @@ def check(file: str, given: str | None) -> list[Problem]:
         workflow = loading.parse_workflow(text, file)
     except InvalidError as error:
         return list(error.problems)
-    unmet = preconditions.problems(workflow, _defaults(workflow))
+    known = [*warnings(workflow), *preconditions.problems(workflow, _defaults(workflow))]
     path = loading.federation_file(workflow, given)
-    if unmet or path is None:
-        return unmet
+    if path is None or any(problem.severity == "error" for problem in known):
+        return known
     try:
-        return _federation(path) or _fit(workflow, path, asked_for=given is not None)
+        return known + (_federation(path) or _fit(workflow, path, asked_for=given is not None))
     except (AccessError, UnreachableError):
         raise
     except UsageError as error:
         where = workflow.document.position(("federation",) if workflow.federation is not None else ())
-        return [Problem(error.message, "federation", file, where, error.hint)]
+        return [*known, Problem(error.message, "federation", file, where, error.hint)]
 
 
 def _defaults(workflow: Workflow) -> dict[str, Json]:

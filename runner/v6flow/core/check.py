@@ -6,15 +6,16 @@ import functools
 import re
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import expressions, places, schema
+from v6flow.core import expressions, leaks, mixing, places, schema
 from v6flow.core.graph import Graph
+from v6flow.core.naming import resolve
 from v6flow.core.problem import Path, Position, Problem
 from v6flow.core.steps import STEP_KINDS, ForeachStep, RepeatStep, task
 from v6flow.core.steps.base import PARAMS, STEPS, Field, common_fields, common_needed
 from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from v6flow.core.document import Document
     from v6flow.core.expressions import Reference, Template
@@ -40,6 +41,7 @@ _SECRETS = ("${env:", "${file:", "${keyring:")
 
 def check(workflow: Workflow) -> list[Problem]:
     """All problems of a workflow that is sound by the schema, in the order of the file."""
+    cycles = _cycles(workflow)
     problems = [
         *_step_names(workflow),
         *_names(workflow, "params", workflow.params),
@@ -51,9 +53,15 @@ def check(workflow: Workflow) -> list[Problem]:
         *_needs(workflow),
         *_kinds(workflow),
         *_aliases(workflow),
-        *_cycles(workflow),
+        *cycles,
+        *([] if cycles else _flows(workflow)),
     ]
     return sorted(dict.fromkeys(problems), key=lambda problem: problem.position)
+
+
+def warnings(workflow: Workflow) -> list[Problem]:
+    """What a person should know of a workflow though it is sound."""
+    return [each for each in _flows(workflow) if each.severity == "warning"]
 
 
 def count_problems(federation: Document) -> list[Problem]:
@@ -125,17 +133,6 @@ def _used(templates: Iterable[Template]) -> Iterator[str]:
 
 def _nothing(_step: Step) -> tuple[Template, ...]:
     return ()
-
-
-def resolve(steps: Container[str], where: str, name: str) -> str | None:
-    """The step that a name means: one in the step `where`, else in those that it is nested in, else outside of all."""
-    while True:
-        found = f"{where}.{name}" if where else name
-        if found in steps:
-            return found
-        if not where:
-            return None
-        where = where.rpartition(".")[0]
 
 
 def needs_federation(workflow: Workflow) -> bool:
@@ -537,6 +534,17 @@ def _cycles(workflow: Workflow) -> list[Problem]:
     else:
         message = f"these steps wait for each other: {' → '.join(path)} (each is needed by the next)"
     return [_problem(document, message, "cycle", document.key_position(workflow.steps[first].common.at))]
+
+
+def _flows(workflow: Workflow) -> list[Problem]:
+    """What goes where it must not, and what will not go together."""
+    return [*leaks.problems(workflow, _order), *mixing.problems(workflow, _order(workflow))]
+
+
+def _order(workflow: Workflow) -> list[str]:
+    """The steps, each after all that it waits for, and what is unknown among them; none if they wait in a circle."""
+    steps = graph(workflow)[1]
+    return [] if steps.cycle() else steps.order()
 
 
 def _problem(document: Document, message: str, rule: str, where: Position, hint: str | None = None) -> Problem:

@@ -97,13 +97,13 @@ class Document:
         return order[key]
 
 
-def parse(text: bytes | str, name: str) -> Document:
-    """The document in a YAML text; `name` is what problems call the file.
+def parse(text: bytes | str, name: str, *, listed: bool = False) -> Document:
+    """The document in a YAML text; `name` is what problems call the file, `listed` accepts a list at its top.
 
     Raises InvalidError with the problems found, at most MAX_PROBLEMS; bad syntax or a limit ends the search.
     """
     source = decode(text, name)
-    return _Pass(source, _parser(source.text).get_event).read()
+    return _Pass(source, _parser(source.text).get_event, listed=listed).read()
 
 
 class _StopError(Exception):
@@ -113,8 +113,9 @@ class _StopError(Exception):
 class _Pass:
     """One pass over a parser's events; builds values, their places and the problems together."""
 
-    def __init__(self, source: Source, following: Callable[[], Any]) -> None:
+    def __init__(self, source: Source, following: Callable[[], Any], *, listed: bool = False) -> None:
         self._source = source
+        self._listed = listed
         self._text = source.text
         self._next = following
         self._known: dict[str, Any] = dict(scalars.WORDS)  # plain scalars resolved so far
@@ -154,7 +155,7 @@ class _Pass:
             self._refuse(event.start_mark.index, "directive", "YAML directives are not accepted", hint)
         root = self._next()
         kind = root.__class__
-        if kind is not MappingStartEvent:
+        if kind is not MappingStartEvent and not (self._listed and kind is SequenceStartEvent):
             self._refuse_top(root)
         value = self._container(root, 1)
         self._next()  # the document's end

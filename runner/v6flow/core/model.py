@@ -148,6 +148,7 @@ def _step(name: str, at: Path, raw: dict[str, Any], defaults: Mapping[str, tuple
             needs=tuple(raw.get("needs", ())),
             on_failure=raw.get("on_failure", "fail"),
             mixed_cohorts=raw.get("mixed_cohorts"),
+            allow_cross_site=raw.get("allow_cross_site"),
             description=raw.get("description", ""),
             when=expressions.compile(raw["when"]) if "when" in raw else None,
             checks=_checks((*at, "checks"), raw.get("checks", ())),

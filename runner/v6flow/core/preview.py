@@ -39,6 +39,8 @@ def preview(plan: Plan) -> Iterator[dict[str, Any]]:
             told["on_failure"] = step.common.on_failure
         if step.common.mixed_cohorts is not None:
             told["mixed_cohorts"] = step.common.mixed_cohorts
+        if step.common.allow_cross_site is not None:
+            told["allow_cross_site"] = step.common.allow_cross_site
         yield told
 
 

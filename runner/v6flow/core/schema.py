@@ -26,7 +26,6 @@ LATER: Mapping[str, str] = {
     "gate": "a kind of step that waits for a person's approval",
     "cache": "reuse of results of earlier runs",
     "finally": "steps that run whatever became of the others",
-    "allow_cross_site": "a reason for sending one organization's values to others",
 }
 """The words of the language that are not built yet, and what each will be."""
 

@@ -1,5 +1,6 @@
 """Expressions between `{{` and `}}`: which names they use, and their values."""
 
+from v6flow.core.expressions.flows import CLEAN, Flow, Origin, either, enter, mixed, written
 from v6flow.core.expressions.functions import FUNCTIONS
 from v6flow.core.expressions.names import ROOTS, WORDS, name_problem
 from v6flow.core.expressions.template import Template, compile  # noqa: A004 - what the re module calls it too
@@ -7,17 +8,24 @@ from v6flow.core.expressions.values import ExpressionError, Namespace, NotKnownY
 from v6flow.core.problem import Path
 
 __all__ = [
+    "CLEAN",
     "FUNCTIONS",
     "ROOTS",
     "WORDS",
     "ExpressionError",
+    "Flow",
     "Namespace",
     "NotKnownYet",
+    "Origin",
     "Path",
     "Reference",
     "Template",
     "Undefined",
     "compile",
+    "either",
+    "enter",
     "kind",
+    "mixed",
     "name_problem",
+    "written",
 ]

@@ -166,10 +166,10 @@ class _Builder:
             value = self.build(base, covered)
             return _chain(value, [self._link(link) for link in links], ("the value",), offset, covered)
         fixed: list[str | int | None] = []
-        while len(fixed) < len(links) and (name := _fixed(links[len(fixed)])) is not None:
+        while len(fixed) < len(links) and (name := literal_link(links[len(fixed)])) is not None:
             fixed.append(name)
         rest = links[len(fixed) :]
-        computed: Steps = (None,) if rest and not _is_slice(rest[0]) else ()
+        computed: Steps = (None,) if rest and not is_slice(rest[0]) else ()
         mention = self._mention(base, tuple(fixed), computed, covered)
         begin = _root(mention.slot, mention.path[:-1] if computed else mention.path)
         if rest:
@@ -194,10 +194,10 @@ class _Builder:
         return mention
 
     def _link(self, link: Any) -> Callable[[Frame, Any, Steps], Any]:
-        name = _fixed(link)
+        name = literal_link(link)
         if name is not None:
             return lambda _, value, where: enter(value, name, where)
-        if _is_slice(link):
+        if is_slice(link):
             bounds = [part and self.build(part) for part in (link.arg.start, link.arg.stop, link.arg.step)]
             return lambda frame, value, _: _sliced(frame, value, [part and part(frame) for part in bounds])
         if type(link.arg).__name__ == "Tuple":
@@ -417,7 +417,7 @@ def _check_root(name: str, offset: int) -> None:
     raise Fault(message, "expression-name", offset=offset, hint=remedy)
 
 
-def _fixed(link: Any) -> str | int | None:
+def literal_link(link: Any) -> str | int | None:
     """The name, key or index of a link if it stands there as it is."""
     if type(link).__name__ == "Getattr":
         return str(link.attr)
@@ -430,7 +430,7 @@ def _fixed(link: Any) -> str | int | None:
     return sign * value if type(value) is int else None
 
 
-def _is_slice(link: Any) -> bool:
+def is_slice(link: Any) -> bool:
     return type(link).__name__ == "Getitem" and type(link.arg).__name__ == "Slice"
 
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core.expressions.evaluating import PATH, Shape, shape
+from v6flow.core.expressions.flows import CLEAN, Flow, mixed, of_tree, written
 from v6flow.core.expressions.functions import Frame
 from v6flow.core.expressions.lexing import SLOT, control_fault, lex
 from v6flow.core.expressions.limits import MAX_LEAF_DEPTH, MAX_LENGTH, MAX_SHAPES, MAX_TEXT
@@ -62,6 +63,12 @@ class _Expression:
         except Fault as fault:
             raise fault.located(self._begin()) from None
 
+    def flow(self, source: Callable[[Steps], Flow]) -> Flow:
+        """Whose answers are in its value."""
+        if self.shape is PATH:
+            return source(self.paths[0])
+        return of_tree(_tree(_PATHS.sub(_slot, self.inner) if self.paths else self.inner), self.paths, source)
+
     def _begin(self) -> int:
         return self.start + len(self.inner) - len(self.inner.lstrip())
 
@@ -80,17 +87,16 @@ def _expression(inner: str, start: int) -> _Expression:
     """The expression that `inner` is, without its braces. Raises Fault with an offset in the leaf's text."""
     if len(inner) > MAX_LENGTH:
         raise Fault(f"an expression longer than {MAX_LENGTH} characters", "expression-limit", offset=start)
-    written: list[str] = []
+    texts: list[str] = []
 
     def take(match: re.Match[str]) -> str:
-        if match.lastgroup is None:
-            return match.group()
-        written.append(match.group())
-        return SLOT
+        if match.lastgroup is not None:
+            texts.append(match.group())
+        return _slot(match)
 
     if SLOT not in inner:
         skeleton = _PATHS.sub(take, inner)
-        paths = tuple([_steps(path) for path in written])
+        paths = tuple([_steps(path) for path in texts])
         found = None if any(map(_is_odd, paths)) else _shape(skeleton)
         if found:
             return _Expression(found, paths, start, inner)
@@ -108,6 +114,17 @@ def _shape(skeleton: str) -> Shape | None:
         return _read(skeleton, slots=True)
     except Fault:
         return None
+
+
+def _slot(match: re.Match[str]) -> str:
+    """What stands in a skeleton for what was found: for a plain path, a slot."""
+    return match.group() if match.lastgroup is None else SLOT
+
+
+@lru_cache(maxsize=MAX_SHAPES)
+def _tree(skeleton: str) -> Any:
+    """The tree of an expression that has no faults."""
+    return parse(lex(skeleton + "}}", 0, slots=SLOT in skeleton)[0])
 
 
 def _read(inner: str, *, slots: bool = False) -> Shape:
@@ -171,6 +188,10 @@ class _Leaf:
                 raise Fault(f"a text longer than {MAX_TEXT} characters", "expression-limit", offset=0)
         return "".join(texts)
 
+    def flow(self, source: Callable[[Steps, Path], Flow]) -> Flow:
+        flows = [each.flow(lambda path: source(path, self.at)) for each in self._expressions()]
+        return flows[0] if self.whole else mixed(flows)
+
     def _expressions(self) -> list[_Expression]:
         return [piece for piece in self.pieces if isinstance(piece, _Expression)]
 
@@ -196,6 +217,13 @@ class _Branch:
         for key, part in self.parts:
             value[key] = part.render(scope, unknown)
         return value  # type: ignore[no-any-return]  # a copy of a list or a mapping
+
+    def flow(self, source: Callable[[Steps, Path], Flow]) -> Flow:
+        found = {key: part.flow(source) for key, part in self.parts}
+        if all(each.clean for each in found.values()):
+            return CLEAN
+        keys = self.source if isinstance(self.source, dict) else range(len(self.source))
+        return written({key: found.get(key, CLEAN) for key in keys})
 
 
 class _Reader:
@@ -356,6 +384,10 @@ class Template:
         if self.errors:
             raise self.errors[0]
         return self.source if self._root is None else self._root.render(scope, unknown)
+
+    def flow(self, source: Callable[[Steps, Path], Flow]) -> Flow:
+        """Whose answers are in its value; `source` tells that of the value of a path, in the leaf at a place."""
+        return CLEAN if self._root is None else self._root.flow(source)
 
     def __repr__(self) -> str:
         return f"Template({self.source!r})"

@@ -73,6 +73,7 @@ class Common:
     needs: tuple[str, ...] = ()
     on_failure: str = "fail"
     mixed_cohorts: str | None = None
+    allow_cross_site: str | None = None
     description: str = ""
     when: Template | None = None
     checks: tuple[Check, ...] = ()

@@ -107,6 +107,9 @@ def check(step: LocalStep, complain: Callable[..., None]) -> None:
             if given is not None:
                 complain((key,), f"{key} bounds a child process; a value is evaluated in place", "wrong-modifier",
                          hint=f"leave {key} out")  # fmt: skip
+    elif step.common.allow_cross_site is not None:
+        complain(("allow_cross_site",), "what a function or a command yields passes for an aggregate anyway",
+                 "wrong-modifier", hint="leave allow_cross_site out")  # fmt: skip
 
 
 def plan(step: LocalStep, known: Callable[[Template], Json]) -> LocalPlan:

@@ -1,0 +1,192 @@
+"""Say what a step of a run did and why, from the journal alone.
+
+When it began and what it waited for, what was sent to whom, each attempt with its failure, how the quorum was judged,
+whose data its value was computed from, and why it failed or was skipped. What was sent is shown as `v6flow plan` does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from v6flow.cli import arguments as common
+from v6flow.core.sentences import choice
+from v6flow.core.words import suggestion
+from v6flow.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from v6flow.cli.arguments import Parser
+
+
+def configure(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", help="the run's id or the beginning of it")
+    parser.add_argument("step", metavar="STEP", help="the step")
+    parser.add_argument("organization", metavar="ORGANIZATION", nargs="?", help="left out: all that were asked")
+    common.store(parser)
+    common.output(parser)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from v6flow import running
+    from v6flow.cli import show
+    from v6flow.cli.status import current
+    from v6flow.core.explaining import explain
+    from v6flow.core.state import replay
+    from v6flow.reporters.summary import standing
+
+    folder = common.open_store(arguments).find(arguments.run)
+    events = list(folder.events())
+    state = replay(events)
+    if not state.run:
+        raise UsageError(f"run {folder.id} ended before anything was written of it", hint="start a new run")
+    plan = running.pinned_plan(state)
+    if arguments.step not in plan.steps:
+        raise UsageError(f"run {state.run} has no step {arguments.step!r}", hint=suggestion(arguments.step, plan.steps))
+    told = explain(plan, events, arguments.step)
+    told["status"] = standing(state.step(arguments.step), current(folder, state))
+    if arguments.organization is not None:
+        _narrow(told, arguments.organization)
+    if arguments.output == "json":
+        show.write(told)
+    else:
+        from v6flow.reporters.terminal import plain
+
+        show.data("".join(f"{plain(line)}\n" for line in _text(told)))
+    return 0
+
+
+def _narrow(told: dict[str, Any], organization: str) -> None:
+    """Leave only what is about one organization."""
+    asked = told.get("asked", [])
+    if organization not in asked:
+        if not asked:
+            raise UsageError(f"step {told['step']} asked no organizations")
+        hint = suggestion(organization, asked)
+        raise UsageError(f"step {told['step']} did not ask {organization!r}: it asked {', '.join(asked)}", hint=hint)
+    told["organization"] = organization
+    told["attempts"] = {name: each for name, each in told["attempts"].items() if name == organization}
+
+
+def _text(told: dict[str, Any]) -> list[str]:
+    from v6flow.cli.plan import details
+
+    day = _day(told)
+    lines = [f"step {told['step']} of run {told['run']}: {told['status']}"]
+    if told["description"]:
+        lines.append(f"  {told['description']}")
+    kind = "central task" if told["does"].get("central") else told["kind"]
+    lines += [f"{kind}:", *(f"  {line}" for line in details(told["does"]))]
+    lines += ["when:", *(f"  {line}" for line in [*_waiting(told, day), *_ending(told, day)])]
+    if told["attempts"]:
+        lines.append("attempts:")
+        for name, attempts in told["attempts"].items():
+            lines += [f"  {name + ': ' if name else ''}{_attempt(each, day)}" for each in attempts]
+    if told["kind"] == "task" and told["asked"]:
+        lines += ["quorum:", f"  {_judged(told)}"]
+    lines += _cohorts(told)
+    return [*lines, *_why(told)]
+
+
+def _day(told: dict[str, Any]) -> str:
+    return str(told["started"] or told["ended"] or "")[:10]
+
+
+def _at(moment: str, day: str) -> str:
+    """A moment as the time of day; with its date where that is another day than the step's first."""
+    return moment[11:] if moment.startswith(day) and day else moment
+
+
+def _waiting(told: dict[str, Any], day: str) -> list[str]:
+    needs = told["needs"]
+    lines = [f"it needs {choice([each['step'] for each in needs], 'and')}"] if needs else ["it needs no other step"]
+    if told["status"] == "pending":
+        open_ = [f"{each['step']} ({each['status']})" for each in needs if each["ended"] is None]
+        return [*lines, f"it waits for {choice(open_, 'and')}" if open_ else "it has not begun"]
+    if told["started"] is not None and told["status"] != "skipped":
+        after = told["began_after"]
+        ended = next((each["ended"] for each in needs if each["step"] == after), None)
+        when = f", when {after} had ended ({_at(ended, day)})" if ended is not None else ""
+        lines.append(f"it began on {told['started'][:10]} at {_at(told['started'], day)}{when}")
+    lines += [
+        f"the run was taken up again at {_at(each['at'], day)}"
+        + (", to ask those who had failed or not answered" if each["asks_failed_again"] else "")
+        for each in told["taken_up_again"]
+    ]
+    return lines
+
+
+def _ending(told: dict[str, Any], day: str) -> list[str]:
+    from v6flow.core.units import spell
+
+    lines = []
+    if told["deadline"] is not None and told["ended"] is None:
+        lines.append(f"it waits until {_at(told['deadline'], day)} at the latest")
+    closed = {"timeout": "its time was up", "quorum": "enough had answered"}.get(told.get("closed") or "")
+    if closed:
+        lines.append(f"it waited no longer, since {closed}")
+    if told["ended"] is not None and told["seconds"] is not None and told["status"] != "skipped":
+        lines.append(f"it {told['status']} at {_at(told['ended'], day)}, after {spell(told['seconds'])}")
+    return lines
+
+
+def _attempt(each: dict[str, Any], day: str) -> str:
+    from v6flow.core.units import spell
+
+    verb = "asked" if "token" in each else "begun"
+    task = "" if each["task"] is None else f" ({'' if 'task' in each['task'] else 'task '}{each['task']})"
+    again = f" again, attempt {each['attempt']}," if each["attempt"] > 1 else ""
+    told = f"{verb}{again} at {_at(each['asked'], day)}{task}"
+    if each["outcome"] in ("answered", "completed"):
+        return f"{told}, {each['outcome']} after {spell(each['seconds'])}"
+    if each["outcome"] == "no answer":
+        return f"{told}, and no answer came"
+    if each["failure"] is not None:
+        return f"{told}, failed after {spell(each['seconds'])} ({each['outcome']}): {each['failure']['message']}"
+    if each["outcome"] == "failed":
+        return f"{told}, failed after {spell(each['seconds'])}"
+    return f"{told}, not over"
+
+
+def _judged(told: dict[str, Any]) -> str:
+    quorum, asked = told["quorum"], len(told["asked"])
+    needed = quorum["needed"]
+    if needed is None:
+        rule = "how many must answer is not known"
+    elif asked == 1:
+        rule = f"{told['asked'][0]} must answer"
+    else:
+        rule = f"all {asked} must answer" if needed == asked else f"{needed} of {asked} must answer"
+    if quorum["required"]:
+        rule += f", {choice(quorum['required'], 'and')} among them"
+    answered = choice(told["responded"], "and") or "nobody"
+    verdict = {True: ": enough", False: ": not enough", None: " so far"}[quorum["met"]]
+    fates = {"failed": "failed", "missing": "never answered"}
+    others = [f"{choice(told[key], 'and')} {what}" for key, what in fates.items() if told[key]]
+    return "; ".join([rule, f"{answered} answered{verdict}", *others])
+
+
+def _cohorts(told: dict[str, Any]) -> list[str]:
+    lines = [f"  {each['step']}: {', '.join(each['organizations']) or 'nobody'}" for each in told["cohorts"]]
+    if lines:
+        lines.insert(0, "whose data its value was computed from:" if told["status"] == "completed" else
+                        "whose data it was sent:")  # fmt: skip
+    if told["mixture_accepted"]:
+        lines.append(f"  these may mix: {told['reasons'].get('mixed_cohorts', 'it was accepted in a step before')}")
+    if "allow_cross_site" in told["reasons"]:
+        lines.append(f"others may be sent what single organizations answered: {told['reasons']['allow_cross_site']}")
+    return lines
+
+
+def _why(told: dict[str, Any]) -> list[str]:
+    lines = []
+    if told["failure"] is not None:
+        lines += ["why it failed:", f"  {told['failure']['message']}"]
+        if told["failure"]["hint"]:
+            lines.append(f"  what to do: {told['failure']['hint']}")
+    if told["status"] == "skipped":
+        cause = told["cause"] or {"step": None, "message": None}
+        lines.append("why it was skipped:")
+        since = f"{cause['step']} failed" if cause["step"] else "a step that it needs did not complete"
+        lines.append(f"  {since}: {cause['message']}" if cause["message"] else f"  {since}")
+    return lines

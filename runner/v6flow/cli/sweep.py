@@ -1,0 +1,276 @@
+"""What `v6flow run --sweep` does: an ordinary run for each set of params, one after the other, and a table of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from v6flow import loading, params, running
+from v6flow.cli import arguments as common
+from v6flow.cli import show
+from v6flow.cli.earlier import earlier, tell_unfinished, unfinished
+from v6flow.cli.telling import reporter
+from v6flow.core import json
+from v6flow.core import plan as planning
+from v6flow.core.problem import InvalidError
+from v6flow.core.state import replay
+from v6flow.errors import HeldError, InterruptedRunError, ResumeError, UsageError, V6flowError
+from v6flow.reporters.terminal import plain
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
+
+    from v6flow.core.federation import Federation
+    from v6flow.core.json import Json
+    from v6flow.core.model import Workflow
+    from v6flow.core.plan import Plan
+    from v6flow.core.state import RunState
+    from v6flow.journals.store import RunFolder
+
+MOST = 10_000  # sets: as many as there is any sense in keeping runs of
+
+_STOPPING = (70, 143, 130, 4, 5, 75)
+"""Exit codes after which no further set is begun: it would fare alike, nobody wants it to, or others are at it."""
+
+_WORST = (*_STOPPING, 6, 2, 124, 1, 0)
+"""All exit codes, the worst first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """One set of params: those that it says, and what a run by it would do."""
+
+    said: Mapping[str, Json]
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a set; without an exit code, its run was never begun."""
+
+    run: str | None = None
+    status: str = "pending"
+    exit_code: int | None = None
+    outputs: Mapping[str, Json] = field(default_factory=dict)
+    error: str | None = None
+    before: bool = False  # it had completed before
+
+
+def run(arguments: argparse.Namespace, workflow: Workflow) -> int:
+    """Do all sets, tell of them, and return the worst exit code."""
+    if arguments.detach:
+        hint = "leave --detach out, and send the command itself to the background: nohup v6flow run … &"
+        raise UsageError("--detach lets one run go on in the background, and --sweep asks for several", hint=hint)
+    federation = common.read_federation(arguments, workflow)
+    deadline = common.duration("--deadline", arguments.deadline)
+    every = _planned(arguments, workflow, federation)
+    sweep = _Sweep(arguments, workflow, federation, deadline, every[0].plan)
+    if not arguments.go_on:
+        sweep.tell_unfinished()
+    outcomes: list[Outcome] = []
+    for number, each in enumerate(every, start=1):
+        if any(outcome.exit_code in _STOPPING for outcome in outcomes):
+            outcomes.append(Outcome())
+            continue
+        if not arguments.quiet:
+            show.lines([f"set {number} of {len(every)}: {_spell(each.said)}"])
+        outcomes.append(sweep.outcome(each))
+    code = min((each.exit_code for each in outcomes if each.exit_code is not None), key=_rank)
+    if arguments.output == "json":
+        told = [_document(each, outcome) for each, outcome in zip(every, outcomes, strict=True)]
+        show.write({"workflow": workflow.name, "sweep": told, "exit_code": code})
+    else:
+        show.data("".join(_table(every, outcomes)))
+    return code
+
+
+def _rank(code: int) -> int:
+    return _WORST.index(code) if code in _WORST else 0
+
+
+def _planned(arguments: argparse.Namespace, workflow: Workflow, federation: Federation | None) -> list[Set]:
+    """All sets, each of them found to be sound before any run begins."""
+    said = _sets(arguments, workflow)
+    given = [common.read_params(arguments, workflow, (_spell(each), each)) for each in said]
+    folder = Path(arguments.workflow).absolute().parent
+    with show.while_waiting(federation):
+        access = running.reach_for(workflow, federation)
+    try:
+        first = running.make_plan(workflow, given[0], access, folder=folder)
+    finally:
+        if access is not None:
+            access.close()
+    more = [_plan(first, each, values) for each, values in zip(said[1:], given[1:], strict=True)]
+    return [Set(each, plan) for each, plan in zip(said, [first, *more], strict=True)]
+
+
+def _plan(first: Plan, said: Mapping[str, Json], values: Mapping[str, Json]) -> Plan:
+    """The plan of another set than the first. Raises InvalidError, with the set."""
+    try:
+        return planning.make(first.workflow, values, first.directory, folder=first.folder)
+    except InvalidError as error:
+        named = [replace(problem, message=f"{_spell(said)}: {problem.message}") for problem in error.problems]
+        raise InvalidError(named, what=first.workflow.document.name) from error
+
+
+def _sets(arguments: argparse.Namespace, workflow: Workflow) -> list[dict[str, Json]]:
+    sweeps: dict[str, list[Json]] = {}
+    for word in arguments.sweep:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise UsageError(f"--sweep takes NAME=VALUE,VALUE, not {word!r}")
+        if name in sweeps:
+            raise UsageError(f"--sweep {name} is given twice", hint="write all its values behind one --sweep")
+        try:
+            sweeps[name] = params.read_several(workflow, name, text)
+        except ValueError as error:
+            raise UsageError(f"--sweep {name}: {error}") from error
+    files = [each for file in arguments.sweep_file for each in loading.read_param_sets(file)]
+    fixed = {word.partition("=")[0] for word in arguments.param}
+    for name in {name for each in [sweeps, *files] for name in each}:
+        if name in fixed or (name in sweeps and any(name in each for each in files)):
+            where = "--param" if name in fixed else "--sweep-file"
+            raise UsageError(f"{name} is given by {where} and swept", hint="leave one of them out")
+    found = params.sets(files, sweeps)
+    if len(found) > MOST:
+        raise UsageError(f"these are {len(found):,} sets of params, and {MOST:,} are the most")
+    seen: set[str] = set()
+    for each in found:
+        key = json.canonical(each)
+        if key in seen:
+            raise UsageError(f"the set {_spell(each)} stands twice")
+        seen.add(key)
+    return found
+
+
+class _Sweep:
+    """What the runs of all sets have in common."""
+
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        workflow: Workflow,
+        federation: Federation | None,
+        deadline: float | None,
+        plan: Plan,
+    ) -> None:
+        self._arguments = arguments
+        self._workflow = workflow
+        self._federation = federation
+        self._deadline = deadline
+        self._store = common.open_store(arguments)
+        self._sources = running.source_digests(plan)
+        self._known: set[str] = set()
+        self._earlier: dict[str, list[tuple[RunFolder, RunState]]] = {}
+
+    def tell_unfinished(self) -> None:
+        """Name the unfinished runs of the workflow, which this sweep leaves alone."""
+        for folder, _ in unfinished(self._store, self._workflow.name):
+            tell_unfinished(folder, self._arguments)
+
+    def outcome(self, each: Set) -> Outcome:
+        """What becomes of a set, whose run is begun or taken up again unless it has completed."""
+        try:
+            for folder, state in self._before(each.plan) if self._arguments.go_on else ():
+                if running.done_before(each.plan, self._sources, state):
+                    if not self._arguments.quiet:
+                        show.lines([f"run {folder.id} has completed it before"])
+                    return Outcome(folder.id, "completed", 0, state.outputs, before=True)
+                holder = None if state.over else folder.holder()
+                if holder is not None:
+                    show.lines([f"run {folder.id} is going on elsewhere ({holder})"])
+                    return Outcome(folder.id, "running", HeldError.exit_code, error="another process works on it")
+                if not state.over and (run := self._resumed(folder)) is not None:
+                    return self._carried_on(run)
+            return self._carried_on(self._started(each))
+        except V6flowError as error:
+            show.error(error.message, error.hint)
+            return Outcome(None, "failed", error.exit_code, error=error.message)
+        except KeyboardInterrupt:
+            return Outcome(None, "interrupted", InterruptedRunError.exit_code, error="interrupted")
+
+    def _before(self, plan: Plan) -> list[tuple[RunFolder, RunState]]:
+        """The completed and unfinished runs of the same file, params and federation, newest first, as they are now."""
+        text, identity = plan.workflow.document.text, plan.directory.identity
+        new: dict[str, list[tuple[RunFolder, RunState]]] = {}
+        for folder, state in earlier(self._store, self._workflow.name, over=True, known=self._known):
+            self._known.add(folder.id)
+            if (state.pinned.get("text"), state.pinned.get("identity")) == (text, identity):
+                state.steps.clear()  # their results are not wanted any more
+                new.setdefault(json.canonical(state.pinned["params"]), []).append((folder, state))
+        for key, runs in new.items():
+            self._earlier[key] = [*runs, *self._earlier.get(key, ())]
+        found = self._earlier.get(json.canonical(dict(plan.params)), [])
+        return [(folder, state if state.over else replay(folder.events())) for folder, state in found]
+
+    def _resumed(self, folder: RunFolder) -> running.Run | None:
+        """An unfinished run, ready to go on; None if it no longer fits its files. Raises HeldError."""
+        held = running.take(folder)
+        try:
+            return running.resume(held, jobs=self._arguments.jobs)
+        except ResumeError as error:
+            held.close()
+            show.lines([plain(f"note: {error.message}; a new run starts", keep_newlines=True)])
+            return None
+        except BaseException:
+            held.close()
+            raise
+
+    def _started(self, each: Set) -> running.Run:
+        return running.start(
+            self._workflow,
+            each.plan.params,
+            self._federation,
+            self._store,
+            folder=Path(each.plan.folder),
+            deadline=self._deadline,
+            jobs=self._arguments.jobs,
+            preflight=not self._arguments.skip_preflight,
+        )
+
+    def _carried_on(self, run: running.Run) -> Outcome:
+        run.kill_on_interrupt = self._arguments.on_interrupt == "kill"
+        name = run.held.folder.id
+        with run.held:
+            try:
+                state = run.carry_on(reporter(run, self._arguments))
+            except V6flowError as error:
+                show.error(error.message, error.hint)
+                return Outcome(name, "interrupted", error.exit_code, error=error.message)
+        failure = state.failure.message if state.failure is not None else None
+        outputs = dict(state.outputs) if state.status == "completed" else {}
+        return Outcome(name, state.status, state.exit_code, outputs, failure)
+
+
+def _document(each: Set, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "params": dict(each.plan.params),
+        "run": outcome.run,
+        "status": outcome.status,
+        "exit_code": outcome.exit_code,
+        "outputs": dict(outcome.outputs),
+        "error": outcome.error,
+        "completed_before": outcome.before,
+    }
+
+
+def _table(every: Sequence[Set], outcomes: Sequence[Outcome]) -> list[str]:
+    rows = [
+        (_spell(each.said), outcome.run or "", outcome.status, show.spell(outcome.outputs) if outcome.outputs else "")
+        for each, outcome in zip(every, outcomes, strict=True)
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row[:3], widths, strict=True)), row[3]]).rstrip() + "\n"
+        for row in rows
+    ]
+
+
+def _spell(said: Mapping[str, Json]) -> str:
+    """A set as one reads it: `column=age minimum=2`."""
+    return " ".join(
+        f"{name}={plain(value) if isinstance(value, str) and value else show.spell(value)}"
+        for name, value in said.items()
+    )

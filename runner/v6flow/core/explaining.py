@@ -1,0 +1,200 @@
+"""What a step of a run did and why, told from the plan and the events alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from v6flow.core import events as ev
+from v6flow.core import judge, scope
+from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
+from v6flow.core.plan import iso
+from v6flow.core.preview import preview
+from v6flow.core.state import SETTLED, RunState, apply
+from v6flow.core.steps import TaskPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from v6flow.core.events import Event, Failure
+    from v6flow.core.json import Json
+    from v6flow.core.plan import Plan
+    from v6flow.core.state import StepState
+    from v6flow.core.steps.task import Quorum
+
+
+def explain(plan: Plan, events: Iterable[Event], name: str) -> dict[str, Any]:
+    """All that is known of a step: what it is, what it waited for, each attempt, the judgement, and whose data it has.
+
+    Times are UTC, as text; `attempts` are by organization, under "" for a local step.
+    """
+    state = RunState()
+    history = _History(name)
+    for event in events:
+        apply(state, event)
+        history.take(event)
+    step, planned = state.step(name), plan.steps[name]
+    told: dict[str, Any] = {
+        "run": state.run,
+        "workflow": plan.workflow.name,
+        "step": name,
+        "kind": planned.kind,
+        "description": planned.common.description or None,
+        "status": step.status,
+        "does": next(each for each in preview(plan) if each["step"] == name),
+        "needs": [_needed(state, other) for other in plan.needs[name]],
+        "began_after": _last(plan, state, step),
+        "started": _when(step.started),
+        "ended": _when(step.ended),
+        "seconds": _between(step.started, step.ended),
+        "deadline": _when(step.deadline),
+        "attempts": history.attempts,
+        "taken_up_again": history.resumed,
+        "cohorts": [{"step": source, "organizations": list(names)} for source, names in step.carried],
+        "mixture_accepted": step.accepted,
+        "reasons": _reasons(planned.common.mixed_cohorts, planned.common.allow_cross_site),
+        "failure": _failure(step.failure) if step.status == "failed" else None,
+        "cause": _cause(state, step),
+    }
+    if isinstance(planned, TaskPlan):
+        told |= {
+            "asked": step.asked,
+            "responded": step.responded,
+            "failed": step.failed,
+            "missing": step.missing,
+            "subtasks": judge.subtasks(step) if planned.central else None,
+            "quorum": _quorum(plan, state, planned.quorum, step),
+            "closed": step.closed,
+        }
+    return told
+
+
+class _History:
+    """The attempts of one step, in their order."""
+
+    def __init__(self, step: str) -> None:
+        self.attempts: dict[str, list[dict[str, Any]]] = {}
+        self.resumed: list[dict[str, Json]] = []
+        self._step = step
+        self._began: dict[int, float] = {}
+
+    def take(self, event: Event) -> None:
+        if isinstance(event, ev.RunResumed):
+            self._take_up(event)
+        elif getattr(event, "step", None) != self._step:
+            return
+        match event:
+            case ev.TaskRequested():
+                for name in event.organizations:
+                    self._begin(name, event.attempt, event.at, event.token)
+            case ev.TaskAccepted():
+                for each in self._of_token(event.token):
+                    each["task"] = event.remote
+            case ev.TaskAnswered():
+                self._end(event.organization, event.attempt, event.at, "answered")
+            case ev.TaskFailed():
+                self._end(event.organization, event.attempt, event.at, event.failure.kind, event.failure)
+            case ev.TaskWithdrawn():
+                for each in self._of_token(event.token):
+                    each["withdrawn"] = True
+            case ev.LocalRequested():
+                self._begin("", event.attempt, event.at)
+            case ev.LocalFailed():
+                self._end("", event.attempt, event.at, event.failure.kind, event.failure)
+            case ev.StepCompleted() | ev.StepFailed():
+                self._settle(event)
+            case _:
+                pass
+
+    def _take_up(self, event: ev.RunResumed) -> None:
+        known = bool(self.attempts)
+        if known and (self._step in event.retry or self._step in event.reset or self._open()):
+            self.resumed.append({"at": iso(event.at), "asks_failed_again": self._step in event.retry})
+
+    def _begin(self, name: str, attempt: int, at: float, token: str | None = None) -> None:
+        known = self.attempts.setdefault(name, [])
+        known.append({"attempt": attempt, "asked": iso(at), "task": None, "ended": None, "seconds": None,
+                      "outcome": "open", "failure": None})  # fmt: skip
+        if token is not None:
+            known[-1]["token"] = token
+        self._began[id(known[-1])] = at
+
+    def _end(self, name: str, attempt: int, at: float, outcome: str, failure: Failure | None = None) -> None:
+        for each in self.attempts.get(name, ()):
+            if each["attempt"] == attempt and each["ended"] is None:
+                each |= {"ended": iso(at), "seconds": _between(self._began[id(each)], at), "outcome": outcome}
+                each["failure"] = _failure(failure)
+
+    def _settle(self, event: ev.StepCompleted | ev.StepFailed) -> None:
+        for each in self._open():
+            if "token" in each:
+                each["outcome"] = "no answer"
+            else:
+                each |= {"ended": iso(event.at), "seconds": _between(self._began[id(each)], event.at),
+                         "outcome": "completed" if isinstance(event, ev.StepCompleted) else "failed"}  # fmt: skip
+
+    def _open(self) -> list[dict[str, Any]]:
+        return [each for every in self.attempts.values() for each in every if each["outcome"] == "open"]
+
+    def _of_token(self, token: str) -> list[dict[str, Any]]:
+        return [each for every in self.attempts.values() for each in every if each.get("token") == token]
+
+
+def _needed(state: RunState, name: str) -> dict[str, Json]:
+    step = state.step(name)
+    return {"step": name, "status": step.status, "ended": _when(step.ended)}
+
+
+def _last(plan: Plan, state: RunState, step: StepState) -> str | None:
+    """The step that was waited for last."""
+    ended = {name: state.step(name).ended for name in plan.needs[step.name]}
+    begun = step.started if step.started is not None else step.ended
+    known = {name: at for name, at in ended.items() if at is not None and begun is not None and at <= begun}
+    return max(known, key=known.__getitem__) if known else None
+
+
+def _quorum(plan: Plan, state: RunState, quorum: Quorum, step: StepState) -> dict[str, Json]:
+    """The rule, how many it came to, and whether it is met; None where that is not known yet."""
+    told: dict[str, Json] = {
+        "min": quorum.minimum.source if isinstance(quorum.minimum, Template) else quorum.minimum,
+        "required": list(quorum.required),
+        "wait": "all" if quorum.wait else "quorum",
+        "needed": None,
+        "responded": len(step.responded),
+        "met": None,
+    }
+    if not step.organizations:
+        return told
+    try:
+        minimum: Any = quorum.minimum
+        if isinstance(minimum, Template):
+            minimum = minimum.render(scope.names(plan, state, scope.Uses()))
+        needed = quorum.needed(minimum, len(step.organizations))
+    except (ValueError, ExpressionError, NotKnownYet):
+        return told
+    met = judge.met(quorum, needed, step.responded)
+    return told | {"needed": needed, "met": met if met or step.status in SETTLED else None}
+
+
+def _cause(state: RunState, step: StepState) -> dict[str, Json] | None:
+    """The step for whose failure another was skipped, and why that one failed."""
+    if step.cause is None:
+        return None
+    failure = state.step(step.cause).failure
+    return {"step": step.cause, "message": failure.message if failure is not None else None}
+
+
+def _reasons(mixed: str | None, cross: str | None) -> dict[str, Json]:
+    given = {"mixed_cohorts": mixed, "allow_cross_site": cross}
+    return {key: reason for key, reason in given.items() if reason is not None}
+
+
+def _failure(failure: Failure | None) -> dict[str, Json] | None:
+    return scope.failure(failure)
+
+
+def _when(at: float | None) -> str | None:
+    return None if at is None else iso(at)
+
+
+def _between(started: float | None, ended: float | None) -> float | None:
+    return None if started is None or ended is None else round(max(ended - started, 0.0), 3)

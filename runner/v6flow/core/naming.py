@@ -1,0 +1,37 @@
+"""Which step a name means where it stands, and which steps are nested in which."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator
+
+
+def resolve(steps: Container[str], where: str, name: str) -> str | None:
+    """The step that a name means: one in the step `where`, else in those that it is nested in, else outside of all."""
+    while True:
+        found = f"{where}.{name}" if where else name
+        if found in steps:
+            return found
+        if not where:
+            return None
+        where = where.rpartition(".")[0]
+
+
+def levels(steps: Iterable[str]) -> dict[str, list[str]]:
+    """Steps by the one that they are nested in, "" for none."""
+    found: dict[str, list[str]] = {}
+    for name in steps:
+        found.setdefault(name.rpartition(".")[0], []).append(name)
+    return found
+
+
+def depth_first(steps: Iterable[str]) -> Iterator[str]:
+    """Steps in their order, each with those nested in it right behind it."""
+    found = levels(steps)
+    waiting = found.get("", [])[::-1]
+    while waiting:
+        name = waiting.pop()
+        yield name
+        waiting += found.get(name, [])[::-1]

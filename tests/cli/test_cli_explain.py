@@ -1,0 +1,99 @@
+"""`v6flow explain`: what a step did and why, in words and as a document."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from cli_stage import (
+    FAILING,
+    FEDERATED,
+    WAITING,
+    call,
+    end,
+    federated,
+    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
+    run_ids,
+    start,
+    waiting,
+    write,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Capture = pytest.CaptureFixture[str]
+
+
+def the_run(here: Path) -> str:
+    (name,) = run_ids(here)
+    return name
+
+
+def test_a_step_that_some_answered(here: Path, capsys: Capture) -> None:
+    text = FEDERATED.replace("{column: age}}}", "{column: age}}, quorum: {min: 2, required: [alpha]}}")
+    assert text != FEDERATED
+    federated(here, text=text, more={"beta": "faults: {crash: true}"})
+    assert call(capsys, "run", "federated.yaml").code == 0
+    run = the_run(here)
+    said = call(capsys, "explain", run, "sums")
+    assert (said.code, said.err) == (0, "")
+    lines = said.out.splitlines()
+    assert lines[0] == f"step sums of run {run}: completed"
+    assert "  partial_sum of probe on default" in lines
+    assert '  with {column: "age"}' in lines
+    assert "  it needs no other step" in lines
+    (alpha,) = [line for line in lines if line.startswith("  alpha: asked at ")]
+    assert ", answered after " in alpha
+    (beta,) = [line for line in lines if line.startswith("  beta: asked at ")]
+    assert "(crashed): " in beta
+    assert "  2 of 3 must answer, alpha among them; alpha and gamma answered: enough; beta failed" in lines
+    assert lines[-2:] == ["whose data its value was computed from:", "  sums: alpha, gamma"]
+    assert "when sums had ended" in call(capsys, "explain", run, "total").out
+
+
+def test_one_organization_alone(here: Path, capsys: Capture) -> None:
+    federated(here)
+    call(capsys, "run", "federated.yaml")
+    run = the_run(here)
+    out = call(capsys, "explain", run, "sums", "beta").out
+    assert "beta: asked" in out
+    assert "alpha: asked" not in out
+    document = call(capsys, "explain", run, "sums", "beta", "-o", "json").document
+    assert (document["organization"], list(document["attempts"])) == ("beta", ["beta"])
+    said = call(capsys, "explain", run, "sums", "bet")
+    assert (said.code, "did you mean beta?" in said.err) == (2, True)
+    assert "asked no organizations" in call(capsys, "explain", run, "total", "beta").err
+    said = call(capsys, "explain", run, "sum")
+    assert (said.code, "did you mean sums?" in said.err) == (2, True)
+
+
+def test_why_it_failed_and_why_another_was_skipped(here: Path, capsys: Capture) -> None:
+    write(here, failing_yaml=FAILING)
+    call(capsys, "run", "failing.yaml")
+    run = the_run(here)
+    bad = call(capsys, "explain", run, "bad").out
+    assert "why it failed:" in bad
+    assert "went wrong" in bad
+    after = call(capsys, "explain", run, "after").out
+    assert "why it was skipped:\n  bad failed: " in after
+    assert "it began" not in after
+    document = call(capsys, "explain", run, "after", "-o", "json").document
+    assert (document["status"], document["cause"]["step"], document["needs"][0]["status"]) == (
+        "skipped", "bad", "failed",
+    )  # fmt: skip
+
+
+def test_a_run_that_was_let_go_of(here: Path, capsys: Capture) -> None:
+    waiting(here)
+    process = start("run", "waiting.yaml", until="wait: computes here")
+    assert "wait" in WAITING
+    os.kill(process.pid, signal.SIGINT)
+    end(process)
+    run = the_run(here)
+    assert call(capsys, "explain", run, "wait").out.startswith(f"step wait of run {run}: interrupted\n")
+    plus = call(capsys, "explain", run, "plus").out
+    assert "plus of run" in plus
+    assert "it waits for wait (running)" in plus

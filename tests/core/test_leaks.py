@@ -1,0 +1,353 @@
+"""What one organization answered does not reach another one, unless it was aggregated or the file says why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from v6flow.core import check, document, model
+from v6flow.core.expressions import FUNCTIONS
+from v6flow.core.expressions.flows import FLOWS
+
+if TYPE_CHECKING:
+    from v6flow.core.problem import Problem
+
+STEPS = """
+params: {site: {default: alpha}, other: {default: beta}}
+steps:
+  all: {task: {method: m}}
+  some: {task: {method: m, organizations: [alpha, beta]}}
+  alpha: {task: {method: m, organization: alpha}}
+  beta: {task: {method: m, organizations: [beta]}}
+  site: {task: {method: m, organization: "{{ params.site }}"}}
+  again: {task: {method: m, organizations: "{{ steps.alpha.responded }}"}}
+  central: {task: {method: m, organization: alpha, central: true}}
+  perhaps: {task: {method: m, organization: alpha, central: "{{ params.site == 'x' }}"}}
+  pooled: {local: {function: "f.py:f", kwargs: {parts: "{{ steps.all.results }}"}}}
+  program: {local: {command: [p, "{{ steps.alpha.result }}"]}}
+  value: {local: {value: {n: "{{ steps.all.results | sum(attribute='n') }}", raw: ["{{ steps.all.results }}", 1],
+                          by: "{{ steps.all.by_organization }}"}}}
+  excused: {local: {value: "{{ steps.all.results | max }}"}, allow_cross_site: it is a maximum of many}
+"""
+
+
+def problems(expression: str, task: str = "") -> list[Problem]:
+    """What is wrong with a step that sends the value of an expression."""
+    text = f"v6flow: 1{STEPS}  sent:\n    task: {{method: m, kwargs: {{x: '{{{{ {expression} }}}}'}}{task}}}\n"
+    return [each for each in check.check(model.parse(document.parse(text, "w.yaml"))) if each.severity == "error"]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "steps.all.results",
+        "steps.all.results[0]",
+        "steps.all.results[-1].n",
+        "steps.all.results[0:1] | sum",
+        "steps.all.results | map(attribute=\"n\")",
+        "steps.all.results | sort",
+        "steps.all.results | map(attribute=\"n\") | sort | first",
+        "steps.all.results | map(attribute=\"n\") | max",
+        "min(steps.all.results)",
+        "steps.all.results | selectattr(\"n\", \">\", 9) | sum(attribute=\"n\")",
+        "steps.all.results | unique",
+        "(steps.all.results | groupby(\"n\"))[0][\"items\"] | sum(attribute=\"n\")",
+        "steps.all.by_organization",
+        "steps.all.by_organization.alpha",
+        "steps.all.by_organization[params.site]",
+        "steps.all.by_organization | values",
+        "steps.all.failures",
+        "steps.all.failures[\"alpha\"].log_tail",
+        "steps.all.error",
+        "steps.alpha.error.message",
+        "steps.alpha.result",
+        "steps.alpha.result.n + 1",
+        "sum(steps.alpha.result.counts)",
+        "steps.alpha.result.rows | length",
+        "keys(steps.alpha.result)",
+        "steps.alpha.result > 3",
+        "1 if steps.alpha.result > 3 else 2",
+        "steps.alpha.result if params.site == \"x\" else 2",
+        "steps.alpha.result.n | default(0)",
+        "params.nothing | default(steps.alpha.result)",
+        "-steps.alpha.result",
+        "not steps.alpha.result",
+        "steps.alpha.result or 1",
+        "\"n = \" ~ steps.alpha.result.n",
+        "[steps.alpha.result, 5] | sum",
+        "[steps.alpha.result.n, steps.alpha.result.n] | sum",
+        "[steps.site.result, steps.alpha.result] | sum",
+        "steps.alpha.result + steps.beta.result",
+        "[steps.alpha.result, steps.beta.result] | first",
+        "{\"n\": steps.alpha.result}.n",
+        "{params.site: steps.alpha.result}",
+        "sum(steps.all.results) - steps.all.results[0]",
+        "steps.again.results | sum",
+        "dot(steps.all.results, steps.alpha.result)",
+        "round(steps.alpha.result)",
+        "range(steps.alpha.result)",
+        "json(steps.all.results)",
+        "join(steps.all.results, \",\")",
+        "(steps.all.results if params.site == \"x\" else steps.all.results[1:]) | sum",
+        "steps.perhaps.result",
+        "steps.value.result",
+        "steps.value.result.raw",
+        "steps.value.result.raw[0][0]",
+        "steps.value.result.by.alpha",
+    ],
+)  # fmt: skip
+def test_what_is_one_organizations_own_is_not_sent_on(expression: str) -> None:
+    found = [each for each in problems(expression) if each.rule != "unknown-param"]
+    assert [each.rule for each in found] == ["cross-site"] * len(found)
+    assert found, f"{expression} is not told"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "steps.all.results | sum",
+        "steps.all.results | sum(attribute=\"n\")",
+        "steps.all.results | map(attribute=\"n\") | sum",
+        "steps.all.results | map(attribute=\"n\") | sort | mean",
+        "steps.all.results[::-1] | sum",
+        "sum(steps.all.by_organization | values | map(attribute=\"n\"))",
+        "mean(steps.all.results, attribute=\"a.b\")",
+        "dot(steps.all.results | map(attribute=\"n\"), steps.all.results | map(attribute=\"m\"))",
+        "dot(steps.some.results, [0.5, 0.5])",
+        "(steps.all.results | sum) / (steps.all.results | length) ** 2",
+        "sqrt(steps.all.results | sum)",
+        "steps.all.results | selectattr(\"n\", \">\", 9) | length",
+        "zip(steps.all.results, steps.all.results) | map(attribute=0) | sum",
+        "(steps.all.results + steps.some.results) | sum",
+        "(steps.all.results + [1]) | sum",
+        "steps.all.results | default([]) | sum",
+        "(steps.all.results if params.site == \"x\" else steps.some.results) | sum",
+        "steps.all.responded",
+        "steps.all.failed | length",
+        "steps.all.failures | keys",
+        "steps.all.by_organization | keys | sort",
+        "steps.all.error.kind | default(\"none\")",
+        "steps.all.status",
+        "steps.alpha.result is defined",
+        "steps.central.result",
+        "steps.central.result.n",
+        "steps.central.subtasks",
+        "steps.pooled.result.mean",
+        "steps.program.result",
+        "steps.value.result.n",
+        "steps.value.result.raw[1]",
+        "steps.value.result.raw[-1]",
+        "steps.excused.result",
+        "[steps.alpha.result.n, steps.beta.result.n] | sum",
+        "[steps.alpha.result, steps.beta.result] | sum(attribute=\"n\")",
+        "[steps.alpha.result, steps.beta.result] | map(attribute=\"n\") | sort | sum",
+        "zip([steps.alpha.result, steps.beta.result], [1, 2]) | map(attribute=0) | sum",
+        "values({\"a\": steps.alpha.result, \"b\": steps.beta.result}) | sum",
+        "keys({\"a\": steps.alpha.result})",
+        "{\"a\": steps.alpha.result, \"b\": 1}.b",
+        "steps.all.by_organization[organization]",
+        "steps.all.by_organization[organization].n + 1",
+        "steps.value.result.by[organization]",
+        "steps.all.failures[organization]",
+        "organization_ids(steps.all.responded)",
+        "params.site",
+    ],
+)  # fmt: skip
+def test_aggregates_and_what_tells_nothing_of_one_are_sent(expression: str) -> None:
+    assert problems(expression) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "task", "fine"),
+    [
+        ("steps.alpha.result", ", organization: alpha", True),
+        ("steps.alpha.result", ", organizations: [alpha]", True),
+        ("steps.alpha.result", ', organizations: "{{ steps.alpha.responded }}"', True),
+        ("steps.alpha.result", ', organizations: "{{ steps.again.asked }}"', True),
+        ("steps.again.results[0]", ", organization: alpha", True),
+        ("steps.all.by_organization.alpha", ", organization: alpha", True),
+        ("steps.all.by_organization.alpha.n + steps.alpha.result", ", organization: alpha", True),
+        ("steps.site.result", ', organization: "{{ params.site }}"', True),
+        ("steps.alpha.error", ", organization: alpha", True),
+        ("steps.alpha.result", ", organization: beta", False),
+        ("steps.alpha.result", ", organizations: [alpha, beta]", False),
+        ("steps.alpha.result + steps.beta.result", ", organization: alpha", False),
+        ("steps.site.result", ', organization: "{{ params.other }}"', False),
+        ("steps.site.result", ", organization: alpha", False),
+        ("steps.all.results[0]", ", organization: alpha", False),
+        ("steps.alpha.result", ', organizations: "{{ steps.all.responded }}"', False),
+        ("steps.alpha.result", ', organization: "{{ steps.value.result.who }}"', False),
+        ("steps.alpha.result", ", organization: beta, central: true", False),
+    ],
+)
+def test_who_said_it_may_be_sent_it(expression: str, task: str, fine: bool) -> None:
+    found = problems(expression, task)
+    assert (found == []) is fine
+    assert {each.rule for each in found} <= {"cross-site"} | ({"wrong-scope"} if "value.result" in task else set())
+
+
+def test_a_reason_allows_it() -> None:
+    text = f"""v6flow: 1{STEPS}
+  sent: {{task: {{method: m, kwargs: {{x: "{{{{ steps.all.results }}}}"}}}}, allow_cross_site: they agreed}}
+  on: {{task: {{method: m, kwargs: {{x: "{{{{ steps.sent.results }}}}"}}}}}}
+"""
+    found = check.check(model.parse(document.parse(text, "w.yaml")))
+    assert [(each.rule, each.position.line) for each in found] == [("cross-site", 19)]
+
+
+def test_each_reference_is_told_where_it_stands() -> None:
+    text = """v6flow: 1
+steps:
+  a: {task: {method: m, organizations: [alpha, beta]}}
+  b: {task: {method: m, organization: gamma}}
+  picked:
+    local: {value: "{{ steps.a.results | first }}"}
+  c:
+    task:
+      method: m
+      kwargs:
+        list: [1, "from {{ steps.a.responded }} {{ steps.a.results }}"]
+        one: "{{ steps.b.result.n }}"
+        fine: "{{ sum(steps.a.results) + 1 }}"
+        picked: "{{ steps.picked.result }}"
+"""
+    every = check.check(model.parse(document.parse(text, "w.yaml")))
+    found = [each for each in every if each.rule == "cross-site"]
+    assert [(each.position.line, each.position.column, each.message) for each in found] == [
+        (11, 60, "what single organizations answered to a would reach others, not aggregated"),
+        (12, 26, "what gamma answered to b would reach others, not aggregated"),
+        (14, 34, "what single organizations answered to a (by way of picked) would reach others, not aggregated"),
+    ]
+    assert all("allow_cross_site: <reason>" in (each.hint or "") for each in found)
+
+
+def test_nothing_is_said_of_a_circle() -> None:
+    text = """v6flow: 1
+steps:
+  a: {task: {method: m, kwargs: {x: "{{ steps.b.results }}"}}}
+  b: {task: {method: m, kwargs: {x: "{{ steps.a.results }}"}}}
+"""
+    assert [each.rule for each in check.check(model.parse(document.parse(text, "w.yaml")))] == ["cycle"]
+
+
+def test_it_is_known_of_every_function_what_it_makes_of_answers() -> None:
+    assert set(FLOWS) == set(FUNCTIONS)
+
+
+NESTED = """v6flow: 1
+steps:
+  all: {task: {method: m}}
+  alpha: {task: {method: m, organization: alpha}}
+"""
+
+
+def nested(text: str) -> list[str]:
+    """Where what is sent by nested steps: `line word`, in the order of the file."""
+    whole = NESTED + text
+    found = check.check(model.parse(document.parse(whole, "w.yaml")))
+    assert {each.rule for each in found} <= {"cross-site"}, found
+    lines = whole.splitlines()
+    return [
+        f"{each.position.line} {lines[each.position.line - 1][each.position.column - 1 :].partition(' ')[0]}"
+        for each in found
+    ]
+
+
+REPEAT = """
+  fit:
+    repeat:
+      state: STATE
+      max: 3
+      on_max: continue
+      update: UPDATE
+      steps:
+        part: {task: {method: m, kwargs: {x: "{{ loop.state.x }}", n: "{{ loop.index }}"}}}
+        pooled: {local: {function: "f.py:f", kwargs: {of: "{{ steps.part.results }}"}}}
+  after: {task: {method: m, kwargs: {x: "{{ steps.fit.result.x }}", h: "{{ steps.fit.iterations }}"}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("state", "update", "told"),
+    [
+        ("{x: 0}", '{x: "{{ steps.pooled.result }}"}', []),
+        ("{x: 0}", '{x: "{{ sum(steps.part.results) }}", y: "{{ steps.part.results }}"}', []),
+        ("{x: 0}", '{x: "{{ steps.part.results[0] }}"}', ["13 x", "15 result.x"]),
+        ('{x: "{{ steps.alpha.result }}"}', '{x: "{{ steps.pooled.result }}"}', ["13 x", "15 result.x"]),
+        ("{x: 0, y: 0}", '{x: "{{ loop.state.y }}", y: "{{ steps.part.results }}"}', ["13 x", "15 result.x"]),
+    ],
+)
+def test_what_rounds_hand_on(state: str, update: str, told: list[str]) -> None:
+    found = nested(REPEAT.replace("STATE", state).replace("UPDATE", update))
+    assert [each.partition(" ")[0] for each in found] == [each.partition(" ")[0] for each in told]
+
+
+@pytest.mark.parametrize(
+    ("over", "sent", "lines"),
+    [
+        ("[1, 2]", "each.item", []),
+        ('"{{ steps.all.responded }}"', "each.item", []),
+        ('"{{ steps.all.results }}"', "each.item", ["10", "12"]),
+        ('"{{ steps.all.results }}"', "each.index", ["12"]),
+        ('"{{ steps.all.by_organization }}"', "each.key", ["12"]),
+        ('"{{ steps.all.by_organization }}"', "each.item", ["10", "12"]),
+        ('["{{ sum(steps.all.results) }}"]', "each.item", []),
+    ],
+)
+def test_what_items_hand_on(over: str, sent: str, lines: list[str]) -> None:
+    found = nested(f"""
+  many:
+    foreach:
+      over: {over}
+      steps:
+        part: {{task: {{method: m, kwargs: {{x: "{{{{ {sent} }}}}"}}}}}}
+      result: "{{{{ each.item }}}}"
+  after: {{task: {{method: m, kwargs: {{x: "{{{{ steps.many.results }}}}"}}}}}}
+""")
+    assert [each.partition(" ")[0] for each in found] == lines
+
+
+def test_a_reason_at_a_step_covers_those_inside() -> None:
+    text = """
+  many:
+    foreach:
+      over: "{{ steps.all.results }}"
+      steps: {part: {task: {method: m, kwargs: {x: "{{ each.item }}"}}}}
+    allow_cross_site: they agreed
+"""
+    assert nested(text) == []
+    assert len(nested(text.replace("    allow_cross_site: they agreed\n", ""))) == 1
+
+
+INNER = """v6flow: 1
+params: {raw: {}, other: {default: 1}}
+steps:
+  first: {local: {value: "{{ params.raw | first }}"}}
+  mean: {local: {function: "f.py:f", kwargs: {x: "{{ params.raw }}"}}}
+ASKS
+outputs: {first: "{{ steps.first.result }}", mean: "{{ steps.mean.result }}"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("asks", "raw", "used", "told"),
+    [
+        ("", "{{ steps.all.results }}", "mean", 0),
+        ("", "{{ steps.all.results }}", "first", 1),
+        ("", "{{ sum(steps.all.results) }}", "first", 0),
+        ("  ask: {task: {method: m}}", "{{ steps.all.results }}", "mean", 1),
+        ("  ask: {task: {method: m}}", "{{ sum(steps.all.results) }}", "mean", 0),
+    ],
+)
+def test_what_goes_into_another_file_and_comes_out(asks: str, raw: str, used: str, told: int) -> None:
+    inner = model.parse(document.parse(INNER.replace("ASKS", asks), "inner.yaml"))
+    text = (
+        NESTED
+        + f"""
+  call: {{workflow: {{file: inner.yaml, params: {{raw: "{raw}"}}}}}}
+  after: {{task: {{method: m, kwargs: {{x: "{{{{ steps.call.result.{used} }}}}"}}}}}}
+"""
+    )
+    found = check.check(model.parse(document.parse(text, "w.yaml"), files={"inner.yaml": inner}))
+    assert [each.rule for each in found] == ["cross-site"] * told
