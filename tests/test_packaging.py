@@ -99,4 +99,6 @@ def test_it_works_where_it_is_installed(wheel: Path, tmp_path: Path) -> None:
         "v6flow: 1\nname: own\nsteps: {a: {local: {value: 1}}}\noutputs: {a: '{{ steps.a.result }}'}\n"
     )
     assert v6flow("run", "own.yaml") == "a: 1\n"
+    assert "project/algorithm/analysis/columns.py" in v6flow("init", "project").splitlines()
+    assert v6flow("validate", "project/workflow.yaml") == "project/workflow.yaml: valid\n"
     assert (site / "bin" / "v6flow").is_file()

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 STEP = 2  # spaces a level
+TOP = (
+    "v6flow", "name", "description", "params", "federation", "include", "defaults", "preconditions",
+    "steps", "finally", "outputs",
+)  # fmt: skip
+"""The keys at the top of a workflow, from what it is to what comes of it; some are not built yet."""
+
 _STEPS = ("steps", "finally")  # the keys whose values are steps by name
 
 
@@ -31,9 +37,10 @@ class Order:
 
 
 def order(value: Mapping[str, Any], schemas: Mapping[str, Mapping[str, Any]]) -> Order | None:
-    """The order of a file's keys by the schema of its kind; None for what is neither a workflow nor a federation.
+    """The order of a file's keys; None for what is neither a workflow nor a federation.
 
-    `schemas` has `workflow` and `federation`. The key that says of what kind a step is comes first in it.
+    `schemas` has `workflow` and `federation`: the keys of a federation and of a step are in the order of theirs, the
+    key that says of what kind a step is before the others.
     """
     if "v6flow_federation" in value:
         schema = schemas["federation"]
@@ -41,10 +48,9 @@ def order(value: Mapping[str, Any], schemas: Mapping[str, Mapping[str, Any]]) ->
         return Order(tuple(of_backend.get("properties", {})))
     if "v6flow" not in value:
         return None
-    schema = schemas["workflow"]
-    step = schema["$defs"]["step"]
+    step = schemas["workflow"]["$defs"]["step"]
     kinds = [key for each in step["oneOf"] for key in each["required"]]
-    return Order(tuple(schema["properties"]), tuple(dict.fromkeys([*kinds, *step["properties"]])))
+    return Order(TOP, tuple(dict.fromkeys([*kinds, *step["properties"]])))
 
 
 def formatted(text: str, name: str, schemas: Mapping[str, Mapping[str, Any]]) -> str:

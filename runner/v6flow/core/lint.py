@@ -66,7 +66,7 @@ def _unused_param(workflow: Workflow) -> Found:
             if reference.root == "params"}  # fmt: skip
     if () in used or (None,) in used:  # all of them, or one that is computed
         return
-    for name in workflow.params:
+    for name in _own_params(workflow):
         if (name,) not in used:
             where = workflow.document.key_position(("params", name))
             yield where, f"nothing uses the param {name}", "remove it, or use it"
@@ -148,8 +148,8 @@ def _secret_literal(workflow: Workflow) -> Found:
 
 
 def _param_description(workflow: Workflow) -> Found:
-    for name, param in workflow.params.items():
-        if not param.description:
+    for name in _own_params(workflow):
+        if not workflow.params[name].description:
             where = workflow.document.key_position(("params", name))
             yield where, f"the param {name} has no description", "write description: in words of the people who give it"
 
@@ -165,7 +165,7 @@ def _per_organization_output(workflow: Workflow) -> Found:
 
 def _mixed_case(workflow: Workflow) -> Found:
     steps = [(step.common.at, _short(name)) for name, step in workflow.steps.items()]
-    params = [(("params", name), name) for name in workflow.params]
+    params = [(("params", name), name) for name in _own_params(workflow)]
     outputs = [(("outputs", name), name) for name in workflow.outputs]
     for path, name in (*steps, *params, *outputs):
         if name != name.lower():
@@ -199,6 +199,11 @@ def _fields(workflow: Workflow) -> Iterator[tuple[str, Field]]:
             yield name, field
     for output in workflow.outputs.values():
         yield "", Field(output.at, output.value, STEPS)
+
+
+def _own_params(workflow: Workflow) -> list[str]:
+    """The params that the file itself has."""
+    return [name for name in workflow.params if name in workflow.document.value.get("params", {})]
 
 
 def _settings(workflow: Workflow, key: str) -> Iterator[tuple[Path, Template]]:
