@@ -72,6 +72,7 @@ class FakeBackend:
         self.again: list[str] = []
         self.killed: list[tuple[str, tuple[str, ...]]] = []
         self.looked: list[str] = []
+        self.forgotten: list[tuple[str, str]] = []
         self.found_late: dict[str, tuple[Report, ...]] = {}  # what a look at a token brings, if not just its end
         self.closed = False
 
@@ -97,6 +98,9 @@ class FakeBackend:
 
     def kill(self, token: str, organizations: tuple[str, ...]) -> None:
         self.killed.append((token, organizations))
+
+    def forget(self, token: str, organization: str) -> None:
+        self.forgotten.append((token, organization))
 
     def close(self) -> None:
         self.closed = True

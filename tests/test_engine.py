@@ -189,6 +189,68 @@ def test_results_in_another_order_are_keyed_by_organization_in_the_order_asked()
     assert state.outputs["s"] == {name: name for name in ORGANIZATIONS}
 
 
+def test_what_an_organization_answers_is_checked_before_it_is_kept() -> None:
+    text = """\
+steps:
+  s:
+    task: {method: m}
+    quorum: 2
+    output_schema: {type: integer}
+    checks: [{each: "{{ result < 3 }}", message: "too much at {{ organization }}"}]
+outputs: {s: "{{ steps.s.by_organization }}", failed: "{{ steps.s.failures }}"}
+"""
+    journal = FakeJournal()
+    state = carry_on(make(text), journal, answers(GOOD))
+    assert state.outputs["s"] == {"alpha": 1, "beta": 2}
+    assert [event.organization for event in journal.of(ev.TaskAnswered)] == ["alpha", "beta"]
+    (failed,) = journal.of(ev.TaskFailed)
+    assert (failed.failure.kind, failed.failure.message) == ("check", "too much at gamma")
+    assert failed.failure.log_tail == "log of gamma"
+    state = carry_on(make(text), FakeJournal(), answers({**GOOD, "beta": b'"x"'}))
+    assert (state.failure and state.failure.kind) == "output_schema"
+
+
+def test_a_result_about_too_few_is_nowhere() -> None:
+    text = """\
+steps:
+  s: {task: {method: m}, quorum: 2, disclosure: {min_count: 10}}
+outputs: {s: "{{ steps.s.by_organization }}", why: "{{ steps.s.failures }}"}
+"""
+    bodies = dict.fromkeys(ORGANIZATIONS, b'{"count": 10}') | {"gamma": b'{"count": 4}'}
+
+    class Journal(FakeJournal):
+        def keep(self, body: bytes) -> str:
+            assert b"gamma" not in body, "what it printed is kept"
+            return super().keep(body)
+
+    journal, backend = Journal(), answers(bodies)
+    state = carry_on(make(text), journal, backend)
+    assert state.outputs == {
+        "s": {"alpha": {"count": 10}, "beta": {"count": 10}},
+        "why": {
+            "gamma": {
+                "status": "disclosure",
+                "message": "its result is refused unseen: it is about fewer than 10",
+                "log_tail": "",
+            }
+        },
+    }
+    (failed,) = journal.of(ev.TaskFailed)
+    assert failed.log is None
+    assert backend.forgotten == [(state.step("s").organizations["gamma"].token, "gamma")]
+    assert "4}" not in str(list(journal.events()))
+
+
+def test_a_refused_result_is_forgotten_only_when_its_refusal_is_written() -> None:
+    text = "steps:\n  s: {task: {method: m}, disclosure: {min_count: 10}}\n"
+    backend = answers(dict.fromkeys(ORGANIZATIONS, b'{"count": 4}'))
+    journal = FakeJournal(full_at=3)
+    with pytest.raises(NoSpaceError):
+        carry_on(make(text), journal, backend)
+    assert backend.forgotten == []
+    assert journal.of(ev.TaskFailed) == []
+
+
 BAD = {
     "null": (b"null", "null"),
     "empty": (b"", "empty"),

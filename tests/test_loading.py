@@ -25,7 +25,8 @@ CHECK_RULES = {
     "name", "name-case", "unknown-step", "unknown-param", "unknown-attribute", "wrong-scope", "cycle",
     "param-default", "param-schema", "secret-reference", "wrong-modifier", "central-organizations",
     "isolation-quorum", "isolation-retry", "expression-syntax", "expression-name", "expression-function",
-    "expression-refused", "expression-limit", "function",
+    "expression-refused", "expression-limit", "function", "misplaced-key", "repeat-until",
+    "only-expression", "output-schema", "disclosure-count",
 }  # fmt: skip
 SCHEMA_ONLY = {"everything"}  # it has every key, and names params and functions that are nowhere
 EVERY = [path for stage in ("document", "schema", "check") for path in invalid(stage)]
@@ -244,3 +245,27 @@ def test_a_missing_federation_matters_only_where_it_is_used(
     assert loading.federation_file(workflow, file) == file
     (tmp_path / "nowhere.yaml").touch()
     assert loading.federation_file(workflow, None) == file
+
+
+@pytest.mark.parametrize(
+    ("count", "rule"),
+    [
+        ("{{ result.n }}", None),
+        ("{{ params.n }}", "disclosure-count"),
+        ("{{ 10 }}", "disclosure-count"),
+        ("{{ result.n + }}", "expression-syntax"),
+    ],
+)
+def test_a_federation_may_say_where_a_result_has_its_count(count: str, rule: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text(
+        "v6flow_federation: 1\nbackend: embedded\norganizations: {alpha: {}}\n"
+        f'defaults: {{disclosure: {{min_count: 5, count: "{count}"}}}}\n',
+        "utf-8",
+    )
+    if rule is None:
+        assert loading.read_federation(file).defaults["disclosure"] == {"min_count": 5, "count": count}
+        return
+    with pytest.raises(InvalidError) as caught:
+        loading.read_federation(file)
+    assert [(each.rule, each.position.line) for each in caught.value.problems] == [(rule, 4)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import queue
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from v6flow.backends import base as backends
+from v6flow.core import answers, json, scope
 from v6flow.core import events as ev
-from v6flow.core import json
 from v6flow.core.commands import Ask, Command, Kill, KillLocal, Look, Record, StartLocal
 from v6flow.core.scheduler import Scheduler
 from v6flow.core.state import apply
@@ -93,6 +93,7 @@ class Engine:
         self._scheduler = Scheduler(plan, state, jobs=jobs)
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._requests: dict[str, TaskRequest] = {}
+        self._refused: list[tuple[str, str]] = []  # (token, organization) of answers that nobody may see
 
     def interrupt(self, *, terminate: bool = False, kill: bool = False) -> None:
         """Let go of the run, resumable; with `kill`, what it has open is killed. Safe to call from a signal handler."""
@@ -188,6 +189,14 @@ class Engine:
                 return
             events = list(self._interpret(message))
             self._write(events, durable=not isinstance(message, backends.Accepted))
+            self._forget_refused()
+
+    def _forget_refused(self) -> None:
+        """Once it is written down that they are refused, answers that nobody may see are nowhere."""
+        for token, organization in self._refused:
+            assert self._backend is not None  # it has brought them
+            self._backend.forget(token, organization)
+        self._refused.clear()
 
     def _take_notes(self) -> None:
         """Keep what could not be done at the end."""
@@ -250,19 +259,21 @@ class Engine:
                     yield self._answer(request, message, now)
 
     def _answer(self, request: TaskRequest, message: backends.Answered | backends.Failed, now: float) -> Event:
-        log = self._keep(message.log)
         place = now, request.step, message.organization, request.attempt
         if isinstance(message, backends.Answered):
             found = self._judge(request.step, message)
             if not isinstance(found, ev.Failure):
-                return ev.TaskAnswered(*place, found, log, message.subtasks)
+                return ev.TaskAnswered(*place, found, self._keep(message.log), message.subtasks)
+            if found.kind == "disclosure":  # what it printed may tell what it answered
+                self._refused.append((message.token, message.organization))
+                return ev.TaskFailed(*place, found)
         else:
             found = _failure(message, request.step, message.organization)
-        return ev.TaskFailed(*place, found, log, message.subtasks)
+        return ev.TaskFailed(*place, found, self._keep(message.log), message.subtasks)
 
     def _judge(self, name: str, message: backends.Answered) -> Json | ev.Failure:
         """What an organization answered, or why that is not its result."""
-        step = self._plan.steps[name]
+        step = self._plan.step(name)
         assert isinstance(step, TaskPlan)
         if message.hidden and step.subtasks == "fail":
             told = "the central function answered, but this user may not see whom it asked, nor who of them answered"
@@ -280,7 +291,11 @@ class Engine:
             return _garbage(str(error), name, message.organization, message.log, hint_)
         if value is None:
             return _garbage("null, which is no result", name, message.organization, message.log)
-        return value
+        params = scope.params(self._plan, self._state, name)
+        refused = answers.judge(self._plan.directory, step, name, message.organization, value, params)
+        if refused is None or refused.kind == "disclosure":
+            return value if refused is None else refused
+        return replace(refused, log_tail=_tail(message.log))
 
     def _local_answer(self, message: local.LocalAnswered | local.LocalFailed, now: float) -> Event:
         log = self._keep(message.log)

@@ -17,7 +17,7 @@ from v6flow.core.words import NEAR_FILE, nearest, suggestion
 from v6flow.errors import FederationError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from v6flow.core.document import Document
     from v6flow.core.federation import Federation
@@ -62,12 +62,23 @@ def read_workflow(path: str | os.PathLike[str]) -> Workflow:
     return parse_workflow(read_bytes(path, "workflow"), os.fspath(path))
 
 
-def parse_workflow(text: bytes | str, name: str, *, folder: Path | None = None) -> Workflow:
-    """The workflow of a text that stands in a file of that name. Raises InvalidError with all problems."""
+def parse_workflow(
+    text: bytes | str, name: str, *, folder: Path | None = None, around: tuple[str, ...] = ()
+) -> Workflow:
+    """The workflow of a text that stands in a file of that name, with those of the files that its steps name.
+
+    `around` are the files that have led to this one. Raises InvalidError with all problems.
+    """
     with _no_collection():
         found = document.parse(text, name)
         problems = schema.problems(found, read_schema("workflow"), schema.LATER)
-        workflow = salvage.sound_part(found, problems) if problems else model.parse(found)
+        files = _Files(found, folder or Path(name).absolute().parent, around)
+        called, included = files.read(), files.included()
+        problems += files.problems
+        if problems:
+            workflow = salvage.sound_part(found, problems, called, included)
+        else:
+            workflow = model.parse(found, files=called, included=included)
         if workflow is not None:
             problems += check.check(workflow)
             problems += check_functions(workflow, folder or Path(name).absolute().parent)
@@ -76,10 +87,103 @@ def parse_workflow(text: bytes | str, name: str, *, folder: Path | None = None) 
     return workflow
 
 
-def parse_kept(text: str, name: str) -> Workflow:
-    """The workflow of a text that a run has kept: it was sound then, whatever became since of the files it names."""
+def parse_kept(text: str, name: str, kept: Mapping[str, str] | None = None) -> Workflow:
+    """The workflow of a text that a run has kept: it was sound then, whatever became since of the files it names.
+
+    `kept` are the texts of the other workflow files, by their paths.
+    """
     with _no_collection():
-        return model.parse(document.parse(text, name))
+        found = document.parse(text, name)
+        folder = Path(name).absolute().parent
+        files = {}
+        for written in dict.fromkeys(written for _, written in _called(found.value)):
+            path = os.path.normpath(folder / written)
+            files[written] = parse_kept((kept or {})[path], path, kept)
+        paths = [os.path.normpath(folder / written) for written in _included(found.value)]
+        included = [document.parse((kept or {})[path], path) for path in paths]
+        return model.parse(found, files=files, included=included)
+
+
+class _Files:
+    """Reads the workflow files that the steps of a file name; `problems` are those that cannot be."""
+
+    def __init__(self, document: Document, folder: Path, around: tuple[str, ...]) -> None:
+        self.problems: list[Problem] = []
+        self._document = document
+        self._folder = folder
+        self._around = (*around, os.path.normpath(Path(document.name).absolute()))
+
+    def read(self) -> dict[str, Workflow]:
+        """The workflows, by the names that the steps give their files."""
+        found: dict[str, Workflow] = {}
+        for at, written in _called(self._document.value):
+            if written in found:
+                continue
+            path = os.path.normpath(self._folder / written)
+            if path in self._around:
+                way = " → ".join(Path(each).name for each in (*self._around[self._around.index(path) :], path))
+                self._complain(at, f"these files run each other: {way}", "cycle", None)
+                continue
+            try:
+                found[written] = parse_workflow(read_bytes(path, "workflow"), path, around=self._around)
+            except InvalidError as error:
+                self._complain(at, f"the workflow {written} is not sound: {error.problems[0]}", "workflow", None)
+            except UsageError as error:
+                self._complain(at, error.message, "workflow", error.hint)
+        return found
+
+    def included(self) -> list[Document]:
+        """The documents that are included."""
+        found: list[Document] = []
+        for number, written in enumerate(_included(self._document.value)):
+            path = os.path.normpath(self._folder / written)
+            try:
+                other = document.parse(read_bytes(path, "included"), path)
+                problems = schema.problems(other, _include_schema(), {})
+                if problems:
+                    raise InvalidError(problems, what=path)
+                found.append(other)
+            except InvalidError as error:
+                self._complain(
+                    ("include", number), f"{written} cannot be included: {error.problems[0]}", "include", None
+                )
+            except UsageError as error:
+                self._complain(("include", number), error.message, "include", error.hint)
+        return found
+
+    def _complain(self, at: Place, message: str, rule: str, hint: str | None) -> None:
+        where = self._document.position(at if at[0] == "include" else (*at, "workflow", "file"))
+        self.problems.append(Problem(message, rule, self._document.name, where, hint))
+
+
+def _included(value: Any) -> list[str]:
+    """The files that a document includes, as far as it is sound."""
+    named = value.get("include") if isinstance(value, dict) else None
+    return [each for each in named if isinstance(each, str)] if isinstance(named, list) else []
+
+
+@functools.cache
+def _include_schema() -> dict[str, Any]:
+    """What an included file may say: of what a workflow may, its params and defaults."""
+    whole = read_schema("workflow")
+    kept = {key: whole["properties"][key] for key in ("v6flow", "description", "params", "defaults")}
+    return {**whole, "properties": kept, "required": ["v6flow"]}
+
+
+def _called(value: Any, at: Place = ("steps",)) -> Iterator[tuple[Place, str]]:
+    """The places of the steps that run other files, with the names of those, as far as a document is sound."""
+    steps = value
+    for part in at if at == ("steps",) else ():
+        steps = steps.get(part) if isinstance(steps, dict) else None
+    for name, step in steps.items() if isinstance(steps, dict) else ():
+        if not isinstance(step, dict):
+            continue
+        called = step.get("workflow")
+        if isinstance(called, dict) and isinstance(called.get("file"), str):
+            yield (*at, name), called["file"]
+        for kind in ("repeat", "foreach"):
+            if isinstance(step.get(kind), dict):
+                yield from _called(step[kind].get("steps"), (*at, name, kind, "steps"))
 
 
 def check_functions(workflow: Workflow, folder: Path) -> list[Problem]:
@@ -115,8 +219,9 @@ def _federation_document(path: str | os.PathLike[str]) -> Document:
     problems = [
         Problem("a federation's defaults are literal: no expression is filled in here", "literal-only", found.name,
                 found.position(("defaults", key)), "write the expression in the workflow")
-        for key, value in found.value.get("defaults", {}).items() if "{{" in json.dumps(value)
+        for key, value in found.value.get("defaults", {}).items() if "{{" in json.dumps(_plain(key, value))
     ]  # fmt: skip
+    problems += check.count_problems(found)
     for study, members in found.value.get("studies", {}).items():
         for index, name in enumerate(members):
             if name not in found.value["organizations"]:
@@ -126,6 +231,11 @@ def _federation_document(path: str | os.PathLike[str]) -> Document:
     if problems:
         raise InvalidError(problems, what=found.name)
     return found
+
+
+def _plain(key: str, value: Any) -> Any:
+    """What of a federation's default must be literal: all but how the count of a disclosure is told from a result."""
+    return {part: value[part] for part in value if part != "count"} if key == "disclosure" else value
 
 
 def federation_file(workflow: Workflow, given: str | None) -> str | None:

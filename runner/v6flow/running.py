@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from v6flow import loading
 from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
-from v6flow.core import check, events, json
+from v6flow.core import check, events, instances, json, policy
 from v6flow.core import plan as planning
 from v6flow.core.events import CancelRequested, RunCancelled, RunResumed, RunStarted
 from v6flow.core.federation import Directory, EmbeddedFederation
@@ -289,11 +289,18 @@ def make_plan(
 def _directory(workflow: Workflow, access: Access | None) -> Directory:
     if access is None:
         return Directory(())
-    tasks = [step for step in workflow.steps.values() if isinstance(step, TaskStep)]
+    tasks = list(_tasks(workflow))
     return access.directory(
         studies=any(step.study is not None for step in tasks),
         stores=any("store" in step.settings for step in tasks),
     )
+
+
+def _tasks(workflow: Workflow) -> Iterator[TaskStep]:
+    """The task steps of a workflow and of the files that it names."""
+    yield from (step for step in workflow.steps.values() if isinstance(step, TaskStep))
+    for _, inner in workflow.called():
+        yield from _tasks(inner)
 
 
 def pin(plan: Plan, federation: Federation | None, jobs: int | None) -> dict[str, Json]:
@@ -303,6 +310,7 @@ def pin(plan: Plan, federation: Federation | None, jobs: int | None) -> dict[str
         "version": __version__,
         "file": os.path.abspath(document.name),  # noqa: PTH100 - resolve() follows links
         "text": document.text,
+        "files": dict(_texts(plan.workflow)),
         "folder": plan.folder,
         "params": dict(plan.params),
         "federation": federation.file if federation is not None else None,
@@ -311,6 +319,7 @@ def pin(plan: Plan, federation: Federation | None, jobs: int | None) -> dict[str
         "organizations": list(plan.directory.organizations),
         "ids": dict(plan.directory.ids),
         "defaults": dict(plan.directory.defaults),
+        "policy": plan.directory.policy.raw(),
         "studies": [[study, list(members)] for study, members in plan.directory.studies.items()],
         "sources": dict(source_digests(plan)),
         "steps": list(plan.steps),
@@ -319,16 +328,28 @@ def pin(plan: Plan, federation: Federation | None, jobs: int | None) -> dict[str
     }
 
 
+def _texts(workflow: Workflow) -> Iterator[tuple[str, str]]:
+    """The texts of the other files that make it up, by their paths."""
+    for other in workflow.included:
+        yield other.name, other.text
+    for _, inner in workflow.called():
+        yield inner.document.name, inner.document.text
+        yield from _texts(inner)
+
+
 def source_digests(plan: Plan) -> dict[str, str]:
     """For each local step with a function or files, a digest of their contents."""
-    steps = [
-        step for step in plan.workflow.steps.values() if isinstance(step, LocalStep) and (step.function or step.files)
-    ]
-    if not steps:
-        return {}
-    from v6flow.local import sources
+    return dict(_source_digests(plan.workflow, plan.folder, ""))
 
-    return {step.common.name: sources.digest(step.function, Path(plan.folder), step.files) for step in steps}
+
+def _source_digests(workflow: Workflow, folder: str, prefix: str) -> Iterator[tuple[str, str]]:
+    for step in workflow.steps.values():
+        if isinstance(step, LocalStep) and (step.function or step.files):
+            from v6flow.local import sources
+
+            yield prefix + step.common.name, sources.digest(step.function, Path(folder), step.files)
+    for call, inner in workflow.called():
+        yield from _source_digests(inner, inner.folder, f"{prefix}{call.common.name}.")
 
 
 def resume(
@@ -400,20 +421,55 @@ def _resume(
             + "\n  ".join(refused),
             hint="undo the change, or start a new run",
         )
-    failed = [name for name, step in state.steps.items() if step.status == "failed" and name in plan.steps]
-    retry = failed if retry_failed else []
-    after = plan.graph.after(retry)
-    reset = [name for name, step in state.steps.items() if step.status == "skipped" or name in after]
+    retry, reset = what_to_do_again(state, plan) if retry_failed else ([], [])
     value = None
-    if changed or plan.workflow.document.text != pinned["text"] or seconds is not None:
+    if (
+        changed
+        or seconds is not None
+        or _pinned_texts(pinned) != (plan.workflow.document.text, dict(_texts(plan.workflow)))
+    ):
         value = {**pin(plan, federation, pinned["jobs"]), "deadline": pinned_deadline}
-    event = RunResumed(now, down, value, tuple(changed), tuple(retry), tuple(reset) if retry_failed else (), resubmit)
+    event = RunResumed(now, down, value, tuple(changed), tuple(retry), tuple(reset), resubmit)
     held.folder.mark_over(False)
     if state.status == "failed":
         held.folder.forget_cancel()  # it was meant for what has failed since
     held.journal.append([event], durable=True)
     apply(state, event)
     return Run(held, plan, access, jobs or pinned["jobs"], clock)
+
+
+def what_to_do_again(state: RunState, plan: Plan) -> tuple[list[str], list[str]]:
+    """The steps that are to ask again whom they lack, and those that are to be done wholly anew."""
+    open_ = {name: step for name, step in state.steps.items() if _is_open(state, name)}
+    retry = [
+        name for name, step in open_.items() if step.status == "failed" and instances.definition(name) in plan.steps
+    ]
+    after = {
+        instances.prefix(name) + instances.short(other)
+        for name in retry
+        for other in plan.graph.after([instances.definition(name)])
+    }
+    return retry, [
+        name
+        for name, step in open_.items()
+        # what a condition left out stays so, unless the condition may now be another
+        if name in after or (step.status == "skipped" and step.reason not in ("when", "skipped"))
+    ]
+
+
+def _is_open(state: RunState, name: str) -> bool:
+    """Whether what becomes of a step can still change something: not if its round has ended, or its item completed."""
+    for inner in instances.outward(instances.prefix(name))[:-1]:
+        path, number = instances.around(inner)
+        step = state.step(path)
+        if step.status == "completed":
+            return False
+        if step.items is not None:
+            if step.items[number - 1].status == "completed":
+                return False
+        elif number and number <= step.rounds:
+            return False
+    return True
 
 
 def _tokens(state: RunState, place: str) -> list[str]:
@@ -489,11 +545,16 @@ def _kill_open(held: Held, federation_file: str | None) -> list[str]:
     return [note.message for note in notes]
 
 
+def _pinned_texts(pinned: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    return pinned["text"], pinned.get("files", {})
+
+
 def same_run(workflow: Workflow, params: Mapping[str, Json], access: Access | None, state: RunState) -> bool:
     """Whether an unfinished run is of the same workflow, params and federation as a new one would be."""
     pinned = state.pinned
     return bool(
-        pinned.get("text") == workflow.document.text
+        "text" in pinned
+        and _pinned_texts(pinned) == (workflow.document.text, dict(_texts(workflow)))
         and pinned.get("params") == dict(params)
         and pinned.get("identity") == _directory(workflow, access).identity
     )
@@ -537,13 +598,14 @@ def pinned_plan(state: RunState, current: Workflow | None = None) -> Plan:
     """The plan as it was when the run was started or last resumed; `current` is the workflow as it is now."""
     pinned = state.pinned
     workflow = current
-    if workflow is None or pinned["text"] != workflow.document.text:
-        workflow = loading.parse_kept(pinned["text"], pinned["file"])
+    if workflow is None or _pinned_texts(pinned) != (workflow.document.text, dict(_texts(workflow))):
+        workflow = loading.parse_kept(pinned["text"], pinned["file"], pinned.get("files"))
     directory = Directory(
         tuple(pinned["organizations"]),
         ids=pinned["ids"],
         identity=pinned["identity"],
         defaults=pinned["defaults"],
+        policy=policy.parse(pinned.get("policy", {})),
         studies={study: tuple(members) for study, members in pinned.get("studies", ())},
     )
     return planning.make(
@@ -558,12 +620,23 @@ def _differences(state: RunState, old: Plan, new: Plan) -> tuple[list[str], list
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     refused: list[str] = []
     for name in changed:
-        step = state.step(name)
-        asked = any(each.attempt for each in step.organizations.values())
-        if step.status == "completed" or asked:
-            what = "has completed" if step.status == "completed" else "has asked organizations"
+        done = [step for each, step in state.steps.items() if instances.definition(each) == name]
+        early = any(
+            before.get(name, {}).get(key) != after.get(name, {}).get(key)
+            for key in {**before.get(name, {}), **after.get(name, {})}
+            if key not in planning.JUDGED_LAST
+        )
+        asked = early and any(each.attempt for step in done for each in step.organizations.values())
+        begun = early and any(step.history or step.items is not None or step.params is not None for step in done)
+        completed = any(step.status == "completed" for step in done)
+        left_out = any(step.status == "skipped" and step.reason == "when" for step in done)
+        if completed or asked or begun or left_out:
+            what = "was left out" if left_out else "has completed" if completed else _ASKED if asked else "has begun"
             refused.append(f"step {name} {what}, and {_difference(before.get(name), after.get(name))}")
     return changed, refused
+
+
+_ASKED = "has asked organizations"
 
 
 def _difference(before: Mapping[str, Json] | None, after: Mapping[str, Json] | None) -> str:

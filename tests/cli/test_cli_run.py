@@ -306,3 +306,20 @@ def test_names_with_accents_in_both_normal_forms(here: Path, capsys: Capture) ->
         (here / f"{name}.yaml").write_text(SMALL, encoding="utf-8")
     assert call(capsys, "run", "e\u0301tude.yaml", "-q").code == 0
     assert call(capsys, "run", "\u00e9tude2.yaml", "-q").code == 0
+
+
+def test_params_that_do_not_go_together_are_refused_by_validate_plan_and_run(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    condition = 'preconditions: [{that: "{{ params.n < 100 }}", message: "{{ params.n }} is a lot"}]'
+    text = SMALL.replace("steps:", f"{condition}\nsteps:")
+    write(here, small_yaml=text)
+    assert call(capsys, "validate", "small.yaml").code == 0
+    assert call(capsys, "run", "small.yaml", "--quiet").code == 0
+    for command in ("plan", "run"):
+        refused = call(capsys, command, "small.yaml", "--param", "n=100")
+        assert (refused.code, refused.out) == (2, "")
+        assert "100 is a lot [precondition]" in refused.err
+    assert len(list((here / ".v6flow" / "runs").iterdir())) == 1
+    write(here, small_yaml=text.replace("default: 20", "default: 200"))
+    assert "200 is a lot [precondition]" in call(capsys, "validate", "small.yaml").err

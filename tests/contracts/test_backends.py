@@ -174,6 +174,9 @@ class _OwnTokens:
     def kill(self, token: str, organizations: tuple[str, ...]) -> None:
         self._backend.kill(self._prefix + token, organizations)
 
+    def forget(self, token: str, organization: str) -> None:
+        self._backend.forget(self._prefix + token, organization)
+
     def close(self) -> None:
         self._backend.close()
 
@@ -400,6 +403,15 @@ def test_a_token_that_was_never_submitted_is_asked_with_again_too(stage: Stage) 
     with stage.open(reports) as backend:
         backend.submit(ask(stage, "echo", "alpha", value=5), again=True)
         assert value(reports.end("question-1", "alpha")) == 5
+
+
+def test_what_is_forgotten_may_be_forgotten_again(stage: Stage) -> None:
+    reports = Reports()
+    with stage.open(reports) as backend:
+        backend.submit(ask(stage, "sum", "alpha", column="age"), again=False)
+        value(reports.end("question-1", "alpha"))
+        for token in ("question-1", "question-1", "never-asked"):
+            backend.forget(token, "alpha")
 
 
 def test_after_a_look_all_that_was_there_has_been_reported(stage: Stage) -> None:

@@ -30,7 +30,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "at": TIMES, "down": TIMES, "deadline": st.none() | TIMES, "attempt": st.integers(1, 9), "exit_code": st.integers(0, 255),
     "asked": NAMES, "organizations": NAMES, "changed": NAMES, "retry": NAMES, "reset": NAMES, "resubmit": NAMES, "failure": FAILURES,
     "subtasks": SUBTASKS, "carried": st.lists(st.tuples(TEXT, NAMES), max_size=2).map(tuple), "accepted": st.booleans(),
-    "log": MAYBE,
+    "log": MAYBE, "properties": st.none() | st.dictionaries(TEXT, JSON, min_size=1, max_size=2),
 }  # fmt: skip
 MAPPINGS = st.dictionaries(TEXT, JSON, max_size=2)
 VALUES = {"RunStarted": MAPPINGS, "RunCompleted": MAPPINGS, "RunResumed": st.none() | MAPPINGS}

@@ -51,7 +51,7 @@ def test_built_in_settings() -> None:
     assert (step.quorum.minimum, step.quorum.wait, step.retry.attempts) == ("all", True, 1)
     assert step.retry.on == ("start_failed", "unknown")
     assert [each.label for each in step.databases] == ["default"]
-    assert (step.label, step.description, step.central, step.single) == ("w/a", "", False, False)
+    assert (step.label, step.description, step.central, step.single) == ("", "", False, False)
     assert local("steps: {a: {local: {function: 'm:f'}}}").timeout == 3600
 
 

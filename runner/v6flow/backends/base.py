@@ -125,6 +125,9 @@ class Backend(Protocol):
         What could not be stopped is `Noted`, at the latest before `close` returns.
         """
 
+    def forget(self, token: str, organization: str) -> None:
+        """Keep nothing here of what an organization answered under this token, nor of what it printed."""
+
     def close(self) -> None:
         """End everything that this backend started here; what goes on elsewhere goes on."""
 

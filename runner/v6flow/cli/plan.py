@@ -81,7 +81,7 @@ def _kind(step: dict[str, Any]) -> str:
 def _details(step: dict[str, Any]) -> list[str]:
     from v6flow.core.units import spell
 
-    told = []
+    told = [f"only if {_spell(step['when'])}"] if "when" in step else []
     if step["kind"] == "task":
         databases = ", ".join(each["label"] for each in step["databases"]) or "none"
         asked = step["organizations"]
@@ -100,9 +100,21 @@ def _details(step: dict[str, Any]) -> list[str]:
         told.append(f"with {_spell(step['kwargs'])}")
     if step.get("retry", {}).get("attempts", 1) > 1:
         told.append(f"up to {step['retry']['attempts']} attempts, after {', '.join(step['retry']['on'])}")
+    if "disclosure" in step:
+        told.append(f"refused unseen if {_bare(step['disclosure']['count'])} < {step['disclosure']['min_count']}")
+    for check in step.get("checks", ()):
+        told += [f"check{'' if key == 'that' else ' each'}: {_bare(check[key])}" for key in check if key != "message"]
+    if "output_schema" in step:
+        told.append("results are held against a schema")
+    if "properties" in step:
+        told.append(f"publishes {', '.join(step['properties'])}")
     if step.get("timeout") is not None:
         told.append(f"within {spell(step['timeout'])}")
     return told
+
+
+def _bare(expression: str) -> str:
+    return expression.strip().removeprefix("{{").removesuffix("}}").strip()
 
 
 def _spell(value: Any) -> str:

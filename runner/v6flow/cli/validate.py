@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.cli.arguments import Parser
+    from v6flow.core.json import Json
     from v6flow.core.model import Workflow
     from v6flow.core.problem import Problem
 
@@ -49,6 +50,7 @@ def main(arguments: argparse.Namespace) -> int:
 def check(file: str, given: str | None) -> list[Problem]:
     """All problems of a file and, for a workflow, of the federation that it would run on."""
     from v6flow import loading
+    from v6flow.core import preconditions
     from v6flow.core.problem import InvalidError, Problem
     from v6flow.errors import AccessError, UnreachableError, UsageError
 
@@ -63,9 +65,10 @@ def check(file: str, given: str | None) -> list[Problem]:
         workflow = loading.parse_workflow(text, file)
     except InvalidError as error:
         return list(error.problems)
+    unmet = preconditions.problems(workflow, _defaults(workflow))
     path = loading.federation_file(workflow, given)
-    if path is None:
-        return []
+    if unmet or path is None:
+        return unmet
     try:
         return _federation(path) or _fit(workflow, path, asked_for=given is not None)
     except (AccessError, UnreachableError):
@@ -73,6 +76,11 @@ def check(file: str, given: str | None) -> list[Problem]:
     except UsageError as error:
         where = workflow.document.position(("federation",) if workflow.federation is not None else ())
         return [Problem(error.message, "federation", file, where, error.hint)]
+
+
+def _defaults(workflow: Workflow) -> dict[str, Json]:
+    """The params that have a value without anybody giving one."""
+    return {name: param.schema["default"] for name, param in workflow.params.items() if not param.required}
 
 
 def _federation(file: str) -> list[Problem]:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from v6flow.core import expressions, places, schema
 from v6flow.core.graph import Graph
 from v6flow.core.problem import Path, Position, Problem
-from v6flow.core.steps import STEP_KINDS, task
-from v6flow.core.steps.base import STEPS, Field
+from v6flow.core.steps import STEP_KINDS, ForeachStep, RepeatStep, task
+from v6flow.core.steps.base import PARAMS, STEPS, Field, common_fields, common_needed
 from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
 
     from v6flow.core.document import Document
-    from v6flow.core.expressions import Reference
+    from v6flow.core.expressions import Reference, Template
     from v6flow.core.model import Workflow
     from v6flow.core.steps import Step
 
@@ -34,22 +34,41 @@ _WHERE = {
     "run": "here only params are known",
     "federation": "here only params are known",
 }
+_BY_ITSELF = "what an organization answers is judged by itself"
 _SECRETS = ("${env:", "${file:", "${keyring:")
 
 
 def check(workflow: Workflow) -> list[Problem]:
     """All problems of a workflow that is sound by the schema, in the order of the file."""
     problems = [
-        *_names(workflow, "steps", workflow.steps),
+        *_step_names(workflow),
         *_names(workflow, "params", workflow.params),
         *_params(workflow),
         *_secrets(workflow.document),
         *_fields(workflow),
+        *_bare(workflow),
+        *_modifiers(workflow),
         *_needs(workflow),
         *_kinds(workflow),
+        *_aliases(workflow),
         *_cycles(workflow),
     ]
     return sorted(dict.fromkeys(problems), key=lambda problem: problem.position)
+
+
+def count_problems(federation: Document) -> list[Problem]:
+    """What is wrong with how the defaults of a federation tell the count of a result."""
+    path: Path = ("defaults", "disclosure", "count")
+    source = federation.value.get("defaults", {}).get("disclosure", {}).get("count", task.COUNT.source)
+    template = expressions.compile(source)
+    problems = [
+        _problem(federation, error.message, error.rule, places.place(federation, path, error.offset), error.hint)
+        for error in template.errors
+    ]
+    if not problems and {reference.root for reference in template.references} != {"result"}:
+        message = "a federation's count is told from the result alone"
+        problems.append(_problem(federation, message, "disclosure-count", federation.position(path)))
+    return problems
 
 
 @functools.lru_cache(maxsize=1)  # what `check` has built, `plan` goes on with
@@ -60,21 +79,70 @@ def graph(workflow: Workflow) -> tuple[dict[str, list[str]], Graph]:
 
 
 def needs(workflow: Workflow) -> dict[str, list[str]]:
-    """For each step, the steps it waits for: by reference or by `needs`, each once, as they occur."""
-    found: dict[str, list[str]] = {}
+    """For each step, the steps beside it that it waits for: by reference or by `needs`, each once, as they occur.
+
+    What a nested step uses of outside is waited for by the step that it is nested in.
+    """
+    found: dict[str, dict[str, None]] = {name: {} for name in workflow.steps}
+    nested = any("." in name for name in workflow.steps)
     for name, step in workflow.steps.items():
-        sources = dict.fromkeys(step.common.needs)
-        for template in STEP_KINDS[step.kind].needed(step):
-            for reference in template.references:
-                if reference.root == "steps" and reference.path:
-                    sources[reference.path[0]] = None
-        found[name] = list(sources)
-    return found
+        parent = step.common.parent
+        for used in (
+            *step.common.needs,
+            *_used(common_needed(step.common)),
+            *_used(STEP_KINDS[step.kind].needed(step)),
+        ):
+            _wait(workflow, found, name, parent, used, nested=nested)
+        for used in _used(getattr(STEP_KINDS[step.kind], "needed_inside", _nothing)(step)):
+            _wait(workflow, found, name, name, used, nested=nested)
+    return {name: list(sources) for name, sources in found.items()}
+
+
+def _wait(
+    workflow: Workflow, found: dict[str, dict[str, None]], name: str, where: str, used: str, *, nested: bool
+) -> None:
+    """Have the step that stands beside what is used wait for it: the user, or one that it is nested in."""
+    if not nested:
+        found[name][used] = None
+        return
+    source = resolve(workflow.steps, where, used)
+    if source is None or where == source or where.startswith(f"{source}."):
+        return
+    level = source.rpartition(".")[0]
+    if where == name and level == name:
+        return  # it is nested in the user itself
+    while name.rpartition(".")[0] != level:
+        name = name.rpartition(".")[0]
+    found[name][source] = None
+
+
+def _used(templates: Iterable[Template]) -> Iterator[str]:
+    for template in templates:
+        for reference in template.references:
+            if reference.root == "steps" and reference.path and isinstance(reference.path[0], str):
+                yield reference.path[0]
+
+
+def _nothing(_step: Step) -> tuple[Template, ...]:
+    return ()
+
+
+def resolve(steps: Container[str], where: str, name: str) -> str | None:
+    """The step that a name means: one in the step `where`, else in those that it is nested in, else outside of all."""
+    while True:
+        found = f"{where}.{name}" if where else name
+        if found in steps:
+            return found
+        if not where:
+            return None
+        where = where.rpartition(".")[0]
 
 
 def needs_federation(workflow: Workflow) -> bool:
     """Whether a workflow asks organizations, or uses what is known only of a federation."""
     if workflow.uses_federation() or "organization_ids" in workflow.document.text:
+        return True
+    if any(needs_federation(inner) for _, inner in workflow.called()):
         return True
     references = (reference for _, field in _all_fields(workflow) for reference in field.template.references)
     return any(reference.root == "federation" for reference in references)
@@ -96,6 +164,32 @@ def _names(workflow: Workflow, key: str, names: Iterable[str]) -> Iterator[Probl
                 "name-case",
                 document.key_position((key, name)),
             )
+
+
+def _step_names(workflow: Workflow) -> Iterator[Problem]:
+    document = workflow.document
+    known: dict[str, dict[str, str]] = {}  # of each step that has nested ones: theirs, in lower case
+    for name, step in workflow.steps.items():
+        known.setdefault(step.common.parent, {}).setdefault(name.rpartition(".")[2].lower(), name)
+    for name, step in workflow.steps.items():
+        short = name.rpartition(".")[2]
+        where = document.key_position(step.common.at)
+        what = expressions.name_problem(short)
+        if what:
+            yield _problem(document, what, "name", where)
+        outer = step.common.parent
+        other = known[outer][short.lower()]
+        if other != name:
+            line = document.key_position(workflow.steps[other].common.at).line
+            told = f"{short} and {other.rpartition('.')[2]} (line {line}) differ only in upper and lower case"
+            yield _problem(document, told, "name-case", where)
+        while outer:
+            outer = outer.rpartition(".")[0]
+            other = known.get(outer, {}).get(short.lower(), "")
+            if other:
+                line = document.key_position(workflow.steps[other].common.at).line
+                yield _problem(document, f"{short} is the name of a step outside, too (line {line})", "name", where)
+                break
 
 
 def _params(workflow: Workflow) -> Iterator[Problem]:
@@ -136,8 +230,11 @@ def _all_fields(workflow: Workflow) -> Iterator[tuple[Step | None, Field]]:
         for field in task.setting_fields(key, path, template):
             yield None, field
     for step in workflow.steps.values():
-        for field in STEP_KINDS[step.kind].fields(step):
+        for field in (*common_fields(step.common), *STEP_KINDS[step.kind].fields(step)):
             yield step, field
+    for each in workflow.preconditions:
+        yield None, Field(each.key, each.condition, PARAMS)
+        yield None, Field((*each.at, "message"), each.message, PARAMS)
     for output in workflow.outputs.values():
         yield None, Field(output.at, output.value, STEPS)
 
@@ -145,16 +242,20 @@ def _all_fields(workflow: Workflow) -> Iterator[tuple[Step | None, Field]]:
 def _fields(workflow: Workflow) -> Iterator[Problem]:
     document = workflow.document
     offers: dict[str, frozenset[str]] = {}
-    for _, field in _all_fields(workflow):
+    for step, field in _all_fields(workflow):
         for error in field.template.errors:
             where = places.place(document, field.key + error.at, error.offset)
             hint = _step_meant(workflow, field, error) or error.hint
             yield _problem(document, error.message, error.rule, where, hint)
         for reference in field.template.references:
-            found = _reference(workflow, field, reference, offers)
+            if step is not None and reference.root == "this" and "this" in field.scope:
+                found = _own_reference(step, reference)
+            else:
+                found = _reference(workflow, step, field, reference, offers)
             if found:
                 message, rule, hint = found
-                depth = {"wrong-scope": 0, "unknown-attribute": 2 if reference.root == "steps" else 1}.get(rule, 1)
+                deep = 2 if reference.root in ("steps", "loop") else 1
+                depth = {"wrong-scope": 0, "unknown-attribute": deep}.get(rule, 1)
                 where = places.mention(document, field.key + reference.at, reference, min(depth, len(reference.path)))
                 yield _problem(document, message, rule, where, hint)
 
@@ -174,11 +275,16 @@ def _step_meant(workflow: Workflow, field: Field, error: expressions.ExpressionE
 
 
 def _reference(
-    workflow: Workflow, field: Field, reference: Reference, offers: dict[str, frozenset[str]]
+    workflow: Workflow, step: Step | None, field: Field, reference: Reference, offers: dict[str, frozenset[str]]
 ) -> tuple[str, str, str | None] | None:
     root, path = reference.root, reference.path
+    around = _around(workflow, step, field)
+    if root in ("each", "loop") and "steps" in field.scope and any(_ROUNDS[each.kind] == root for each in around):
+        return _round_reference(root, path, around, until=field.key[-1:] == ("until",))
     if root not in field.scope:
-        why = _WHERE.get(root, "it is not known here")
+        why = _BY_ITSELF if "result" in field.scope else _WHERE.get(root, "it is not known here")
+        if root in ("each", "loop") and "steps" not in field.scope and around:
+            why = f"what is known before anything runs cannot depend on {_OF[root]}"
         return (
             f"{root} cannot be used here: {why}",
             "wrong-scope",
@@ -205,19 +311,84 @@ def _reference(
             suggestion(first, FEDERATION),
         )
     if root == "steps":
-        return _step_reference(workflow, first, path, offers)
+        where = "" if step is None else step.common.name if field.inside and field.nested else step.common.parent
+        return _step_reference(workflow, where, first, path, offers)
+    return None
+
+
+def _around(workflow: Workflow, step: Step | None, field: Field) -> list[RepeatStep | ForeachStep]:
+    """The steps with rounds or items that a field is inside of, the innermost first."""
+    found: list[RepeatStep | ForeachStep] = []
+    name = "" if step is None else step.common.name if field.inside else step.common.parent
+    while name:
+        outer = workflow.steps[name]
+        if isinstance(outer, (RepeatStep, ForeachStep)):
+            found.append(outer)
+        name = name.rpartition(".")[0]
+    return found
+
+
+_ROUNDS = {"repeat": "loop", "foreach": "each"}
+_OF = {"loop": "a round", "each": "an item"}
+
+
+def _round_reference(
+    root: str, path: tuple[str | int | None, ...], around: list[RepeatStep | ForeachStep], *, until: bool
+) -> tuple[str, str, str | None] | None:
+    """What is wrong with a reference to a round or an item."""
+    names = [each.alias for each in around if _ROUNDS[each.kind] == root and each.alias is not None]
+    offered = ["key", "index", *names] if root == "each" else ["index", "state", *(["next"] if until else []), *names]
+    first = path[0] if path else None
+    innermost = next((each.alias for each in around if _ROUNDS[each.kind] == root), None)
+    if not path:
+        return f"{root} alone is no value: say what of it", "unknown-attribute", f"it has {', '.join(offered)}"
+    if isinstance(first, str) and first not in offered:
+        hint = suggestion(first, offered)
+        if root == "loop" and first == "next":
+            hint = "the state after the round is known in until only"
+        return f"{root} has no {first!r} here: it has {', '.join(offered)}", "unknown-attribute", hint
+    if root == "loop" and first in names:
+        return _round_of(first, path[1:], ["index", "state", *(["next"] if until and first == innermost else [])])
+    return None
+
+
+def _round_of(alias: str, path: tuple[str | int | None, ...], offered: list[str]) -> tuple[str, str, str | None] | None:
+    """What is wrong with what follows `loop.<as>`."""
+    if not path:
+        told = f"loop.{alias} alone is no value: say what of it"
+        return told, "unknown-attribute", f"it has {', '.join(offered)}"
+    first = path[0]
+    if isinstance(first, str) and first not in offered:
+        told = f"loop.{alias} has no {first!r} here: it has {', '.join(offered)}"
+        return told, "unknown-attribute", suggestion(first, offered)
+    return None
+
+
+def _own_reference(step: Step, reference: Reference) -> tuple[str, str, str | None] | None:
+    """What is wrong with a use of `this`."""
+    offered = STEP_KINDS[step.kind].offers(step)
+    first = reference.path[0] if reference.path else None
+    if first is None:
+        return "this alone is no value: say what of it", "unknown-attribute", f"it offers {', '.join(sorted(offered))}"
+    if isinstance(first, str) and first not in offered:
+        told = f"this step does not offer {first!r}: it offers {', '.join(sorted(offered))}"
+        return told, "unknown-attribute", suggestion(first, offered)
     return None
 
 
 def _step_reference(
-    workflow: Workflow, name: str, path: tuple[str | int | None, ...], offers: dict[str, frozenset[str]]
+    workflow: Workflow, where: str, short: str, path: tuple[str | int | None, ...], offers: dict[str, frozenset[str]]
 ) -> tuple[str, str, str | None] | None:
-    step = workflow.steps.get(name)
-    if step is None:
-        return f"no step {name!r}", "unknown-step", suggestion(name, workflow.steps)
+    name = resolve(workflow.steps, where, short)
+    if name is None:
+        return f"no step {short!r}", "unknown-step", _step_near(workflow, short)
+    if where == name or where.startswith(f"{name}."):
+        hint = "loop.state is what came of the round before" if workflow.steps[name].kind == "repeat" else None
+        return f"{short} is the step that this is nested in, and has no value yet", "unknown-step", hint
+    step = workflow.steps[name]
     if len(path) == 1:
         return (
-            f"steps.{name} alone is no value: say what of it",
+            f"steps.{short} alone is no value: say what of it",
             "unknown-attribute",
             _value_of(step),
         )
@@ -226,27 +397,96 @@ def _step_reference(
         offers[name] = STEP_KINDS[step.kind].offers(step)
     if isinstance(attribute, str) and attribute not in offers[name]:
         hint = suggestion(attribute, offers[name])
+        if f"{name}.{attribute}" in workflow.steps:
+            hint = _nested_in(f"{name}.{attribute}")
         if attribute in ("result", "results"):
             hint = f"write {_value_of(step)}"
         what = ", ".join(sorted(offers[name]))
-        return f"step {name} does not offer {attribute!r}: it offers {what}", "unknown-attribute", hint
+        return f"step {short} does not offer {attribute!r}: it offers {what}", "unknown-attribute", hint
     return None
+
+
+def _step_near(workflow: Workflow, short: str) -> str | None:
+    """What may have been meant by the name of a step that is not there."""
+    inner = next((each for each in workflow.steps if each.endswith(f".{short}")), None)
+    if inner is not None:
+        return _nested_in(inner)
+    return suggestion(short, [each.rpartition(".")[2] for each in workflow.steps])
+
+
+def _nested_in(name: str) -> str:
+    outer, _, short = name.rpartition(".")
+    return f"{short} is nested in {outer}, which publishes what may be seen outside"
 
 
 def _value_of(step: Step) -> str:
     """The path of what a step computed."""
     right = "result" if "result" in STEP_KINDS[step.kind].offers(step) else "results"
-    return f"steps.{step.common.name}.{right}"
+    return f"steps.{step.common.name.rpartition('.')[2]}.{right}"
+
+
+def _bare(workflow: Workflow) -> Iterator[Problem]:
+    """Where nothing but an expression may stand, and there is text beside it."""
+    for key, template in _conditions(workflow):
+        if not template.whole and not template.errors:
+            message = f"`{key[-1]}` is one expression and nothing else"
+            where = workflow.document.position(key)
+            yield _problem(workflow.document, message, "only-expression", where, "write it all within one {{ }}")
+
+
+def _conditions(workflow: Workflow) -> Iterator[tuple[Path, Template]]:
+    """Every place of a workflow where nothing but an expression may stand."""
+    for each in workflow.preconditions:
+        yield each.key, each.condition
+    for step in workflow.steps.values():
+        if step.common.when is not None:
+            yield (*step.common.at, "when"), step.common.when
+        for each in step.common.checks:
+            yield each.key, each.condition
+    yield from _counts(workflow)
+
+
+def _counts(workflow: Workflow) -> Iterator[tuple[Path, Template]]:
+    """Every place that says how many a result is about."""
+    given = dict(workflow.defaults.values())
+    for step in workflow.steps.values():
+        given.update(step.settings.values() if isinstance(step, task.TaskStep) else ())
+    for path, template in given.items():
+        if path[-1] == "disclosure" and isinstance(template.source, dict) and "count" in template.source:
+            yield (*path, "count"), expressions.compile(template.source["count"])
+
+
+def _modifiers(workflow: Workflow) -> Iterator[Problem]:
+    """What stands beside a step and does not fit it."""
+    document = workflow.document
+    for path, template in _counts(workflow):
+        if not template.errors and not any(reference.root == "result" for reference in template.references):
+            message = "`count` says nothing of the result, so that none would ever be refused, or all"
+            hint = "write {{ result.count }}, or where else the result says how many it is about"
+            yield _problem(document, message, "disclosure-count", document.position(path), hint)
+    for step in workflow.steps.values():
+        for each in step.common.checks:
+            if each.each and step.kind != task.KEY:
+                where = document.key_position(each.key)
+                message = "`each` judges what organizations answer, and this step asks none"
+                yield _problem(document, message, "wrong-modifier", where, "write `that:`, about `this`")
+        at = (*step.common.at, "output_schema")
+        for what in schema.fragment_problems(step.common.output_schema or {}):
+            yield _problem(document, what, "output-schema", document.position(at))
 
 
 def _needs(workflow: Workflow) -> Iterator[Problem]:
     document = workflow.document
-    for name, step in workflow.steps.items():
+    for step in workflow.steps.values():
         for index, needed in enumerate(step.common.needs):
-            if needed not in workflow.steps and ("steps", needed) not in workflow.doubtful:
-                where = document.position(("steps", name, "needs", index))
-                near = suggestion(needed, workflow.steps)
-                yield _problem(document, f"no step {needed!r}", "unknown-step", where, near)
+            found = resolve(workflow.steps, step.common.parent, needed)
+            if found is not None and step.common.name.startswith(f"{found}."):
+                where = document.position((*step.common.at, "needs", index))
+                told = f"{needed} is the step that this is nested in, which completes only after it"
+                yield _problem(document, told, "unknown-step", where)
+            if found is None and ("steps", needed) not in workflow.doubtful:
+                where = document.position((*step.common.at, "needs", index))
+                yield _problem(document, f"no step {needed!r}", "unknown-step", where, _step_near(workflow, needed))
 
 
 def _kinds(workflow: Workflow) -> list[Problem]:
@@ -265,19 +505,38 @@ def _kinds(workflow: Workflow) -> list[Problem]:
     return problems
 
 
+def _aliases(workflow: Workflow) -> Iterator[Problem]:
+    """An `as` that hides that of a step around: the item or the round outside could not be named."""
+    for step in workflow.steps.values():
+        if not isinstance(step, (RepeatStep, ForeachStep)) or step.alias is None:
+            continue
+        name = step.common.parent
+        while name:
+            outer = workflow.steps[name]
+            if isinstance(outer, (RepeatStep, ForeachStep)) and outer.kind == step.kind and outer.alias == step.alias:
+                root = _ROUNDS[step.kind]
+                told = f"{root}.{step.alias} is that of the step {name} around it"
+                at = (*step.common.at, step.kind)
+                document = workflow.document
+                where = document.key_position(at)
+                yield _problem(document, told, "name", where, "give this one another name with as:")
+                break
+            name = name.rpartition(".")[0]
+
+
 def _cycles(workflow: Workflow) -> list[Problem]:
     document = workflow.document
     cycle = graph(workflow)[1].cycle()
     if not cycle:
         return []
-    first = min(cycle, key=lambda name: document.key_position(("steps", name)))
+    first = min(cycle, key=lambda name: document.key_position(workflow.steps[name].common.at))
     at = cycle.index(first)
     path = [*cycle[at:], *cycle[:at], first]
     if len(cycle) == 1:
         message = f"step {first} needs itself"
     else:
         message = f"these steps wait for each other: {' → '.join(path)} (each is needed by the next)"
-    return [_problem(document, message, "cycle", document.key_position(("steps", first)))]
+    return [_problem(document, message, "cycle", document.key_position(workflow.steps[first].common.at))]
 
 
 def _problem(document: Document, message: str, rule: str, where: Position, hint: str | None = None) -> Problem:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
 
-from v6flow.core.steps.local import LocalStep
-from v6flow.core.steps.task import TaskStep
+from v6flow.core.answers import bare
+from v6flow.core.steps import ForeachStep, LocalStep, RepeatStep, TaskStep, WorkflowStep
+
+if sys.version_info >= (3, 11):
+    from typing import assert_never
+else:
+    from typing_extensions import assert_never
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,14 +29,19 @@ MAX_PICTURE = 30  # steps: beyond, no person follows the lines
 
 
 def kind(step: Step) -> str:
-    """`task`, `central` or `local`."""
+    """`task`, `central`, or the key of another kind."""
     if isinstance(step, TaskStep) and step.central is not None and step.central.source is not False:
         return "central"
     return step.kind
 
 
 def details(step: Step) -> list[str]:
-    """What a step does, and whom it asks if the file names them: a text each."""
+    """What a step does, whom it asks if the file names them, and under which condition: a text each."""
+    condition = step.common.when
+    return [*_work(step), *([f"only if {bare(condition)}"] if condition is not None else [])]
+
+
+def _work(step: Step) -> list[str]:
     match step:
         case TaskStep():
             told = [f"{kind(step)} {step.method.source}"]
@@ -43,6 +54,27 @@ def details(step: Step) -> list[str]:
         case LocalStep():
             words = step.command.source if step.command is not None else None
             return [f"local {words[0]}" if isinstance(words, list) and words else "local command"]
+        case RepeatStep():
+            return ["repeats"]
+        case ForeachStep():
+            return ["for each item"]
+        case WorkflowStep(file=file):
+            return [f"workflow {file}"]
+        case _:
+            assert_never(step)
+
+
+def outermost(workflow: Workflow) -> dict[str, Step]:
+    """The steps that are nested in none: a picture shows them, and tells what is in them."""
+    return {name: step for name, step in workflow.steps.items() if not step.common.parent}
+
+
+def _told(workflow: Workflow, step: Step) -> list[str]:
+    """What a step does, and what is nested in it."""
+    inside = [
+        name.rpartition(".")[2] for name, each in workflow.steps.items() if each.common.parent == step.common.name
+    ]
+    return [*details(step), *([", ".join(inside)] if inside else [])]
 
 
 def organizations(step: TaskStep) -> list[str]:
@@ -74,13 +106,13 @@ _MERMAID_WORDS = re.compile(
 
 def mermaid(workflow: Workflow, needs: Mapping[str, Iterable[str]]) -> str:
     """The graph as a Mermaid flowchart; `needs` tells for each step the steps it waits for."""
-    ids = {name: _mermaid_id(name, place) for place, name in enumerate(workflow.steps, 1)}
+    ids = {name: _mermaid_id(name, place) for place, name in enumerate(outermost(workflow), 1)}
     lines = ["flowchart TD"]
-    for name, step in workflow.steps.items():
+    for name, step in outermost(workflow).items():
         opened, closed = _MERMAID_SHAPES.get(kind(step), _MERMAID_SHAPES["task"])
-        label = "<br/>".join(_mermaid_text(text) for text in (name, *details(step)))
+        label = "<br/>".join(_mermaid_text(text) for text in (name, *_told(workflow, step)))
         lines.append(f"    {ids[name]}{opened}{label}{closed}")
-    lines += [f"    {ids[source]} --> {ids[name]}" for name, sources in needs.items() for source in sources]
+    lines += [f"    {ids[source]} --> {ids[name]}" for name in outermost(workflow) for source in needs[name]]
     return "\n".join(lines) + "\n"
 
 
@@ -108,12 +140,14 @@ _DOT_SHAPES = {
 def dot(workflow: Workflow, needs: Mapping[str, Iterable[str]]) -> str:
     """The graph in Graphviz's DOT language; a step's description is its tooltip."""
     lines = [f"digraph {_dot_text(workflow.name)} {{", "    rankdir=TB;", '    node [fontname="sans-serif"];']
-    for name, step in workflow.steps.items():
+    for name, step in outermost(workflow).items():
         shape = _DOT_SHAPES.get(kind(step), _DOT_SHAPES["task"])
-        label = _dot_text(name, *details(step))
+        label = _dot_text(name, *_told(workflow, step))
         tooltip = _dot_text(step.common.description or name)
         lines.append(f"    {_dot_text(name)} [label={label}, {shape}, tooltip={tooltip}];")
-    lines += [f"    {_dot_text(source)} -> {_dot_text(name)};" for name, sources in needs.items() for source in sources]
+    lines += [
+        f"    {_dot_text(source)} -> {_dot_text(name)};" for name in outermost(workflow) for source in needs[name]
+    ]
     return "\n".join([*lines, "}"]) + "\n"
 
 
@@ -144,9 +178,9 @@ def picture(workflow: Workflow, needs: Mapping[str, Iterable[str]], width: int, 
 
     Boxes with double borders are central tasks, those with round corners are local steps.
     """
-    wanted = {name: list(needs[name]) for name in workflow.steps}
+    wanted = {name: list(needs[name]) for name in outermost(workflow)}
     layers = layers_of(wanted)
-    if len(workflow.steps) <= MAX_PICTURE:
+    if len(wanted) <= MAX_PICTURE:
         for brief in (False, True):
             drawn = _Picture(workflow, wanted, layers, brief=brief).draw()
             if max((_columns(line) for line in drawn), default=0) <= width:
@@ -179,7 +213,7 @@ def _listed(workflow: Workflow, needs: Mapping[str, Sequence[str]], layers: Sequ
     for place, layer in enumerate(layers, 1):
         lines.append(f"layer {place}")
         for name in layer:
-            told = "; ".join(_visible(text) for text in details(workflow.steps[name]))
+            told = "; ".join(_visible(text) for text in _told(workflow, workflow.steps[name]))
             after = f" after {', '.join(needs[name])}" if needs[name] else ""
             lines.append(f"  {name} ({told}){after}")
     return "\n".join(lines) + "\n"
@@ -240,8 +274,8 @@ class _Picture:
         self._boxes: dict[str, _Box] = {}
         self._layers: list[list[str]] = [list(layer) for layer in layers]
         depth = {name: place for place, layer in enumerate(layers) for name in layer}
-        for name, step in workflow.steps.items():
-            text = [_cut(name), *([] if brief else [_cut(_visible(each)) for each in details(step)])]
+        for name, step in outermost(workflow).items():
+            text = [_cut(name), *([] if brief else [_cut(_visible(each)) for each in _told(workflow, step)])]
             self._add(_Box(name, step, text))
         for name, sources in needs.items():
             for source in sources:

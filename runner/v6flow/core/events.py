@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from v6flow.core.json import Json
 
 Time: TypeAlias = float
@@ -144,6 +146,57 @@ class StepClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundEnded:
+    """The state of a repeat step after a round, the first of which is 1; `round` 0: the state it begins with.
+
+    `converged`: its condition holds, and there are no more rounds.
+    """
+
+    at: Time
+    step: str
+    round: int
+    value: Json = None
+    carried: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    accepted: bool = False
+    converged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsListed:
+    """The items of a foreach step became known: `value` has the key and the item of each."""
+
+    at: Time
+    step: str
+    value: list[list[Json]]
+    carried: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    accepted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ItemEnded:
+    """An item of a foreach step, numbered from 1, ended: with its `value`, or with a failure."""
+
+    at: Time
+    step: str
+    item: int
+    value: Json = None
+    carried: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    accepted: bool = False
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParamsGiven:
+    """The params with which a workflow step runs the other file, its defaults included."""
+
+    at: Time
+    step: str
+    value: dict[str, Json]
+    carried: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    accepted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LocalRequested:
     """A local step's child process is about to start; it has until `deadline` (None: no end)."""
 
@@ -169,7 +222,8 @@ class StepCompleted:
     """A step completed; `value` is a local step's result, `carried` the cohorts its value was computed from.
 
     A cohort is (the step whose answers they are, the organizations that answered). `accepted` says that the
-    difference between the cohorts was accepted, with the reason given in the workflow.
+    difference between the cohorts was accepted, with the reason given in the workflow. `properties` are the facts that
+    the step publishes.
     """
 
     at: Time
@@ -178,6 +232,7 @@ class StepCompleted:
     carried: tuple[tuple[str, tuple[str, ...]], ...] = ()
     accepted: bool = False
     log: str | None = None
+    properties: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +246,16 @@ class StepFailed:
 
 @dataclass(frozen=True, slots=True)
 class StepSkipped:
-    """A step cannot run since what it needs failed or was skipped; `cause` is the step that failed first."""
+    """A step is left out; `reason` says why.
+
+    `when`: its condition does not hold, and `cause` is the step itself. `failed` and `skipped`: what it needs has not
+    completed, and `cause` is the step that failed, or that a condition left out, first.
+    """
 
     at: Time
     step: str
     cause: str
+    reason: str = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +316,10 @@ Event: TypeAlias = (
     | TaskFailed
     | TaskWithdrawn
     | StepClosed
+    | RoundEnded
+    | ItemsListed
+    | ItemEnded
+    | ParamsGiven
     | LocalRequested
     | LocalFailed
     | StepCompleted
@@ -309,7 +373,7 @@ def decode(kind: str, data: dict[str, Any], value: Json) -> Event:
         data[name] = tuple(data[name])
     if "carried" in data:
         data["carried"] = tuple((step, tuple(cohort)) for step, cohort in data["carried"])
-    if "failure" in data:
+    if data.get("failure") is not None:
         data["failure"] = Failure(**data["failure"])
     if "subtasks" in data:
         data["subtasks"] = tuple(Subtask(**subtask) for subtask in data["subtasks"])

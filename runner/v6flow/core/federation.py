@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
-from v6flow.core import server, units
+from v6flow.core import policy, server, units
 from v6flow.core.json import Json, canonical
+from v6flow.core.policy import NO_LIMITS, Policy
 from v6flow.core.server import ServerFederation
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Directory:
     """The organizations of each study, by its name and by its id."""
     stores: tuple[str | int, ...] | None = None
     """The names and the ids of the algorithm stores, None if any will do."""
+    policy: Policy = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class EmbeddedFederation:
     jobs: int | None = None
     defaults: Mapping[str, Json] = field(default_factory=dict)
     identity: str = ""
+    policy: Policy = NO_LIMITS
 
     def directory(self) -> Directory:
         """What a plan must know of it."""
@@ -106,6 +109,7 @@ class EmbeddedFederation:
             identity=self.identity or self.file,
             defaults=self.defaults,
             images=tuple(self.algorithms),
+            policy=self.policy,
             studies=dict([*self.studies.items(), *enumerate(self.studies.values(), start=1)]),
         )
 
@@ -152,6 +156,7 @@ def parse_embedded(
         jobs=raw.get("jobs"),
         defaults=raw.get("defaults", {}),
         identity=_identity(raw, absolute),
+        policy=policy.parse(raw.get("policy", {})),
     )
 
 

@@ -32,7 +32,7 @@ def quorum(step: TaskPlan, state: StepState, needed: int) -> Failure | None:
     responded = state.responded
     if met(step.quorum, needed, responded):
         return None
-    name = step.common.name
+    name = state.name
     asked = len(state.organizations)
     failed = sorted(
         (each for each in state.organizations.values() if each.status == "failed"),
@@ -64,7 +64,7 @@ def quorum(step: TaskPlan, state: StepState, needed: int) -> Failure | None:
 
 def own_cohort(step: TaskPlan, state: StepState) -> Cohort:
     """Whose data a task step's value was computed from: who answered; for a central step, whose subtasks completed."""
-    name = step.common.name
+    name = state.name
     dispatched = subtasks(state)
     if step.central and dispatched:
         return name, tuple(each for each, status in dispatched.items() if status == _FINISHED)
@@ -88,7 +88,7 @@ def first_failure(plan: Plan, state: RunState) -> Failure | None:
         for each in state.steps.values()
         if each.status == "failed"
         and each.failure is not None
-        and each.name in plan.steps  # it may have been taken out of the file since
+        and each.name in plan.steps  # it may have been taken out of the file since; what is nested fails its step
         and plan.steps[each.name].common.on_failure == "fail"
     ]
     first = min(failed, key=lambda each: each.ended or 0.0, default=None)

@@ -3,30 +3,53 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import check, expressions, places
+from v6flow.core import check, expressions, instances, places, preconditions
+from v6flow.core.expressions import NotKnownYet, Undefined
 from v6flow.core.federation import Directory
+from v6flow.core.graph import Graph
 from v6flow.core.json import Json, canonical
 from v6flow.core.problem import InvalidError, Path, Problem
-from v6flow.core.steps import STEP_KINDS, LocalStep, StepPlan, TaskStep, local, task
+from v6flow.core.steps import (
+    STEP_KINDS,
+    LocalStep,
+    StepPlan,
+    TaskStep,
+    WorkflowPlan,
+    WorkflowStep,
+    foreach,
+    local,
+    repeat,
+    task,
+)
+from v6flow.core.steps.base import common_fields
 from v6flow.core.words import suggestion
 
+if sys.version_info >= (3, 11):
+    from typing import assert_never
+else:
+    from typing_extensions import assert_never
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from v6flow.core.expressions import Template
-    from v6flow.core.graph import Graph
     from v6flow.core.model import Workflow
     from v6flow.core.steps import Step
+    from v6flow.core.steps.base import Common
     from v6flow.core.steps.task import TaskPlan
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run will do; `steps` and `needs` are in an order in which each step follows what it needs."""
+    """What a run will do; `steps` and `needs` are in an order in which each step follows what it needs.
+
+    Nested steps stand behind the one they are nested in, by the names that the workflow gives them.
+    """
 
     workflow: Workflow
     params: Mapping[str, Json]
@@ -37,7 +60,26 @@ class Plan:
     graph: Graph
     needs: Mapping[str, list[str]]
     steps: Mapping[str, StepPlan]
+    levels: Mapping[str, tuple[str, ...]]
+    """Of each step that has nested ones, and of "", those directly in it, in order."""
     deadline: float | None = None
+
+    def step(self, path: str) -> StepPlan:
+        """The plan of a step that is done, whichever its round or item."""
+        return self.steps[instances.definition(path)]
+
+    def nested(self, name: str) -> tuple[str, ...]:
+        """The steps directly in a step, in order; for "" those that are in none."""
+        return self.levels.get(name, ())
+
+    def find(self, where: str, short: str) -> str | None:
+        """The step that a name means to those of a prefix: beside them, else further outside."""
+        for prefix in instances.outward(where):
+            if instances.definition(prefix) + short in self.steps:
+                return prefix + short
+            if prefix and not instances.around(prefix)[1]:
+                return None  # what stands in another file sees nothing outside of that
+        return None
 
     def scope(self) -> dict[str, Json]:
         """The names that are known everywhere."""
@@ -54,15 +96,29 @@ def make(
     started: float = 0.0,
     deadline: float | None = None,
 ) -> Plan:
-    """The plan of a workflow that `check` found sound. Raises InvalidError with all that is wrong with its settings."""
+    """The plan of a workflow that `check` found sound. Raises InvalidError with all that is wrong.
+
+    That is: with the params, where preconditions are not met, or else with the settings.
+    """
     directory = directory or Directory(())
-    maker = _Maker(workflow, directory, _scope(workflow.name, params, directory, run, started))
-    needs, graph = check.graph(workflow)
-    order = graph.order()
-    steps = {name: plan for name in order if (plan := maker.step(name)) is not None}
-    if maker.problems:
-        problems = sorted(maker.problems, key=lambda problem: problem.position)
-        raise InvalidError(problems, what=workflow.document.name)
+    unmet = preconditions.problems(workflow, params)
+    if unmet:
+        raise InvalidError(unmet, what=workflow.document.name)
+    scope = _scope(workflow.name, params, directory, run, started)
+    own, graph = check.graph(workflow)
+    needs = {name: list(sources) for name, sources in own.items()}
+    steps: dict[str, StepPlan] = {}
+    problems = _make(workflow, directory, scope, steps, needs, "", "")
+    if problems:
+        problems.sort(key=lambda problem: problem.position)
+        raise InvalidError(problems, what=problems[0].file)
+    if len(needs) > len(own):
+        graph = Graph(needs)
+    order = [name for name in _in_levels(graph.order()) if name in steps]
+    steps = {name: steps[name] for name in order}
+    levels: dict[str, list[str]] = {}
+    for name in order:
+        levels.setdefault(name.rpartition(".")[0], []).append(name)
     return Plan(
         workflow,
         params,
@@ -73,8 +129,74 @@ def make(
         graph,
         {n: needs[n] for n in order},
         steps,
+        {name: tuple(inner) for name, inner in levels.items()},
         deadline,
     )
+
+
+def _make(
+    workflow: Workflow,
+    directory: Directory,
+    scope: dict[str, Any],
+    steps: dict[str, StepPlan],
+    needs: dict[str, list[str]],
+    prefix: str,
+    folder: str,
+) -> list[Problem]:
+    """Add the plans of a workflow's steps, and of those in the files that it names; returns what is wrong with them."""
+    maker = _Maker(workflow, directory, scope)
+    for name, step in workflow.steps.items():
+        plan = maker.step(name)
+        if plan is None:
+            continue
+        if prefix:
+            plan = replace(plan, common=replace(plan.common, name=prefix + name))
+            needs[prefix + name] = [prefix + source for source in check.needs(workflow)[name]]
+        if isinstance(plan, local.LocalPlan):
+            plan = replace(plan, folder=folder)
+        steps[prefix + name] = plan
+        if isinstance(step, WorkflowStep) and step.inner is not None:
+            given = maker.known_params(step)
+            inner = {**scope, "params": given}
+            place = step.inner.folder
+            maker.problems += _make(step.inner, directory, inner, steps, needs, f"{prefix}{name}.", place)
+    if not prefix:
+        maker.check_queries({name: steps[name] for name in workflow.steps if name in steps})
+    return maker.problems
+
+
+class _Later:
+    """Params of a file whose values may only be known when its step begins."""
+
+    def __init__(self, known: Mapping[str, Json], names: Iterable[str]) -> None:
+        self._known = known
+        self._names = names
+
+    def attribute(self, name: str) -> object:
+        if name in self._known:
+            return self._known[name]
+        if name in self._names:
+            raise NotKnownYet(f"params.{name}")
+        return Undefined(f"no param {name!r}")
+
+    def names(self) -> Iterable[str]:
+        return self._names
+
+
+def _in_levels(order: list[str]) -> list[str]:
+    """The same order, with nested steps behind those that they are nested in."""
+    if not any("." in name for name in order):
+        return order
+    levels: dict[str, list[str]] = {}
+    for name in order:
+        levels.setdefault(name.rpartition(".")[0], []).append(name)
+
+    def walk(outer: str) -> Iterator[str]:
+        for name in levels.get(outer, ()):
+            yield name
+            yield from walk(name)
+
+    return list(walk(""))
 
 
 def iso(moment: float) -> str:
@@ -97,8 +219,59 @@ def parts(plan: Plan, sources: Mapping[str, str]) -> dict[str, dict[str, Json]]:
 
     How patiently a step waits, how it is described, whether it may mix cohorts and who is offline is not in it.
     """
-    return {name: _task_parts(step, plan.directory) if isinstance(step, task.TaskPlan) else _local_parts(step, sources)
-            for name, step in plan.steps.items()}  # fmt: skip
+    return {
+        name: {**_parts(step, plan.directory, sources), **_common_parts(step.common)}
+        for name, step in plan.steps.items()
+    }
+
+
+def _parts(step: StepPlan, directory: Directory, sources: Mapping[str, str]) -> dict[str, Json]:
+    match step:
+        case task.TaskPlan():
+            return _task_parts(step, directory)
+        case local.LocalPlan():
+            return _local_parts(step, sources)
+        case repeat.RepeatPlan():
+            return {
+                "kind": "repeat",
+                "state": step.state.source,
+                "update": step.update.source,
+                "until": step.until.source if step.until is not None else None,
+                "cohort": step.cohort,
+                "as": step.alias,
+            }
+        case foreach.ForeachPlan():
+            return {
+                "kind": "foreach",
+                "over": step.over.source if step.over is not None else None,
+                "matrix": step.matrix.source if step.matrix is not None else None,
+                "key": step.key.source if step.key is not None else None,
+                "result": step.result.source if step.result is not None else None,
+                "as": step.alias,
+            }
+        case WorkflowPlan():
+            return {
+                "kind": "workflow",
+                "params": step.params.source,
+                "outputs": {name: output.value.source for name, output in step.inner.outputs.items()},
+            }
+        case _:
+            assert_never(step)
+
+
+JUDGED_LAST = ("when", "checks", "properties")
+"""The parts that only count once a step is settled: who was asked meanwhile was asked the same."""
+
+
+def _common_parts(common: Common) -> dict[str, Json]:
+    schema = common.output_schema
+    return {
+        "when": common.when.source if common.when is not None else None,
+        "checks": [each.condition.source for each in common.checks if not each.each],
+        "each": [each.condition.source for each in common.checks if each.each],
+        "properties": common.properties.source if common.properties is not None else None,
+        "output_schema": dict(schema) if schema is not None else None,
+    }
 
 
 def _task_parts(step: TaskPlan, directory: Directory) -> dict[str, Json]:
@@ -130,6 +303,7 @@ def _task_parts(step: TaskPlan, directory: Directory) -> dict[str, Json]:
             quorum.wait,
         ],
         "isolation": step.isolation,
+        "disclosure": [step.disclosure.min_count, step.disclosure.count.source],
         "allow_nonfinite": step.allow_nonfinite,
         "federation": directory.identity,
     }
@@ -155,6 +329,13 @@ def _scope(name: str, params: Mapping[str, Json], directory: Directory, run: str
     }
 
 
+def _most(queries: int) -> str:
+    return f"the federation's policy lets a run ask each organization {queries} times at the most"
+
+
+_LATER = ("steps", "loop", "each")  # roots of what is known only while a run goes on
+
+
 class _Maker:
     """Resolves the settings of one step after the other, and collects what is wrong."""
 
@@ -172,7 +353,14 @@ class _Maker:
         try:
             if isinstance(step, LocalStep):
                 return local.plan(step, self.known)
-            return task.plan(step, self._settings(step), self.known, self.directory, self.workflow.name)
+            if isinstance(step, repeat.RepeatStep):
+                return repeat.plan(step, self.known)
+            if isinstance(step, foreach.ForeachStep):
+                return foreach.plan(step, self.known)
+            if isinstance(step, WorkflowStep):
+                assert step.inner is not None  # a file that could not be read was a problem before
+                return WorkflowPlan(step.common, step.file, step.params, step.inner)
+            return task.plan(step, self._settings(step), self.known, self.directory)
         except expressions.ExpressionError as error:
             self._complain(step, error.message, error.rule, error.hint, error.at, error.offset)
         except task.OrganizationError as error:
@@ -181,15 +369,59 @@ class _Maker:
             self._complain(step, str(error), "setting", None)
         return None
 
+    def check_queries(self, steps: Mapping[str, StepPlan]) -> None:
+        """Complain of the first step that would ask an organization for more than the policy allows, if all ran."""
+        most = self.directory.policy.max_queries
+        asked: dict[str, int] = {}
+        for name, step in steps.items():
+            if most is None or not isinstance(step, task.TaskPlan) or step.common.when is not None:
+                continue
+            self._asked = None
+            for organization in () if isinstance(step.organizations, expressions.Template) else step.organizations:
+                asked[organization] = asked.get(organization, 0) + 1
+                if asked[organization] > most:
+                    told = f"it would be number {asked[organization]} that asks {organization}: {_most(most)}"
+                    self._complain(self.workflow.steps[name], told, "setting", "do with fewer task steps")
+                    return
+
     def known(self, template: Template) -> Json:
         """The value of what is known before anything runs."""
         self._asked = template
-        return template.source if template.literal else template.render(self.scope)
+        return template.source if template.literal else self._rendered(template)
+
+    def _rendered(self, template: Template) -> Json:
+        try:
+            return template.render(self.scope)
+        except NotKnownYet as error:
+            message = f"this must be known before anything runs, and {error} is known only when its step begins"
+            raise ValueError(message) from error
+
+    def known_params(self, step: WorkflowStep) -> _Later:
+        """The params that a file is given, as far as they are known before anything runs."""
+        assert step.inner is not None
+        given = step.params.source if isinstance(step.params.source, dict) else {}
+        known: dict[str, Json] = {}
+        for name, param in step.inner.params.items():
+            if name not in given:
+                if not param.required:
+                    known[name] = param.schema["default"]
+                continue
+            template = expressions.compile(given[name])
+            if any(reference.root in ("steps", "each", "loop") for reference in template.references):
+                continue
+            try:
+                known[name] = template.render(self.scope)
+            except (expressions.ExpressionError, NotKnownYet):
+                continue  # the first is told elsewhere
+        return _Later(known, step.inner.params)
 
     def _settings(self, step: TaskStep) -> Callable[[str], Json | Template]:
         def setting(key: str) -> Json | Template:
             self._asked = step.settings[key][1] if key in step.settings else None
-            if self._asked is not None:
+            value: Json | Template
+            if self._asked is not None and key == "disclosure":
+                value = self._disclosure(self._asked)
+            elif self._asked is not None:
                 value = self._value(self._asked)
             else:
                 value = self.directory.defaults.get(key, task.SETTINGS[key])
@@ -202,20 +434,30 @@ class _Maker:
     def _value(self, template: Template) -> Json | Template:
         if template.literal:
             return template.source
-        if any(reference.root == "steps" for reference in template.references):
+        if any(reference.root in _LATER for reference in template.references):
             if isinstance(template.source, dict):  # a quorum whose min is known only later
                 return {key: self._part(expressions.compile(part)) for key, part in template.source.items()}
             return template
         found = self._known.get(id(template))
         if found is None:
-            found = self._known[id(template)] = template.render(self.scope)
+            found = self._known[id(template)] = self._rendered(template)
         return found
 
+    def _disclosure(self, template: Template) -> dict[str, Json | Template]:
+        """A disclosure of which the count is still to be told, of each result."""
+        assert isinstance(template.source, dict)  # by the schema
+        parts = {key: expressions.compile(part) for key, part in template.source.items()}
+        return {key: part if key == "count" else self._part(part) for key, part in parts.items()}
+
     def _part(self, template: Template) -> Json | Template:
-        later = any(reference.root == "steps" for reference in template.references)
-        return template if later else template.render(self.scope)
+        later = any(reference.root in _LATER for reference in template.references)
+        return template if later else self._rendered(template)
 
     def _check_image(self, image: str) -> None:
+        policy = self.directory.policy
+        if not policy.allows(image):
+            allowed = ", ".join(policy.images or ()) or "none"
+            raise ValueError(f"the federation's policy does not allow the image {image}: it allows {allowed}")
         images = self.directory.images
         if images is not None and image not in images:
             near = suggestion(image, images)
@@ -233,5 +475,6 @@ class _Maker:
     def _place(self, step: Step) -> Path | None:
         """Where the template that was looked at last stands, None if it stands nowhere."""
         settings = step.settings.values() if isinstance(step, TaskStep) else ()
-        own = [(field.key, field.template) for field in STEP_KINDS[step.kind].fields(step)]
+        fields = (*common_fields(step.common), *STEP_KINDS[step.kind].fields(step))
+        own = [(field.key, field.template) for field in fields]
         return next((path for path, template in (*settings, *own) if template is self._asked), None)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import scope
-from v6flow.core.expressions import ExpressionError, Template
+from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
 from v6flow.core.state import RunState
-from v6flow.core.steps import TaskPlan
+from v6flow.core.steps import ForeachPlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan
+
+if sys.version_info >= (3, 11):
+    from typing import assert_never
+else:
+    from typing_extensions import assert_never
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from v6flow.core.json import Json
     from v6flow.core.plan import Plan
-    from v6flow.core.steps import LocalPlan
+    from v6flow.core.steps import StepPlan
+    from v6flow.core.steps.base import Common
     from v6flow.core.steps.task import Retry
 
 UNKNOWN = "$later"
@@ -26,7 +33,8 @@ def preview(plan: Plan) -> Iterator[dict[str, Any]]:
     show = _Show(plan)
     for name, step in plan.steps.items():
         told: dict[str, Any] = {"step": name, "kind": step.kind, "needs": list(plan.needs[name])}
-        told.update(show.task(step) if isinstance(step, TaskPlan) else show.local(step))
+        told.update(show.step(step))
+        told.update(show.common(step.common))
         if step.common.on_failure != "fail":
             told["on_failure"] = step.common.on_failure
         if step.common.mixed_cohorts is not None:
@@ -36,8 +44,56 @@ def preview(plan: Plan) -> Iterator[dict[str, Any]]:
 
 class _Show:
     def __init__(self, plan: Plan) -> None:
+        self._plan = plan
         self._known = plan.scope()
-        self._names = scope.names(plan, RunState(), scope.Uses(), self._known)
+        self._policy = plan.directory.policy
+        self._names: dict[str, object] = {}
+
+    def step(self, step: StepPlan) -> dict[str, Any]:
+        self._names = scope.names(self._plan, RunState(), scope.Uses(), self._known, _first(step.common.parent))
+        self._names.update({root: _Later(root) for root in ("loop", "each")})
+        match step:
+            case TaskPlan():
+                return self.task(step)
+            case LocalPlan():
+                return self.local(step)
+            case RepeatPlan():
+                return {
+                    "state": self._value(step.state),
+                    "update": step.update.source,
+                    "until": step.until.source if step.until is not None else None,
+                    "max": step.max,
+                    "on_max": step.on_max,
+                    "cohort": step.cohort,
+                }
+            case ForeachPlan():
+                over = step.over or step.matrix
+                return {
+                    "over" if step.over is not None else "matrix": self._value(over) if over is not None else None,
+                    "as": step.alias,
+                    "max_parallel": step.max_parallel,
+                    "on_item_failure": step.on_item_failure,
+                }
+            case WorkflowPlan():
+                return {"file": step.file, "params": self._value(step.params)}
+            case _:
+                assert_never(step)
+
+    def common(self, common: Common) -> dict[str, Any]:
+        """What steps of all kinds may say."""
+        told: dict[str, Any] = {}
+        if common.when is not None:
+            told["when"] = self._value(common.when)
+        if common.checks:
+            told["checks"] = [
+                {"each" if each.each else "that": each.condition.source, "message": each.message.source}
+                for each in common.checks
+            ]
+        if common.output_schema is not None:
+            told["output_schema"] = dict(common.output_schema)
+        if common.properties is not None:
+            told["properties"] = common.properties.source
+        return told
 
     def task(self, step: TaskPlan) -> dict[str, Any]:
         asked = (
@@ -66,8 +122,15 @@ class _Show:
             },
             "retry": _retry(step.retry),
             "timeout": step.timeout,
-            "name": step.label,
+            **self._disclosure(step),
+            "name": step.label or f"{self._plan.workflow.name}/{step.common.name}",
         }
+
+    def _disclosure(self, step: TaskPlan) -> dict[str, Any]:
+        least = self._policy.least(step.disclosure.min_count)
+        if least is None:
+            return {}
+        return {"disclosure": {"min_count": least, "count": step.disclosure.count.source}}
 
     def local(self, step: LocalPlan) -> dict[str, Any]:
         if step.value is not None:
@@ -93,6 +156,24 @@ class _Show:
             return template.render(names, unknown=lambda text: {UNKNOWN: text})
         except ExpressionError as error:
             return {"$error": error.message}
+
+
+class _Later:
+    """`loop` or `each`: what is known in a round, or of an item, only."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def attribute(self, name: str) -> object:
+        raise NotKnownYet(f"{self._root}.{name}")
+
+    def names(self) -> Iterable[str]:
+        return ()
+
+
+def _first(parent: str) -> str:
+    """The prefix that the steps in a step have in its first round, or for its first item."""
+    return "".join(f"{each}[1]." for each in parent.split(".")) if parent else ""
 
 
 def _database(choice: Any) -> Json:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from v6flow.core import model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from v6flow.core.document import Document
     from v6flow.core.model import Workflow
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 _SECTIONS = ("params", "defaults", "steps", "outputs")
 
 
-def sound_part(document: Document, problems: Iterable[Problem]) -> Workflow | None:
+def sound_part(
+    document: Document,
+    problems: Iterable[Problem],
+    files: Mapping[str, Workflow] | None = None,
+    included: Sequence[Document] = (),
+) -> Workflow | None:
     """The workflow without the steps, params, defaults and outputs that have problems; None if nothing is left of it.
 
     What was left out is in `doubtful`: its names are known, and nothing is said of what uses them.
@@ -38,7 +43,7 @@ def sound_part(document: Document, problems: Iterable[Problem]) -> Workflow | No
             left[key] = {name: item for name, item in value.items() if (key, name) not in doubtful}
         elif (key, "") not in doubtful:
             left[key] = value
-    return model.parse(document, left, frozenset(doubtful))
+    return model.parse(document, left, frozenset(doubtful), files, included)
 
 
 def _entries(document: Document, raw: dict[str, Any]) -> list[tuple[Position, str, str]]:

@@ -23,21 +23,10 @@ MAX_PROBLEMS = 50  # nobody reads more, and explaining one takes far longer than
 MAX_PATTERN = 1 << 20  # bytes of a compiled pattern: plenty, and `((a{1000}){1000}){1000}` is stopped
 
 LATER: Mapping[str, str] = {
-    "repeat": "a kind of step that repeats steps until a condition holds",
-    "foreach": "a kind of step that runs steps for each item of a list",
-    "workflow": "a kind of step that runs another workflow",
     "gate": "a kind of step that waits for a person's approval",
-    "when": "a condition under which a step runs",
     "cache": "reuse of results of earlier runs",
-    "checks": "conditions that a step's results must meet",
-    "properties": "facts about a step's result, kept with the run",
-    "disclosure": "smallest counts that a result must be about",
-    "output_schema": "a JSON schema for results",
     "finally": "steps that run whatever became of the others",
-    "include": "params and defaults from other files",
-    "preconditions": "conditions on params",
     "allow_cross_site": "a reason for sending one organization's values to others",
-    "policy": "limits of a federation that no workflow can lift",
 }
 """The words of the language that are not built yet, and what each will be."""
 
@@ -99,15 +88,23 @@ def param_problems(name: str, fragment: Mapping[str, Any], value: Json) -> list[
 
     Raises ValueError for a fragment that is no sound schema.
     """
+    return value_problems(f"param {name}", fragment, value)
+
+
+def value_problems(what: str, fragment: Mapping[str, Any], value: Json) -> list[str]:
+    """What is wrong with a value by a fragment, as sentences that begin with `what`; empty where it fits.
+
+    Raises ValueError for a fragment that is no sound schema.
+    """
     validator = compile_param(fragment)
     try:
         if validator.is_valid(value):
             return []
         faults = list(islice(_faults(fragment, value), MAX_PROBLEMS))
     except (UnicodeError, RecursionError) as error:
-        return [f"param {name}: the value cannot be checked: {error}"]
-    sentences = [f"param {name}{_spell(fault.path)}: {sentence(fault)}" for fault in faults]
-    return sentences or [f"param {name}: {show(value)} does not fit its schema"]
+        return [f"{what}: the value cannot be checked: {error}"]
+    sentences = [f"{what}{_spell(fault.path)}: {sentence(fault)}" for fault in faults]
+    return sentences or [f"{what}: {show(value)} does not fit its schema"]
 
 
 class _Explainer:

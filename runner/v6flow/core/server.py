@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from v6flow.core import policy
+from v6flow.core.policy import NO_LIMITS, Policy
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -45,6 +48,7 @@ class ServerFederation:
     allow_http: bool = False
     jobs: int | None = None
     defaults: Mapping[str, Json] = field(default_factory=dict)
+    policy: Policy = NO_LIMITS
 
 
 def parse(raw: Mapping[str, Any], file: str, *, absolute: Callable[[str], str]) -> ServerFederation:
@@ -66,4 +70,5 @@ def parse(raw: Mapping[str, Any], file: str, *, absolute: Callable[[str], str]) 
         allow_http=raw.get("allow_http", False),
         jobs=raw.get("jobs"),
         defaults=raw.get("defaults", {}),
+        policy=policy.parse(raw.get("policy", {})),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from v6flow.core import events as ev
+from v6flow.core import instances
 
 if sys.version_info >= (3, 11):
     from typing import assert_never
@@ -14,7 +15,7 @@ else:
     from typing_extensions import assert_never
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from v6flow.core.events import Event, Failure, Subtask, Time
     from v6flow.core.json import Json
@@ -51,6 +52,19 @@ class OrganizationState:
 
 
 @dataclass(slots=True)
+class ItemState:
+    """How one item of a foreach step fares; `open` until it has ended."""
+
+    key: str
+    item: Json
+    status: Literal["open", "completed", "failed"] = "open"
+    value: Json = None
+    carried: tuple[Cohort, ...] = ()
+    accepted: bool = False
+    failure: Failure | None = None
+
+
+@dataclass(slots=True)
 class StepState:
     """How a step fares. For a task step, `organizations` has each that is asked, in the order asked."""
 
@@ -69,8 +83,19 @@ class StepState:
     accepted: bool = False
     failure: Failure | None = None
     closed: str | None = None
-    cause: str | None = None
+    properties: Mapping[str, Json] = field(default_factory=dict)  # the facts that it published when it completed
+    cause: str | None = None  # of being skipped: the step that failed, or was left out, first
+    reason: str | None = None  # for being skipped (see StepSkipped)
     log: str | None = None
+    history: list[Json] = field(default_factory=list)  # of a repeat step: its states, the first one included
+    converged: bool = False
+    items: list[ItemState] | None = None  # of a foreach step, once they are known
+    params: dict[str, Json] | None = None  # of a workflow step, once they are known
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds of a repeat step have ended."""
+        return max(len(self.history) - 1, 0)
 
     @property
     def asked(self) -> list[str]:
@@ -111,6 +136,8 @@ class RunState:
     last: Time = 0.0  # when the newest event happened
     down: float = 0.0  # seconds that nobody held the run
     steps: dict[str, StepState] = field(default_factory=dict)
+    inside: dict[str, list[str]] = field(default_factory=dict)  # the nested steps there are, by their prefix
+    queries: dict[str, int] = field(default_factory=dict)  # how many task runs each organization was asked for
     outputs: dict[str, Json] = field(default_factory=dict)
     failure: Failure | None = None
     exit_code: int | None = None
@@ -143,7 +170,7 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             step = _step(state, event.step)
             step.status, step.ended, step.value = "completed", event.at, event.value
             step.carried, step.accepted, step.log = event.carried, event.accepted, event.log
-            step.requested, step.failure = False, None
+            step.requested, step.failure, step.properties = False, None, event.properties or {}
             if step.started is None:
                 step.started = event.at
         case ev.TaskAnswered():
@@ -157,6 +184,7 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             asked.failure, asked.since = None, event.at
         case ev.TaskRequested():
             for name in event.organizations:
+                state.queries[name] = state.queries.get(name, 0) + 1
                 asked = _step(state, event.step).organizations[name]
                 asked.status, asked.attempt, asked.since = "requested", event.attempt, event.at
                 asked.token, asked.digest, asked.accepted = event.token, event.digest, None
@@ -184,6 +212,27 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             _start(_step(state, event.step), event)
         case ev.StepClosed():
             _step(state, event.step).closed = event.reason
+        case ev.RoundEnded():
+            step = _step(state, event.step)
+            step.history.append(event.value)
+            step.carried, step.accepted, step.converged = event.carried, event.accepted, event.converged
+            _forget_values(state, instances.inside(event.step, event.round))
+        case ev.ParamsGiven():
+            step = _step(state, event.step)
+            step.params, step.carried, step.accepted = event.value, event.carried, event.accepted
+        case ev.ItemsListed():
+            step = _step(state, event.step)
+            step.items = [ItemState(str(key), item) for key, item in event.value]
+            step.carried, step.accepted = event.carried, event.accepted
+        case ev.ItemEnded():
+            step = _step(state, event.step)
+            assert step.items is not None
+            item = step.items[event.item - 1]
+            item.status = "failed" if event.failure is not None else "completed"
+            item.value, item.failure = event.value, event.failure
+            item.carried, item.accepted = event.carried, event.accepted
+            if event.failure is None:  # one that failed may be tried again, with what has been answered
+                _forget_values(state, instances.inside(event.step, event.item))
         case ev.LocalRequested():
             step = _step(state, event.step)
             step.status, step.attempt, step.requested, step.since = "running", event.attempt, True, event.at
@@ -200,7 +249,7 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
                 step.started = event.at
         case ev.StepSkipped():
             step = _step(state, event.step)
-            step.status, step.ended, step.cause = "skipped", event.at, event.cause
+            step.status, step.ended, step.cause, step.reason = "skipped", event.at, event.cause, event.reason
         case ev.RunStarted():
             state.run, state.workflow, state.pinned = event.run, event.workflow, event.value
             state.started = event.at
@@ -231,7 +280,31 @@ def _step(state: RunState, name: str) -> StepState:
     step = state.steps.get(name)
     if step is None:
         step = state.steps[name] = StepState(name)
+        if "." in name:
+            state.inside.setdefault(instances.prefix(name), []).append(name)
     return step
+
+
+def _forget_values(state: RunState, prefix: str) -> None:
+    """What came of a round or an item is all that can be seen of it: nobody reads the values inside any more."""
+    for name in state.inside.get(prefix, ()):
+        step = state.steps[name]
+        step.value = None
+        for asked in step.organizations.values():
+            asked.value = None
+        for number in range(1, max(step.rounds, len(step.items or ())) + 1):
+            _forget_values(state, instances.inside(name, number))
+        if step.params is not None:
+            _forget_values(state, instances.inside(name, 0))
+        step.history.clear()
+
+
+def _nested(state: RunState) -> dict[str, list[str]]:
+    """Of each step that has any, the steps directly inside it, of all rounds or items."""
+    found: dict[str, list[str]] = {}
+    for prefix, names in state.inside.items():
+        found.setdefault(instances.around(prefix)[0], []).extend(names)
+    return found
 
 
 def _start(step: StepState, event: ev.StepStarted) -> None:
@@ -253,12 +326,20 @@ def _resume(state: RunState, event: ev.RunResumed) -> None:
     state.down += event.down
     if event.value is not None:
         state.pinned = event.value
-    for name in event.reset:
+    nested, waiting = _nested(state), list(event.reset)
+    while waiting:
+        name = waiting.pop()
         used = _step(state, name).attempts  # a token is never used for another question: attempts go on counting
         state.steps[name] = StepState(name, attempt=used, spared=used)
+        waiting += nested.get(name, ())
     for name in event.retry:
         step = _step(state, name)
         step.status, step.failure, step.closed, step.spared = "pending", None, None, step.attempt
+        if step.history or step.items is not None or step.params is not None:
+            step.status = "running"  # it goes on where it was
+        for item in step.items or ():
+            if item.status == "failed":
+                item.status, item.failure = "open", None
         step.deadline = step.ended = None
         for asked in step.organizations.values():
             if asked.status != "answered":

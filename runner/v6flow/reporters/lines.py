@@ -6,8 +6,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from v6flow.core import events as ev
+from v6flow.core import json
 from v6flow.core.plan import iso
-from v6flow.core.steps.local import LocalPlan
+from v6flow.core.steps import LocalPlan, TaskPlan
 from v6flow.core.units import spell
 from v6flow.reporters import summary, terminal
 from v6flow.reporters.summary import named
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from v6flow.core.plan import Plan
     from v6flow.core.state import RunState, StepState
     from v6flow.core.steps import StepPlan
+    from v6flow.core.steps.task import Retry
 
 LARGE = 200  # steps: beyond, nobody reads a line for each value that was computed in no time
 COUNTED = 1000  # such steps told by one line, at the most
@@ -163,7 +165,7 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
         case ev.StepFailed():
             return f"{event.step}: FAILED{_after(state.step(event.step))}: {_why(event.failure)}"
         case ev.StepSkipped():
-            return f"{event.step}: skipped, since {plain(event.cause)} failed"
+            return f"{event.step}: skipped, {summary.skipped(event.reason, event.cause)}"
         case ev.RunResumed() if not state.steps:
             return None  # it had not begun: it was handed to a process in the background, say
         case ev.RunResumed():
@@ -185,13 +187,33 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
             return f"run FAILED after {spell(event.at - state.started)}"
         case ev.RunCancelled():
             return f"run CANCELLED after {spell(event.at - state.started)}"
+        case ev.RoundEnded():
+            if not event.round:
+                return f"{event.step}: begins its rounds"
+            return f"{event.step}: round {event.round} ended{', and it has converged' if event.converged else ''}"
+        case ev.ItemsListed():
+            return f"{event.step}: {_many(len(event.value), 'item')}"
+        case ev.ParamsGiven():
+            given = ", ".join(f"{name}={json.dumps(value)}" for name, value in event.value.items())
+            return f"{event.step}: begins" + (f" with {plain(given[:200])}" if given else "")
+        case ev.ItemEnded():
+            return _item_ended(event, state.step(event.step))
         case ev.RunStarted() | ev.TaskAccepted():
             return None
         case _:
             assert_never(event)
 
 
-def _started(event: ev.StepStarted, step: StepState) -> str:
+def _item_ended(event: ev.ItemEnded, step: StepState) -> str:
+    assert step.items is not None
+    ended = sum(each.status != "open" for each in step.items)
+    what = f"FAILED: {_why(event.failure)}" if event.failure is not None else "completed"
+    return f"{event.step}: item {plain(step.items[event.item - 1].key)} {what} ({ended} of {len(step.items)})"
+
+
+def _started(event: ev.StepStarted, step: StepState) -> str | None:
+    if not event.asked:
+        return None  # of rounds or items, which are told
     asked = [each.name for each in step.organizations.values() if each.status != "answered"]
     known = len(step.organizations) - len(asked)
     line = f"{event.step}: asks {named(asked) or 'nobody'}"
@@ -232,7 +254,7 @@ def _local_failed(event: ev.LocalFailed, step: StepState, plan: Plan) -> str | N
 
 
 def _again(plan: Plan, name: str, failure: Failure, tried: int, at: float, deadline: float | None) -> str | None:
-    retry = plan.steps[name].retry
+    retry = _retry(plan, name)
     wait = retry.wait(tried)
     if not summary.asked_again(retry, failure.kind, tried) or (deadline is not None and at + wait >= deadline):
         return None
@@ -247,13 +269,15 @@ def _closed(event: ev.StepClosed, step: StepState) -> str:
 
 def _completed(event: ev.StepCompleted, step: StepState, plan: Plan) -> str:
     line = f"{event.step}: completed"
-    if not _is_value(plan.steps[event.step]):
+    if not _is_value(plan.step(event.step)):
         line += f" in {_took(step)}"
     if step.organizations:
         line += f", {len(step.responded)} of {len(step.organizations)} answered"
         remark = summary.remark(step)
         line += f" ({remark})" if remark else ""
-    accepted = plan.steps[event.step].common.mixed_cohorts
+    elif step.properties:
+        line += f" ({summary.remark(step)})"
+    accepted = plan.step(event.step).common.mixed_cohorts
     return f"{line}; mixed cohorts accepted: {plain(accepted)}" if event.accepted and accepted else line
 
 
@@ -262,7 +286,13 @@ def _is_value(step: StepPlan) -> bool:
 
 
 def _attempts(plan: Plan, name: str) -> int:
-    return plan.steps[name].retry.attempts
+    return _retry(plan, name).attempts
+
+
+def _retry(plan: Plan, name: str) -> Retry:
+    step = plan.step(name)
+    assert isinstance(step, (TaskPlan, LocalPlan))  # others have no attempts
+    return step.retry
 
 
 def _why(failure: Failure) -> str:

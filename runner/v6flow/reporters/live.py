@@ -79,7 +79,9 @@ class Board:
             self.note(name)
 
     def note(self, name: str) -> None:
-        """Take note that something happened to a step."""
+        """Take note that something happened to a step; those that are nested have no line."""
+        if name not in self._place:
+            return
         before = self._status.get(name, "pending")
         status = self._state.step(name).status
         if status == before:
@@ -140,7 +142,7 @@ class Live:
 
             self._now = SystemClock().now
         self._plan, self._state = plan, state
-        self._board = Board(list(plan.steps), state)
+        self._board = Board(plan.nested(""), state)
         self._console = Console(file=tolerant(self._stream), markup=False, highlight=False, emoji=False)
         self._console.print(heading(plan, state, self._kept), soft_wrap=True)
         self._live = RichLive(
@@ -158,7 +160,7 @@ class Live:
             return
         with self._lock:
             if isinstance(event, ev.RunResumed):
-                self._board = Board(list(self._plan.steps), state)
+                self._board = Board(self._plan.nested(""), state)
             elif isinstance(event, ev.TaskRequested):
                 self._working.difference_update((event.step, name) for name in event.organizations)
             step: str | None = getattr(event, "step", None)
@@ -175,7 +177,7 @@ class Live:
         if self._live is not None:
             self._live.stop()
         if self._console is not None and self._plan is not None:
-            table = final_table(state, list(self._plan.steps), width=self._console.width)
+            table = final_table(state, self._plan.nested(""), width=self._console.width)
             self._console.print(table)
             self._console.print(ending(state, self._store), soft_wrap=True)  # so that a command can be copied
         self._live = None
@@ -206,14 +208,14 @@ class Live:
 def view_of(plan: Plan, state: RunState, board: Board, working: frozenset[tuple[str, str]], *, room: int) -> View:
     """What to draw in so many lines for steps."""
     steps = board.lines(room)
-    retries = {step.name: plan.steps[step.name].retry for step in steps if isinstance(plan.steps[step.name], TaskPlan)}
+    retries = {step.name: found.retry for step in steps if isinstance(found := plan.steps[step.name], TaskPlan)}
     return View(
         state.run,
         state.workflow,
         state.started,
         steps,
         dict(board.counts),
-        len(plan.steps),
+        len(plan.nested("")),
         working,
         retries,
         state.cancelling,

@@ -6,19 +6,21 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import scope
+from v6flow.core.json import dumps
 from v6flow.core.plan import iso
 from v6flow.core.units import spell
 from v6flow.reporters.terminal import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from v6flow.core.events import Failure
     from v6flow.core.json import Json
-    from v6flow.core.state import OrganizationState, RunState, StepState
+    from v6flow.core.state import ItemState, OrganizationState, RunState, StepState
     from v6flow.core.steps.task import Retry
 
 LOG_LINES = 12  # of a log's last lines, as many as leave the cause in view
+FACT = 80  # characters of a property in a table
 NAMED = 12  # as many names as a person reads in one line
 
 _OF_THE_FILE = ("cohorts", "expression", "organizations", "quorum")  # asking again alone does not mend these
@@ -43,14 +45,26 @@ def document(state: RunState, steps: Sequence[str], *, status: str | None = None
         "ended": None if state.ended is None else iso(state.ended),
         "seconds": _seconds(state.started, state.ended),
         "outputs": dict(state.outputs) if status == "completed" else {},
-        "steps": {name: _step(state.step(name), status) for name in steps},
+        "steps": {name: _step(state.step(name), status) for name in _worth_telling(state, steps)},
         "error": None if status in ("running", "completed") else scope.failure(state.failure),
     }
 
 
+def _worth_telling(state: RunState, steps: Sequence[str]) -> list[str]:
+    """The steps that are nested in none, and of the others those at work or failed, by round or item."""
+    inside = [name for name, step in state.steps.items() if "." in name and step.status in ("running", "failed")]
+    return [*(name for name in steps if "." not in name), *inside]
+
+
 def _step(step: StepState, run_status: str) -> dict[str, Json]:
     failures: dict[str, Any] = {name: scope.failed(step.organizations[name]) for name in step.failed}
+    more: dict[str, Json] = {}
+    if step.history:
+        more = {"iterations": step.rounds, "converged": step.converged}
+    elif step.items is not None:
+        more = {"items": scope.item_counts(step)}
     return {
+        **more,
         "status": standing(step, run_status),
         "asked": [*step.asked],
         "responded": [*step.responded],
@@ -59,6 +73,8 @@ def _step(step: StepState, run_status: str) -> dict[str, Json]:
         "missing": [*step.missing],
         "seconds": _seconds(step.started, step.ended),
         "attempts": attempts(step),
+        **({"properties": dict(step.properties)} if step.properties else {}),
+        **({"reason": skipped(step.reason, step.cause)} if step.status == "skipped" else {}),
     }
 
 
@@ -156,7 +172,7 @@ def _next(state: RunState, failed: Sequence[StepState], store: str) -> list[str]
 
 def table(state: RunState, steps: Sequence[str]) -> str:
     """The steps as a table in plain text, one line each, without a line break at the end."""
-    rows = [HEAD, *(row(state.step(name), state.status) for name in steps)]
+    rows = [HEAD, *(row(state.step(name), state.status) for name in steps if "." not in name)]
     widths = [max(len(each[column]) for each in rows) for column in range(len(HEAD))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(each, widths, strict=True)).rstrip() for each in rows
@@ -181,15 +197,39 @@ def row(step: StepState, run_status: str) -> tuple[str, ...]:
 
 
 def remark(step: StepState) -> str:
-    """Who of those asked failed or is missing, or for whose failure it was skipped; empty if all is well."""
+    """Who of those asked failed or is missing, or why it was skipped, and what the step published."""
     if step.status == "skipped":
-        return f"since {plain(step.cause)} failed" if step.cause else ""
+        return skipped(step.reason, step.cause)
+    if step.history:
+        return f"{step.rounds} round{'' if step.rounds == 1 else 's'}" + (", converged" if step.converged else "")
+    if step.items is not None:
+        return _items(step.items)
     told = [f"failed: {named(step.failed)}"] if step.failed else []
     told += [f"missing: {named(step.missing)}"] if step.missing else []
     told += lost(each for each in step.organizations.values() if each.status == "answered")
     if not told and step.status == "failed" and step.failure is not None:
         told = [plain(step.failure.message)]
+    told += facts(step.properties)
     return "; ".join(told)
+
+
+def _items(items: Sequence[ItemState]) -> str:
+    done = sum(each.status == "completed" for each in items)
+    failed = [each.key for each in items if each.status == "failed"]
+    return f"{done} of {len(items)} items" + (f"; failed: {named(failed)}" if failed else "")
+
+
+def facts(properties: Mapping[str, Json]) -> list[str]:
+    """The properties of a step, each as `accuracy: 0.93`, cut where they are long."""
+    told = [plain(f"{name}: {dumps(value)}") for name, value in properties.items()]
+    return [fact if len(fact) <= FACT else fact[: FACT - 1] + "…" for fact in told]
+
+
+def skipped(reason: str | None, cause: str | None) -> str:
+    """Why a step was skipped, as `since moments failed`."""
+    if reason == "when":
+        return "since its condition does not hold"
+    return f"since {plain(cause or 'what it needs')} {'was skipped' if reason == 'skipped' else 'failed'}"
 
 
 def lost(answered: Iterable[OrganizationState]) -> list[str]:

@@ -16,8 +16,9 @@ import pytest
 from embedded_stage import PATIENCE, Reports, ask, federation, fifo, gate_opens, opened, organization
 
 from v6flow.backends.base import Accepted, Answered, Failed, Working
-from v6flow.backends.embedded import EmbeddedBackend
+from v6flow.backends.embedded import EmbeddedBackend, answers
 from v6flow.backends.embedded.answers import child_token
+from v6flow.core.events import Subtask
 from v6flow.core.federation import EmbeddedFederation, Faults
 
 if TYPE_CHECKING:
@@ -299,3 +300,15 @@ def test_a_folder_that_cannot_be_written_fails_the_task_run(tmp_path: Path) -> N
         failed = reports.failure("t1", "alpha")
     assert failed.kind == "start_failed"
     assert "cannot be started" in failed.message
+
+
+def test_a_forgotten_answer_is_gone_with_all_that_it_was_made_of(tmp_path: Path) -> None:
+    parent, child, other = (answers.place(tmp_path, token, "alpha") for token in ("parent", "child", "other"))
+    for path in (parent, child, other):
+        path.mkdir(parents=True)
+        for name in (answers.ANSWER, answers.LOG):
+            (path / name).write_text("4711", encoding="utf-8")
+    answers.note_subtasks(parent, [("child", Subtask("alpha", "completed"))])
+    answers.forget(tmp_path, "parent", "alpha")
+    answers.forget(tmp_path, "never asked", "alpha")
+    assert [path.exists() for path in (parent, child, other)] == [False, False, True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -96,6 +97,20 @@ def subtasks(folder: Path, path: Path) -> tuple[Subtask, ...]:
         found.append(subtask)
         found.extend(subtasks(folder, folder / _file_name(token) / _file_name(organization)))
     return tuple(found)
+
+
+def forget(folder: Path, token: str, organization: str) -> None:
+    """Remove an answer and its log, with those of all that its task run dispatched."""
+    path = place(folder, token, organization)
+    try:
+        lines = (path / SUBTASKS).read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        lines = []
+    for line in lines:
+        with contextlib.suppress(ValueError):  # the last line of a process that was killed while writing
+            child, name, *_ = json.loads(line)
+            forget(folder, child, name)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _file_name(text: str) -> str:

@@ -111,6 +111,10 @@ class EmbeddedBackend:
                     run.killed = True
                 self._nodes.kill(run)
 
+    def forget(self, token: str, organization: str) -> None:
+        """Remove the answer from the run's folder, with those that it was made of."""
+        answers.forget(self._nodes.folder, token, organization)
+
     def close(self) -> None:
         """End all processes, the server and the threads; may be called again."""
         with self._emitting:

@@ -38,7 +38,7 @@ class ServerAccess:
         if (stores or "store" in self._federation.defaults) and known.stores is None:
             known = replace(known, stores=directory.read_stores(session, known.collaboration))
         self._connected = replace(self._connected, directory=known)
-        return known.directory()
+        return replace(known.directory(), policy=self._federation.policy)
 
     def preflight(self, plan: Plan) -> list[Finding]:
         """What is to be said of it, and of what a plan needs of it."""

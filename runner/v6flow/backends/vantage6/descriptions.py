@@ -8,7 +8,7 @@ from v6flow.backends.vantage6 import stores
 from v6flow.core import declared
 from v6flow.core.declared import Algorithm, Misfit, Unknown
 from v6flow.core.problem import Problem
-from v6flow.core.steps import TaskPlan
+from v6flow.core.steps import TaskPlan, WorkflowPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,5 +60,10 @@ def _doubts(step: TaskPlan, found: Algorithm | Unknown) -> Iterator[Misfit]:
 def _placed(plan: Plan, step: TaskPlan, misfit: Misfit) -> Problem:
     document = plan.workflow.document
     where = document.position((*step.common.at, *misfit.path))
+    for name in plan.steps:  # of a step in another file, the place is that of the step which runs that file
+        outer = plan.steps[name]
+        if isinstance(outer, WorkflowPlan) and step.common.name.startswith(f"{name}."):
+            where = document.position(outer.common.at)
+            break
     message = f"step {step.common.name}: {misfit.message}"
     return Problem(message, misfit.rule, document.name, where, misfit.hint, misfit.severity)

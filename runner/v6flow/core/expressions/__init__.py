@@ -3,7 +3,7 @@
 from v6flow.core.expressions.functions import FUNCTIONS
 from v6flow.core.expressions.names import ROOTS, WORDS, name_problem
 from v6flow.core.expressions.template import Template, compile  # noqa: A004 - what the re module calls it too
-from v6flow.core.expressions.values import ExpressionError, Namespace, NotKnownYet, Reference, Undefined
+from v6flow.core.expressions.values import ExpressionError, Namespace, NotKnownYet, Reference, Undefined, kind
 from v6flow.core.problem import Path
 
 __all__ = [
@@ -18,5 +18,6 @@ __all__ = [
     "Template",
     "Undefined",
     "compile",
+    "kind",
     "name_problem",
 ]

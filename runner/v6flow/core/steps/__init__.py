@@ -4,14 +4,37 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from v6flow.core.steps import local, task
+from v6flow.core.steps import foreach, local, repeat, task, workflow
+from v6flow.core.steps.foreach import ForeachPlan, ForeachStep
 from v6flow.core.steps.local import LocalPlan, LocalStep
+from v6flow.core.steps.repeat import RepeatPlan, RepeatStep
 from v6flow.core.steps.task import TaskPlan, TaskStep
+from v6flow.core.steps.workflow import WorkflowPlan, WorkflowStep
 
-__all__ = ["STEP_KINDS", "LocalPlan", "LocalStep", "Step", "StepPlan", "TaskPlan", "TaskStep"]
+__all__ = [
+    "STEP_KINDS",
+    "ForeachPlan",
+    "ForeachStep",
+    "LocalPlan",
+    "LocalStep",
+    "RepeatPlan",
+    "RepeatStep",
+    "Step",
+    "StepPlan",
+    "TaskPlan",
+    "TaskStep",
+    "WorkflowPlan",
+    "WorkflowStep",
+]
 
-Step: TypeAlias = TaskStep | LocalStep
-StepPlan: TypeAlias = TaskPlan | LocalPlan
+Step: TypeAlias = TaskStep | LocalStep | RepeatStep | ForeachStep | WorkflowStep
+StepPlan: TypeAlias = TaskPlan | LocalPlan | RepeatPlan | ForeachPlan | WorkflowPlan
 
-STEP_KINDS: dict[str, Any] = {task.KEY: task, local.KEY: local}
+STEP_KINDS: dict[str, Any] = {
+    task.KEY: task,
+    local.KEY: local,
+    repeat.KEY: repeat,
+    foreach.KEY: foreach,
+    workflow.KEY: workflow,
+}
 """Each kind's module (see base.Kind) by the key that names it."""

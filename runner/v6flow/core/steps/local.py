@@ -56,6 +56,7 @@ class LocalPlan:
     timeout: float | None
     retry: Retry
     memory: int | None
+    folder: str = ""  # absolute: that of its file; empty: that of the workflow that is run
 
     @property
     def kind(self) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions, units
 from v6flow.core.commands import DatabaseChoice
-from v6flow.core.steps.base import ANYWHERE, KWARGS, PARAMS, STEPS, Common, Field
+from v6flow.core.steps.base import ANYWHERE, EACH, KWARGS, PARAMS, STEPS, Common, Field
 from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from v6flow.core.expressions import Template
     from v6flow.core.federation import Directory
     from v6flow.core.json import Json
+    from v6flow.core.policy import Policy
     from v6flow.core.problem import Path
 
 KEY = "task"
@@ -31,10 +32,11 @@ SETTINGS: dict[str, Json] = {
     "timeout": "24h",
     "retry": 1,
     "quorum": "all",
+    "disclosure": None,
 }
 """The settings that `defaults` may give, with what is built in (None: there is nothing built in)."""
 
-BESIDE = ("quorum", "retry", "timeout")  # settings that stand beside `task:`, the others inside it
+BESIDE = ("quorum", "retry", "timeout", "disclosure")  # settings that stand beside `task:`, the others inside it
 RETRIED = ("start_failed", "unknown")  # kinds of failure that may pass by themselves
 
 _SCOPES = {"organizations": STEPS, "quorum": STEPS}
@@ -112,6 +114,18 @@ class Quorum:
         return minimum
 
 
+COUNT = expressions.compile("{{ result.count }}")
+"""How many a result is about, where nothing else is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """How many a result must be about, and where it says how many those are; None: what the federation demands."""
+
+    min_count: int | None = None
+    count: Template = COUNT
+
+
 @dataclass(frozen=True, slots=True)
 class TaskPlan:
     """A task step with its settings resolved; what depends on other steps is still a template.
@@ -132,12 +146,13 @@ class TaskPlan:
     retry: Retry
     timeout: float | None
     isolation: str
-    label: str
+    label: str  # the task's name at a server; empty: that of the workflow and the step
     description: str
     allow_nonfinite: bool
     members: tuple[str, ...]
     study: str | int | None = None
     store: str | int | None = None
+    disclosure: Disclosure = Disclosure()
 
     @property
     def kind(self) -> str:
@@ -198,6 +213,9 @@ def setting_fields(key: str, path: Path, template: Template) -> Iterator[Field]:
     if key == "quorum" and isinstance(template.source, dict):
         for part, value in template.source.items():
             yield Field((*path, part), expressions.compile(value), STEPS if part == "min" else PARAMS)
+    elif key == "disclosure" and isinstance(template.source, dict):
+        for part, value in template.source.items():
+            yield Field((*path, part), expressions.compile(value), EACH if part == "count" else PARAMS)
     else:
         yield Field(path, template, _SCOPES.get(key, PARAMS))
 
@@ -245,7 +263,7 @@ def _check_isolation(step: TaskStep, complain: Callable[..., None]) -> None:
 
 
 def plan(step: TaskStep, setting: Callable[[str], Json | Template], known: Callable[[Template], Json],
-         directory: Directory, workflow: str) -> TaskPlan:  # fmt: skip
+         directory: Directory) -> TaskPlan:  # fmt: skip
     """The plan of a task step.
 
     `setting(key)` gives the winning value of a setting, a Template where it is known only later; `known(template)`
@@ -272,6 +290,7 @@ def plan(step: TaskStep, setting: Callable[[str], Json | Template], known: Calla
     if isolation == "task" and retry.attempts != 1:
         raise ValueError("isolation: task goes with one attempt only")
     store = _plan_store(setting("store"), directory)
+    disclosure = parse_disclosure(setting("disclosure"), directory.policy)
     central = known(step.central) if step.central is not None else False
     if not isinstance(central, bool):
         raise ValueError(f"central is true or false, not {_spell(central)}")
@@ -289,13 +308,27 @@ def plan(step: TaskStep, setting: Callable[[str], Json | Template], known: Calla
         retry=retry,
         timeout=parse_timeout(setting("timeout")),
         isolation=isolation,
-        label=str(known(step.label)) if step.label else f"{workflow}/{step.common.name}",
+        label=str(known(step.label)) if step.label else "",
         description=str(known(step.description)) if step.description else step.common.description,
         allow_nonfinite=step.allow_nonfinite,
         members=members,
         study=study,
         store=store,
+        disclosure=disclosure,
     )
+
+
+def parse_disclosure(value: Any, policy: Policy) -> Disclosure:
+    """How many results must be about. Raises ValueError."""
+    if value is None:
+        return Disclosure()
+    least = value.get("min_count")
+    if least is None and policy.min_count is None:
+        raise ValueError("disclosure says no min_count, and the federation demands none: it would refuse nothing")
+    if least is not None and (isinstance(least, bool) or not isinstance(least, int) or least < 1):
+        raise ValueError(f"min_count is a whole number from 1, not {_spell(least)}")
+    count = value.get("count", COUNT)
+    return Disclosure(least, count if isinstance(count, expressions.Template) else expressions.compile(count))
 
 
 def _name_or_id(what: str, value: Json | Template) -> str | int:

@@ -1,0 +1,52 @@
+"""Names of steps as they are done: `fit[3].gradient` is the step `gradient` in the third round of the step `fit`.
+
+A step as the file says it has the same name without numbers: `fit.gradient`. The prefix of a step, `fit[3].` or
+nothing, is the same for all that stand together.
+"""
+
+from __future__ import annotations
+
+import re
+
+_NUMBER = re.compile(r"\[\d+\]")
+
+
+def definition(path: str) -> str:
+    """The name, without numbers, that a step or a prefix has in the plan."""
+    return _NUMBER.sub("", path) if "[" in path else path
+
+
+def prefix(path: str) -> str:
+    """What a step shares with those that stand beside it; empty for one that is nested in none."""
+    return path[: path.rfind(".") + 1]
+
+
+def short(path: str) -> str:
+    """The name by which the steps beside it know a step."""
+    return path[path.rfind(".") + 1 :]
+
+
+def inside(path: str, number: int) -> str:
+    """The prefix of the steps in a round, or an item, of a step; `number` is from 1, and 0 where there are none."""
+    return f"{path}[{number}]." if number else f"{path}."
+
+
+def around(inner: str) -> tuple[str, int]:
+    """The step that a prefix is inside of, and the number of the round or item (0: there are none).
+
+    Of a prefix that is not empty.
+    """
+    body = inner[:-1]
+    if not body.endswith("]"):
+        return body, 0
+    path, _, number = body[:-1].rpartition("[")
+    return path, int(number)
+
+
+def outward(inner: str) -> list[str]:
+    """A prefix, and those of all that it is inside of, the empty one last."""
+    found = [inner]
+    while inner:
+        inner = prefix(around(inner)[0])
+        found.append(inner)
+    return found
