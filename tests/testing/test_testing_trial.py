@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from v6flow.core.problem import InvalidError
 from v6flow.testing import files, judging, trial
 
 if TYPE_CHECKING:
@@ -326,3 +327,60 @@ def test_what_differs_in_a_large_value_is_shown_as_a_difference(bench: Bench) ->
     assert lines[0] == "outputs.it: expected what has a -, found what has a +"
     assert [line.strip() for line in lines if line.lstrip()[0] in "+-"] == ['-      "n": 70,', '+      "n": 7,']
     assert len(lines) < 12
+
+
+# ------------------------------------------------------------------------------------------- nested steps
+
+ROUNDS = """\
+v6flow: 1
+defaults: {image: probe, timeout: 1h}
+steps:
+  fit:
+    repeat:
+      state: {value: 1}
+      steps:
+        parts: {task: {method: m, kwargs: {of: "{{ loop.state.value }}"}}}
+      update: {value: "{{ steps.parts.results | sum(attribute='n') }}"}
+      max: 2
+      on_max: continue
+outputs: {fit: "{{ steps.fit.result.value }}"}
+"""
+FILE = "v6flow: 1\nsteps: {inner: {workflow: {file: other.yaml}}}\noutputs: {it: '{{ steps.inner.result.it }}'}\n"
+OTHER = """\
+v6flow: 1
+defaults: {image: probe, timeout: 1h}
+steps: {parts: {task: {method: m}}}
+outputs: {it: "{{ steps.parts.results }}"}
+"""
+
+
+def test_answers_of_one_round_win_over_those_of_all(bench: Bench) -> None:
+    answers = {
+        "fit.parts": {"default": {"value": {"n": 2}}},
+        "fit[2].parts": {"beta": late({"value": {"n": 5}}, "5m")},
+    }
+    expect = {
+        "outputs": {"fit": 7},
+        "steps": {"fit.parts": {"responded": ["alpha", "beta"]}, "fit[2].parts": {"attempts": 1}},
+        "sent": {"fit[1].parts": {"default": {"of": 1}}, "fit[2].parts": {"default": {"of": 4}}},
+        "duration": "5m",
+    }
+    assert bench.complaints({"expect": expect}, text=ROUNDS, answers=answers) == []
+    wrong = {"sent": {"fit.parts": {"alpha": {"of": 1}}}, "steps": {"fit.parts": {"missing": ["beta"]}}}
+    assert bench.complaints({"expect": wrong}, text=ROUNDS, answers=answers) == [
+        "steps.fit[1].parts.missing: expected beta, found nobody",
+        "steps.fit[2].parts.missing: expected beta, found nobody",
+        'sent.fit[2].parts.alpha: expected {"of":1}, found {"of":4}',
+    ]
+
+
+def test_steps_of_another_file_are_named_behind_the_step_that_runs_it(bench: Bench) -> None:
+    (bench.folder / "other.yaml").write_text(OTHER)
+    answers = {"inner.parts": {"default": {"value": 3}}}
+    expect = {"outputs": {"it": [3, 3]}, "sent": {"inner.parts": {"default": {}}}}
+    assert bench.complaints({"expect": expect}, text=FILE, answers=answers) == []
+
+
+def test_a_nested_step_that_is_not_there_is_told(bench: Bench) -> None:
+    with pytest.raises(InvalidError, match=r"no task step 'fit\[1\]\.part' \(did you mean fit\.parts\?\)"):
+        bench.suite({}, text=ROUNDS, answers={"fit[1].part": {"alpha": "crash"}})

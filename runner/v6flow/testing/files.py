@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow import loading
 from v6flow.backends.fixtures import DEFAULT, Answers
-from v6flow.core import check, json, units
+from v6flow.core import check, instances, json, units
 from v6flow.core.federation import Directory
 from v6flow.core.problem import InvalidError, Problem
-from v6flow.core.steps import TaskStep
+from v6flow.core.steps import TaskStep, WorkflowStep
 from v6flow.core.words import suggestion
 from v6flow.errors import UsageError
 from v6flow.testing import matching
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
     from v6flow.core.model import Workflow
     from v6flow.core.problem import Path as Place
+    from v6flow.core.steps import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,8 @@ class _Check:
         self._document = document
         self._workflow = workflow
         self._organizations: list[str] = document.value.get("organizations", [])
-        self._tasks = [name for name, step in workflow.steps.items() if isinstance(step, TaskStep)]
+        self._steps = dict(_steps(workflow))
+        self._tasks = [name for name, step in self._steps.items() if isinstance(step, TaskStep)]
 
     def problems(self) -> Iterator[Problem]:
         raw = self._document.value
@@ -159,7 +161,7 @@ class _Check:
     def _expect(self, at: Place, expect: Mapping[str, Any]) -> Iterator[Problem]:
         outputs, steps, sent = (expect.get(key, {}) for key in ("outputs", "steps", "sent"))
         yield from self._keys((*at, "outputs"), outputs, self._workflow.outputs, "output")
-        yield from self._keys((*at, "steps"), steps, self._workflow.steps, "step")
+        yield from self._keys((*at, "steps"), steps, self._steps, "step")
         yield from self._tasks_named((*at, "sent"), sent)
         for step, by in sent.items():
             yield from self._keys((*at, "sent", step), by or {}, [*self._organizations, DEFAULT], "organization")
@@ -176,11 +178,12 @@ class _Check:
 
     def _tasks_named(self, at: Place, table: Iterable[str]) -> Iterator[Problem]:
         for step in table:
-            if step in self._workflow.steps and step not in self._tasks:
-                message = f"step {step} asks nobody: it is computed here, also in a test"
-                yield self._problem((*at, step), message, "local-step", key=True)
-            elif step not in self._tasks:
+            known = self._steps.get(instances.definition(step))
+            if known is None:
                 yield from self._keys(at, [step], self._tasks, "task step")
+            elif not isinstance(known, TaskStep):
+                message = f"step {step} asks nobody itself, in a test neither"
+                yield self._problem((*at, step), message, "local-step", key=True)
 
     def _keys(self, at: Place, given: Iterable[str], known: Iterable[str], what: str) -> Iterator[Problem]:
         yield from self._named(at, ((name, name) for name in given), known, what)
@@ -190,7 +193,7 @@ class _Check:
     ) -> Iterator[Problem]:
         names, rule = list(known), f"unknown-{what.rpartition(' ')[2]}"
         for key, name in given:
-            if name not in names:
+            if name not in names and (what == "organization" or instances.definition(name) not in names):
                 near = suggestion(name, names) or f"there are: {', '.join(names) or 'none'}"
                 yield self._problem((*at, key), f"no {what} {name!r}", rule, near, key=True)
 
@@ -204,6 +207,14 @@ class _Check:
         document = self._document
         where = document.key_position(at) if key else document.position(at)
         return Problem(message, rule, document.name, where, hint)
+
+
+def _steps(workflow: Workflow, prefix: str = "") -> Iterator[tuple[str, Step]]:
+    """The steps of a workflow, and those of the files that they name, by the names that runs give them."""
+    for name, step in workflow.steps.items():
+        yield prefix + name, step
+        if isinstance(step, WorkflowStep) and step.inner is not None:
+            yield from _steps(step.inner, f"{prefix}{name}.")
 
 
 def problems(path: str) -> list[Problem]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from v6flow.backends.fixtures import DEFAULT
-from v6flow.core import json, units
+from v6flow.core import instances, json, units
 from v6flow.testing import matching
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from v6flow.core.json import Json
     from v6flow.core.state import StepState
@@ -107,8 +107,14 @@ def _outputs(expected: Mapping[str, Json], outcome: Outcome) -> Iterator[Complai
 
 def _steps(expected: Mapping[str, Mapping[str, Any]], outcome: Outcome) -> Iterator[Complaint]:
     for name, step in expected.items():
-        for key, value in step.items():
-            yield from _STEP[key](f"steps.{name}.{key}", value, outcome.state.step(name))
+        for done in _done(name, outcome.state.steps):
+            for key, value in step.items():
+                yield from _STEP[key](f"steps.{done}.{key}", value, outcome.state.step(done))
+
+
+def _done(name: str, known: Iterable[str]) -> list[str]:
+    """The steps that a name means: one, or, of a nested one without a number, that in every round or item."""
+    return [each for each in known if name in (each, instances.definition(each))] or [name]
 
 
 def _names(where: str, expected: list[str], found: list[str]) -> Iterator[Complaint]:
@@ -173,21 +179,27 @@ _STEP: dict[str, Any] = {
 
 
 def _sent(expected: Mapping[str, Any], outcome: Outcome) -> Iterator[Complaint]:
-    for step, by in expected.items():
-        sent: Sent = {each.organization: each.kwargs for each in outcome.sent if each.step == step}
-        if by is None:
-            if sent:
-                yield Complaint(f"sent.{step}: expected that nobody is asked, found {_list([*sent])}")
-            continue
-        others = {name: by[DEFAULT] for name in sent if name not in by} if DEFAULT in by else {}
-        for name, kwargs in {**{name: each for name, each in by.items() if name != DEFAULT}, **others}.items():
-            where = f"sent.{step}.{name}"
-            if kwargs is None and name in sent:
-                yield Complaint(f"{where}: expected nothing, found {json.dumps(dict(sent[name]))}")
-            elif kwargs is not None and name not in sent:
-                yield Complaint(f"{where}: nothing was sent")
-            elif kwargs is not None:
-                yield from _compare(where, kwargs, dict(sent[name]))
+    asked = dict.fromkeys(each.step for each in outcome.sent)
+    for name, by in expected.items():
+        for step in _done(name, asked):
+            yield from _sent_in(step, by, outcome)
+
+
+def _sent_in(step: str, by: Mapping[str, Any] | None, outcome: Outcome) -> Iterator[Complaint]:
+    sent: Sent = {each.organization: each.kwargs for each in outcome.sent if each.step == step}
+    if by is None:
+        if sent:
+            yield Complaint(f"sent.{step}: expected that nobody is asked, found {_list([*sent])}")
+        return
+    others = {name: by[DEFAULT] for name in sent if name not in by} if DEFAULT in by else {}
+    for name, kwargs in {**{name: each for name, each in by.items() if name != DEFAULT}, **others}.items():
+        where = f"sent.{step}.{name}"
+        if kwargs is None and name in sent:
+            yield Complaint(f"{where}: expected nothing, found {json.dumps(dict(sent[name]))}")
+        elif kwargs is not None and name not in sent:
+            yield Complaint(f"{where}: nothing was sent")
+        elif kwargs is not None:
+            yield from _compare(where, kwargs, dict(sent[name]))
 
 
 def _duration(expected: str | Mapping[str, str] | None, seconds: float) -> Iterator[Complaint]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from v6flow import loading, params
 from v6flow.backends.fixtures import DEFAULT, KINDS
 from v6flow.backends.fixtures.answers import SILENCE
-from v6flow.core import document, events, expressions, json, scope, units
+from v6flow.core import document, events, expressions, instances, json, scope, units
 from v6flow.core import plan as planning
 from v6flow.core.problem import InvalidError
 from v6flow.core.steps import TaskPlan
@@ -163,10 +163,10 @@ class _Recorder:
             expect["error"] = {key: value for key, value in told.items() if value is not None}
         if state.outputs:
             expect["outputs"] = {name: self._expected(value) for name, value in state.outputs.items()}
-        steps = {name: step for name in self.workflow.steps if (step := state.steps.get(name)) is not None}
+        plan = self._plan()
+        steps = {name: step for name, step in state.steps.items() if instances.definition(name) in plan.steps}
         if told_of := {name: _fared(step) for name, step in steps.items()}:
             expect["steps"] = told_of
-        plan = self._plan()
         if sent := {name: self._sent(plan, step) for name, step in steps.items() if step.attempt or step.asked}:
             expect["sent"] = {name: each for name, each in sent.items() if each}
         return {key: value for key, value in expect.items() if value != {}}
@@ -186,15 +186,21 @@ class _Recorder:
 
     def _sent(self, plan: Plan, state: StepState) -> dict[str, Any]:
         """What was sent to each organization; under `default` if that is the same for all."""
-        step = plan.steps[state.name]
+        step = plan.step(state.name)
         if not isinstance(step, TaskPlan):
             return {}
-        sent = {each.name: self._kwargs(plan, step, each.name) for each in state.organizations.values() if each.attempt}
+        sent = {
+            each.name: self._kwargs(plan, step, state.name, each.name)
+            for each in state.organizations.values()
+            if each.attempt
+        }
         first = next(iter(sent.values()), None)
         return {DEFAULT: first} if sent and all(each == first for each in sent.values()) else sent
 
-    def _kwargs(self, plan: Plan, step: TaskPlan, organization: str) -> dict[str, Any]:
-        names = {**scope.names(plan, self.state, scope.Uses()), "organization": organization}
+    def _kwargs(self, plan: Plan, step: TaskPlan, path: str, organization: str) -> dict[str, Any]:
+        names = scope.names(plan, self.state, scope.Uses(), prefix=instances.prefix(path))
+        names["organization"] = organization
+        inside = instances.prefix(path) != ""  # what is known there may come from answers by the way of a round
         source = step.kwargs.source
         assert isinstance(source, dict)  # the schema has kwargs as a mapping
         found: dict[str, Any] = {}
@@ -209,7 +215,8 @@ class _Recorder:
             if "run" in roots:  # it differs from run to run
                 found[key] = _shape(value)
             else:
-                found[key] = self._expected(value) if "steps" in roots else _literal(value)
+                depends = "steps" in roots or (inside and bool(roots - {"organization"}))
+                found[key] = self._expected(value) if depends else _literal(value)
         return found
 
     def _expected(self, value: Json) -> Any:
@@ -240,7 +247,8 @@ def _attempts(happened: Iterable[Event]) -> dict[tuple[str, str], list[_Attempt]
 def _forget(found: dict[tuple[str, str], list[_Attempt]], event: events.RunResumed) -> None:
     for (step, _), attempts in found.items():
         answered = bool(attempts) and isinstance(attempts[-1].outcome, events.TaskAnswered)
-        if step in event.reset or (step in event.retry and not answered):
+        reset = any(step == each or step.startswith((f"{each}[", f"{each}.")) for each in event.reset)
+        if reset or (step in event.retry and not answered):
             attempts.clear()
 
 
