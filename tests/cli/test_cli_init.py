@@ -143,6 +143,18 @@ def test_a_regression_that_still_moves_is_no_result(here: Path, capsys: Capture)
     assert "tells the outcomes apart completely" in said.document["error"]["message"]
 
 
+@pytest.mark.parametrize("template", NAMES)
+def test_a_hospital_answers_about_too_few_patients_in_no_template(template: str, here: Path, capsys: Capture) -> None:
+    folder = started(template, here, capsys)
+    federation = (folder / "federation.yaml").read_text("utf-8")
+    (folder / "federation.yaml").write_text(federation.replace('"10"', '"80"'), "utf-8")  # beta has 70
+    said = call(capsys, "run", "project/workflow.yaml", "--federation", "project/federation.yaml", "-q", "-o", "json")
+    first = next(step for step in said.document["steps"].values() if step.get("failed"))
+    assert first["failed"] == ["beta"]
+    assert "this node's minimum of 80" in first["failures"]["beta"]["message"]
+    assert "70" not in first["failures"]["beta"]["message"]
+
+
 # ------------------------------------------------------------------------------------------- what a project has
 
 

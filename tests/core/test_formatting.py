@@ -179,9 +179,7 @@ def test_unknown_keys_come_last_and_keep_their_order() -> None:
 
 
 def test_nested_steps_have_their_order_too() -> None:
-    text = (
-        "v6flow: 1\nfinally:\n  r:\n    needs: [a]\n    repeat: {steps: {a: {retry: 2, local: {value: 1}}}, max: 3}\n"
-    )
+    text = "v6flow: 1\nfinally:\n  r:\n    repeat: {steps: {a: {retry: 2, local: {value: 1}}}, max: 3}\n"
     tidy = text.replace("{retry: 2, local: {value: 1}}", "{local: {value: 1}, retry: 2}")
     assert formatted(text) == tidy
 
