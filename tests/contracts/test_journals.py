@@ -48,9 +48,12 @@ SAMPLES: dict[str, Any] = {
     "Json": {"a": [1, None, -0.5]},
     "dict[str, Json]": {"b": {"c": "d"}},
     "dict[str, Json] | None": {"e": []},
+    "Mapping[str, Json] | None": {"patients": 812},
+    "list[list[Json]]": [["age", 1], ["bmi", None]],
     "tuple[str, ...]": ("alpha", "beta"),
     "tuple[tuple[str, tuple[str, ...]], ...]": (("partial", ("alpha",)), ("other", ())),
     "Failure": Failure("crashed", "no such column", "partial", "alpha", hint="look", log_tail="Traceback"),
+    "Failure | None": Failure("no_quorum", "2 of 3", "partial"),
     "tuple[Subtask, ...]": (Subtask("alpha", "completed"), Subtask("beta", "failed", "why", "tail")),
 }
 

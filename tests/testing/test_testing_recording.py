@@ -100,6 +100,7 @@ steps:
       method: m
       kwargs: {of: "{{ steps.one.results }}", who: "{{ organization }}"}
       organizations: "{{ steps.one.responded }}"
+    allow_cross_site: it is a test
 outputs: {it: "{{ steps.two.results }}"}
 """
 NAMES = ("alpha", "beta", "gamma")
