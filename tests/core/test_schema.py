@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,16 @@ def test_everything_is_described(kind: str) -> None:
 def test_every_reference_leads_to_a_definition(kind: str) -> None:
     used = {each["$ref"] for _, each in subschemas(SCHEMAS[kind]) if "$ref" in each}
     assert used <= {f"#/$defs/{name}" for name in SCHEMAS[kind]["$defs"]}
+
+
+def test_a_test_file_takes_the_defaults_that_a_federation_takes() -> None:
+    own, shared = SCHEMAS["test"]["$defs"], SCHEMAS["federation"]["$defs"]
+    names = ["defaults"]
+    for name in names:  # it grows
+        assert own[name] == shared[name]
+        used = re.findall(r"#/\$defs/(\w+)", json.dumps(own[name]))
+        names += [each for each in dict.fromkeys(used) if each not in names]
+    assert len(names) > 8
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)

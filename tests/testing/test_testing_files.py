@@ -37,9 +37,10 @@ def test_a_sound_file_is_read() -> None:
     assert suite.directory.ids == {"alpha": 1, "beta": 2, "gamma": 3}
     assert suite.directory.studies == {"heart": ("beta",), 1: ("beta",)}
     assert suite.directory.defaults == {"image": "probe", "timeout": "1h"}
+    assert suite.directory.policy.max_queries == 3
     failures, exactly = suite.cases
     assert (failures.name, failures.params, failures.deadline) == ("failures", {"column": "bmi"}, 6 * 3600.0)
-    assert (exactly.params, exactly.deadline, exactly.line) == ({"column": "age"}, None, 53)
+    assert (exactly.params, exactly.deadline, exactly.line) == ({"column": "age"}, None, 54)
     assert failures.answers.find("parts", "alpha", 2) != exactly.answers.find("parts", "alpha", 2)
 
 

@@ -343,3 +343,13 @@ def test_only_what_is_over_can_be_recorded(story: Story, event: Event | None, to
     with pytest.raises(UsageError, match=told):
         story.record()
     assert not (story.folder / "w.test.yaml").exists()
+
+
+def test_made_up_counts_are_as_large_as_the_policy_demands(story: Story) -> None:
+    for name in NAMES:
+        story.answer("one", name, {"count": 12, "sum": 3.5})
+    second_step(story, *NAMES, value={"count": 12})
+    assert isinstance(story.events[0], ev.RunStarted)
+    story.events[0].value["policy"] = {"min_count": 10}
+    assert story.record()["answers"]["one"]["beta"] == {"value": {"count": 10, "sum": 1.0}}
+    assert story.complaints() == []

@@ -384,3 +384,24 @@ def test_steps_of_another_file_are_named_behind_the_step_that_runs_it(bench: Ben
 def test_a_nested_step_that_is_not_there_is_told(bench: Bench) -> None:
     with pytest.raises(InvalidError, match=r"no task step 'fit\[1\]\.part' \(did you mean fit\.parts\?\)"):
         bench.suite({}, text=ROUNDS, answers={"fit[1].part": {"alpha": "crash"}})
+
+
+# ---------------------------------------------------------------------------- limits, conditions and checks
+
+
+def test_the_policy_of_the_federation_holds_in_tests(bench: Bench) -> None:
+    answers = {"parts": {"alpha": {"value": {"sum": 1, "count": 9}}, "default": {"value": {"sum": 1, "count": 10}}}}
+    expect = {"error": {"kind": "disclosure"}, "steps": {"parts": {"failed": {"alpha": "disclosure"}}}}
+    assert bench.complaints({"expect": expect}, answers=answers, policy={"min_count": 10}) == []
+    assert bench.complaints({}, answers=answers, policy={"min_count": 9}) == []
+
+
+def test_a_step_that_its_condition_leaves_out_asks_nobody(bench: Bench) -> None:
+    text = """\
+v6flow: 1
+steps: {asked: {when: "{{ params.ask }}", task: {image: i, method: m}}}
+params: {ask: {type: boolean, default: false}}
+outputs: {it: "{{ steps.asked.results | default(0) }}"}
+"""
+    expect = {"outputs": {"it": 0}, "steps": {"asked": {"status": "skipped"}}, "sent": {"asked": None}}
+    assert bench.complaints({"expect": expect}, text=text, answers={}) == []

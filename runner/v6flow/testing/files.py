@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow import loading
 from v6flow.backends.fixtures import DEFAULT, Answers
-from v6flow.core import check, instances, json, units
+from v6flow.core import check, instances, json, policy, units
 from v6flow.core.federation import Directory
 from v6flow.core.problem import InvalidError, Problem
 from v6flow.core.steps import TaskStep, WorkflowStep
@@ -67,7 +67,7 @@ def read(path: str | os.PathLike[str]) -> Suite:
         raise InvalidError(sorted(problems, key=lambda problem: problem.position), what=found.name)
     names = tuple(raw.get("organizations", ()))
     studies = {name: tuple(members) for name, members in raw.get("studies", {}).items()}
-    directory = directory_of(names, studies, raw.get("defaults", {}))
+    directory = directory_of(names, studies, raw.get("defaults", {}), raw.get("policy", {}))
     cases = tuple(_case(name, each, found) for name, each in raw["cases"].items())
     return Suite(found.name, workflow, Path(file).absolute().parent, directory, cases)
 
@@ -90,7 +90,10 @@ def _read_noting(path: str, problems: list[Problem]) -> Suite | None:
 
 
 def directory_of(
-    organizations: tuple[str, ...], studies: Mapping[str, tuple[str, ...]], defaults: Mapping[str, Json]
+    organizations: tuple[str, ...],
+    studies: Mapping[str, tuple[str, ...]],
+    defaults: Mapping[str, Json],
+    limits: Mapping[str, Json],
 ) -> Directory:
     """Whom the runs of a test can ask; organizations and studies have ids from 1, in their order."""
     return Directory(
@@ -98,6 +101,7 @@ def directory_of(
         ids={name: number for number, name in enumerate(organizations, start=1)},
         identity="test",
         defaults=defaults,
+        policy=policy.parse(limits),
         studies=dict([*studies.items(), *enumerate(studies.values(), start=1)]),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from dataclasses import dataclass, field
@@ -89,7 +90,7 @@ class _Attempt:
     outcome: events.TaskAnswered | events.TaskFailed | None = None
 
 
-@dataclass(slots=True)
+@dataclass
 class _Recorder:
     workflow: Workflow
     state: RunState
@@ -115,6 +116,7 @@ class _Recorder:
             **({"organizations": list(pinned["organizations"])} if pinned["organizations"] else {}),
             **({"studies": studies} if studies else {}),
             **({"defaults": dict(pinned["defaults"])} if pinned["defaults"] else {}),
+            **({"policy": pinned["policy"]} if pinned.get("policy") else {}),
             "cases": {CASE: case},
         }
 
@@ -137,7 +139,7 @@ class _Recorder:
         if outcome.subtasks:
             more["subtasks"] = {each.organization: each.status for each in outcome.subtasks}
         if isinstance(outcome, events.TaskAnswered):
-            value = outcome.value if self.values else shapes.made_up(outcome.value)
+            value = outcome.value if self.values else shapes.made_up(outcome.value, self._smallest_count(step))
             written: dict[str, Any] = {"body": json.dumps(value)} if _is_awkward(value) else {"value": value}
             return {**written, **more}
         failure = outcome.failure
@@ -152,6 +154,12 @@ class _Recorder:
             return word
         return {word: (failure.message if self.values else KINDS[word][1]) or KINDS[word][1], **more}
 
+    def _smallest_count(self, step: str) -> int:
+        """The number that counts must have, so that no made-up answer of a step is refused for being about too few."""
+        planned = self.plan.step(step) if instances.definition(step) in self.plan.steps else None
+        wanted = planned.disclosure.min_count if isinstance(planned, TaskPlan) else None
+        return self.plan.directory.policy.least(wanted) or 1
+
     # -- what came of it
 
     def _expect(self) -> dict[str, Any]:
@@ -163,7 +171,7 @@ class _Recorder:
             expect["error"] = {key: value for key, value in told.items() if value is not None}
         if state.outputs:
             expect["outputs"] = {name: self._expected(value) for name, value in state.outputs.items()}
-        plan = self._plan()
+        plan = self.plan
         steps = {name: step for name, step in state.steps.items() if instances.definition(name) in plan.steps}
         if told_of := {name: _fared(step) for name, step in steps.items()}:
             expect["steps"] = told_of
@@ -171,7 +179,8 @@ class _Recorder:
             expect["sent"] = {name: each for name, each in sent.items() if each}
         return {key: value for key, value in expect.items() if value != {}}
 
-    def _plan(self) -> Plan:
+    @functools.cached_property
+    def plan(self) -> Plan:
         """The plan as the run of the test will have it."""
         pinned, workflow = self.state.pinned, self.workflow
         given = {name: value for name, value in pinned["params"].items() if name in workflow.params}
@@ -179,7 +188,7 @@ class _Recorder:
         return planning.make(
             workflow,
             params.resolve(workflow, values=[("params", given)]),
-            directory_of(tuple(pinned["organizations"]), studies, pinned["defaults"]),
+            directory_of(tuple(pinned["organizations"]), studies, pinned["defaults"], pinned.get("policy", {})),
             folder=pinned["folder"],
             started=START,
         )

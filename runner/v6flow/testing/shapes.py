@@ -7,24 +7,25 @@ from typing import Any
 TEXT = "text"
 
 
-def made_up(value: Any) -> Any:
+def made_up(value: Any, whole: int = 1) -> Any:
     """A value of the same shape: the same keys, lists as long, numbers 1, texts `text`, booleans true.
 
-    1 and not 0, because counts and weights are divided by. Keys are kept: nothing would find its values without them.
+    1 and not 0, because counts and weights are divided by; `whole` stands in for whole numbers where counts must be
+    larger. Keys are kept: nothing would find its values without them.
     """
     match value:
         case bool():
             return True
         case int():
-            return 1
+            return whole
         case float():
             return 1.0
         case str():
             return TEXT
         case list():
-            return [made_up(item) for item in value]
+            return [made_up(item, whole) for item in value]
         case dict():
-            return {key: made_up(item) for key, item in value.items()}
+            return {key: made_up(item, whole) for key, item in value.items()}
     return None
 
 
