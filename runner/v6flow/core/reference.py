@@ -17,7 +17,7 @@ HEAD = """\
 
 Every key of the files, what it takes, and what is built in where it is left out: made from the schemas by
 `v6flow schema --reference`. What it all means is in [language.md](language.md), [federation.md](federation.md) and
-[server.md](server.md).
+[server.md](server.md), [testing.md](testing.md).
 """
 
 _TYPES = {
@@ -96,12 +96,24 @@ class _File:
     def _takes(self, value: Schema, name: str) -> str:
         """What a value may be, in words, with a link to the mapping that it may be."""
         told = self._words(value, name)
-        if "properties" in _mapping_of(value):
-            return f"{told}: {self._link(value, name)}"
-        items = value.get("items")
-        if isinstance(items, dict) and "#" not in told and "properties" in _mapping_of(self._resolved(items)):
-            return f"{told}; an item may be {self._link(self._resolved(items), f'item of {name}')}"
+        if "](#" in told:
+            return told
+        mapping = self._mapping(value)
+        if mapping is not None:
+            return f"{told}: {self._link(mapping, name)}"
+        for key, what in (("items", "item"), ("additionalProperties", "value")):
+            inner = value.get(key)
+            mapping = self._mapping(self._resolved(inner)) if isinstance(inner, dict) else None
+            if mapping is not None:
+                return f"{told}; each {what} may be {self._link(mapping, f'{what} of {name}')}"
         return told
+
+    def _mapping(self, value: Schema) -> Schema | None:
+        """What to link to where a value may be a mapping of known keys."""
+        then = value.get("then", {})
+        if "$ref" in then:
+            return self._mapping(self._resolved(then))
+        return value if "properties" in _mapping_of(value) else None
 
     def _link(self, value: Schema, name: str) -> str:
         title = self._queue(value, name)
