@@ -67,10 +67,16 @@ def _text(name: str, params: Any, directory: Any, steps: list[dict[str, Any]]) -
         told.append(f"organizations: {', '.join(directory.organizations)}\n")
     if directory.offline:
         told.append(f"offline: {', '.join(directory.offline)}\n")
-    for number, step in enumerate(steps, start=1):
-        after = f" after {', '.join(step['needs'])}" if step["needs"] else ""
-        told.append(f"\n{number}. {step['step']} ({_kind(step)}){after}\n")
-        told += [f"   {line}\n" for line in _details(step)]
+    number = 0
+    for step in steps:
+        depth = step["step"].count(".")
+        number += not depth
+        short = [name.rpartition(".")[2] for name in (step["step"], *step["needs"])]
+        after = f" after {', '.join(short[1:])}" if step["needs"] else ""
+        margin = "   " if not depth else " " * (3 + 2 * depth)
+        begin = f"\n{number}." if not depth else f"{margin[:-2]}-"
+        told.append(f"{begin} {short[0]} ({_kind(step)}){after}\n")
+        told += [f"{margin}{line}\n" for line in _details(step)]
     return [plain(line, keep_newlines=True) for line in told]
 
 
@@ -93,6 +99,20 @@ def _details(step: dict[str, Any]) -> list[str]:
         minimum = step["quorum"]["min"]
         if minimum != "all":
             told.append(f"quorum {_spell(minimum)}")
+    elif step["kind"] == "repeat":
+        until = f", until {_source(step['until'])}" if step["until"] is not None else ""
+        told += [
+            f"from {_spell(step['state'])}",
+            f"at most {step['max']} rounds{until}",
+            f"each leaves {_source(step['update'])}",
+        ]
+        if step["cohort"] != "fixed":
+            told.append(f"cohort {step['cohort']}")
+    elif step["kind"] == "foreach":
+        over = step.get("over", step.get("matrix"))
+        told.append(f"each.{step['as']} of {_spell(over)}, {step['max_parallel']} at once")
+        if step["result"] is not None:
+            told.append(f"each leaves {_source(step['result'])}")
     for key in ("value", "function", "command"):
         if key in step:
             told.append(f"{key} {step[key] if key == 'function' else _spell(step[key])}")
@@ -105,6 +125,25 @@ def _details(step: dict[str, Any]) -> list[str]:
     return told
 
 
+def _source(value: Any) -> str:
+    """What is known in a round, or of an item, only: its expressions stand for themselves."""
+    return _spell(_later(value))
+
+
+def _later(value: Any) -> Any:
+    from v6flow.core.preview import UNKNOWN
+
+    if isinstance(value, dict):
+        return {key: _later(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_later(item) for item in value]
+    return {UNKNOWN: value} if isinstance(value, str) and "{{" in value else value
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _spell(value: Any) -> str:
     """A value on one line; what is known only later stands as its expression in ‹ ›."""
     from v6flow.core import json
@@ -113,7 +152,7 @@ def _spell(value: Any) -> str:
     if isinstance(value, dict):
         if list(value) == [UNKNOWN]:
             source = value[UNKNOWN]
-            return f"‹{source.strip() if isinstance(source, str) else json.dumps(source)}›"
+            return f"‹{_one_line(source) if isinstance(source, str) else json.dumps(source)}›"
         return "{" + ", ".join(f"{key}: {_spell(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_spell(item) for item in value) + "]"
