@@ -85,7 +85,7 @@ def kaplan_meier(tables: list[dict[str, Any]], times: list[float]) -> dict[str, 
 
 
 def log_rank(tables: list[dict[str, Any]]) -> dict[str, Any]:
-    """Whether the groups differ: {chi_square, degrees_of_freedom, p_value, observed, expected}, the last two by group."""
+    """Whether groups differ: {chi_square, degrees_of_freedom, p_value, observed, expected}, the last two by group."""
     groups = _groups(tables)
     names = list(groups)
     at_risk = [groups[name][1] for name in names]
