@@ -276,6 +276,8 @@ steps:
   one: {task: {method: m, image: i, organization: a}}
   central: {task: {method: m, image: i, organization: a, central: true}}
   local: {local: {value: 1}}
+  repeat: {repeat: {state: 1, max: 1, on_max: continue, steps: {v: {local: {value: 1}}}, update: 1}}
+  foreach: {foreach: {over: [1], steps: {w: {local: {value: 1}}}}}
 """
     steps = loading.parse_workflow(text, "w.yaml").steps
     offered = {name: set(STEP_KINDS[step.kind].offers(step)) for name, step in steps.items()}
@@ -284,6 +286,8 @@ steps:
     assert told["task to one"] | every == offered["one"]
     assert told["central task"] | told["task to one"] | every == offered["central"]
     assert told["local"] | every == offered["local"]
+    assert told["repeat"] | every == offered["repeat"]
+    assert told["foreach"] | every == offered["foreach"]
     assert f"`{' '.join(f'.{name}' for name in ('status', 'error', 'asked', 'failed', 'missing'))}`" in LANGUAGE
     assert {"status", "error", "asked", "failed", "missing"} == SETTLED
 
@@ -324,6 +328,8 @@ def test_the_keys_of_tables_are_those_of_the_schemas() -> None:
     assert _keys("A file") == set(definitions["properties"])
     assert _keys("Task steps") == set(definitions["$defs"]["task"]["properties"])
     assert _keys("When a step runs") == set(definitions["$defs"]["step"]["properties"]) - set(STEP_KINDS)
+    assert _keys("Repeat") == set(definitions["$defs"]["repeat"]["properties"])
+    assert _keys("Foreach") == set(definitions["$defs"]["foreach"]["properties"])
     page = (DOCS / "federation.md").read_text("utf-8")
     keys = {key for row in _rows(page) for key in _CODE.findall(row[0])}
     federation = loading.read_schema("federation")["$defs"]

@@ -9,13 +9,17 @@ between versions of Python; every value is rounded before it is written. Nobody 
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-COLUMNS = ("age", "sex", "bmi", "smoker", "cholesterol", "systolic_bp")
-"""Years; F or M; kg/m²; 1 yes, 0 no; mmol/L; mmHg. An empty cell is a value that nobody recorded."""
+COLUMNS = ("age", "sex", "bmi", "smoker", "cholesterol", "systolic_bp", "diabetes", "months", "died")
+"""Years; F or M; kg/m²; 1 yes, 0 no; mmol/L; mmHg; 1 yes, 0 no; months of follow-up; 1 if they ended with death.
+
+An empty cell is a value that nobody recorded.
+"""
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,11 @@ HOSPITALS = {
 
 def patients(hospital: Hospital) -> list[str]:
     """The lines of one hospital's file, without the header."""
-    dice = random.Random(hospital.seed)
-    return [",".join(_patient(hospital, dice)) for _ in range(hospital.rows)]
+    dice, later = random.Random(hospital.seed), random.Random(hospital.seed + 1)
+    return [",".join(_patient(hospital, dice, later)) for _ in range(hospital.rows)]
 
 
-def _patient(hospital: Hospital, dice: random.Random) -> list[str]:
+def _patient(hospital: Hospital, dice: random.Random, later: random.Random) -> list[str]:
     age = round(_within(dice.gauss(hospital.age, hospital.age_spread), 18, 95))
     female = dice.random() < hospital.female
     bmi = round(_within(dice.gauss(hospital.bmi + 0.04 * (age - hospital.age), 4.1), 16, 52), 1)
@@ -75,7 +79,21 @@ def _patient(hospital: Hospital, dice: random.Random) -> list[str]:
         "cholesterol": f"{cholesterol:.1f}",
         "systolic_bp": f"{systolic_bp}",
     }
-    return ["" if dice.random() < hospital.missing.get(name, 0) else values[name] for name in COLUMNS]
+    cells = ["" if dice.random() < hospital.missing.get(name, 0) else values[name] for name in values]
+    return cells + _outcomes(hospital, later, age=age, female=female, bmi=bmi, smoker=smoker)
+
+
+def _outcomes(
+    hospital: Hospital, dice: random.Random, *, age: int, female: bool, bmi: float, smoker: bool
+) -> list[str]:
+    """Whether a patient has diabetes, and how long and until what they were followed."""
+    odds = math.exp(-7.2 + 0.04 * age + 0.11 * bmi - 0.2 * female)
+    diabetes = dice.random() < odds / (1 + odds)
+    rate = 0.0028 * math.exp(0.05 * (age - 54) + 0.45 * smoker + 0.5 * diabetes - 0.3 * female)
+    death = math.ceil(-math.log(1 - dice.random()) / rate)
+    end = 12 + math.floor(49 * dice.random())  # when the study ended for them: from one to five years
+    unknown = dice.random() < hospital.missing.get("smoker", 0) / 2
+    return ["" if unknown else f"{int(diabetes)}", f"{min(death, end)}", f"{int(death <= end)}"]
 
 
 def _within(value: float, low: float, high: float) -> float:

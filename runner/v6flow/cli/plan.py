@@ -67,10 +67,16 @@ def _text(name: str, params: Any, directory: Any, steps: list[dict[str, Any]]) -
         told.append(f"organizations: {', '.join(directory.organizations)}\n")
     if directory.offline:
         told.append(f"offline: {', '.join(directory.offline)}\n")
-    for number, step in enumerate(steps, start=1):
-        after = f" after {', '.join(step['needs'])}" if step["needs"] else ""
-        told.append(f"\n{number}. {step['step']} ({_kind(step)}){after}\n")
-        told += [f"   {line}\n" for line in details(step)]
+    number = 0
+    for step in steps:
+        depth = step["step"].count(".")
+        number += not depth
+        short = [name.rpartition(".")[2] for name in (step["step"], *step["needs"])]
+        after = f" after {', '.join(short[1:])}" if step["needs"] else ""
+        margin = "   " if not depth else " " * (3 + 2 * depth)
+        begin = f"\n{number}." if not depth else f"{margin[:-2]}-"
+        told.append(f"{begin} {short[0]} ({_kind(step)}){after}\n")
+        told += [f"{margin}{line}\n" for line in details(step)]
     return [plain(line, keep_newlines=True) for line in told]
 
 
@@ -80,25 +86,75 @@ def _kind(step: dict[str, Any]) -> str:
 
 def details(step: dict[str, Any]) -> list[str]:
     """What a step of a preview sends or computes, in lines."""
-    from v6flow.core.units import spell
-
     told = [f"only if {_spell(step['when'])}"] if "when" in step else []
-    if step["kind"] == "task":
-        databases = ", ".join(each["label"] for each in step["databases"]) or "none"
-        asked = step["organizations"]
-        told += [
-            f"{step['method']} of {step['image']} on {databases}",
-            f"to {', '.join(asked) if isinstance(asked, list) else _spell(asked)}",
-        ]
-        told += [f"  to {name}: {_spell(kwargs)}" for name, kwargs in step.get("kwargs_by_organization", {}).items()]
-        minimum = step["quorum"]["min"]
-        if minimum != "all":
-            told.append(f"quorum {_spell(minimum)}")
-    for key in ("value", "function", "command"):
-        if key in step:
-            told.append(f"{key} {step[key] if key == 'function' else _spell(step[key])}")
+    match step["kind"]:
+        case "task":
+            told += _of_task(step)
+        case "local":
+            told += _of_local(step)
+        case "repeat":
+            told += _of_repeat(step)
+        case "foreach":
+            told += _of_foreach(step)
+        case "workflow":
+            told += [f"runs {step['file']}", *([f"with {_spell(step['params'])}"] if step["params"] else [])]
+        case _:
+            pass
+    return told + _modifiers(step)
+
+
+def _of_task(step: dict[str, Any]) -> list[str]:
+    databases = ", ".join(each["label"] for each in step["databases"]) or "none"
+    asked = step["organizations"]
+    told = [
+        f"{step['method']} of {step['image']} on {databases}",
+        f"to {', '.join(asked) if isinstance(asked, list) else _spell(asked)}",
+    ]
+    told += [f"  to {name}: {_spell(kwargs)}" for name, kwargs in step.get("kwargs_by_organization", {}).items()]
+    minimum = step["quorum"]["min"]
+    if minimum != "all":
+        told.append(f"quorum {_spell(minimum)}")
     if step.get("kwargs"):
         told.append(f"with {_spell(step['kwargs'])}")
+    return told
+
+
+def _of_local(step: dict[str, Any]) -> list[str]:
+    told = [
+        f"{key} {step[key] if key == 'function' else _spell(step[key])}"
+        for key in ("value", "function", "command")
+        if key in step
+    ]
+    if step.get("kwargs"):
+        told.append(f"with {_spell(step['kwargs'])}")
+    return told
+
+
+def _of_repeat(step: dict[str, Any]) -> list[str]:
+    until = f", until {_source(step['until'])}" if step["until"] is not None else ""
+    told = [
+        f"from {_spell(step['state'])}",
+        f"at most {step['max']} rounds{until}",
+        f"each leaves {_source(step['update'])}",
+    ]
+    if step["cohort"] != "fixed":
+        told.append(f"cohort {step['cohort']}")
+    return told
+
+
+def _of_foreach(step: dict[str, Any]) -> list[str]:
+    over = step.get("over", step.get("matrix"))
+    told = [f"each.{step['as']} of {_spell(over)}, {step['max_parallel']} at once"]
+    if step["result"] is not None:
+        told.append(f"each leaves {_source(step['result'])}")
+    return told
+
+
+def _modifiers(step: dict[str, Any]) -> list[str]:
+    """What steps of several kinds may say."""
+    from v6flow.core.units import spell
+
+    told: list[str] = []
     if step.get("retry", {}).get("attempts", 1) > 1:
         told.append(f"up to {step['retry']['attempts']} attempts, after {', '.join(step['retry']['on'])}")
     if "disclosure" in step:
@@ -118,6 +174,25 @@ def _bare(expression: str) -> str:
     return expression.strip().removeprefix("{{").removesuffix("}}").strip()
 
 
+def _source(value: Any) -> str:
+    """What is known in a round, or of an item, only: its expressions stand for themselves."""
+    return _spell(_later(value))
+
+
+def _later(value: Any) -> Any:
+    from v6flow.core.preview import UNKNOWN
+
+    if isinstance(value, dict):
+        return {key: _later(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_later(item) for item in value]
+    return {UNKNOWN: value} if isinstance(value, str) and "{{" in value else value
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _spell(value: Any) -> str:
     """A value on one line; what is known only later stands as its expression in ‹ ›."""
     from v6flow.core import json
@@ -126,7 +201,7 @@ def _spell(value: Any) -> str:
     if isinstance(value, dict):
         if list(value) == [UNKNOWN]:
             source = value[UNKNOWN]
-            return f"‹{source.strip() if isinstance(source, str) else json.dumps(source)}›"
+            return f"‹{_one_line(source) if isinstance(source, str) else json.dumps(source)}›"
         return "{" + ", ".join(f"{key}: {_spell(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_spell(item) for item in value) + "]"

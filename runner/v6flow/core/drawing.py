@@ -55,9 +55,9 @@ def _work(step: Step) -> list[str]:
             words = step.command.source if step.command is not None else None
             return [f"local {words[0]}" if isinstance(words, list) and words else "local command"]
         case RepeatStep():
-            return ["repeats"]
+            return [f"repeats {step.max.source} times at most" if step.max.literal else "repeats"]
         case ForeachStep():
-            return ["for each item"]
+            return [f"for each {step.alias}"]
         case WorkflowStep(file=file):
             return [f"workflow {file}"]
         case _:
@@ -71,10 +71,18 @@ def outermost(workflow: Workflow) -> dict[str, Step]:
 
 def _told(workflow: Workflow, step: Step) -> list[str]:
     """What a step does, and what is nested in it."""
-    inside = [
-        name.rpartition(".")[2] for name, each in workflow.steps.items() if each.common.parent == step.common.name
-    ]
-    return [*details(step), *([", ".join(inside)] if inside else [])]
+    inside = _inside(workflow, step.common.name)
+    return [*details(step), *([inside] if inside else [])]
+
+
+def _inside(workflow: Workflow, outer: str) -> str:
+    """The names of the steps in a step, each with those in it."""
+    told = []
+    for name, step in workflow.steps.items():
+        if step.common.parent == outer:
+            inner = _inside(workflow, name) if step.kind in ("repeat", "foreach") else ""
+            told.append(name.rpartition(".")[2] + (f" ({inner})" if inner else ""))
+    return ", ".join(told)
 
 
 def organizations(step: TaskStep) -> list[str]:

@@ -75,6 +75,7 @@ class _Show:
                     "as": step.alias,
                     "max_parallel": step.max_parallel,
                     "on_item_failure": step.on_item_failure,
+                    "result": step.result.source if step.result is not None else None,
                 }
             case WorkflowPlan():
                 return {"file": step.file, "params": self._value(step.params)}

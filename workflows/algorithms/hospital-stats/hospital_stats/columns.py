@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from vantage6.algorithm.tools.exceptions import (
     DataError,
@@ -47,6 +48,17 @@ def names(columns: object, argument: str) -> list[str]:
     if len(set(columns)) != len(columns):
         raise UserInputError(f"{argument!r} names a column twice: {', '.join(columns)}.")
     return columns
+
+
+def vector(value: object, length: int | None, argument: str) -> np.ndarray:
+    """A list of so many finite numbers (None: at least one), as the researcher sent it. Raises UserInputError."""
+    fine = isinstance(value, list) and (len(value) == length if length is not None else bool(value))
+    if not fine or not all(
+        isinstance(each, (int, float)) and not isinstance(each, bool) and abs(each) <= LARGEST for each in value
+    ):
+        what = "at least one finite number" if length is None else f"{length} finite numbers"
+        raise UserInputError(f"{argument!r} must be a list of {what}, not {value!r}.")
+    return np.array(value, dtype=float)
 
 
 def require_rows(count: int, what: str) -> None:
