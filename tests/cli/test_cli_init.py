@@ -163,7 +163,7 @@ def test_what_the_project_checks_on_every_change_passes(template: str, here: Pat
     folder = started(template, here, capsys)
     checks = yaml.safe_load((folder / ".github" / "workflows" / "v6flow.yaml").read_text("utf-8"))
     lines = [step["run"] for step in checks["jobs"]["run"]["steps"] if step.get("run", "").startswith("v6flow ")]
-    assert [line.split()[1] for line in lines] == ["validate", "fmt", "lint", "run"]
+    assert [line.split()[1] for line in lines] == ["validate", "fmt", "lint", "test", "run"]
     os.chdir(folder)
     for line in lines[:-1]:  # the run itself is above
         said = call(capsys, *line.split()[1:])
@@ -175,7 +175,8 @@ def test_editors_find_the_schemas(template: str, here: Path, capsys: Capture) ->
     folder = started(template, here, capsys)
     for name in SCHEMA_NAMES:
         assert (folder / "schemas" / f"{name}.schema.json").read_text("utf-8") == schema_text(name)
-        first = (folder / f"{name}.yaml").read_text("utf-8").splitlines()[0]
+        example = "workflow.test.yaml" if name == "test" else f"{name}.yaml"
+        first = (folder / example).read_text("utf-8").splitlines()[0]
         assert first == f"# yaml-language-server: $schema=schemas/{name}.schema.json"
     settings = json.loads((folder / ".vscode" / "settings.json").read_text("utf-8"))
     for schema, files in settings["yaml.schemas"].items():
