@@ -25,7 +25,7 @@ CHECK_RULES = {
     "name", "name-case", "unknown-step", "unknown-param", "unknown-attribute", "wrong-scope", "cycle",
     "param-default", "param-schema", "secret-reference", "wrong-modifier", "central-organizations",
     "isolation-quorum", "isolation-retry", "expression-syntax", "expression-name", "expression-function",
-    "expression-refused", "expression-limit", "function",
+    "expression-refused", "expression-limit", "function", "misplaced-key", "repeat-until",
     "cross-site", "cohorts-mix",
     "only-expression", "output-schema", "disclosure-count",
 }  # fmt: skip

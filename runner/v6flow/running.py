@@ -421,14 +421,7 @@ def _resume(
             + "\n  ".join(refused),
             hint="undo the change, or start a new run",
         )
-    failed = [name for name, step in state.steps.items() if step.status == "failed" and _is_planned(plan, name)]
-    retry = failed if retry_failed else []
-    after = {
-        instances.prefix(name) + instances.short(other)
-        for name in retry
-        for other in plan.graph.after([instances.definition(name)])
-    }
-    reset = [name for name, step in state.steps.items() if step.status == "skipped" or name in after]
+    retry, reset = what_to_do_again(state, plan) if retry_failed else ([], [])
     value = None
     if (
         changed
@@ -436,7 +429,7 @@ def _resume(
         or _pinned_texts(pinned) != (plan.workflow.document.text, dict(_texts(plan.workflow)))
     ):
         value = {**pin(plan, federation, pinned["jobs"]), "deadline": pinned_deadline}
-    event = RunResumed(now, down, value, tuple(changed), tuple(retry), tuple(reset) if retry_failed else (), resubmit)
+    event = RunResumed(now, down, value, tuple(changed), tuple(retry), tuple(reset), resubmit)
     held.folder.mark_over(False)
     if state.status == "failed":
         held.folder.forget_cancel()  # it was meant for what has failed since
@@ -445,8 +438,38 @@ def _resume(
     return Run(held, plan, access, jobs or pinned["jobs"], clock)
 
 
-def _is_planned(plan: Plan, name: str) -> bool:
-    return instances.definition(name) in plan.steps
+def what_to_do_again(state: RunState, plan: Plan) -> tuple[list[str], list[str]]:
+    """The steps that are to ask again whom they lack, and those that are to be done wholly anew."""
+    open_ = {name: step for name, step in state.steps.items() if _is_open(state, name)}
+    retry = [
+        name for name, step in open_.items() if step.status == "failed" and instances.definition(name) in plan.steps
+    ]
+    after = {
+        instances.prefix(name) + instances.short(other)
+        for name in retry
+        for other in plan.graph.after([instances.definition(name)])
+    }
+    return retry, [
+        name
+        for name, step in open_.items()
+        # what a condition left out stays so, unless the condition may now be another
+        if name in after or (step.status == "skipped" and step.reason not in ("when", "skipped"))
+    ]
+
+
+def _is_open(state: RunState, name: str) -> bool:
+    """Whether what becomes of a step can still change something: not if its round has ended, or its item completed."""
+    for inner in instances.outward(instances.prefix(name))[:-1]:
+        path, number = instances.around(inner)
+        step = state.step(path)
+        if step.status == "completed":
+            return False
+        if step.items is not None:
+            if step.items[number - 1].status == "completed":
+                return False
+        elif number and number <= step.rounds:
+            return False
+    return True
 
 
 def _tokens(state: RunState, place: str) -> list[str]:

@@ -27,7 +27,7 @@ def verdict(made: Plan, value: Any, organization: str = "beta") -> tuple[str, st
     """The kind of the failure that an answer is, and what is said."""
     step = made.steps["a"]
     assert isinstance(step, TaskPlan)
-    failure = answers.judge(made, step, organization, value)
+    failure = answers.judge(made.directory, step, "a", organization, value, made.params)
     if failure is None:
         return None
     assert (failure.step, failure.organization) == ("a", organization)

@@ -42,7 +42,7 @@ def refused(text: str, policy: Policy, **options: Any) -> str:
 def failure(made: Plan, value: Any) -> ev.Failure | None:
     step = made.steps["a"]
     assert isinstance(step, TaskPlan)
-    return answers.judge(made, step, "beta", value)
+    return answers.judge(made.directory, step, "a", "beta", value, made.params)
 
 
 def one(settings: str = "") -> str:

@@ -52,6 +52,7 @@ def check(workflow: Workflow) -> list[Problem]:
         *_modifiers(workflow),
         *_needs(workflow),
         *_kinds(workflow),
+        *_aliases(workflow),
         *cycles,
         *([] if cycles else _flows(workflow)),
     ]
@@ -166,13 +167,15 @@ def _step_names(workflow: Workflow) -> Iterator[Problem]:
     document = workflow.document
     known: dict[str, dict[str, str]] = {}  # of each step that has nested ones: theirs, in lower case
     for name, step in workflow.steps.items():
+        known.setdefault(step.common.parent, {}).setdefault(name.rpartition(".")[2].lower(), name)
+    for name, step in workflow.steps.items():
         short = name.rpartition(".")[2]
         where = document.key_position(step.common.at)
         what = expressions.name_problem(short)
         if what:
             yield _problem(document, what, "name", where)
         outer = step.common.parent
-        other = known.setdefault(outer, {}).setdefault(short.lower(), name)
+        other = known[outer][short.lower()]
         if other != name:
             line = document.key_position(workflow.steps[other].common.at).line
             told = f"{short} and {other.rpartition('.')[2]} (line {line}) differ only in upper and lower case"
@@ -248,7 +251,8 @@ def _fields(workflow: Workflow) -> Iterator[Problem]:
                 found = _reference(workflow, step, field, reference, offers)
             if found:
                 message, rule, hint = found
-                depth = {"wrong-scope": 0, "unknown-attribute": 2 if reference.root == "steps" else 1}.get(rule, 1)
+                deep = 2 if reference.root in ("steps", "loop") else 1
+                depth = {"wrong-scope": 0, "unknown-attribute": deep}.get(rule, 1)
                 where = places.mention(document, field.key + reference.at, reference, min(depth, len(reference.path)))
                 yield _problem(document, message, rule, where, hint)
 
@@ -276,6 +280,8 @@ def _reference(
         return _round_reference(root, path, around, until=field.key[-1:] == ("until",))
     if root not in field.scope:
         why = _BY_ITSELF if "result" in field.scope else _WHERE.get(root, "it is not known here")
+        if root in ("each", "loop") and "steps" not in field.scope and around:
+            why = f"what is known before anything runs cannot depend on {_OF[root]}"
         return (
             f"{root} cannot be used here: {why}",
             "wrong-scope",
@@ -302,7 +308,7 @@ def _reference(
             suggestion(first, FEDERATION),
         )
     if root == "steps":
-        where = "" if step is None else step.common.name if field.inside else step.common.parent
+        where = "" if step is None else step.common.name if field.inside and field.nested else step.common.parent
         return _step_reference(workflow, where, first, path, offers)
     return None
 
@@ -320,6 +326,7 @@ def _around(workflow: Workflow, step: Step | None, field: Field) -> list[RepeatS
 
 
 _ROUNDS = {"repeat": "loop", "foreach": "each"}
+_OF = {"loop": "a round", "each": "an item"}
 
 
 def _round_reference(
@@ -329,14 +336,28 @@ def _round_reference(
     names = [each.alias for each in around if _ROUNDS[each.kind] == root and each.alias is not None]
     offered = ["key", "index", *names] if root == "each" else ["index", "state", *(["next"] if until else []), *names]
     first = path[0] if path else None
+    innermost = next((each.alias for each in around if _ROUNDS[each.kind] == root), None)
     if not path:
         return f"{root} alone is no value: say what of it", "unknown-attribute", f"it has {', '.join(offered)}"
     if isinstance(first, str) and first not in offered:
-        return (
-            f"{root} has no {first!r} here: it has {', '.join(offered)}",
-            "unknown-attribute",
-            suggestion(first, offered),
-        )
+        hint = suggestion(first, offered)
+        if root == "loop" and first == "next":
+            hint = "the state after the round is known in until only"
+        return f"{root} has no {first!r} here: it has {', '.join(offered)}", "unknown-attribute", hint
+    if root == "loop" and first in names:
+        return _round_of(first, path[1:], ["index", "state", *(["next"] if until and first == innermost else [])])
+    return None
+
+
+def _round_of(alias: str, path: tuple[str | int | None, ...], offered: list[str]) -> tuple[str, str, str | None] | None:
+    """What is wrong with what follows `loop.<as>`."""
+    if not path:
+        told = f"loop.{alias} alone is no value: say what of it"
+        return told, "unknown-attribute", f"it has {', '.join(offered)}"
+    first = path[0]
+    if isinstance(first, str) and first not in offered:
+        told = f"loop.{alias} has no {first!r} here: it has {', '.join(offered)}"
+        return told, "unknown-attribute", suggestion(first, offered)
     return None
 
 
@@ -357,11 +378,7 @@ def _step_reference(
 ) -> tuple[str, str, str | None] | None:
     name = resolve(workflow.steps, where, short)
     if name is None:
-        inner = next((each for each in workflow.steps if each.endswith(f".{short}")), None)
-        hint = suggestion(short, [each.rpartition(".")[2] for each in workflow.steps])
-        if inner is not None:
-            hint = f"{short} is nested in {inner.rpartition('.')[0]}, which publishes what may be seen outside"
-        return f"no step {short!r}", "unknown-step", hint
+        return f"no step {short!r}", "unknown-step", _step_near(workflow, short)
     if where == name or where.startswith(f"{name}."):
         hint = "loop.state is what came of the round before" if workflow.steps[name].kind == "repeat" else None
         return f"{short} is the step that this is nested in, and has no value yet", "unknown-step", hint
@@ -377,11 +394,26 @@ def _step_reference(
         offers[name] = STEP_KINDS[step.kind].offers(step)
     if isinstance(attribute, str) and attribute not in offers[name]:
         hint = suggestion(attribute, offers[name])
+        if f"{name}.{attribute}" in workflow.steps:
+            hint = _nested_in(f"{name}.{attribute}")
         if attribute in ("result", "results"):
             hint = f"write {_value_of(step)}"
         what = ", ".join(sorted(offers[name]))
         return f"step {short} does not offer {attribute!r}: it offers {what}", "unknown-attribute", hint
     return None
+
+
+def _step_near(workflow: Workflow, short: str) -> str | None:
+    """What may have been meant by the name of a step that is not there."""
+    inner = next((each for each in workflow.steps if each.endswith(f".{short}")), None)
+    if inner is not None:
+        return _nested_in(inner)
+    return suggestion(short, [each.rpartition(".")[2] for each in workflow.steps])
+
+
+def _nested_in(name: str) -> str:
+    outer, _, short = name.rpartition(".")
+    return f"{short} is nested in {outer}, which publishes what may be seen outside"
 
 
 def _value_of(step: Step) -> str:
@@ -445,10 +477,13 @@ def _needs(workflow: Workflow) -> Iterator[Problem]:
     for step in workflow.steps.values():
         for index, needed in enumerate(step.common.needs):
             found = resolve(workflow.steps, step.common.parent, needed)
+            if found is not None and step.common.name.startswith(f"{found}."):
+                where = document.position((*step.common.at, "needs", index))
+                told = f"{needed} is the step that this is nested in, which completes only after it"
+                yield _problem(document, told, "unknown-step", where)
             if found is None and ("steps", needed) not in workflow.doubtful:
                 where = document.position((*step.common.at, "needs", index))
-                near = suggestion(needed, workflow.steps)
-                yield _problem(document, f"no step {needed!r}", "unknown-step", where, near)
+                yield _problem(document, f"no step {needed!r}", "unknown-step", where, _step_near(workflow, needed))
 
 
 def _kinds(workflow: Workflow) -> list[Problem]:
@@ -465,6 +500,25 @@ def _kinds(workflow: Workflow) -> list[Problem]:
     for step in workflow.steps.values():
         STEP_KINDS[step.kind].check(step, complaint(step))
     return problems
+
+
+def _aliases(workflow: Workflow) -> Iterator[Problem]:
+    """An `as` that hides that of a step around: the item or the round outside could not be named."""
+    for step in workflow.steps.values():
+        if not isinstance(step, (RepeatStep, ForeachStep)) or step.alias is None:
+            continue
+        name = step.common.parent
+        while name:
+            outer = workflow.steps[name]
+            if isinstance(outer, (RepeatStep, ForeachStep)) and outer.kind == step.kind and outer.alias == step.alias:
+                root = _ROUNDS[step.kind]
+                told = f"{root}.{step.alias} is that of the step {name} around it"
+                at = (*step.common.at, step.kind)
+                document = workflow.document
+                where = document.key_position(at)
+                yield _problem(document, told, "name", where, "give this one another name with as:")
+                break
+            name = name.rpartition(".")[0]
 
 
 def _cycles(workflow: Workflow) -> list[Problem]:

@@ -31,6 +31,14 @@ def difference(cohorts: Iterable[Cohort], accepted: Iterable[set[frozenset[str]]
     return "it mixes answers of different cohorts: " + "; ".join(told)
 
 
+def distinct(cohorts: Iterable[Cohort]) -> tuple[Cohort, ...]:
+    """The cohorts of which no other before them has the same organizations: of a hundred rounds, mostly one."""
+    found: dict[frozenset[str], Cohort] = {}
+    for cohort in cohorts:
+        found.setdefault(frozenset(cohort[1]), cohort)
+    return tuple(found.values())
+
+
 def unreachable(
     carried: Iterable[Cohort], asked: Collection[str], needed: int, required: Collection[str]
 ) -> str | None:

@@ -333,6 +333,9 @@ def _most(queries: int) -> str:
     return f"the federation's policy lets a run ask each organization {queries} times at the most"
 
 
+_LATER = ("steps", "loop", "each")  # roots of what is known only while a run goes on
+
+
 class _Maker:
     """Resolves the settings of one step after the other, and collects what is wrong."""
 
@@ -431,7 +434,7 @@ class _Maker:
     def _value(self, template: Template) -> Json | Template:
         if template.literal:
             return template.source
-        if any(reference.root == "steps" for reference in template.references):
+        if any(reference.root in _LATER for reference in template.references):
             if isinstance(template.source, dict):  # a quorum whose min is known only later
                 return {key: self._part(expressions.compile(part)) for key, part in template.source.items()}
             return template
@@ -447,7 +450,7 @@ class _Maker:
         return {key: part if key == "count" else self._part(part) for key, part in parts.items()}
 
     def _part(self, template: Template) -> Json | Template:
-        later = any(reference.root == "steps" for reference in template.references)
+        later = any(reference.root in _LATER for reference in template.references)
         return template if later else self._rendered(template)
 
     def _check_image(self, image: str) -> None:

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import scope
-from v6flow.core.expressions import ExpressionError, Template
+from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
 from v6flow.core.state import RunState
 from v6flow.core.steps import ForeachPlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan
 
@@ -16,15 +16,13 @@ else:
     from typing_extensions import assert_never
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from v6flow.core.json import Json
     from v6flow.core.plan import Plan
     from v6flow.core.steps import StepPlan
     from v6flow.core.steps.base import Common
     from v6flow.core.steps.task import Retry
-
-_ROUNDS = ("each", "loop")  # what is known in a round, or of an item, only
 
 UNKNOWN = "$later"
 """The key of the mapping that stands for a value which is known only later; under it, its expression."""
@@ -51,9 +49,11 @@ class _Show:
         self._plan = plan
         self._known = plan.scope()
         self._policy = plan.directory.policy
-        self._names = scope.names(plan, RunState(), scope.Uses(), self._known)
+        self._names: dict[str, object] = {}
 
     def step(self, step: StepPlan) -> dict[str, Any]:
+        self._names = scope.names(self._plan, RunState(), scope.Uses(), self._known, _first(step.common.parent))
+        self._names.update({root: _Later(root) for root in ("loop", "each")})
         match step:
             case TaskPlan():
                 return self.task(step)
@@ -152,14 +152,30 @@ class _Show:
         if template.literal:
             return template.source
         names = self._names if not organization else {**self._names, "organization": organization}
-        if any(reference.root in _ROUNDS for reference in template.references) or (
-            organization is None and any(reference.root == "organization" for reference in template.references)
-        ):
+        if organization is None and any(reference.root == "organization" for reference in template.references):
             return {UNKNOWN: template.source}
         try:
             return template.render(names, unknown=lambda text: {UNKNOWN: text})
         except ExpressionError as error:
             return {"$error": error.message}
+
+
+class _Later:
+    """`loop` or `each`: what is known in a round, or of an item, only."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def attribute(self, name: str) -> object:
+        raise NotKnownYet(f"{self._root}.{name}")
+
+    def names(self) -> Iterable[str]:
+        return ()
+
+
+def _first(parent: str) -> str:
+    """The prefix that the steps in a step have in its first round, or for its first item."""
+    return "".join(f"{each}[1]." for each in parent.split(".")) if parent else ""
 
 
 def _database(choice: Any) -> Json:

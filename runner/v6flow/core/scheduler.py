@@ -6,7 +6,7 @@ import heapq
 import math
 import sys
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from v6flow.core import answers, cohorts, events, instances, json, judge, schema, scope
@@ -75,6 +75,17 @@ class _Level:
     open: int = 0
 
 
+@dataclass(slots=True)
+class _Items:
+    """How far a foreach step has come: can be computed again from its state."""
+
+    open: int  # items that have not ended
+    failed: int
+    begun: int = 0  # the last item that was begun, or that has ended
+    at_work: set[int] = field(default_factory=set)
+    settled: list[int] = field(default_factory=list)  # those at work of which nothing is open
+
+
 class Scheduler:
     """Decides what a run does next.
 
@@ -95,8 +106,7 @@ class Scheduler:
         self._timers: list[tuple[Time, str]] = []
         self._locals: set[str] = set()
         self._levels: dict[str, _Level] = {}  # by the prefix of their steps
-        self._begun: dict[str, int] = {}  # of each foreach step, the last item that was begun, or that has ended
-        self._at_work: dict[str, int] = {}  # of each foreach step, how many items are
+        self._items: dict[str, _Items] = {}  # of each foreach step that runs
         self._readopt: list[str] = []
         self._left: list[Kill] = []  # what was closed before, and perhaps not killed
         self._unseen: dict[str, set[str]] = {}  # tokens of each step of which it is not known what is there
@@ -147,12 +157,12 @@ class Scheduler:
             case events.RoundEnded():
                 self._next_round(event.step, event.round)
             case events.ItemsListed():
-                self._next_items(event.step)
+                self._open_items(event.step)
             case events.ParamsGiven():
                 self._open_level(instances.inside(event.step, 0))
             case events.ItemEnded():
                 self._close_level(instances.inside(event.step, event.item))
-                self._next_items(event.step)
+                self._note_item(event)
             case _:
                 pass
 
@@ -209,8 +219,17 @@ class Scheduler:
             else:
                 level.open += 1
                 self._enter(name, prefix)
-        if prefix and not level.open:
-            self._touched[instances.around(prefix)[0]] = None
+        if not level.open:
+            self._level_settled(prefix)
+
+    def _level_settled(self, prefix: str) -> None:
+        """Have the step look at the round, or the item, of which nothing is open any more."""
+        if not prefix:
+            return
+        name, number = instances.around(prefix)
+        self._touched[name] = None
+        if name in self._items:
+            self._items[name].settled.append(number)
 
     def _close_level(self, prefix: str) -> None:
         level = self._levels.pop(prefix, None)
@@ -242,30 +261,47 @@ class Scheduler:
         else:
             self._open_level(instances.inside(name, ended + 1))
 
+    def _open_items(self, name: str) -> None:
+        """Begin with the items of a step, or go on with those that were at work when the run was let go of."""
+        listed = self._state.step(name).items or []
+        failed = sum(each.status == "failed" for each in listed)
+        items = self._items[name] = _Items(sum(each.status == "open" for each in listed), failed)
+        for number, each in enumerate(listed, start=1):
+            if each.status == "open" and instances.inside(name, number) in self._state.inside:
+                items.at_work.add(number)
+        for number in sorted(items.at_work):
+            self._open_level(instances.inside(name, number))
+        self._next_items(name)
+
+    def _note_item(self, event: events.ItemEnded) -> None:
+        items = self._items[event.step]
+        items.at_work.discard(event.item)
+        items.open -= 1
+        items.failed += event.failure is not None
+        self._next_items(event.step)
+
     def _next_items(self, name: str) -> None:
         """Begin as many items as may be at work at once; none after one has failed, where that fails the step."""
-        step, state = self._plan.step(name), self._state.step(name)
+        step, listed, items = self._plan.step(name), self._state.step(name).items or [], self._items[name]
         assert isinstance(step, ForeachPlan)
-        items = state.items or []
         self._touched[name] = None
-        if step.on_item_failure == "fail" and any(each.status == "failed" for each in items):
+        if items.failed and step.on_item_failure == "fail":
             return
-        free = step.max_parallel - self._at_work.get(name, 0)
-        for number in range(self._begun.get(name, 0) + 1, len(items) + 1):
-            if free <= 0:
-                break
-            self._begun[name] = number
-            if items[number - 1].status == "open":
-                free -= 1
-                self._at_work[name] = self._at_work.get(name, 0) + 1
-                self._open_level(instances.inside(name, number))
+        while items.begun < len(listed) and len(items.at_work) < step.max_parallel:
+            items.begun += 1
+            if listed[items.begun - 1].status == "open" and items.begun not in items.at_work:
+                items.at_work.add(items.begun)
+                self._open_level(instances.inside(name, items.begun))
 
     def _go_on_rounds(self, name: str, step: RepeatPlan, state: StepState, now: Time) -> list[Command]:
         ended = state.rounds
+        if not state.history:
+            return []
         if state.converged or ended >= step.max:
             if state.converged or step.on_max == "continue":
                 return [Record(self._approved(events.StepCompleted(now, name, None, state.carried, state.accepted)))]
-            message = f"after {ended} rounds, the most there may be, it has not converged"
+            counted = "1 round" if ended == 1 else f"{ended} rounds"
+            message = f"after {counted}, the most there may be, it has not converged"
             hint = "raise max, or write on_max: continue if the last state will do"
             return [Record(events.StepFailed(now, name, events.Failure("max", message, name, hint=hint)))]
         prefix = instances.inside(name, ended + 1)
@@ -286,54 +322,43 @@ class Scheduler:
         number = instances.around(prefix)[1]
         uses = scope.Uses()
         following = self._render(step.update, uses, prefix)
-        carried = uses.cohorts()
-        mixed = cohorts.difference(carried, uses.accepted())
-        if mixed and step.common.mixed_cohorts is None and step.cohort == "fixed":
-            raise _Unfit("cohorts", mixed, judge.MIXED_HINT)
+        mixed = self._mixture(step, uses)
         converged = False
         if step.until is not None:
             found = self._render(step.until, scope.Uses(), prefix, following=following)
             if not isinstance(found, bool):
                 raise _Unfit("expression", f"until is true or false, not {_short(found)}")
             converged = found
-        accepted = step.cohort != "fixed" or mixed is not None or any(uses.accepted())
-        return [Record(events.RoundEnded(now, name, number, following, carried, accepted, converged))]
+        carried = cohorts.distinct(uses.cohorts())
+        return [Record(events.RoundEnded(now, name, number, following, carried, mixed, converged))]
 
     def _go_on_items(self, name: str, step: ForeachPlan, state: StepState, now: Time) -> list[Command]:
-        items = state.items or []
-        commands: list[Command] = []
-        for number in range(1, self._begun.get(name, 0) + 1):
-            prefix = instances.inside(name, number)
-            level = self._levels.get(prefix)
-            if level is None or level.open or items[number - 1].status != "open":
-                continue
-            self._at_work[name] -= 1
-            commands.append(Record(self._end_item(name, step, prefix, level, now)))
-        if commands:
-            return commands
-        failed = [each for each in items if each.status == "failed"]
-        if any(each.status == "open" for each in items) and not (
-            failed and step.on_item_failure == "fail" and not self._at_work.get(name)
-        ):
+        items = self._items[name]
+        settled, items.settled = items.settled, []
+        if settled:
+            return [Record(self._end_item(name, step, instances.inside(name, number), now)) for number in settled]
+        if items.at_work or (items.open and not items.failed):
             return []
-        if failed and step.on_item_failure == "fail":
-            first = failed[0].failure
-            assert first is not None
-            message = f"item {failed[0].key}: {first.message} ({len(failed)} of {len(items)} failed)"
-            failure = events.Failure(first.kind, message, first.step, first.organization, first.hint, first.log_tail)
+        listed = state.items or []
+        if items.failed and step.on_item_failure == "fail":
+            first = next(each for each in listed if each.status == "failed")
+            assert first.failure is not None
+            counted = f"{items.failed} of {len(listed)} failed"
+            failure = replace(first.failure, message=f"item {first.key}: {first.failure.message} ({counted})")
             return [Record(events.StepFailed(now, name, failure))]
-        accepted = [{frozenset(names) for _, names in state.carried}] if state.accepted else []
-        mixed = cohorts.difference(state.carried, accepted)
+        made = [(state.carried, state.accepted), *((each.carried, each.accepted) for each in listed)]
+        carried = cohorts.distinct(each for some, _ in made for each in some)
+        accepted = [{frozenset(names) for _, names in some} for some, accepted in made if accepted]
+        mixed = cohorts.difference(carried, accepted)
         if mixed and step.common.mixed_cohorts is None:
-            return [
-                Record(events.StepFailed(now, name, events.Failure("cohorts", mixed, step=name, hint=judge.MIXED_HINT)))
-            ]
-        whole = state.accepted or mixed is not None
-        return [Record(self._approved(events.StepCompleted(now, name, None, state.carried, whole)))]
+            failure = events.Failure("cohorts", mixed, step=name, hint=judge.MIXED_HINT)
+            return [Record(events.StepFailed(now, name, failure))]
+        whole = mixed is not None or bool(accepted)
+        return [Record(self._approved(events.StepCompleted(now, name, None, carried, whole)))]
 
-    def _end_item(self, name: str, step: ForeachPlan, prefix: str, level: _Level, now: Time) -> Event:
+    def _end_item(self, name: str, step: ForeachPlan, prefix: str, now: Time) -> Event:
         number = instances.around(prefix)[1]
-        failure = self._failure_inside(level)
+        failure = self._failure_inside(self._levels[prefix])
         if failure is not None:
             return events.ItemEnded(now, name, number, failure=failure)
         uses = scope.Uses()
@@ -341,17 +366,12 @@ class Scheduler:
         try:
             if step.result is not None:
                 value = self._render(step.result, uses, prefix)
+            mixed = self._mixture(step, uses)
         except (_Lacking, _Unfit) as error:
             told = error if isinstance(error, _Unfit) else _Unfit("skipped", str(error))
-            return events.ItemEnded(
-                now, name, number, failure=events.Failure(told.kind, told.message, name, hint=told.hint)
-            )
-        mixed = cohorts.difference(uses.cohorts(), uses.accepted())
-        if mixed and step.common.mixed_cohorts is None:
-            return events.ItemEnded(
-                now, name, number, failure=events.Failure("cohorts", mixed, name, hint=judge.MIXED_HINT)
-            )
-        return events.ItemEnded(now, name, number, value, uses.cohorts(), any(uses.accepted()))
+            failure = events.Failure(told.kind, told.message, name, hint=told.hint)
+            return events.ItemEnded(now, name, number, failure=failure)
+        return events.ItemEnded(now, name, number, value, cohorts.distinct(uses.cohorts()), mixed)
 
     def _go_on_file(self, name: str, step: WorkflowPlan, now: Time) -> list[Command]:
         prefix = instances.inside(name, 0)
@@ -401,11 +421,16 @@ class Scheduler:
         step = self._plan.step(name)
         if isinstance(step, RepeatPlan):
             self._touched[name] = None
-            if state.history and not state.converged and state.rounds < step.max:
+            if not state.history:
+                self._ready.append(name)  # it was let go of before it had a state
+            elif not state.converged and state.rounds < step.max:
                 self._open_level(instances.inside(name, state.rounds + 1))
             return
         if isinstance(step, ForeachPlan):
-            self._next_items(name)
+            if state.items is None:
+                self._ready.append(name)
+            else:
+                self._open_items(name)
             return
         if isinstance(step, WorkflowPlan):
             self._open_level(instances.inside(name, 0))
@@ -431,16 +456,15 @@ class Scheduler:
         level.open -= 1
         self._running.pop(name, None)
         self._locals.discard(name)
-        self._begun.pop(name, None)
-        self._at_work.pop(name, None)
+        self._items.pop(name, None)
         for dependent in self._plan.graph.dependents(instances.definition(name)):
             other = prefix + instances.short(dependent)
             if other in self._open:
                 self._open[other] -= 1
                 if not self._open[other] and self._state.step(other).status == "pending":
                     self._ready.append(other)
-        if prefix and not level.open:
-            self._touched[instances.around(prefix)[0]] = None
+        if not level.open:
+            self._level_settled(prefix)
 
     # -- beginning a step
 
@@ -492,11 +516,10 @@ class Scheduler:
     def _begin_rounds(self, name: str, step: RepeatPlan, now: Time) -> list[Command]:
         uses = scope.Uses()
         first = self._render(step.state, uses, instances.prefix(name))
-        self._check_mixture(step, uses)
-        accepted = step.cohort != "fixed" or any(uses.accepted())
+        mixed = self._mixture(step, uses)
         return [
             Record(events.StepStarted(now, name, (), None, uses.cohorts())),
-            Record(events.RoundEnded(now, name, 0, first, uses.cohorts(), accepted)),
+            Record(events.RoundEnded(now, name, 0, first, cohorts.distinct(uses.cohorts()), mixed)),
         ]
 
     def _begin_items(self, name: str, step: ForeachPlan, now: Time) -> list[Command]:
@@ -504,23 +527,23 @@ class Scheduler:
         prefix = instances.prefix(name)
         over = self._render(step.over, uses, prefix) if step.over is not None else None
         matrix = self._render(step.matrix, uses, prefix) if step.matrix is not None else None
-        self._check_mixture(step, uses)
+        mixed = self._mixture(step, uses)
         try:
             listed = foreach.items(over, matrix)
         except ValueError as error:
             raise _Unfit("expression", str(error)) from error
-        value: list[list[Json]] = [[key, item] for key, item in listed]
         if step.key is not None:
-            value = self._keyed(name, step, value)
+            listed = self._keyed(name, step, listed)
+        value: list[list[Json]] = [[key, item] for key, item in listed]
         return [
             Record(events.StepStarted(now, name, (), None, uses.cohorts())),
-            Record(events.ItemsListed(now, name, value, uses.cohorts(), any(uses.accepted()))),
+            Record(events.ItemsListed(now, name, value, cohorts.distinct(uses.cohorts()), mixed)),
         ]
 
     def _begin_file(self, name: str, step: WorkflowPlan, now: Time) -> list[Command]:
         uses = scope.Uses()
         given = dict(_mapping(self._render(step.params, uses, instances.prefix(name))))
-        self._check_mixture(step, uses)
+        mixed = self._mixture(step, uses)
         for param in step.inner.params.values():
             if param.name not in given:
                 given[param.name] = param.schema.get("default")
@@ -529,19 +552,17 @@ class Scheduler:
                 raise _Unfit("param", f"{step.file}: {problems[0]}")
         return [
             Record(events.StepStarted(now, name, (), None, uses.cohorts())),
-            Record(events.ParamsGiven(now, name, given, uses.cohorts(), any(uses.accepted()))),
+            Record(events.ParamsGiven(now, name, given, cohorts.distinct(uses.cohorts()), mixed)),
         ]
 
-    def _keyed(self, name: str, step: ForeachPlan, listed: list[list[Json]]) -> list[list[Json]]:
+    def _keyed(self, name: str, step: ForeachPlan, listed: list[tuple[str, Json]]) -> list[tuple[str, Json]]:
         """The items by the keys that the step gives them."""
         assert step.key is not None
         found: dict[str, Json] = {}
         for number, (key, item) in enumerate(listed, start=1):
-            known: Json = {"key": key, "index": number, step.alias: item}
-            names = scope.names(self._plan, self._state, scope.Uses(), self._known, instances.prefix(name))
-            names["each"] = known
+            around = scope.names(self._plan, self._state, scope.Uses(), self._known, instances.prefix(name))
             try:
-                given = step.key.render(names)
+                given = step.key.render(scope.of_item(around, key, number, step.alias, item))
             except ExpressionError as error:
                 raise _Unfit("expression", error.message, error.hint) from error
             if not isinstance(given, (str, int)) or isinstance(given, bool):
@@ -549,12 +570,16 @@ class Scheduler:
             if str(given) in found:
                 raise _Unfit("expression", f"two items have the key {given}")
             found[str(given)] = item
-        return [[key, item] for key, item in found.items()]
+        return list(found.items())
 
-    def _check_mixture(self, step: StepPlan, uses: scope.Uses) -> None:
-        mixed = cohorts.difference(uses.cohorts(), uses.accepted())
+    def _mixture(self, step: StepPlan, uses: scope.Uses, *own: Cohort) -> bool:
+        """Whether a value of what was used, and of a step's own answers, mixes cohorts. Raises _Unfit if it may not."""
+        mixed = cohorts.difference((*uses.compared(), *own), uses.accepted())
         if mixed and step.common.mixed_cohorts is None:
             raise _Unfit("cohorts", mixed, judge.MIXED_HINT)
+        if mixed or any(uses.accepted()):
+            return True
+        return bool(uses.loose) and cohorts.difference((*uses.cohorts(), *own)) is not None
 
     def _begin_task(self, name: str, step: TaskPlan, now: Time) -> list[Command]:
         asked = self._organizations(name, step)
@@ -646,11 +671,11 @@ class Scheduler:
                 shared = self._render(step.kwargs, uses, prefix, organization=each)
             kwargs[each] = shared
         if check and step.common.mixed_cohorts is None:
-            mixed = cohorts.difference(uses.cohorts(), uses.accepted())
-            if mixed is None and not step.central and not any(uses.accepted()):
-                mixed = cohorts.unreachable(uses.cohorts(), asked, needed, step.quorum.required)
-            if mixed:
-                raise _Unfit("cohorts", mixed, judge.MIXED_HINT)
+            self._mixture(step, uses)
+            if not step.central and not any(uses.accepted()):
+                mixed = cohorts.unreachable(uses.compared(), asked, needed, step.quorum.required)
+                if mixed:
+                    raise _Unfit("cohorts", mixed, judge.MIXED_HINT)
         return _Running(kwargs, uses, max(needed, 1))
 
     def _prepare_local(self, name: str, step: LocalPlan) -> _Running:
@@ -660,9 +685,7 @@ class Scheduler:
         command: tuple[str, ...] | None = None
         if step.command is not None:
             command = _command(self._render(step.command, uses, prefix))
-        mixed = cohorts.difference(uses.cohorts(), uses.accepted())
-        if mixed and step.common.mixed_cohorts is None:
-            raise _Unfit("cohorts", mixed, judge.MIXED_HINT)
+        self._mixture(step, uses)
         return _Running(kwargs, uses, command=command)
 
     def _render(
@@ -758,14 +781,14 @@ class Scheduler:
         failure = judge.quorum(step, state, running.needed)
         if failure is not None:
             return events.StepFailed(now, name, failure)
-        uses = running.uses
-        carried = (*uses.cohorts(), judge.own_cohort(step, state))
-        mixed = cohorts.difference(carried, uses.accepted())
-        accepted = any(uses.accepted())
-        if mixed and step.common.mixed_cohorts is None:
-            return events.StepFailed(now, name, events.Failure("cohorts", mixed, step=name, hint=judge.MIXED_HINT))
-        carried = tuple(dict.fromkeys(carried))
-        return self._approved(events.StepCompleted(now, name, None, carried, accepted or mixed is not None))
+        own = judge.own_cohort(step, state)
+        try:
+            mixed = self._mixture(step, running.uses, own)
+        except _Unfit as error:
+            failure = events.Failure(error.kind, error.message, step=name, hint=error.hint)
+            return events.StepFailed(now, name, failure)
+        carried = tuple(dict.fromkeys((*running.uses.cohorts(), own)))
+        return self._approved(events.StepCompleted(now, name, None, carried, mixed))
 
     def _go_on_local(self, name: str, step: LocalPlan, state: StepState, now: Time) -> list[Command]:
         if state.requested:
@@ -929,11 +952,11 @@ class Scheduler:
         carried = uses.cohorts()
         if not carried:
             return self._approved(events.StepCompleted(now, name, value, (), accepted=False, log=log))
-        mixed = cohorts.difference(carried, uses.accepted())
-        if mixed and step.common.mixed_cohorts is None:
-            return events.StepFailed(now, name, events.Failure("cohorts", mixed, step=name, hint=judge.MIXED_HINT))
-        accepted = mixed is not None or any(uses.accepted())
-        return self._approved(events.StepCompleted(now, name, value, carried, accepted, log))
+        try:
+            mixed = self._mixture(step, uses)
+        except _Unfit as error:
+            return events.StepFailed(now, name, events.Failure(error.kind, error.message, step=name, hint=error.hint))
+        return self._approved(events.StepCompleted(now, name, value, carried, mixed, log))
 
     def _approved(self, completed: events.StepCompleted) -> Event:
         """The event of a step that has all it needs to complete: that one, or its failure by what the file demands."""

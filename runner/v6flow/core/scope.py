@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from v6flow.core import instances, judge
 from v6flow.core.expressions import NotKnownYet, Undefined
 from v6flow.core.state import SETTLED
-from v6flow.core.steps import ForeachPlan, LocalPlan, RepeatPlan, WorkflowPlan
+from v6flow.core.steps import ForeachPlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan
 from v6flow.core.steps.base import NOT_CARRYING
 from v6flow.core.steps.base import SETTLED as ALWAYS
 
@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 class Uses:
     """What one evaluation used: the steps whose value it carries, and the failed ones that it lacked.
 
-    `lacked` has such a step by the reason that expressions give when they cannot do without it.
+    `lacked` has such a step by the reason that expressions give when they cannot do without it. `loose` are the repeat
+    steps whose rounds may differ in who answers: the state of an earlier round is not held against a later one.
     """
 
-    __slots__ = ("carrying", "lacked")
+    __slots__ = ("carrying", "lacked", "loose")
 
     def __init__(self) -> None:
         self.carrying: dict[str, StepState] = {}
+        self.loose: set[str] = set()
         self.lacked: dict[str, str] = {}
 
     def cohorts(self) -> tuple[Cohort, ...]:
@@ -38,6 +40,16 @@ class Uses:
         found: dict[Cohort, None] = {}
         for step in self.carrying.values():
             found.update(dict.fromkeys(step.carried))
+        return tuple(found)
+
+    def compared(self) -> tuple[Cohort, ...]:
+        """The cohorts that must be the same: all but those that only the state of an earlier round carries."""
+        if not self.loose:
+            return self.cohorts()
+        found: dict[Cohort, None] = {}
+        for name, step in self.carrying.items():
+            if name not in self.loose:
+                found.update(dict.fromkeys(step.carried))
         return tuple(found)
 
     def accepted(self) -> list[set[frozenset[str]]]:
@@ -80,7 +92,7 @@ class StepView:
         step = self._step
         if step.status not in SETTLED:
             raise NotKnownYet(f"steps.{step.name}.{name}")
-        if name in ALWAYS and (step.items is None or name in ("status", "error")):
+        if name in ALWAYS and (name in ("status", "error") or isinstance(self._plan.step(step.name), TaskPlan)):
             return _settled(step, name)
         if step.status != "completed":
             reason = f"step {step.name} {'failed' if step.status == 'failed' else 'was skipped'}"
@@ -97,19 +109,21 @@ class StepView:
 class RoundView:
     """`loop` in an expression: the rounds of the innermost repeat step, and of those around it by their `as`.
 
-    `following` is the state after the round, where it is known already.
+    `loose`: who answers may differ from round to round. `following` is the state after the round, where it is known
+    already.
     """
 
-    __slots__ = ("_following", "_named", "_number", "_step", "_uses")
+    __slots__ = ("_following", "_loose", "_named", "_number", "_step", "_uses")
 
     def __init__(
-        self, step: StepState, number: int, uses: Uses, named: dict[str, RoundView], following: object
+        self, step: StepState, number: int, uses: Uses, named: dict[str, RoundView], following: object, *, loose: bool
     ) -> None:
         self._step = step
         self._number = number
         self._uses = uses
         self._named = named
         self._following = following
+        self._loose = loose
 
     def attribute(self, name: str) -> object:
         if name == "index":
@@ -118,6 +132,8 @@ class RoundView:
             if self._number > len(self._step.history):
                 raise NotKnownYet("loop.state")
             self._uses.carrying[self._step.name] = self._step
+            if self._loose and self._number > 1:
+                self._uses.loose.add(self._step.name)
             return self._step.history[self._number - 1]
         if name == "next" and self._following is not NOTHING:
             return self._following
@@ -177,6 +193,30 @@ class ParamsView:
 NOTHING = object()
 
 
+def of_item(around: Mapping[str, object], key: str, number: int, alias: str, item: Json) -> dict[str, object]:
+    """The names of an expression of a foreach step that gives an item its key: those around it, and the item."""
+    outer = around.get("each")
+    return {**around, "each": _Candidate(key, number, alias, item, outer if isinstance(outer, ItemView) else None)}
+
+
+class _Candidate:
+    """`each` where the items are not listed yet."""
+
+    __slots__ = ("_known", "_outer")
+
+    def __init__(self, key: str, number: int, alias: str, item: Json, outer: ItemView | None) -> None:
+        self._known: dict[str, Json] = {"key": key, "index": number, alias: item}
+        self._outer = outer
+
+    def attribute(self, name: str) -> object:
+        if name in self._known:
+            return self._known[name]
+        return Undefined(f"each has no {name!r}") if self._outer is None else self._outer.attribute(name)
+
+    def names(self) -> Iterable[str]:
+        return self._known
+
+
 def names(
     plan: Plan,
     state: RunState,
@@ -213,9 +253,11 @@ def _add_rounds(
             found.pop("loop", None)
             found.pop("each", None)
         if isinstance(planned, RepeatPlan):
-            view = RoundView(step, number, uses, dict(loops), following if inner == prefix else NOTHING)
+            named = dict(loops)
+            after = following if inner == prefix else NOTHING
+            view = RoundView(step, number, uses, named, after, loose=planned.cohort != "fixed")
             if planned.alias is not None:
-                loops[planned.alias] = view
+                loops[planned.alias] = named[planned.alias] = view
             found["loop"] = view
         elif isinstance(planned, ForeachPlan):
             known_ = step.items[number - 1] if step.items else None
@@ -338,8 +380,14 @@ def item_counts(step: StepState) -> dict[str, Json]:
 
 
 def everybody(plan: Plan, step: StepState) -> list[str]:
-    """All organizations whose answers the value of a step was computed from, in the federation's order."""
-    found = {name for _, names in step.carried for name in names}
+    """All organizations whose answers the value of a step was computed from, in the federation's order.
+
+    Of a repeat step that goes on without those who drop out: those who are left.
+    """
+    cohorts = [set(names) for _, names in step.carried]
+    planned = plan.step(step.name)
+    shrinks = isinstance(planned, RepeatPlan) and planned.cohort == "shrink"
+    found: set[str] = set.intersection(*cohorts) if shrinks and cohorts else set().union(*cohorts)
     return [name for name in plan.directory.organizations if name in found]
 
 

@@ -59,6 +59,8 @@ class ItemState:
     item: Json
     status: Literal["open", "completed", "failed"] = "open"
     value: Json = None
+    carried: tuple[Cohort, ...] = ()
+    accepted: bool = False
     failure: Failure | None = None
 
 
@@ -228,9 +230,9 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             item = step.items[event.item - 1]
             item.status = "failed" if event.failure is not None else "completed"
             item.value, item.failure = event.value, event.failure
-            step.carried = tuple(dict.fromkeys((*step.carried, *event.carried)))
-            step.accepted = step.accepted or event.accepted
-            _forget_values(state, instances.inside(event.step, event.item))
+            item.carried, item.accepted = event.carried, event.accepted
+            if event.failure is None:  # one that failed may be tried again, with what has been answered
+                _forget_values(state, instances.inside(event.step, event.item))
         case ev.LocalRequested():
             step = _step(state, event.step)
             step.status, step.attempt, step.requested, step.since = "running", event.attempt, True, event.at
@@ -297,10 +299,12 @@ def _forget_values(state: RunState, prefix: str) -> None:
         step.history.clear()
 
 
-def _nested(state: RunState, name: str) -> list[str]:
-    """All the steps inside a step that there are."""
-    beginnings = (f"{name}[", f"{name}.")
-    return [each for each in state.steps if each.startswith(beginnings)]
+def _nested(state: RunState) -> dict[str, list[str]]:
+    """Of each step that has any, the steps directly inside it, of all rounds or items."""
+    found: dict[str, list[str]] = {}
+    for prefix, names in state.inside.items():
+        found.setdefault(instances.around(prefix)[0], []).extend(names)
+    return found
 
 
 def _start(step: StepState, event: ev.StepStarted) -> None:
@@ -322,10 +326,12 @@ def _resume(state: RunState, event: ev.RunResumed) -> None:
     state.down += event.down
     if event.value is not None:
         state.pinned = event.value
-    for reset in event.reset:
-        for name in (reset, *_nested(state, reset)):
-            used = _step(state, name).attempts  # a token is never used for another question: attempts go on counting
-            state.steps[name] = StepState(name, attempt=used, spared=used)
+    nested, waiting = _nested(state), list(event.reset)
+    while waiting:
+        name = waiting.pop()
+        used = _step(state, name).attempts  # a token is never used for another question: attempts go on counting
+        state.steps[name] = StepState(name, attempt=used, spared=used)
+        waiting += nested.get(name, ())
     for name in event.retry:
         step = _step(state, name)
         step.status, step.failure, step.closed, step.spared = "pending", None, None, step.attempt

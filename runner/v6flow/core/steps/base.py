@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from v6flow.core import expressions
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -34,13 +36,14 @@ NOT_CARRYING = frozenset(
 class Field:
     """A place in a step where expressions may stand, and the names they may use there.
 
-    `inside`: it is evaluated where the steps nested in this one are known.
+    `inside`: it is evaluated where the rounds or items of this one are known, and if `nested` the steps in it too.
     """
 
     key: Path
     template: Template
     scope: frozenset[str]
     inside: bool = False
+    nested: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,13 @@ def common_needed(common: Common) -> Iterator[Template]:
         yield check.message
     if common.properties is not None:
         yield common.properties
+
+
+def alias_problem(alias: str, taken: tuple[str, ...], key: Path, complain: Callable[..., None]) -> None:
+    """Complain of an `as` that is no name, or the name of something else there."""
+    what = f"{alias} has a meaning of its own here" if alias in taken else expressions.name_problem(alias)
+    if what:
+        complain(key, what, "name")
 
 
 def misplaced(raw: Mapping[str, Any]) -> tuple[str, ...]:

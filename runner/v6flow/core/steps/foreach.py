@@ -7,7 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions, json
-from v6flow.core.steps.base import PARAMS, STEPS, Common, Field, misplaced
+from v6flow.core.steps.base import PARAMS, STEPS, Common, Field, alias_problem, misplaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -97,7 +97,7 @@ def fields(step: ForeachStep) -> Iterator[Field]:
         if template is not None:
             yield Field((*at, key), template, STEPS)
     if step.key is not None:
-        yield Field((*at, "key"), step.key, _EACH, inside=True)
+        yield Field((*at, "key"), step.key, _EACH, inside=True, nested=False)
     if step.result is not None:
         yield Field((*at, "result"), step.result, _EACH, inside=True)
     if step.max_parallel is not None:
@@ -124,9 +124,7 @@ def offers(_step: ForeachStep) -> frozenset[str]:
 def check(step: ForeachStep, complain: Callable[..., None]) -> None:
     for key in step.misplaced:
         complain((key,), f"`{key}` is for the steps inside, each by itself", "misplaced-key", hint="write it there")
-    problem = expressions.name_problem(step.alias) if step.alias not in ("key", "index") else f"{step.alias} is taken"
-    if problem:
-        complain(("foreach", "as"), problem, "name")
+    alias_problem(step.alias, ("key", "index"), ("foreach", "as"), complain)
 
 
 def plan(step: ForeachStep, known: Callable[[Template], Json]) -> ForeachPlan:

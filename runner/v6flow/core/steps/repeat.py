@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions
-from v6flow.core.steps.base import PARAMS, STEPS, Common, Field, misplaced
+from v6flow.core.steps.base import PARAMS, STEPS, Common, Field, alias_problem, misplaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -110,6 +110,8 @@ def offers(_step: RepeatStep) -> frozenset[str]:
 def check(step: RepeatStep, complain: Callable[..., None]) -> None:
     for key in step.misplaced:
         complain((key,), f"`{key}` is for the steps inside, each by itself", "misplaced-key", hint="write it there")
+    if step.alias is not None:
+        alias_problem(step.alias, ("index", "state", "next"), ("repeat", "as"), complain)
     if step.until is None and step.on_max == "fail":
         complain(
             ("repeat", "max"),
