@@ -304,6 +304,7 @@ def test_an_item_does_not_carry_who_answered_for_another() -> None:
 
 def test_an_item_carries_who_gave_the_list() -> None:
     text = foreach('over: "{{ steps.columns.results }}"', beside="quorum: 1")
+    text = text.replace("  table:\n", "  table:\n    allow_cross_site: these are names of columns\n")
     run = drive(text.replace("steps:", "steps:\n  columns: {task: {method: c}, quorum: 1}", 1))
     run.fail("columns", "gamma")
     run.answer("columns", "alpha", "beta", value="age")
@@ -448,7 +449,7 @@ def test_retrying_does_the_failed_item_again_and_asks_only_who_lacks() -> None:
 
 def test_a_failed_item_keeps_what_was_answered_in_it() -> None:
     """A step of it that completed is used when what failed is tried again."""
-    more = "        again: {task: {method: n, kwargs: {m: '{{ steps.mean.results }}'}}}\n"
+    more = "        again: {task: {method: n, kwargs: {m: '{{ steps.mean.results }}'}}, allow_cross_site: t}\n"
     text = foreach().replace("        total:", f"{more}        total:")
     run = drive(text)
     answer(run, 1, 2, 3)
