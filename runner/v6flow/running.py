@@ -560,19 +560,15 @@ def same_run(workflow: Workflow, params: Mapping[str, Json], access: Access | No
     )
 
 
-def done_before(plan: Plan, sources: Mapping[str, str], state: RunState) -> bool:
-    """Whether a run has completed that a new one by this plan would only repeat; `sources` are its source digests."""
-    pinned = state.pinned
+def done_before(plan: Plan, state: RunState) -> bool:
+    """Whether a run has completed that a new one by this plan would only repeat, by what is pinned of both."""
     return state.status == "completed" and all(
-        pinned.get(key) == value
-        for key, value in (
-            ("text", plan.workflow.document.text),
-            ("params", dict(plan.params)),
-            ("identity", plan.directory.identity),
-            ("folder", plan.folder),
-            ("sources", sources),
-        )
+        state.pinned.get(key) == value for key, value in pin(plan, None, None).items() if key not in _INCIDENTAL
     )
+
+
+_INCIDENTAL = {"version", "federation", "backend", "deadline", "jobs"}
+"""What is pinned and decides no result; of the federation its identity does."""
 
 
 def pinned_federation(pinned: Mapping[str, Any], file: str | None = None) -> Federation | None:

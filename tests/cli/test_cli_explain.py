@@ -78,7 +78,7 @@ def test_why_it_failed_and_why_another_was_skipped(here: Path, capsys: Capture) 
     assert "why it failed:" in bad
     assert "went wrong" in bad
     after = call(capsys, "explain", run, "after").out
-    assert "why it was skipped:\n  bad failed: " in after
+    assert "why it was skipped:\n  since bad failed: " in after
     assert "it began" not in after
     document = call(capsys, "explain", run, "after", "-o", "json").document
     assert (document["status"], document["cause"]["step"], document["needs"][0]["status"]) == (
@@ -97,3 +97,35 @@ def test_a_run_that_was_let_go_of(here: Path, capsys: Capture) -> None:
     plus = call(capsys, "explain", run, "plus").out
     assert "plus of run" in plus
     assert "it waits for wait (running)" in plus
+
+
+ROUNDS = """\
+v6flow: 1
+name: rounds
+steps:
+  fit:
+    repeat:
+      state: {x: 1}
+      max: 3
+      until: "{{ loop.next.x > 2 }}"
+      update: {x: "{{ steps.twice.result }}"}
+      steps:
+        one: {local: {value: 1}}
+        twice: {local: {value: "{{ loop.state.x + steps.one.result }}"}}
+  many: {foreach: {over: [a, b], steps: {same: {local: {value: "{{ each.item }}"}}}}}
+  never: {when: "{{ 1 > 2 }}", local: {value: 1}}
+"""
+
+
+def test_steps_in_rounds_are_named_as_they_are_done(here: Path, capsys: Capture) -> None:
+    write(here, rounds_yaml=ROUNDS)
+    assert call(capsys, "run", "rounds.yaml").code == 0
+    run = the_run(here)
+    assert "  2 rounds ended, and its condition held" in call(capsys, "explain", run, "fit").out
+    assert "  item a: completed\n  item b: completed" in call(capsys, "explain", run, "many").out
+    second = call(capsys, "explain", run, "fit[2].twice")
+    assert (second.code, "when fit[2].one had ended" in second.out) == (0, True)
+    assert "since its condition does not hold" in call(capsys, "explain", run, "never").out
+    said = call(capsys, "explain", run, "fit.twice")
+    assert (said.code, "is done more than once: fit[1].twice, fit[2].twice" in said.err) == (2, True)
+    assert "did you mean" in call(capsys, "explain", run, "fit[3].twice").err

@@ -312,7 +312,8 @@ def test_an_item_does_not_carry_who_answered_for_another() -> None:
 
 
 def test_an_item_carries_who_gave_the_list() -> None:
-    text = foreach('over: "{{ steps.columns.results }}"', beside="quorum: 1\n          allow_cross_site: so")
+    text = foreach('over: "{{ steps.columns.results }}"', beside="quorum: 1")
+    text = text.replace("  table:\n", "  table:\n    allow_cross_site: these are names of columns\n")
     run = drive(text.replace("steps:", "steps:\n  columns: {task: {method: c}, quorum: 1}", 1))
     run.fail("columns", "gamma")
     run.answer("columns", "alpha", "beta", value="age")

@@ -52,6 +52,7 @@ def problems(expression: str, task: str = "") -> list[Problem]:
         "min(steps.all.results)",
         "steps.all.results | selectattr(\"n\", \">\", 9) | sum(attribute=\"n\")",
         "steps.all.results | unique",
+        "[{\"n\": 1}, {\"n\": 2}] | selectattr(\"n\", \">\", steps.alpha.result)",
         "(steps.all.results | groupby(\"n\"))[0][\"items\"] | sum(attribute=\"n\")",
         "steps.all.by_organization",
         "steps.all.by_organization.alpha",

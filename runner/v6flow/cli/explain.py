@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.cli.arguments import Parser
+    from v6flow.core.plan import Plan
+    from v6flow.core.state import RunState
+
+_NAMED = 10  # names that an error lists
 
 
 def configure(parser: Parser) -> None:
@@ -41,8 +45,7 @@ def main(arguments: argparse.Namespace) -> int:
     if not state.run:
         raise UsageError(f"run {folder.id} ended before anything was written of it", hint="start a new run")
     plan = running.pinned_plan(state)
-    if arguments.step not in plan.steps:
-        raise UsageError(f"run {state.run} has no step {arguments.step!r}", hint=suggestion(arguments.step, plan.steps))
+    _check_step(arguments.step, plan, state)
     told = explain(plan, events, arguments.step)
     told["status"] = standing(state.step(arguments.step), current(folder, state))
     if arguments.organization is not None:
@@ -54,6 +57,21 @@ def main(arguments: argparse.Namespace) -> int:
 
         show.data("".join(f"{plain(line)}\n" for line in _text(told)))
     return 0
+
+
+def _check_step(name: str, plan: Plan, state: RunState) -> None:
+    """Raise UsageError for a step that there is not, and for one that is done more than once."""
+    from v6flow.core.instances import definition
+
+    done = [each for each in state.steps if each != name and definition(each) == name]
+    if done:
+        more = f" and {len(done) - _NAMED} more" if len(done) > _NAMED else ""
+        raise UsageError(
+            f"step {name} is done more than once: {', '.join(done[:_NAMED])}{more}", hint="name one of them"
+        )
+    if definition(name) not in plan.steps or ("[" in name and name not in state.steps):
+        near = suggestion(name, [*plan.steps, *state.steps])
+        raise UsageError(f"run {state.run} has no step {name!r}", hint=near)
 
 
 def _narrow(told: dict[str, Any], organization: str) -> None:
@@ -84,7 +102,7 @@ def _text(told: dict[str, Any]) -> list[str]:
             lines += [f"  {name + ': ' if name else ''}{_attempt(each, day)}" for each in attempts]
     if told["kind"] == "task" and told["asked"]:
         lines += ["quorum:", f"  {_judged(told)}"]
-    lines += _cohorts(told)
+    lines += [*_came_of_it(told), *_cohorts(told)]
     return [*lines, *_why(told)]
 
 
@@ -166,6 +184,17 @@ def _judged(told: dict[str, Any]) -> str:
     return "; ".join([rule, f"{answered} answered{verdict}", *others])
 
 
+def _came_of_it(told: dict[str, Any]) -> list[str]:
+    """The rounds, the items and the facts of a step, where it has any."""
+    lines = []
+    if "rounds" in told:
+        converged = ", and its condition held" if told["converged"] else ""
+        lines.append(f"  {told['rounds']} round{'' if told['rounds'] == 1 else 's'} ended{converged}")
+    lines += [f"  item {each['key']}: {each['status']}" for each in told.get("items", ())]
+    lines += [f"  {name}: {value}" for name, value in told["properties"].items()]
+    return ["what came of it:", *lines] if lines else []
+
+
 def _cohorts(told: dict[str, Any]) -> list[str]:
     lines = [f"  {each['step']}: {', '.join(each['organizations']) or 'nobody'}" for each in told["cohorts"]]
     if lines:
@@ -185,8 +214,9 @@ def _why(told: dict[str, Any]) -> list[str]:
         if told["failure"]["hint"]:
             lines.append(f"  what to do: {told['failure']['hint']}")
     if told["status"] == "skipped":
-        cause = told["cause"] or {"step": None, "message": None}
-        lines.append("why it was skipped:")
-        since = f"{cause['step']} failed" if cause["step"] else "a step that it needs did not complete"
-        lines.append(f"  {since}: {cause['message']}" if cause["message"] else f"  {since}")
+        from v6flow.reporters.summary import skipped
+
+        cause = told["cause"] or {"reason": None, "step": None, "message": None}
+        since = skipped(cause["reason"], cause["step"])
+        lines += ["why it was skipped:", f"  {since}: {cause['message']}" if cause["message"] else f"  {since}"]
     return lines

@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace, workflow: Workflow) -> int:
     federation = common.read_federation(arguments, workflow)
     deadline = common.duration("--deadline", arguments.deadline)
     every = _planned(arguments, workflow, federation)
-    sweep = _Sweep(arguments, workflow, federation, deadline, every[0].plan)
+    sweep = _Sweep(arguments, workflow, federation, deadline)
     if not arguments.go_on:
         sweep.tell_unfinished()
     outcomes: list[Outcome] = []
@@ -154,14 +154,12 @@ class _Sweep:
         workflow: Workflow,
         federation: Federation | None,
         deadline: float | None,
-        plan: Plan,
     ) -> None:
         self._arguments = arguments
         self._workflow = workflow
         self._federation = federation
         self._deadline = deadline
         self._store = common.open_store(arguments)
-        self._sources = running.source_digests(plan)
         self._known: set[str] = set()
         self._earlier: dict[str, list[tuple[RunFolder, RunState]]] = {}
 
@@ -174,7 +172,7 @@ class _Sweep:
         """What becomes of a set, whose run is begun or taken up again unless it has completed."""
         try:
             for folder, state in self._before(each.plan) if self._arguments.go_on else ():
-                if running.done_before(each.plan, self._sources, state):
+                if running.done_before(each.plan, state):
                     if not self._arguments.quiet:
                         show.lines([f"run {folder.id} has completed it before"])
                     return Outcome(folder.id, "completed", 0, state.outputs, before=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import events as ev
-from v6flow.core import judge, scope
+from v6flow.core import instances, judge, scope
 from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
 from v6flow.core.plan import iso
 from v6flow.core.preview import preview
 from v6flow.core.state import SETTLED, RunState, apply
-from v6flow.core.steps import TaskPlan
+from v6flow.core.steps import ForeachPlan, RepeatPlan, TaskPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,14 +25,16 @@ if TYPE_CHECKING:
 def explain(plan: Plan, events: Iterable[Event], name: str) -> dict[str, Any]:
     """All that is known of a step: what it is, what it waited for, each attempt, the judgement, and whose data it has.
 
-    Times are UTC, as text; `attempts` are by organization, under "" for a local step.
+    Times are UTC, as text; `attempts` are by organization, under "" for a local step. A step that is nested in another
+    is named as it is done, `fit[3].gradient`.
     """
     state = RunState()
     history = _History(name)
     for event in events:
         apply(state, event)
         history.take(event)
-    step, planned = state.step(name), plan.steps[name]
+    step, planned, file_name = state.step(name), plan.step(name), instances.definition(name)
+    needs = [instances.prefix(name) + instances.short(other) for other in plan.needs[file_name]]
     told: dict[str, Any] = {
         "run": state.run,
         "workflow": plan.workflow.name,
@@ -40,9 +42,9 @@ def explain(plan: Plan, events: Iterable[Event], name: str) -> dict[str, Any]:
         "kind": planned.kind,
         "description": planned.common.description or None,
         "status": step.status,
-        "does": next(each for each in preview(plan) if each["step"] == name),
-        "needs": [_needed(state, other) for other in plan.needs[name]],
-        "began_after": _last(plan, state, step),
+        "does": next(each for each in preview(plan) if each["step"] == file_name),
+        "needs": [_needed(state, other) for other in needs],
+        "began_after": _last(needs, state, step),
         "started": _when(step.started),
         "ended": _when(step.ended),
         "seconds": _between(step.started, step.ended),
@@ -54,7 +56,12 @@ def explain(plan: Plan, events: Iterable[Event], name: str) -> dict[str, Any]:
         "reasons": _reasons(planned.common.mixed_cohorts, planned.common.allow_cross_site),
         "failure": _failure(step.failure) if step.status == "failed" else None,
         "cause": _cause(state, step),
+        "properties": dict(step.properties),
     }
+    if isinstance(planned, RepeatPlan):
+        told |= {"rounds": step.rounds, "converged": step.converged}
+    if isinstance(planned, ForeachPlan):
+        told["items"] = [{"key": each.key, "status": each.status} for each in step.items or ()]
     if isinstance(planned, TaskPlan):
         told |= {
             "asked": step.asked,
@@ -144,9 +151,9 @@ def _needed(state: RunState, name: str) -> dict[str, Json]:
     return {"step": name, "status": step.status, "ended": _when(step.ended)}
 
 
-def _last(plan: Plan, state: RunState, step: StepState) -> str | None:
+def _last(needs: Iterable[str], state: RunState, step: StepState) -> str | None:
     """The step that was waited for last."""
-    ended = {name: state.step(name).ended for name in plan.needs[step.name]}
+    ended = {name: state.step(name).ended for name in needs}
     begun = step.started if step.started is not None else step.ended
     known = {name: at for name, at in ended.items() if at is not None and begun is not None and at <= begun}
     return max(known, key=known.__getitem__) if known else None
@@ -167,7 +174,7 @@ def _quorum(plan: Plan, state: RunState, quorum: Quorum, step: StepState) -> dic
     try:
         minimum: Any = quorum.minimum
         if isinstance(minimum, Template):
-            minimum = minimum.render(scope.names(plan, state, scope.Uses()))
+            minimum = minimum.render(scope.names(plan, state, scope.Uses(), prefix=instances.prefix(step.name)))
         needed = quorum.needed(minimum, len(step.organizations))
     except (ValueError, ExpressionError, NotKnownYet):
         return told
@@ -176,11 +183,11 @@ def _quorum(plan: Plan, state: RunState, quorum: Quorum, step: StepState) -> dic
 
 
 def _cause(state: RunState, step: StepState) -> dict[str, Json] | None:
-    """The step for whose failure another was skipped, and why that one failed."""
+    """Why a step was skipped: the reason, the step for whose failure or condition it was, and how that one failed."""
     if step.cause is None:
         return None
     failure = state.step(step.cause).failure
-    return {"step": step.cause, "message": failure.message if failure is not None else None}
+    return {"reason": step.reason, "step": step.cause, "message": failure.message if failure is not None else None}
 
 
 def _reasons(mixed: str | None, cross: str | None) -> dict[str, Json]:

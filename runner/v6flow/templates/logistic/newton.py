@@ -13,7 +13,8 @@ def start(predictors: list[str]) -> dict:
 def step(coefficients: list[float], partials: list[dict]) -> dict:
     """The coefficients of the next round: {coefficients, covariance, moved, log_likelihood, count, dropped}.
 
-    `moved` is by how many standard errors a coefficient has moved at most. `covariance` and `log_likelihood` are those at the coefficients that the hospitals were asked about.
+    `moved` is by how many standard errors a coefficient has moved at most. `covariance` and `log_likelihood` are those
+    at the coefficients that the hospitals were asked about.
     """
     size = range(len(coefficients))
     gradient = [math.fsum(part["gradient"][i] for part in partials) for i in size]
