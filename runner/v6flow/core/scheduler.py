@@ -103,8 +103,12 @@ class Scheduler:
         self._levels: dict[str, _Level] = {}  # by the prefix of their steps
         self._items: dict[str, _Items] = {}  # of each foreach step that runs
         self._readopt: list[str] = []
+        self._left: list[Kill] = []  # what was closed before, and perhaps not killed
         self._unseen: dict[str, set[str]] = {}  # tokens of each step of which it is not known what is there
         self._last_looks: set[str | None] = set()  # steps, and None for the run, whose deadline made us look
+        for step in state.steps.values():
+            if step.status in SETTLED:
+                self._left += _kills(step)  # whoever held the run may have been killed before it could do that
         self._open_level("")
 
     def decide(self, now: Time) -> list[Command]:
@@ -112,6 +116,9 @@ class Scheduler:
         state = self._state
         if state.status != "running":
             return []
+        if self._left:
+            left, self._left = self._left, []
+            return [*left]
         if self._readopt and (adopted := self._adopt()):
             return adopted
         if state.cancelling:
@@ -825,8 +832,27 @@ class Scheduler:
                 return looks
         if any(self._unseen.values()):
             return []
-        failure = events.Failure("deadline", "the run's own deadline passed", hint="give it a later --deadline")
-        return [*self._kill_all(), Record(events.RunFailed(now, failure, 124))]
+        if last := self._without_asking(now):
+            return last
+        hint = "v6flow resume --retry-failed --deadline DURATION goes on with it"
+        failure = events.Failure("deadline", "the run's own deadline passed", hint=hint)
+        withdrawn = [
+            Record(events.TaskWithdrawn(now, name, kill.token)) for name, kills in self._open_tasks() for kill in kills
+        ]
+        return [*withdrawn, *self._kill_all(), Record(events.RunFailed(now, failure, 124))]
+
+    def _without_asking(self, now: Time) -> list[Command]:
+        """What follows from what has been answered; nothing if that does not end the run, or somebody were asked."""
+        commands: list[Command] = []
+        touched, self._touched = self._touched, {}
+        for name in touched:
+            if self._state.step(name).status == "running":
+                commands += self._go_on(name, now)
+        while self._ready:
+            commands += self._begin(self._ready.popleft(), now)
+        if self._queued or not all(isinstance(each, Record) for each in commands):
+            return []
+        return commands or ([] if self._levels[""].open else [Record(self._finish(now))])
 
     def _complete(self, name: str, value: Json, uses: scope.Uses, log: str | None, now: Time) -> Event:
         step = self._plan.step(name)
