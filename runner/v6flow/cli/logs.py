@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from v6flow.cli import arguments as common
+from v6flow.core import instances
 from v6flow.core.words import suggestion
 from v6flow.errors import UsageError
 
@@ -28,7 +29,12 @@ ASK = 2.0  # seconds between questions to a federation, for logs that are follow
 
 def configure(parser: Parser) -> None:
     parser.add_argument("run", metavar="RUN", help="the run's id or the beginning of it")
-    parser.add_argument("step", metavar="STEP", nargs="?", help="the step; left out: the story of the run")
+    parser.add_argument(
+        "step",
+        metavar="STEP",
+        nargs="?",
+        help="the step, in a round or for an item with its number: fit[3].part; left out: the story of the run",
+    )
     parser.add_argument("organization", metavar="ORGANIZATION", nargs="?", help="left out: all of the step")
     parser.add_argument("-f", "--follow", action="store_true", help="go on showing what comes, until it is over")
     parser.add_argument("--federation", metavar="FILE", help="another federation file than that of the run")
@@ -45,14 +51,28 @@ def main(arguments: argparse.Namespace) -> int:
         raise UsageError("--follow has no end that one JSON document could wait for", hint="leave one of them out")
     if arguments.step is None:
         return _story(folder, state, arguments)
-    steps = list(state.pinned.get("steps", ()))
-    if arguments.step not in steps:
-        raise UsageError(f"run {state.run} has no step {arguments.step!r}", hint=suggestion(arguments.step, steps))
+    _check_step(state, arguments.step)
     logs = _Logs(folder, arguments)
     try:
         return logs.follow() if arguments.follow else logs.show()
     finally:
         logs.close()
+
+
+def _check_step(state: RunState, name: str) -> None:
+    """Raise UsageError if no such step is done, or only steps in it."""
+    steps = list(state.pinned.get("steps", ()))
+    wanted = instances.definition(name)
+    if wanted not in steps:
+        raise UsageError(f"run {state.run} has no step {name!r}", hint=suggestion(name, [*steps, *state.steps]))
+    if name in state.steps and (state.step(name).history or state.step(name).items is not None):
+        inside = next((each for each in reversed(state.steps) if each.startswith(f"{name}[")), None)
+        hint = f"name a step in it, like {inside}" if inside is not None else None
+        raise UsageError(f"step {name} prints nothing itself", hint=hint)
+    if name == wanted and "." in name:
+        done = next((each for each in reversed(state.steps) if instances.definition(each) == name), None)
+        hint = f"say of which, like {done}" if done is not None else None
+        raise UsageError(f"step {name} is done for each round or item", hint=hint)
 
 
 def _story(folder: RunFolder, state: RunState, arguments: argparse.Namespace) -> int:

@@ -112,6 +112,9 @@ class Scheduler:
         self._unseen: dict[str, set[str]] = {}  # tokens of each step of which it is not known what is there
         self._queries = dict(state.queries)  # with those that were decided and are still to be written down
         self._last_looks: set[str | None] = set()  # steps, and None for the run, whose deadline made us look
+        for step in state.steps.values():
+            if step.status in SETTLED:
+                self._left += _kills(step)  # whoever held the run may have been killed before it could do that
         self._open_level("")
 
     def decide(self, now: Time) -> list[Command]:

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from v6flow.core import events as ev
-from v6flow.core import json
+from v6flow.core import instances, json
 from v6flow.core.plan import iso
 from v6flow.core.steps import LocalPlan, TaskPlan
 from v6flow.core.units import spell
@@ -37,7 +37,8 @@ _DAY = 86400
 class Lines:
     """Tells each fact by one line in plain text. `kept` is the folder or file that holds the run.
 
-    In a run of more than 200 steps, value steps and skipped steps are counted, and told by a line for each
+    Value steps in rounds and items are not told. Of more than 200 items, those that complete are counted. In a run of
+    more than 200 steps, value steps and skipped steps are counted, and told by a line for each
     second or each thousand of them.
     """
 
@@ -50,6 +51,8 @@ class Lines:
         self._counted: frozenset[str] = frozenset()  # the value steps that are only counted
         self._completed = 0
         self._skipped = 0
+        self._items: dict[str, int] = {}  # of each foreach step with many, how many completed since they were told
+        self._ended: dict[str, int] = {}
         self._second = 0
         self._day = 0
 
@@ -70,6 +73,10 @@ class Lines:
         elif type(event) is ev.StepSkipped and self._counts:
             self._count(event.at)
             self._skipped += 1
+        elif type(event) is ev.StepCompleted and "." in event.step and instances.definition(event.step) in self._values:
+            pass  # the round that it stands in is told, or the item
+        elif type(event) is ev.ItemEnded and len(state.step(event.step).items or ()) > LARGE:
+            self._end_item(event, state)
         elif self._plan is not None:
             line = sentence(event, state, self._plan)
             if line is not None:
@@ -98,11 +105,25 @@ class Lines:
     def _count(self, at: float) -> None:
         """Make room for one more step to be counted."""
         second = int(at)
-        if second != self._second or self._completed + self._skipped >= COUNTED:
+        if second != self._second or self._completed + self._skipped + sum(self._items.values()) >= COUNTED:
             self._tell_counted()
             self._second = second
 
+    def _end_item(self, event: ev.ItemEnded, state: RunState) -> None:
+        """Count an item of many that completed; tell of one that failed."""
+        self._ended[event.step] = self._ended.get(event.step, 0) + 1
+        if event.failure is None:
+            self._count(event.at)
+            self._items[event.step] = self._items.get(event.step, 0) + 1
+            return
+        self._tell_counted()
+        items = state.step(event.step).items or []
+        self._tell(event.at, f"{event.step}: item {plain(items[event.item - 1].key)} FAILED: {_why(event.failure)}")
+
     def _tell_counted(self) -> None:
+        for name, count in self._items.items():
+            self._tell(self._second, f"{name}: {_many(count, 'item')} completed ({self._ended[name]} have ended)")
+        self._items = {}
         if self._completed:
             self._tell(self._second, f"{self._completed} value steps completed")
         if self._skipped:
@@ -208,7 +229,7 @@ def _item_ended(event: ev.ItemEnded, step: StepState) -> str:
     assert step.items is not None
     ended = sum(each.status != "open" for each in step.items)
     what = f"FAILED: {_why(event.failure)}" if event.failure is not None else "completed"
-    return f"{event.step}: item {plain(step.items[event.item - 1].key)} {what} ({ended} of {len(step.items)})"
+    return f"{event.step}: item {plain(step.items[event.item - 1].key)} ({ended} of {len(step.items)}) {what}"
 
 
 def _started(event: ev.StepStarted, step: StepState) -> str | None:

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from v6flow.core import events as ev
+from v6flow.core import instances
 from v6flow.core.state import SETTLED, StepState
 from v6flow.core.steps.task import TaskPlan
 from v6flow.core.units import spell
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 REFRESHES = 8  # a second
 FAILURES = 20  # told when they happen; all are told at the end
+MOST_INSIDE = 8  # items whose steps at work are told in the line of their step
 RECENT = 100  # settled steps remembered as recent: more than a screen shows
 NARROW = 70  # columns: below, the final table spares seconds and attempts
 TABLE = 40  # rows of the final table; beyond, only the steps worth telling
@@ -60,6 +62,7 @@ class View:
     total: int
     working: frozenset[tuple[str, str]] = frozenset()  # (step, organization)
     retries: Mapping[str, Retry] = field(default_factory=dict)
+    inside: Mapping[str, str] = field(default_factory=dict)  # what is at work in steps that have nested ones
     cancelling: bool = False
 
 
@@ -218,8 +221,31 @@ def view_of(plan: Plan, state: RunState, board: Board, working: frozenset[tuple[
         len(plan.nested("")),
         working,
         retries,
+        {step.name: _at_work(state, step) for step in steps if step.status == "running" and _is_outer(step)},
         state.cancelling,
     )
+
+
+def _is_outer(step: StepState) -> bool:
+    return bool(step.history) or step.items is not None
+
+
+def _at_work(state: RunState, step: StepState) -> str:
+    """Which round it is, or how many items have ended, and how the steps that are at work there fare."""
+    told = [summary.remark(step)]
+    numbers = (
+        [step.rounds + 1]
+        if step.history
+        else [n for n, each in enumerate(step.items or (), 1) if each.status == "open"]
+    )
+    for number in numbers[:MOST_INSIDE]:
+        for name in state.inside.get(instances.inside(step.name, number), ()):
+            nested = state.step(name)
+            if nested.status == "running":
+                short = name[len(step.name) :] if step.items is not None else instances.short(name)
+                asked = f" {len(nested.responded)}/{len(nested.organizations)}" if nested.organizations else ""
+                told.append(f"{short}{asked}")
+    return "  ".join(told)
 
 
 def heading(plan: Plan, state: RunState, kept: str) -> Text:
@@ -278,6 +304,8 @@ def _fares(step: StepState, view: View, room: int) -> Text:
     from rich.text import Text
 
     organizations = step.organizations
+    if step.name in view.inside:
+        return Text(plain(view.inside[step.name]), _STYLES["running"])
     if not organizations:
         return _local(step)
     told = [(name, _word(each, step, view)) for name, each in organizations.items()]

@@ -116,7 +116,7 @@ def failure_text(state: RunState, store: str = "") -> list[str]:
     )
     first = state.failure or next((each.failure for each in failed if each.failure is not None), None)
     lines: list[str] = [] if first is None else [*_cause(first), *_log(first), *_hint(first)]
-    lines += [_also(each) for each in failed if first is None or each.name != first.step]
+    lines += _others(failed, first)
     skipped = [each.name for each in state.steps.values() if each.status == "skipped"]
     if skipped:
         counted = "1 step was" if len(skipped) == 1 else f"{len(skipped)} steps were"
@@ -149,6 +149,19 @@ def _hint(failure: Failure) -> list[str]:
     return [f"  what to do: {plain(failure.hint)}"] if failure.hint else []
 
 
+def _others(failed: Sequence[StepState], first: Failure | None) -> list[str]:
+    """The other steps that failed by themselves, and not for a step in them; the first few of many."""
+    names = {each.name for each in failed}
+    others = [
+        each
+        for each in failed
+        if (first is None or each.name != first.step)
+        and not (each.failure is not None and each.failure.step != each.name and each.failure.step in names)
+    ]
+    more = [f"and {len(others) - NAMED} more failed"] if len(others) > NAMED else []
+    return [*map(_also, others[:NAMED]), *more]
+
+
 def _also(step: StepState) -> str:
     message = step.failure.message if step.failure is not None else "failed"
     return plain(f"also failed: step {step.name}: {message}")
@@ -172,11 +185,19 @@ def _next(state: RunState, failed: Sequence[StepState], store: str) -> list[str]
 
 def table(state: RunState, steps: Sequence[str]) -> str:
     """The steps as a table in plain text, one line each, without a line break at the end."""
-    rows = [HEAD, *(row(state.step(name), state.status) for name in steps if "." not in name)]
+    rows = [HEAD, *(row(state.step(name), state.status) for name in _worth_a_row(state, steps))]
     widths = [max(len(each[column]) for each in rows) for column in range(len(HEAD))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(each, widths, strict=True)).rstrip() for each in rows
     )
+
+
+def _worth_a_row(state: RunState, steps: Sequence[str]) -> list[str]:
+    """The steps that are nested in none, each with those in it that are at work, or failed; of many, a few."""
+    inside: dict[str, list[str]] = {}
+    for name in _worth_telling(state, ()):
+        inside.setdefault(name[: name.index("[")], []).append(name)
+    return [each for name in steps if "." not in name for each in (name, *inside.get(name, ())[:NAMED])]
 
 
 def row(step: StepState, run_status: str) -> tuple[str, ...]:
@@ -201,6 +222,8 @@ def remark(step: StepState) -> str:
     if step.status == "skipped":
         return skipped(step.reason, step.cause)
     if step.history:
+        if step.status == "running" and not step.converged:
+            return f"in round {step.rounds + 1}"
         return f"{step.rounds} round{'' if step.rounds == 1 else 's'}" + (", converged" if step.converged else "")
     if step.items is not None:
         return _items(step.items)
