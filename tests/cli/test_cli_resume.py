@@ -236,7 +236,7 @@ def test_it_goes_on_from_another_folder(here: Path, capsys: Capture, monkeypatch
 def failed(here: Path, capsys: Capture) -> str:
     """A run in which beta crashed and gamma is offline; its id."""
     pytest.importorskip("vantage6.algorithm.tools")
-    text = FEDERATED.replace("timeout: 60s", "timeout: 3s")
+    text = FEDERATED.replace("timeout: 60s", "timeout: 6s")
     federated(here, more={"beta": "faults: {crash: true}", "gamma": "offline: true"}, text=text)
     said = call(capsys, "run", "federated.yaml", "-o", "json")
     step = said.document["steps"]["sums"]

@@ -216,10 +216,7 @@ class Scheduler:
         names = tuple(prefix + instances.short(each) for each in self._plan.nested(within))
         level = self._levels[prefix] = _Level(names)
         for name in names:
-            state = self._state.step(name)
-            if state.status in SETTLED:
-                self._left += _kills(state)  # whoever held the run may have been killed before it could do that
-            else:
+            if self._state.step(name).status not in SETTLED:
                 level.open += 1
                 self._enter(name, prefix)
         if not level.open:
