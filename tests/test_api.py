@@ -191,3 +191,25 @@ def test_local_steps_alone_need_no_federation(file: Path) -> None:
     assert v6flow.run(file).check().outputs["n"] == 40
     with pytest.raises(UsageError, match=r"no federation file nowhere\.yaml"):
         v6flow.run(file, federation="nowhere.yaml")
+
+
+def test_what_came_of_rounds_and_items_can_be_read(tmp_path: Path) -> None:
+    file = tmp_path / "rounds.yaml"
+    file.write_text("""\
+v6flow: 1
+steps:
+  fit:
+    repeat:
+      state: 1
+      max: 3
+      on_max: continue
+      steps: {twice: {local: {value: "{{ loop.state * 2 }}"}}}
+      update: "{{ steps.twice.result }}"
+  table: {foreach: {over: [a, b], steps: {v: {local: {value: "{{ each.index }}"}}}, result: "{{ steps.v.result }}"}}
+""")
+    run = v6flow.run(file, store=tmp_path / "store").check()
+    assert run.value("fit") == 8
+    assert run.value("table") == {"a": 1, "b": 2}
+    for forgotten in ("fit[1].twice", "table[2].v"):
+        with pytest.raises(KeyError, match="is all that is kept of it"):
+            run.value(forgotten)

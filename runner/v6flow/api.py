@@ -94,8 +94,17 @@ class Result:
         }
 
     def value(self, step: str) -> Json:
-        """A local step's result, or a task step's by organization. Raises KeyError if there is none."""
+        """A local step's result, a task step's by organization, a repeat step's last state, a foreach step's by key.
+
+        Raises KeyError if there is none; of the steps in a round that has ended, or an item, nothing is kept in mind.
+        """
         state = self.state.steps[step]
+        if not running.is_open(self.state, step):
+            raise KeyError(f"{step}: what came of the round or the item is all that is kept of it")
+        if state.history:
+            return state.history[-1]
+        if state.items is not None:
+            return {each.key: each.value for each in state.items if each.status == "completed"}
         if state.organizations:
             return {each.name: each.value for each in state.organizations.values() if each.status == "answered"}
         if state.status != "completed":

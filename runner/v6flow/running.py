@@ -440,7 +440,7 @@ def _resume(
 
 def what_to_do_again(state: RunState, plan: Plan) -> tuple[list[str], list[str]]:
     """The steps that are to ask again whom they lack, and those that are to be done wholly anew."""
-    open_ = {name: step for name, step in state.steps.items() if _is_open(state, name)}
+    open_ = {name: step for name, step in state.steps.items() if is_open(state, name)}
     retry = [
         name for name, step in open_.items() if step.status == "failed" and instances.definition(name) in plan.steps
     ]
@@ -457,7 +457,7 @@ def what_to_do_again(state: RunState, plan: Plan) -> tuple[list[str], list[str]]
     ]
 
 
-def _is_open(state: RunState, name: str) -> bool:
+def is_open(state: RunState, name: str) -> bool:
     """Whether what becomes of a step can still change something: not if its round has ended, or its item completed."""
     for inner in instances.outward(instances.prefix(name))[:-1]:
         path, number = instances.around(inner)

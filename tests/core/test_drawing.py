@@ -319,3 +319,26 @@ def test_wide_characters_keep_boxes_straight() -> None:
     text = picture(workflow, needs, 80)
     assert text.splitlines()[3] == "│  病院   │"
     assert {len(line) + line.count("病") + line.count("院") for line in text.splitlines()} == {11}
+
+
+def test_steps_that_stand_in_others_are_named_in_their_box() -> None:
+    text = picture(
+        *read("""
+v6flow: 1
+steps:
+  fit:
+    repeat:
+      state: 0
+      max: 5
+      on_max: continue
+      steps:
+        table: {foreach: {over: [1], as: column, steps: {look: {local: {value: 1}}}}}
+        more: {local: {value: 1}}
+      update: 1
+  after: {local: {value: "{{ steps.fit.result }}"}}
+"""),
+        80,
+    )
+    assert "repeats 5 times at most" in text
+    assert "table (look), more" in text
+    assert follow(text) == Counter({("fit", "after"): 1})

@@ -89,3 +89,28 @@ steps:
     }  # fmt: skip
     assert (told["c"]["command"], told["c"]["retry"]["attempts"]) == (["prog", "w"], 2)
     assert "function" not in told["c"]
+
+
+def test_what_stands_in_rounds_and_items() -> None:
+    told = shown("""
+params: {column: {default: age}}
+steps:
+  fit:
+    repeat:
+      state: {b: 0}
+      max: 5
+      steps:
+        part: {task: {method: m, kwargs: {b: "{{ loop.state.b }}", column: "{{ params.column }}"},
+               organizations: "{{ ['alpha'] if loop.index > 1 else ['beta'] }}"}}
+        mean: {local: {value: "{{ steps.part.results }}"}}
+      update: {b: "{{ steps.mean.result }}"}
+      until: "{{ loop.next.b > 1 }}"
+  table: {foreach: {over: [a], as: x, steps: {v: {local: {value: "{{ each.x }}"}}}, result: "{{ steps.v.result }}"}}
+""")
+    assert list(told) == ["fit", "fit.part", "fit.mean", "table", "table.v"]
+    assert (told["fit"]["state"], told["fit"]["max"], told["fit"]["cohort"]) == ({"b": 0}, 5, "fixed")
+    assert told["fit.part"]["kwargs"] == {"b": {UNKNOWN: "{{ loop.state.b }}"}, "column": "age"}
+    assert UNKNOWN in told["fit.part"]["organizations"]
+    assert told["fit.mean"]["value"] == {UNKNOWN: "{{ steps.part.results }}"}
+    assert (told["table"]["over"], told["table"]["as"]) == (["a"], "x")
+    assert told["table.v"]["value"] == {UNKNOWN: "{{ each.x }}"}

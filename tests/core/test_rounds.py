@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from driver import Driver, drive
 
+from v6flow import running
 from v6flow.core import events as ev
 from v6flow.core.commands import Ask, Record
 
@@ -451,3 +452,21 @@ def test_done_wholly_anew_it_uses_no_token_again() -> None:
         event.token for event in again.events[len(run.events) :] if isinstance(event, ev.TaskRequested)
     }
     assert play(again, 2).state.status == "completed"
+
+
+def test_what_failed_in_a_round_that_has_ended_is_not_done_again() -> None:
+    text = SUM.replace("part: {task:", "part: {on_failure: continue, task:")
+    text = text.replace("sum(steps.part.results)", "sum(steps.part.results | default([1]))")
+    run = drive(text.replace("{{ loop.next.at >= 6 }}", "{{ loop.next.at > 1 and steps.part.results[9] > 0 }}"))
+    run.fail("fit[1].part", *ALL)
+    run.answer("fit[2].part", *ALL)
+    assert run.failure("fit").message.startswith("round 2: ")
+    assert running.what_to_do_again(run.state, run.plan) == (["fit"], ["after"])
+
+
+def test_what_was_skipped_or_failed_in_the_round_that_failed_is_done_again() -> None:
+    run = play(drive(SUM), 1)
+    run.fail("fit[2].part", "beta")
+    run.answer("fit[2].part", "alpha", "gamma")
+    retry, reset = running.what_to_do_again(run.state, run.plan)
+    assert (sorted(retry), sorted(reset)) == (["fit", "fit[2].part"], ["after", "fit[2].total"])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 pytest.importorskip("vantage6.algorithm.tools")
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
-EXAMPLES = sorted(WORKFLOWS.glob("*.yaml"))
+EXAMPLES = sorted(path for path in WORKFLOWS.glob("*.yaml") if not path.stem.endswith(".test"))
 HOSPITALS = ("alpha", "beta", "gamma")
 
 

@@ -262,3 +262,49 @@ class TestCentralAverage:
         monkeypatch.setattr(client.task, "create", lambda **_: {"msg": "No node registered"})
         with pytest.raises(refusal("SubtakCreationError"), match="No node registered"):
             self.ask(client, column="bmi")
+
+
+@pytest.mark.parametrize(
+    ("method", "kwargs"),
+    [
+        ("count_up_to", {"column": "age", "value": 50}),
+        ("logistic_derivatives", {"outcome": "diabetes", "predictors": ["age"], "coefficients": None}),
+        ("cluster_sums", {"columns": ["age"], "centers": [[50]]}),
+        ("event_times", {"time": "months", "event": "died"}),
+        ("event_table", {"time": "months", "event": "died", "group": "sex", "times": [1]}),
+        ("cox_sums", {"time": "months", "event": "died", "predictors": ["age"], "coefficients": None, "times": [1]}),
+    ],
+)
+def test_functions_that_are_asked_again_and_again_keep_the_minimum(
+    method: str, kwargs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ask(method, table("alpha"), **kwargs)
+    monkeypatch.setenv("MINIMUM_ROWS", "500")
+    with pytest.raises(refusal("PrivacyThresholdViolation")):
+        ask(method, table("alpha"), **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("method", "kwargs", "error"),
+    [
+        ("count_up_to", {"column": "age", "value": float("inf")}, "UserInputError"),
+        ("count_up_to", {"column": "age", "value": True}, "UserInputError"),
+        ("logistic_derivatives", {"outcome": "age", "predictors": ["bmi"], "coefficients": None}, "DataError"),
+        ("logistic_derivatives", {"outcome": "age", "predictors": ["age"], "coefficients": None}, "UserInputError"),
+        ("logistic_derivatives", {"outcome": "died", "predictors": ["age"], "coefficients": [0]}, "UserInputError"),
+        ("logistic_derivatives", {"outcome": "died", "predictors": ["age"], "coefficients": [0, 90]}, "DataError"),
+        ("cluster_sums", {"columns": ["age"], "centers": []}, "UserInputError"),
+        ("cluster_sums", {"columns": ["age"], "centers": [[1, 2]]}, "UserInputError"),
+        ("event_times", {"time": "months", "event": "age"}, "DataError"),
+        ("event_table", {"time": "months", "event": "died", "group": "se", "times": [1]}, "UserInputError"),
+        ("event_table", {"time": "months", "event": "died", "group": "sex", "times": []}, "UserInputError"),
+        (
+            "cox_sums",
+            {"time": "months", "event": "died", "predictors": ["age"], "coefficients": [90], "times": [1]},
+            "DataError",
+        ),
+    ],
+)
+def test_functions_that_are_asked_again_and_again_refuse_in_words(method: str, kwargs: Any, error: str) -> None:
+    with pytest.raises(refusal(error)):
+        ask(method, table("alpha"), **kwargs)

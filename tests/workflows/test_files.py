@@ -62,13 +62,14 @@ def test_the_readme_names_every_workflow() -> None:
     assert [file.name for file in FILES if f"]({file.name})" not in readme] == []
 
 
-@pytest.mark.parametrize("name", ["average", "variance"])
-def test_the_tests_of_a_workflow_pass(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    file = WORKFLOWS / f"{name}.test.yaml"
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_tests_of_a_workflow_pass(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = path.with_name(f"{path.stem}.test.yaml")
     first = file.read_text(encoding="utf-8").splitlines()[0]
     assert first == "# yaml-language-server: $schema=../schemas/test.schema.json"
+    assert load(file)["workflow"] == path.name
     assert main(["test", str(file)]) == 0, capsys.readouterr().out
 
 
 def test_every_test_file_is_run_here() -> None:
-    assert {file.name for file in WORKFLOWS.glob("*.test.yaml")} == {"average.test.yaml", "variance.test.yaml"}
+    assert {file.name for file in WORKFLOWS.glob("*.test.yaml")} == {f"{path.stem}.test.yaml" for path in FILES}

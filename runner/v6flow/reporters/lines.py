@@ -111,13 +111,17 @@ class Lines:
 
     def _end_item(self, event: ev.ItemEnded, state: RunState) -> None:
         """Count an item of many that completed; tell of one that failed."""
-        self._ended[event.step] = self._ended.get(event.step, 0) + 1
+        items = state.step(event.step).items or []
+        if event.step not in self._ended:  # how many had ended before this one: the run may have been taken up again
+            self._ended[event.step] = sum(each.status != "open" for each in items) - 1
         if event.failure is None:
             self._count(event.at)
             self._items[event.step] = self._items.get(event.step, 0) + 1
+        else:
+            self._tell_counted()
+        self._ended[event.step] += 1
+        if event.failure is None:
             return
-        self._tell_counted()
-        items = state.step(event.step).items or []
         self._tell(event.at, f"{event.step}: item {plain(items[event.item - 1].key)} FAILED: {_why(event.failure)}")
 
     def _tell_counted(self) -> None:
