@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from v6flow.backends.base import Access, Report
     from v6flow.clock import Clock
+    from v6flow.core.events import Event
     from v6flow.core.federation import Federation
     from v6flow.core.json import Json
     from v6flow.core.model import Workflow
@@ -118,7 +119,7 @@ class Run:
         for note in self.notes:
             engine.note(note)
         with _signals(engine, folder, kill=self.kill_on_interrupt):
-            if folder.cancel_requested() is not None:
+            if folder.cancel_requested() is not None and self.held.state.ending is None:
                 engine.cancel()
             engine.run()
         if self.held.state.over:
@@ -315,6 +316,7 @@ def pin(plan: Plan, federation: Federation | None, jobs: int | None) -> dict[str
         "studies": [[study, list(members)] for study, members in plan.directory.studies.items()],
         "sources": dict(source_digests(plan)),
         "steps": list(plan.steps),
+        "finally": [name for name, step in plan.steps.items() if step.common.final],
         "deadline": plan.deadline,
         "jobs": jobs,
     }
@@ -396,9 +398,12 @@ def _resume(
             + "\n  ".join(refused),
             hint="undo the change, or start a new run",
         )
+    last = [name for name, step in plan.steps.items() if step.common.final]
     failed = [name for name, step in state.steps.items() if step.status == "failed" and name in plan.steps]
-    retry = failed if retry_failed else []
+    retry = [name for name in failed if name not in last] if retry_failed else []
     after = plan.graph.after(retry)
+    if retry or state.status == "failed":
+        after.update(last)  # the run ends anew
     reset = [name for name, step in state.steps.items() if step.status == "skipped" or name in after]
     value = None
     if changed or plan.workflow.document.text != pinned["text"]:
@@ -433,19 +438,35 @@ def cancel(held: Held, federation_file: str | None = None, clock: Clock | None =
     cancelled yet, but will be when it is resumed. Raises UnreachableError, AccessError, FederationError.
     """
     now = LaterClock(clock or SystemClock(), held.state.last).now()
+    notes: list[str] = []
+    if held.state.pinned.get("finally") and held.state.ending is None:
+        try:
+            return _cancel_and_finish(held, federation_file, now)
+        except ResumeError as error:
+            notes.append(f"what stands under `finally` was not run: {error.message}")
 
-    def write(event: CancelRequested | events.Noted | RunCancelled) -> None:
+    def write(event: Event) -> None:
         held.journal.append([event], durable=True)
         apply(held.state, event)
 
     held.folder.request_cancel("user", now)
     write(CancelRequested(now))
-    notes = _kill_open(held, federation_file)
+    notes += _kill_open(held, federation_file)
     for note in notes:
         write(events.Noted(now, note))
-    write(RunCancelled(now))
+    write(RunCancelled(now) if held.state.ending is None else held.state.ending.outcome(now))
     held.folder.mark_over(True)
     return notes
+
+
+def _cancel_and_finish(held: Held, federation_file: str | None, now: float) -> list[str]:
+    """Cancel a run that has steps under `finally`, and run these."""
+    from v6flow.reporters.base import Silent
+
+    run = resume(held, federation_file=federation_file)
+    held.folder.request_cancel("user", now)
+    run.carry_on(Silent())
+    return []
 
 
 def _kill_open(held: Held, federation_file: str | None) -> list[str]:

@@ -33,7 +33,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "log": MAYBE, "properties": st.none() | st.dictionaries(TEXT, JSON, min_size=1, max_size=2),
 }  # fmt: skip
 MAPPINGS = st.dictionaries(TEXT, JSON, max_size=2)
-VALUES = {"RunStarted": MAPPINGS, "RunCompleted": MAPPINGS, "RunResumed": st.none() | MAPPINGS}
+VALUES = {"RunStarted": MAPPINGS, "RunCompleted": MAPPINGS, "RunEnding": MAPPINGS, "RunResumed": st.none() | MAPPINGS}
 
 
 def strategy(kind: type[Event]) -> st.SearchStrategy[Event]:

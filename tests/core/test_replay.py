@@ -108,6 +108,10 @@ def workflows(draw: st.DrawFn) -> str:
         outputs.append(
             f"  o{number}: {{value: \"{{{{ steps.s{number}.{attribute} | default('none') }}}}\", mixed_cohorts: t}}"
         )
+    ending: bool = draw(st.booleans())
+    if ending:
+        lines += ["finally:", "  last: {task: {method: m, kwargs: {how: '{{ run.status }}'}}, retry: 2}"]
+        lines += ["  after: {local: {function: 'm:f', kwargs: {x: '{{ steps.last.status }} {{ steps.s0.status }}'}}}"]
     return "\n".join([*lines, *outputs])
 
 

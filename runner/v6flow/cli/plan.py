@@ -69,7 +69,8 @@ def _text(name: str, params: Any, directory: Any, steps: list[dict[str, Any]]) -
         told.append(f"offline: {', '.join(directory.offline)}\n")
     for number, step in enumerate(steps, start=1):
         after = f" after {', '.join(step['needs'])}" if step["needs"] else ""
-        told.append(f"\n{number}. {step['step']} ({_kind(step)}){after}\n")
+        last = ", when all else is over" if step.get("finally") else ""
+        told.append(f"\n{number}. {step['step']} ({_kind(step)}{last}){after}\n")
         told += [f"   {line}\n" for line in _details(step)]
     return [plain(line, keep_newlines=True) for line in told]
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from v6flow.core.steps import Step
 
 RUN = ("id", "name", "started")
+ENDING = ("status", "error")  # of the run, known under `finally` only
 FEDERATION = ("organizations",)
 
 _WHERE = {
@@ -41,7 +42,9 @@ _SECRETS = ("${env:", "${file:", "${keyring:")
 def check(workflow: Workflow) -> list[Problem]:
     """All problems of a workflow that is sound by the schema, in the order of the file."""
     problems = [
-        *_names(workflow, "steps", workflow.steps),
+        *_names(workflow, "steps", [name for name, step in workflow.steps.items() if not step.common.final]),
+        *_names(workflow, "finally", [name for name, step in workflow.steps.items() if step.common.final]),
+        *_doubled(workflow),
         *_names(workflow, "params", workflow.params),
         *_params(workflow),
         *_secrets(workflow.document),
@@ -90,6 +93,14 @@ def needs(workflow: Workflow) -> dict[str, list[str]]:
     return found
 
 
+def drawn(workflow: Workflow) -> dict[str, list[str]]:
+    """For each step, those above it in a drawing: what it waits for or, of one that comes at the end, the others."""
+    found = needs(workflow)
+    used = {source for name, sources in found.items() if not workflow.steps[name].common.final for source in sources}
+    last = [name for name, step in workflow.steps.items() if not step.common.final and name not in used]
+    return {name: sources or (last if workflow.steps[name].common.final else []) for name, sources in found.items()}
+
+
 def needs_federation(workflow: Workflow) -> bool:
     """Whether a workflow asks organizations, or uses what is known only of a federation."""
     if workflow.uses_federation() or "organization_ids" in workflow.document.text:
@@ -114,6 +125,17 @@ def _names(workflow: Workflow, key: str, names: Iterable[str]) -> Iterator[Probl
                 "name-case",
                 document.key_position((key, name)),
             )
+
+
+def _doubled(workflow: Workflow) -> Iterator[Problem]:
+    """Names under `finally` that steps have already."""
+    document = workflow.document
+    others = {name.lower(): name for name, step in workflow.steps.items() if not step.common.final}
+    for name in document.value.get("finally") or ():
+        if name.lower() in others and ("finally", name) not in workflow.doubtful:
+            line = document.key_position(("steps", others[name.lower()])).line
+            message = f"{name} is the name of another step already (line {line})"
+            yield _problem(document, message, "name", document.key_position(("finally", name)))
 
 
 def _params(workflow: Workflow) -> Iterator[Problem]:
@@ -211,7 +233,7 @@ def _reference(
     first = path[0] if path else None
     if not isinstance(first, str):
         return None
-    if (root, first) in workflow.doubtful:
+    if (root, first) in workflow.doubtful or (root == "steps" and ("finally", first) in workflow.doubtful):
         return None
     if root == "params" and first not in workflow.params:
         known = ", ".join(workflow.params) or "none"
@@ -220,8 +242,11 @@ def _reference(
             "unknown-param",
             suggestion(first, workflow.params),
         )
-    if root == "run" and first not in RUN:
-        return f"run has no {first!r}: it has {', '.join(RUN)}", "unknown-attribute", suggestion(first, RUN)
+    final = field.key[0] == "finally"
+    run = RUN + ENDING if final and "steps" in field.scope else RUN
+    if root == "run" and first not in run:
+        hint = "it is known under `finally`" if first in ENDING else suggestion(first, run)
+        return f"run has no {first!r}: it has {', '.join(run)}", "unknown-attribute", hint
     if root == "federation" and first not in FEDERATION:
         return (
             f"federation has no {first!r}: it has organizations",
@@ -229,7 +254,7 @@ def _reference(
             suggestion(first, FEDERATION),
         )
     if root == "steps":
-        return _step_reference(workflow, first, path, offers)
+        return _too_early(workflow, first, final=final) or _step_reference(workflow, first, path, offers)
     return None
 
 
@@ -243,6 +268,13 @@ def _own_reference(step: Step, reference: Reference) -> tuple[str, str, str | No
         told = f"this step does not offer {first!r}: it offers {', '.join(sorted(offered))}"
         return told, "unknown-attribute", suggestion(first, offered)
     return None
+
+
+def _too_early(workflow: Workflow, name: str, *, final: bool) -> tuple[str, str, str | None] | None:
+    """What is wrong with a use of a step that runs when all else is over."""
+    if final or name not in workflow.steps or not workflow.steps[name].common.final:
+        return None
+    return f"step {name} stands under `finally`: it runs when all else is over", "unknown-step", None
 
 
 def _step_reference(
@@ -327,10 +359,13 @@ def _modifiers(workflow: Workflow) -> Iterator[Problem]:
 
 def _needs(workflow: Workflow) -> Iterator[Problem]:
     document = workflow.document
-    for name, step in workflow.steps.items():
+    for step in workflow.steps.values():
         for index, needed in enumerate(step.common.needs):
-            if needed not in workflow.steps and ("steps", needed) not in workflow.doubtful:
-                where = document.position(("steps", name, "needs", index))
+            where = document.position((*step.common.at, "needs", index))
+            early = _too_early(workflow, needed, final=step.common.final)
+            if early is not None:
+                yield _problem(document, early[0], early[1], where)
+            elif needed not in workflow.steps and not {("steps", needed), ("finally", needed)} & workflow.doubtful:
                 near = suggestion(needed, workflow.steps)
                 yield _problem(document, f"no step {needed!r}", "unknown-step", where, near)
 
@@ -356,14 +391,14 @@ def _cycles(workflow: Workflow) -> list[Problem]:
     cycle = graph(workflow)[1].cycle()
     if not cycle:
         return []
-    first = min(cycle, key=lambda name: document.key_position(("steps", name)))
+    first = min(cycle, key=lambda name: document.key_position(workflow.steps[name].common.at))
     at = cycle.index(first)
     path = [*cycle[at:], *cycle[:at], first]
     if len(cycle) == 1:
         message = f"step {first} needs itself"
     else:
         message = f"these steps wait for each other: {' → '.join(path)} (each is needed by the next)"
-    return [_problem(document, message, "cycle", document.key_position(("steps", first)))]
+    return [_problem(document, message, "cycle", document.key_position(workflow.steps[first].common.at))]
 
 
 def _problem(document: Document, message: str, rule: str, where: Position, hint: str | None = None) -> Problem:

@@ -33,7 +33,8 @@ def kind(step: Step) -> str:
 def details(step: Step) -> list[str]:
     """What a step does, whom it asks if the file names them, and under which condition: a text each."""
     condition = step.common.when
-    return [*_work(step), *([f"only if {bare(condition)}"] if condition is not None else [])]
+    told = [f"only if {bare(condition)}"] if condition is not None else []
+    return [*_work(step), *told, *(["when all else is over"] if step.common.final else [])]
 
 
 def _work(step: Step) -> list[str]:

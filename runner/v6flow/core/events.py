@@ -232,6 +232,26 @@ class RunInterrupted:
 
 
 @dataclass(frozen=True, slots=True)
+class RunEnding:
+    """It is known how the run ends, and what stands under `finally` is done before it does.
+
+    `status` is `completed` (`value` holds its outputs), `failed` or `cancelled`.
+    """
+
+    at: Time
+    status: str
+    value: dict[str, Json]
+    failure: Failure | None = None
+    exit_code: int = 0
+
+    def outcome(self, now: Time) -> RunCompleted | RunFailed | RunCancelled:
+        """The event that ends the run."""
+        if self.failure is not None:
+            return RunFailed(now, self.failure, self.exit_code)
+        return RunCompleted(now, self.value) if self.status == "completed" else RunCancelled(now)
+
+
+@dataclass(frozen=True, slots=True)
 class RunCompleted:
     """The run completed; `value` holds its outputs."""
 
@@ -273,6 +293,7 @@ Event: TypeAlias = (
     | Noted
     | CancelRequested
     | RunInterrupted
+    | RunEnding
     | RunCompleted
     | RunFailed
     | RunCancelled

@@ -46,7 +46,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Workflow:
-    """A workflow: its parameters, its steps in the file's order, its outputs."""
+    """A workflow: its parameters, its steps in the file's order (those under `finally` last), its outputs."""
 
     document: Document
     name: str
@@ -80,17 +80,24 @@ def parse(
         params={name: Param(name, schema or {}) for name, schema in raw.get("params", {}).items()},
         federation=raw.get("federation"),
         defaults=defaults,
-        steps={name: _step(name, step, defaults) for name, step in raw["steps"].items()},
+        steps={
+            **{name: _step(name, step, defaults, "steps") for name, step in raw["steps"].items()},
+            **{
+                name: _step(name, step, defaults, "finally")
+                for name, step in raw.get("finally", {}).items()
+                if name not in raw["steps"]  # a name that stands twice is told of by the check
+            },
+        },
         outputs={name: _output(name, value) for name, value in raw.get("outputs", {}).items()},
         preconditions=_checks(("preconditions",), raw.get("preconditions", ())),
         doubtful=doubtful,
     )
 
 
-def _step(name: str, raw: dict[str, Any], defaults: Mapping[str, tuple[Path, Template]]) -> Step:
-    at: Path = ("steps", name)
+def _step(name: str, raw: dict[str, Any], defaults: Mapping[str, tuple[Path, Template]], section: str) -> Step:
+    at: Path = (section, name)
     if len(raw) == 1:
-        common = Common(name, at)
+        common = Common(name, at, final=section == "finally")
     else:
         common = Common(
             name,
@@ -103,6 +110,7 @@ def _step(name: str, raw: dict[str, Any], defaults: Mapping[str, tuple[Path, Tem
             checks=_checks((*at, "checks"), raw.get("checks", ())),
             output_schema=raw.get("output_schema"),
             properties=expressions.compile(raw["properties"]) if "properties" in raw else None,
+            final=section == "finally",
         )
     for key, kind in STEP_KINDS.items():
         if key in raw:

@@ -66,7 +66,7 @@ def make(
         raise InvalidError(unmet, what=workflow.document.name)
     maker = _Maker(workflow, directory, _scope(workflow.name, params, directory, run, started))
     needs, graph = check.graph(workflow)
-    order = graph.order()
+    order = sorted(graph.order(), key=lambda name: workflow.steps[name].common.final)  # those come when all is over
     steps = {name: plan for name in order if (plan := maker.step(name)) is not None}
     maker.check_queries(steps)
     if maker.problems:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import scope
+from v6flow.core.check import ENDING
 from v6flow.core.expressions import ExpressionError, Template
 from v6flow.core.state import RunState
 from v6flow.core.steps import TaskPlan
@@ -29,11 +30,16 @@ def preview(plan: Plan) -> Iterator[dict[str, Any]]:
         told: dict[str, Any] = {"step": name, "kind": step.kind, "needs": list(plan.needs[name])}
         told.update(show.task(step) if isinstance(step, TaskPlan) else show.local(step))
         told.update(show.common(step.common))
+        if step.common.final:
+            told["finally"] = True
         if step.common.on_failure != "fail":
             told["on_failure"] = step.common.on_failure
         if step.common.mixed_cohorts is not None:
             told["mixed_cohorts"] = step.common.mixed_cohorts
         yield told
+
+
+_ENDING = tuple((word,) for word in ENDING)
 
 
 class _Show:
@@ -115,6 +121,8 @@ class _Show:
         names = self._names if not organization else {**self._names, "organization": organization}
         if organization is None and any(reference.root == "organization" for reference in template.references):
             return {UNKNOWN: template.source}
+        if any(reference.root == "run" and reference.path[:1] in _ENDING for reference in template.references):
+            return {UNKNOWN: template.source}  # how the run ends
         try:
             return template.render(names, unknown=lambda text: {UNKNOWN: text})
         except ExpressionError as error:

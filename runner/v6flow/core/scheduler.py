@@ -19,7 +19,7 @@ from v6flow.core.steps.task import OrganizationError, check_required, parse_orga
 from v6flow.errors import ResumeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from v6flow.core.commands import Command
     from v6flow.core.events import Event, Failure, Time
@@ -71,7 +71,7 @@ class Scheduler:
         self._plan = plan
         self._state = state
         self._jobs = jobs  # local child processes at once
-        self._known = plan.scope()
+        self._known: Mapping[str, Json] = {}
         self._open: dict[str, int] = {}
         self._ready: deque[str] = deque()
         self._queued: deque[str] = deque()  # local steps that wait for a free place
@@ -84,8 +84,7 @@ class Scheduler:
         self._unseen: dict[str, set[str]] = {}  # tokens of each step of which it is not known what is there
         self._queries = dict(state.queries)  # with those that were decided and are still to be written down
         self._last_looks: set[str | None] = set()  # steps, and None for the run, whose deadline made us look
-        for name in plan.steps:
-            self._enter(name)
+        self._enter_part()
 
     def decide(self, now: Time) -> list[Command]:
         """The commands that follow from the state at a time; an empty list if there is nothing to do but wait."""
@@ -95,8 +94,8 @@ class Scheduler:
         if self._readopt and (adopted := self._adopt()):
             return adopted
         if state.cancelling:
-            return [*self._kill_all(), Record(events.RunCancelled(now))]
-        if self._plan.deadline is not None and now >= self._plan.deadline:
+            return [*self._kill_all(), Record(self._end(events.RunEnding(now, "cancelled", {})))]
+        if state.ending is None and self._plan.deadline is not None and now >= self._plan.deadline:
             return self._run_out_of_time(now)
         commands: list[Command] = []
         while self._timers and self._timers[0][0] <= now:
@@ -124,6 +123,9 @@ class Scheduler:
                 self._touched[event.step] = None
             case events.TaskAccepted():
                 self.looked(event.step, event.token)
+            case events.RunEnding():
+                self._leave_part()
+                self._enter_part()
             case _:
                 pass
 
@@ -147,7 +149,7 @@ class Scheduler:
         if None in self._last_looks:
             return None
         times = [self._timers[0][0]] if self._timers else []
-        if self._plan.deadline is not None:
+        if self._plan.deadline is not None and self._state.ending is None:
             times.append(self._plan.deadline)
         return min(times, default=None)
 
@@ -155,7 +157,7 @@ class Scheduler:
         """Whether an answer to this token would still enter: late and doubled ones do not."""
         state = self._state.step(step)
         asked = state.organizations.get(organization)
-        if state.status != "running" or state.closed is not None or asked is None:
+        if state.status != "running" or state.closed is not None or asked is None or step not in self._running:
             return False
         return asked.status == "requested" and asked.token == token
 
@@ -168,12 +170,28 @@ class Scheduler:
 
     # -- which steps can begin
 
-    def _enter(self, name: str) -> None:
+    def _enter_part(self) -> None:
+        """Take up the steps whose turn it is: all but those under `finally`, or these once the run ends."""
+        ending = self._state.ending
+        self._known = scope.known(self._plan, ending)
+        part = {name: None for name, step in self._plan.steps.items() if step.common.final is (ending is not None)}
+        for name in part:
+            self._enter(name, part)
+
+    def _leave_part(self) -> None:
+        """Forget what was going on: nothing of it goes on."""
+        for memory in (self._open, self._ready, self._queued, self._running, self._touched, self._timers, self._locals,
+                       self._readopt, self._unseen, self._last_looks):  # fmt: skip
+            memory.clear()
+        self._unsettled = 0
+
+    def _enter(self, name: str, part: Collection[str]) -> None:
         state = self._state.step(name)
         if state.status in SETTLED:
             return
         self._unsettled += 1
-        self._open[name] = sum(self._state.step(other).status not in SETTLED for other in self._plan.needs[name])
+        needed = [other for other in self._plan.needs[name] if other in part]
+        self._open[name] = sum(self._state.step(other).status not in SETTLED for other in needed)
         if state.status == "running":
             self._resume(name, state)
         elif not self._open[name]:
@@ -543,7 +561,7 @@ class Scheduler:
         if any(self._unseen.values()):
             return []
         failure = events.Failure("deadline", "the run's own deadline passed", hint="give it a later --deadline")
-        return [*self._kill_all(), Record(events.RunFailed(now, failure, 124))]
+        return [*self._kill_all(), Record(self._end(events.RunEnding(now, "failed", {}, failure, 124)))]
 
     def _complete(self, name: str, value: Json, uses: scope.Uses, log: str | None, now: Time) -> Event:
         step = self._plan.steps[name]
@@ -597,25 +615,40 @@ class Scheduler:
         this = scope.this(self._plan, completed, self._state.step(completed.step), uses)
         return {**scope.names(self._plan, self._state, uses, self._known), "this": this}
 
+    def _end(self, ending: events.RunEnding) -> Event:
+        """What ends the run, or begins to where there are steps under `finally`. What is known stays so."""
+        known = self._state.ending
+        if known is None and any(step.common.final for step in self._plan.steps.values()):
+            return ending
+        return (known or ending).outcome(ending.at)
+
     def _finish(self, now: Time) -> Event:
+        """The end of a run in which nothing is left to do."""
+        ending = self._state.ending
+        return self._end(self._outcome(now)) if ending is None else ending.outcome(now)
+
+    def _outcome(self, now: Time) -> events.RunEnding:
+        def failed(failure: Failure) -> events.RunEnding:
+            return events.RunEnding(now, "failed", {}, failure, 1)
+
         failure = judge.first_failure(self._plan, self._state)
         if failure is not None:
-            return events.RunFailed(now, failure)
+            return failed(failure)
         outputs: dict[str, Json] = {}
         for output in self._plan.workflow.outputs.values():
             uses = scope.Uses()
             try:
                 outputs[output.name] = self._render(output.value, uses)
             except _Lacking as error:
-                return events.RunFailed(now, self._lacking_output(output.name, error.step))
+                return failed(self._lacking_output(output.name, error.step))
             except _Unfit as error:
                 message = f"output {output.name}: {error.message}"
-                return events.RunFailed(now, events.Failure(error.kind, message, hint=error.hint))
+                return failed(events.Failure(error.kind, message, hint=error.hint))
             mixed = cohorts.difference(uses.cohorts(), uses.accepted())
             if mixed and output.mixed_cohorts is None:
                 hint = "write the output as {value: …, mixed_cohorts: <reason>} if that is meant"
-                return events.RunFailed(now, events.Failure("cohorts", f"output {output.name}: {mixed}", hint=hint))
-        return events.RunCompleted(now, outputs)
+                return failed(events.Failure("cohorts", f"output {output.name}: {mixed}", hint=hint))
+        return events.RunEnding(now, "completed", outputs)
 
     def _lacking_output(self, output: str, step: str) -> Failure:
         cause = self._state.step(step).cause or step

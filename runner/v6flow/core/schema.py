@@ -28,7 +28,6 @@ LATER: Mapping[str, str] = {
     "workflow": "a kind of step that runs another workflow",
     "gate": "a kind of step that waits for a person's approval",
     "cache": "reuse of results of earlier runs",
-    "finally": "steps that run whatever became of the others",
     "include": "params and defaults from other files",
     "allow_cross_site": "a reason for sending one organization's values to others",
 }
@@ -328,7 +327,7 @@ def _subject(path: Path) -> str:
     name = path[-1]
     if isinstance(name, int):
         return f"item {name + 1}"
-    return f"the step `{clip(name)}`" if path[:-1] == ("steps",) else f"`{clip(name)}`"
+    return f"the step `{clip(name)}`" if path[:-1] in (("steps",), ("finally",)) else f"`{clip(name)}`"
 
 
 def _spell(path: Path | list[str | int]) -> str:

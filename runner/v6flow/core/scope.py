@@ -15,7 +15,7 @@ from v6flow.core.steps.base import SETTLED as ALWAYS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from v6flow.core.events import Failure, StepCompleted
+    from v6flow.core.events import Failure, RunEnding, StepCompleted
     from v6flow.core.json import Json
     from v6flow.core.plan import Plan
     from v6flow.core.state import Cohort, OrganizationState, RunState, StepState
@@ -58,7 +58,12 @@ class StepsView:
     def attribute(self, name: str) -> object:
         if name not in self._plan.steps:
             return Undefined(f"no step {name!r}")
-        return StepView(self._plan, self._state.step(name), self._uses)
+        step, ending = self._state.step(name), self._state.ending
+        if ending is None or step.status in SETTLED or self._plan.steps[name].common.final:
+            return StepView(self._plan, step, self._uses)
+        cut_off = "cancelled" if ending.status == "cancelled" else "interrupted"
+        standing = cut_off if step.status == "running" else step.status
+        return StepView(self._plan, replace(step, status="skipped"), self._uses, standing)
 
     def names(self) -> Iterable[str]:
         return self._plan.steps
@@ -67,15 +72,18 @@ class StepsView:
 class StepView:
     """`steps.x` in an expression."""
 
-    __slots__ = ("_plan", "_step", "_uses")
+    __slots__ = ("_plan", "_standing", "_step", "_uses")
 
-    def __init__(self, plan: Plan, step: StepState, uses: Uses) -> None:
+    def __init__(self, plan: Plan, step: StepState, uses: Uses, standing: str | None = None) -> None:
         self._plan = plan
         self._step = step
         self._uses = uses
+        self._standing = standing  # of a step that the end of the run has cut off
 
     def attribute(self, name: str) -> object:
         step = self._step
+        if name == "status" and self._standing is not None:
+            return self._standing
         if step.status not in SETTLED:
             raise NotKnownYet(f"steps.{step.name}.{name}")
         if name in ALWAYS:
@@ -95,6 +103,16 @@ class StepView:
 def this(plan: Plan, completed: StepCompleted, state: StepState, uses: Uses) -> StepView:
     """`this` in an expression: a step that is about to complete, as others will see it."""
     return StepView(plan, replace(state, status="completed", value=completed.value), uses)
+
+
+def known(plan: Plan, ending: RunEnding | None) -> dict[str, Json]:
+    """The names that are known everywhere, with how the run ends where that is known."""
+    found = plan.scope()
+    if ending is not None:
+        run = found["run"]
+        assert isinstance(run, dict)
+        found["run"] = {**run, "status": ending.status, "error": failure(ending.failure)}
+    return found
 
 
 def names(plan: Plan, state: RunState, uses: Uses, known: Mapping[str, Json] | None = None) -> dict[str, object]:

@@ -118,6 +118,7 @@ class RunState:
     failure: Failure | None = None
     exit_code: int | None = None
     cancelling: bool = False
+    ending: ev.RunEnding | None = None  # how it will have ended, while what stands under `finally` is done
 
     @property
     def over(self) -> bool:
@@ -214,6 +215,8 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             pass
         case ev.CancelRequested():
             state.cancelling = True
+        case ev.RunEnding():
+            _begin_to_end(state, event)
         case ev.RunInterrupted():
             state.status, state.failure, state.exit_code = "interrupted", event.failure, event.exit_code
         case ev.RunCompleted():
@@ -251,7 +254,16 @@ def _start(step: StepState, event: ev.StepStarted) -> None:
     }
 
 
+def _begin_to_end(state: RunState, event: ev.RunEnding) -> None:
+    """Nothing of what has been done until now goes on."""
+    state.ending, state.cancelling = event, False
+    for step in state.steps.values():
+        step.requested = False
+
+
 def _resume(state: RunState, event: ev.RunResumed) -> None:
+    if state.over or event.retry:  # something is tried again, and so the run will end anew
+        state.ending = None
     state.status, state.failure, state.ended, state.exit_code = "running", None, None, None
     state.cancelling = False
     state.down += event.down

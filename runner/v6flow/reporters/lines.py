@@ -88,6 +88,8 @@ class Lines:
         if state.status in ("failed", "interrupted"):
             for line in told:
                 terminal.write(self._stream, f"{line}\n")
+        for line in summary.failed_last(state):
+            terminal.write(self._stream, f"{line}\n")
 
     @property
     def _counts(self) -> bool:
@@ -179,6 +181,9 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
         case ev.RunInterrupted():
             why = "" if event.failure.kind == "interrupted" else f": {_why(event.failure)}"
             return f"run INTERRUPTED{why}"
+        case ev.RunEnding():
+            failed = f": {_why(event.failure)}" if event.failure is not None else ""
+            return f"run {event.status}{failed}; now what stands under `finally`"
         case ev.RunCompleted():
             return f"run completed in {spell(event.at - state.started)}"
         case ev.RunFailed():

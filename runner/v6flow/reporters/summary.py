@@ -112,6 +112,14 @@ def failure_text(state: RunState, store: str = "") -> list[str]:
     return [*lines, *_next(state, failed, store)]
 
 
+def failed_last(state: RunState) -> list[str]:
+    """The steps under `finally` that failed in a run that has not: they do not change how it ended."""
+    if state.status not in ("completed", "cancelled"):
+        return []
+    last = [state.step(name) for name in state.pinned.get("finally", ())]
+    return [_also(step) for step in last if step.status == "failed"]
+
+
 def what_next(state: RunState, store: str = "") -> list[str]:
     """What a person does after a run was let go of."""
     return [*(_hint(state.failure) if state.failure is not None else ()), *_next(state, (), store)]

@@ -63,6 +63,8 @@ class Common:
     checks: tuple[Check, ...] = ()
     output_schema: Mapping[str, Any] | None = None
     properties: Template | None = None
+    final: bool = False
+    """Whether it stands under `finally`: it is run once all others are over."""
 
 
 def common_fields(common: Common) -> Iterator[Field]:
