@@ -261,6 +261,7 @@ steps:
   one: {task: {method: m, image: i, organization: a}}
   central: {task: {method: m, image: i, organization: a, central: true}}
   local: {local: {value: 1}}
+  gate: {gate: {message: m}}
 """
     steps = loading.parse_workflow(text, "w.yaml").steps
     offered = {name: set(STEP_KINDS[step.kind].offers(step)) for name, step in steps.items()}
@@ -269,6 +270,7 @@ steps:
     assert told["task to one"] | every == offered["one"]
     assert told["central task"] | told["task to one"] | every == offered["central"]
     assert told["local"] | every == offered["local"]
+    assert told["gate"] | every == offered["gate"]
     assert f"`{' '.join(f'.{name}' for name in ('status', 'error', 'asked', 'failed', 'missing'))}`" in LANGUAGE
     assert {"status", "error", "asked", "failed", "missing"} == SETTLED
 
@@ -308,7 +310,7 @@ def test_the_keys_of_tables_are_those_of_the_schemas() -> None:
     definitions = loading.read_schema("workflow")
     assert _keys("A file") == set(definitions["properties"])
     assert _keys("Task steps") == set(definitions["$defs"]["task"]["properties"])
-    assert _keys("When a step runs") == set(definitions["$defs"]["step"]["properties"]) - {"task", "local"}
+    assert _keys("When a step runs") == set(definitions["$defs"]["step"]["properties"]) - set(STEP_KINDS)
     page = (DOCS / "federation.md").read_text("utf-8")
     keys = {key for row in _rows(page) for key in _CODE.findall(row[0])}
     federation = loading.read_schema("federation")["$defs"]

@@ -17,7 +17,7 @@ from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
 from v6flow.core import check, events, json, policy
 from v6flow.core import plan as planning
-from v6flow.core.events import CancelRequested, RunCancelled, RunResumed, RunStarted
+from v6flow.core.events import CancelRequested, GateDecided, RunCancelled, RunResumed, RunStarted
 from v6flow.core.federation import Directory, EmbeddedFederation
 from v6flow.core.server import ServerFederation
 from v6flow.core.state import RunState, apply, replay
@@ -457,6 +457,29 @@ def cancel(held: Held, federation_file: str | None = None, clock: Clock | None =
     write(RunCancelled(now) if held.state.ending is None else held.state.ending.outcome(now))
     held.folder.mark_over(True)
     return notes
+
+
+def decide_gate(
+    held: Held, step: str, decision: str, *, by: str, comment: str, clock: Clock | None = None
+) -> GateDecided:
+    """Write down what a person decides (`approved` or `rejected`) at a gate that waits; the run goes on when resumed.
+
+    Raises UsageError where nothing waits there, AccessError for who may not decide.
+    """
+    state = held.state
+    waiting = [gate.name for gate in state.gates]
+    if state.over or step not in waiting:
+        decided = state.step(step).decision
+        what = f"was {decided.decision} by {decided.by}" if decided is not None else "waits for nobody"
+        hint = f"those that wait: {', '.join(waiting)}" if waiting and not state.over else None
+        raise UsageError(f"step {step} of run {held.folder.id} {what}", hint=suggestion(step, waiting) or hint)
+    asked = state.step(step).question
+    if asked is not None and asked.approvers and by not in asked.approvers:
+        raise AccessError(f"{by} may not decide at step {step}: it asks {', '.join(asked.approvers)}")
+    event = GateDecided(LaterClock(clock or SystemClock(), state.last).now(), step, decision, by, comment)
+    held.journal.append([event], durable=True)
+    apply(state, event)
+    return event
 
 
 def _cancel_and_finish(held: Held, federation_file: str | None, now: float) -> list[str]:

@@ -13,6 +13,8 @@ COMMANDS: dict[str, str] = {
     "logs": "show how a run went, or what an organization or a local step printed",
     "wait": "wait for a run that goes on elsewhere, and end as it does",
     "resume": "take up a run that was interrupted",
+    "approve": "approve what a gate of a run waits for",
+    "reject": "reject what a gate of a run waits for",
     "cancel": "cancel a run",
     "keygen": "make a private key for encrypted collaborations",
     "upload-key": "put your organization's public key at the server",

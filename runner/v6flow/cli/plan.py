@@ -94,6 +94,9 @@ def _details(step: dict[str, Any]) -> list[str]:
         minimum = step["quorum"]["min"]
         if minimum != "all":
             told.append(f"quorum {_spell(minimum)}")
+    if step["kind"] == "gate":
+        who = ", ".join(step["approvers"]) or "anybody"
+        told.append(f"waits until {who} has decided: {_spell(step['message'])}")
     for key in ("value", "function", "command"):
         if key in step:
             told.append(f"{key} {step[key] if key == 'function' else _spell(step[key])}")

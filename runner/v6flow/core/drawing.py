@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
 
 from v6flow.core.answers import bare
+from v6flow.core.steps.gate import GateStep
 from v6flow.core.steps.local import LocalStep
 from v6flow.core.steps.task import TaskStep
 
@@ -24,7 +25,7 @@ MAX_PICTURE = 30  # steps: beyond, no person follows the lines
 
 
 def kind(step: Step) -> str:
-    """`task`, `central` or `local`."""
+    """`task`, `central`, or the step's kind."""
     if isinstance(step, TaskStep) and step.central is not None and step.central.source is not False:
         return "central"
     return step.kind
@@ -43,6 +44,8 @@ def _work(step: Step) -> list[str]:
             told = [f"{kind(step)} {step.method.source}"]
             named = organizations(step)
             return [*told, ", ".join(named)] if named else told
+        case GateStep():
+            return [f"gate for {', '.join(step.approvers) or 'anybody'}"]
         case LocalStep(function=str() as function):
             return [f"local {function.rpartition(':')[2]}"]
         case LocalStep(command=None):
@@ -70,7 +73,7 @@ def _visible(text: str) -> str:
 
 # -- Mermaid
 
-_MERMAID_SHAPES = {"task": ('["', '"]'), "central": ('[["', '"]]'), "local": ('("', '")')}
+_MERMAID_SHAPES = {"gate": ('{{"', '"}}'), "task": ('["', '"]'), "central": ('[["', '"]]'), "local": ('("', '")')}
 _MERMAID_UNSAFE = re.compile(r"[^\w .,:/()=+-]", re.ASCII)
 _MERMAID_WORDS = re.compile(
     r"(^|_)(end|graph|flowchart|subgraph|style|linkstyle|classdef|class|click|call|href|default|direction"
@@ -106,6 +109,7 @@ def _mermaid_text(text: str) -> str:
 # -- Graphviz
 
 _DOT_SHAPES = {
+    "gate": "shape=hexagon",
     "task": "shape=box",
     "central": "shape=box, peripheries=2",
     "local": 'shape=box, style="rounded"',

@@ -62,7 +62,7 @@ class Workflow:
 
     def uses_federation(self) -> bool:
         """Whether any step asks organizations."""
-        return any(step.kind != "local" for step in self.steps.values())
+        return any(step.kind == "task" for step in self.steps.values())
 
 
 def parse(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,14 @@ from v6flow.core import check, expressions, places, preconditions
 from v6flow.core.federation import Directory
 from v6flow.core.json import Json, canonical
 from v6flow.core.problem import InvalidError, Path, Problem
-from v6flow.core.steps import STEP_KINDS, LocalStep, StepPlan, TaskStep, local, task
+from v6flow.core.steps import STEP_KINDS, GateStep, LocalStep, StepPlan, TaskStep, gate, local, task
 from v6flow.core.steps.base import common_fields
 from v6flow.core.words import suggestion
+
+if sys.version_info >= (3, 11):
+    from typing import assert_never
+else:
+    from typing_extensions import assert_never
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -108,7 +114,7 @@ def parts(plan: Plan, sources: Mapping[str, str]) -> dict[str, dict[str, Json]]:
     """
     return {
         name: {
-            **(_task_parts(step, plan.directory) if isinstance(step, task.TaskPlan) else _local_parts(step, sources)),
+            **_parts(step, plan.directory, sources),
             **_common_parts(step.common),
         }
         for name, step in plan.steps.items()
@@ -128,6 +134,18 @@ def _common_parts(common: Common) -> dict[str, Json]:
         "properties": common.properties.source if common.properties is not None else None,
         "output_schema": dict(schema) if schema is not None else None,
     }
+
+
+def _parts(step: StepPlan, directory: Directory, sources: Mapping[str, str]) -> dict[str, Json]:
+    match step:
+        case task.TaskPlan():
+            return _task_parts(step, directory)
+        case local.LocalPlan():
+            return _local_parts(step, sources)
+        case gate.GatePlan():
+            return {"kind": "gate", "message": step.message.source, "approvers": [*step.approvers]}
+        case _:
+            assert_never(step)
 
 
 def _task_parts(step: TaskPlan, directory: Directory) -> dict[str, Json]:
@@ -204,6 +222,8 @@ class _Maker:
         step = self.workflow.steps[name]
         self._asked = None
         try:
+            if isinstance(step, GateStep):
+                return gate.plan(step)
             if isinstance(step, LocalStep):
                 return local.plan(step, self.known)
             return task.plan(step, self._settings(step), self.known, self.directory, self.workflow.name)

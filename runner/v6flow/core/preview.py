@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import scope
 from v6flow.core.check import ENDING
 from v6flow.core.expressions import ExpressionError, Template
 from v6flow.core.state import RunState
-from v6flow.core.steps import TaskPlan
+from v6flow.core.steps import GatePlan, LocalPlan, TaskPlan
+
+if sys.version_info >= (3, 11):
+    from typing import assert_never
+else:
+    from typing_extensions import assert_never
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from v6flow.core.json import Json
     from v6flow.core.plan import Plan
-    from v6flow.core.steps import LocalPlan
+    from v6flow.core.steps import StepPlan
     from v6flow.core.steps.base import Common
     from v6flow.core.steps.task import Retry
 
@@ -28,7 +34,7 @@ def preview(plan: Plan) -> Iterator[dict[str, Any]]:
     show = _Show(plan)
     for name, step in plan.steps.items():
         told: dict[str, Any] = {"step": name, "kind": step.kind, "needs": list(plan.needs[name])}
-        told.update(show.task(step) if isinstance(step, TaskPlan) else show.local(step))
+        told.update(show.step(step))
         told.update(show.common(step.common))
         if step.common.final:
             told["finally"] = True
@@ -47,6 +53,18 @@ class _Show:
         self._known = plan.scope()
         self._policy = plan.directory.policy
         self._names = scope.names(plan, RunState(), scope.Uses(), self._known)
+
+    def step(self, step: StepPlan) -> dict[str, Any]:
+        """What a step of its kind says."""
+        match step:
+            case TaskPlan():
+                return self.task(step)
+            case LocalPlan():
+                return self.local(step)
+            case GatePlan():
+                return {"message": self._value(step.message), "approvers": list(step.approvers)}
+            case _:
+                assert_never(step)
 
     def common(self, common: Common) -> dict[str, Any]:
         """What steps of all kinds may say."""

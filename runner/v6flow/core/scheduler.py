@@ -12,9 +12,9 @@ from v6flow.core import answers, cohorts, events, judge, scope
 from v6flow.core.commands import Ask, Kill, KillLocal, LocalRequest, Look, Record, StartLocal, TaskRequest
 from v6flow.core.expressions import ExpressionError, Template, kind
 from v6flow.core.json import canonical
-from v6flow.core.plan import digest, token
+from v6flow.core.plan import digest, iso, token
 from v6flow.core.state import SETTLED
-from v6flow.core.steps import LocalPlan, TaskPlan
+from v6flow.core.steps import GatePlan, LocalPlan, TaskPlan
 from v6flow.core.steps.task import OrganizationError, check_required, parse_organizations
 from v6flow.errors import ResumeError
 
@@ -110,6 +110,8 @@ class Scheduler:
             commands.append(self._start_local(self._queued.popleft(), now))
         if not commands and not self._unsettled:
             return [Record(self._finish(now))]
+        if not commands and state.gates and not self._running and not self._queued:
+            return [Record(events.RunPaused(now, tuple(gate.name for gate in state.gates)))]
         return commands
 
     def observe(self, event: Event) -> None:
@@ -123,6 +125,8 @@ class Scheduler:
                 self._touched[event.step] = None
             case events.TaskAccepted():
                 self.looked(event.step, event.token)
+            case events.GateDecided():
+                self._ready.append(event.step)
             case events.RunEnding():
                 self._leave_part()
                 self._enter_part()
@@ -208,6 +212,7 @@ class Scheduler:
                 else:
                     self._touched[name] = None
             else:
+                assert isinstance(step, LocalPlan)  # a gate waits, and does not run
                 self._running[name] = self._prepare_local(step)
                 self._touched[name] = None
         except (_Lacking, _Unfit) as error:
@@ -229,6 +234,8 @@ class Scheduler:
 
     def _begin(self, name: str, now: Time) -> list[Command]:
         step = self._plan.steps[name]
+        if isinstance(step, GatePlan) and self._state.step(name).status == "waiting":
+            return self._decided(name, now)
         try:
             if step.common.when is not None and not self._holds(step.common.when):
                 return [Record(events.StepSkipped(now, name, name, "when"))]
@@ -237,6 +244,10 @@ class Scheduler:
                     raise _Lacking(needed)
             if isinstance(step, TaskPlan):
                 return self._begin_task(step, now)
+            if isinstance(step, GatePlan):
+                message = self._render(step.message, scope.Uses())
+                text = message if isinstance(message, str) else canonical(message)
+                return [Record(events.GateAsked(now, name, text, step.approvers))]
             if step.value is not None:
                 uses = scope.Uses()
                 value = self._render(step.value, uses)
@@ -249,6 +260,23 @@ class Scheduler:
             failure = events.Failure(error.kind, error.message, step=name, hint=error.hint)
             return [Record(events.StepFailed(now, name, failure))]
         return []
+
+    def _decided(self, name: str, now: Time) -> list[Command]:
+        """What follows from what a person has decided at a gate; nothing as long as nobody has."""
+        decided = self._state.step(name).decision
+        if decided is None:
+            return []
+        if decided.decision != "approved":
+            why = f": {decided.comment}" if decided.comment else ""
+            failure = events.Failure("rejected", f"{decided.by} rejected it{why}", step=name)
+            return [Record(events.StepFailed(now, name, failure))]
+        value: Json = {
+            "decision": decided.decision,
+            "by": decided.by,
+            "at": iso(decided.at),
+            "comment": decided.comment,
+        }
+        return [Record(self._approved(events.StepCompleted(now, name, value)))]
 
     def _holds(self, condition: Template) -> bool:
         """Whether the condition of a step holds."""
@@ -356,6 +384,7 @@ class Scheduler:
         state = self._state.step(name)
         if isinstance(step, TaskPlan):
             return self._go_on_task(step, state, now)
+        assert isinstance(step, LocalPlan)  # a gate waits, and does not run
         return self._go_on_local(step, state, now)
 
     def _go_on_task(self, step: TaskPlan, state: StepState, now: Time) -> list[Command]:

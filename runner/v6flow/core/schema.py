@@ -26,7 +26,6 @@ LATER: Mapping[str, str] = {
     "repeat": "a kind of step that repeats steps until a condition holds",
     "foreach": "a kind of step that runs steps for each item of a list",
     "workflow": "a kind of step that runs another workflow",
-    "gate": "a kind of step that waits for a person's approval",
     "cache": "reuse of results of earlier runs",
     "include": "params and defaults from other files",
     "allow_cross_site": "a reason for sending one organization's values to others",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from v6flow.core import judge
 from v6flow.core.expressions import NotKnownYet, Undefined
 from v6flow.core.state import SETTLED
-from v6flow.core.steps import LocalPlan
+from v6flow.core.steps import TaskPlan
 from v6flow.core.steps.base import NOT_CARRYING
 from v6flow.core.steps.base import SETTLED as ALWAYS
 
@@ -136,7 +136,7 @@ def _settled(step: StepState, name: str) -> Json:
 
 def _offered(plan: Plan, step: StepState, name: str) -> object:
     planned = plan.steps[step.name]
-    if isinstance(planned, LocalPlan):
+    if not isinstance(planned, TaskPlan):
         return step.value if name == "result" else Undefined(f"step {step.name} does not offer {name!r}")
     answered = [each for each in step.organizations.values() if each.status == "answered"]
     match name:

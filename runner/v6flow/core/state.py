@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 Cohort: TypeAlias = "tuple[str, tuple[str, ...]]"
 """The step whose answers they are, and the organizations that answered."""
 
-StepStatus = Literal["pending", "running", "completed", "failed", "skipped"]
-RunStatus = Literal["running", "completed", "failed", "interrupted", "cancelled"]
+StepStatus = Literal["pending", "running", "waiting", "completed", "failed", "skipped"]
+RunStatus = Literal["running", "waiting", "completed", "failed", "interrupted", "cancelled"]
 SETTLED = ("completed", "failed", "skipped")
 
 
@@ -71,6 +71,8 @@ class StepState:
     closed: str | None = None
     properties: Mapping[str, Json] = field(default_factory=dict)  # the facts that it published when it completed
     cause: str | None = None  # of being skipped: the step that failed, or was left out, first
+    question: ev.GateAsked | None = None
+    decision: ev.GateDecided | None = None
     reason: str | None = None  # for being skipped (see StepSkipped)
     log: str | None = None
 
@@ -124,6 +126,11 @@ class RunState:
     def over(self) -> bool:
         """Whether nothing can happen any more, except by `resume --retry-failed`."""
         return self.status in ("completed", "failed", "cancelled")
+
+    @property
+    def gates(self) -> list[StepState]:
+        """The gates that wait for a person."""
+        return [each for each in self.steps.values() if each.status == "waiting" and each.decision is None]
 
     def step(self, name: str) -> StepState:
         """The state of a step; a pending one if nothing has happened to it."""
@@ -215,6 +222,15 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             pass
         case ev.CancelRequested():
             state.cancelling = True
+        case ev.GateAsked():
+            step = _step(state, event.step)
+            step.status, step.started, step.question = "waiting", event.at, event
+        case ev.GateDecided():
+            _step(state, event.step).decision = event
+            if state.status == "waiting" and not state.gates:
+                state.status = "interrupted"  # until somebody goes on with it
+        case ev.RunPaused():
+            state.status, state.failure, state.exit_code = "waiting", None, 6
         case ev.RunEnding():
             _begin_to_end(state, event)
         case ev.RunInterrupted():
@@ -276,6 +292,7 @@ def _resume(state: RunState, event: ev.RunResumed) -> None:
         step = _step(state, name)
         step.status, step.failure, step.closed, step.spared = "pending", None, None, step.attempt
         step.deadline = step.ended = None
+        step.question = step.decision = None
         for asked in step.organizations.values():
             if asked.status != "answered":
                 asked.status, asked.failure, asked.spared = "waiting", None, asked.attempt

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from v6flow.core import events as ev
 from v6flow.core.plan import iso
+from v6flow.core.steps.gate import GatePlan
 from v6flow.core.steps.local import LocalPlan
 from v6flow.core.units import spell
 from v6flow.reporters import summary, terminal
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from v6flow.core.plan import Plan
     from v6flow.core.state import RunState, StepState
     from v6flow.core.steps import StepPlan
+    from v6flow.core.steps.task import Retry
 
 LARGE = 200  # steps: beyond, nobody reads a line for each value that was computed in no time
 COUNTED = 1000  # such steps told by one line, at the most
@@ -88,7 +90,7 @@ class Lines:
         if state.status in ("failed", "interrupted"):
             for line in told:
                 terminal.write(self._stream, f"{line}\n")
-        for line in summary.failed_last(state):
+        for line in (*summary.failed_last(state), *summary.waiting_text(state, self._store)):
             terminal.write(self._stream, f"{line}\n")
 
     @property
@@ -181,6 +183,14 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
         case ev.RunInterrupted():
             why = "" if event.failure.kind == "interrupted" else f": {_why(event.failure)}"
             return f"run INTERRUPTED{why}"
+        case ev.GateAsked():
+            who = named(event.approvers) if event.approvers else "a person"
+            return f"{event.step}: waits for {who}: {plain(event.message)}"
+        case ev.GateDecided():
+            comment = f": {plain(event.comment)}" if event.comment else ""
+            return f"{event.step}: {plain(event.decision)} by {plain(event.by)}{comment}"
+        case ev.RunPaused():
+            return f"run WAITS for a decision at {named(event.gates)}"
         case ev.RunEnding():
             failed = f": {_why(event.failure)}" if event.failure is not None else ""
             return f"run {event.status}{failed}; now what stands under `finally`"
@@ -237,7 +247,7 @@ def _local_failed(event: ev.LocalFailed, step: StepState, plan: Plan) -> str | N
 
 
 def _again(plan: Plan, name: str, failure: Failure, tried: int, at: float, deadline: float | None) -> str | None:
-    retry = plan.steps[name].retry
+    retry = _retry(plan, name)
     wait = retry.wait(tried)
     if not summary.asked_again(retry, failure.kind, tried) or (deadline is not None and at + wait >= deadline):
         return None
@@ -269,7 +279,13 @@ def _is_value(step: StepPlan) -> bool:
 
 
 def _attempts(plan: Plan, name: str) -> int:
-    return plan.steps[name].retry.attempts
+    return _retry(plan, name).attempts
+
+
+def _retry(plan: Plan, name: str) -> Retry:
+    step = plan.steps[name]
+    assert not isinstance(step, GatePlan)  # a gate is not tried
+    return step.retry
 
 
 def _why(failure: Failure) -> str:

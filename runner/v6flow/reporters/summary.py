@@ -61,9 +61,20 @@ def _step(step: StepState, run_status: str) -> dict[str, Json]:
         "missing": [*step.missing],
         "seconds": _seconds(step.started, step.ended),
         "attempts": attempts(step),
+        **_gate(step),
         **({"properties": dict(step.properties)} if step.properties else {}),
         **({"reason": skipped(step.reason, step.cause)} if step.status == "skipped" else {}),
     }
+
+
+def _gate(step: StepState) -> dict[str, Json]:
+    """What a gate asks whom, and what was decided."""
+    if step.question is None:
+        return {}
+    told: dict[str, Json] = {"message": step.question.message, "approvers": [*step.question.approvers]}
+    if step.decision is not None:
+        told |= {"decision": step.decision.decision, "by": step.decision.by, "comment": step.decision.comment}
+    return told
 
 
 def standing(step: StepState, run_status: str) -> str:
@@ -118,6 +129,18 @@ def failed_last(state: RunState) -> list[str]:
         return []
     last = [state.step(name) for name in state.pinned.get("finally", ())]
     return [_also(step) for step in last if step.status == "failed"]
+
+
+def waiting_text(state: RunState, store: str = "") -> list[str]:
+    """What the gates of a run that waits ask, and the commands to decide; empty if it does not wait."""
+    lines: list[str] = []
+    for gate in state.gates if state.status == "waiting" else ():
+        assert gate.question is not None  # it waits since it has asked
+        asked = f" of {named(gate.question.approvers)}" if gate.question.approvers else ""
+        lines.append(plain(f"step {gate.name} asks{asked}: {gate.question.message}"))
+        words = [*(["--store", store] if store else []), state.run, gate.name]
+        lines += [f"  {plain(shlex.join(['v6flow', command, *words]))}" for command in ("approve", "reject")]
+    return lines
 
 
 def what_next(state: RunState, store: str = "") -> list[str]:
@@ -196,6 +219,8 @@ def remark(step: StepState) -> str:
     """Who of those asked failed or is missing, or why it was skipped, and what the step published."""
     if step.status == "skipped":
         return skipped(step.reason, step.cause)
+    if step.status == "waiting" and step.question is not None:
+        return plain(step.decision.decision if step.decision is not None else step.question.message)
     told = [f"failed: {named(step.failed)}"] if step.failed else []
     told += [f"missing: {named(step.missing)}"] if step.missing else []
     told += lost(each for each in step.organizations.values() if each.status == "answered")
