@@ -117,7 +117,7 @@ def _spell(figure: float, unit: str) -> str:
         return f"{figure:.2f} s" if abs(figure) >= 1 else f"{figure * 1000:.1f} ms"
     if unit == "×":
         return f"{figure:.2f}" if abs(figure) >= 0.1 else f"{figure:.3f}"
-    return f"{figure:.0f} {unit}"
+    return f"{figure:.0f} {unit}".rstrip()
 
 
 def progress(message: str) -> None:

@@ -7,35 +7,45 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import experiments
 import peers
 import report
+import server
 from measure import CommandFailedError
 
 WORK = peers.HERE / ".work"
+SERVER = "server"  # the experiment that needs no peers, but a vantage6 server
 REPEAT = 5
 QUICK_REPEAT = 2
 
 
 def main() -> int:
     arguments = _arguments()
+    beside_peers = any(name != SERVER for name in arguments.only)
     try:
-        peers.set_up()
+        if beside_peers:
+            peers.set_up()
     except subprocess.CalledProcessError as error:
         print(f"error: the peers could not be set up: {error}", file=sys.stderr)
         return 1
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir()
     bench = _bench(arguments)
+    size = server.QUICK if arguments.quick else server.FULL
+    size = replace(size, rounds=arguments.repeat or size.rounds)
+    measured = dict(experiments.EXPERIMENTS)
+    measured[SERVER] = partial(server.experiment, size=size)
     rows: list[report.Row] = []
     try:
-        report.progress("comparing what the tools yield …")
-        experiments.agree(bench)
+        if beside_peers:
+            report.progress("comparing what the tools yield …")
+            experiments.agree(bench)
         for name in arguments.only:
             report.progress(f"{name} …")
-            found = list(experiments.EXPERIMENTS[name](bench))
+            found = list(measured[name](bench))
             if arguments.quick:
                 found = [replace(row, limit=None, ceiling=None) for row in found]
             print(f"\n{report.text(found)}\n" if found else "", flush=True)
@@ -55,7 +65,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    names = list(experiments.EXPERIMENTS)
+    names = [*experiments.EXPERIMENTS, SERVER]
     parser.add_argument(
         "--only", nargs="+", choices=names, default=names, metavar="NAME", help=f"of {', '.join(names)}"
     )

@@ -340,12 +340,14 @@ def resume(
     retry_failed: bool = False,
     resubmit: Sequence[str] = (),
     federation_file: str | None = None,
+    deadline: float | None = None,
     jobs: int | None = None,
     clock: Clock | None = None,
 ) -> Run:
     """An unfinished run, or with `retry_failed` a failed one, ready to go on.
 
-    `resubmit` names steps, or STEP/ORGANIZATION, of which a person says that nothing came of sending them their task.
+    `deadline` is in seconds from now, and takes the place of the run's own. `resubmit` names steps, or
+    STEP/ORGANIZATION, of which a person says that nothing came of sending them their task.
     Raises ResumeError, with the difference, if what has been run is no longer what the files say.
     """
     state = held.state
@@ -363,6 +365,7 @@ def resume(
             access,
             retry_failed=retry_failed,
             resubmit=tuple(tokens),
+            seconds=deadline,
             jobs=jobs,
             clock=clock,
         )
@@ -380,6 +383,7 @@ def _resume(
     *,
     retry_failed: bool,
     resubmit: tuple[str, ...],
+    seconds: float | None,
     jobs: int | None,
     clock: Clock | None,
 ) -> Run:
@@ -388,7 +392,8 @@ def _resume(
     clock = LaterClock(clock or SystemClock(), state.last)
     now = clock.now()
     down = now - state.last
-    deadline = pinned["deadline"] and pinned["deadline"] + state.down + down
+    pinned_deadline = pinned["deadline"] if seconds is None else now + seconds - state.down - down
+    deadline = pinned_deadline and pinned_deadline + state.down + down
     plan = _current_plan(state, workflow, access, deadline)
     old = pinned_plan(state, plan.workflow)
     changed, refused = _differences(state, old, plan)
@@ -406,8 +411,8 @@ def _resume(
         after.update(last)  # the run ends anew
     reset = [name for name, step in state.steps.items() if step.status == "skipped" or name in after]
     value = None
-    if changed or plan.workflow.document.text != pinned["text"]:
-        value = {**pin(plan, federation, pinned["jobs"]), "deadline": pinned["deadline"]}
+    if changed or plan.workflow.document.text != pinned["text"] or seconds is not None:
+        value = {**pin(plan, federation, pinned["jobs"]), "deadline": pinned_deadline}
     event = RunResumed(now, down, value, tuple(changed), tuple(retry), tuple(reset) if retry_failed else (), resubmit)
     held.folder.mark_over(False)
     if state.status == "failed":

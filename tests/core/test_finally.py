@@ -145,6 +145,14 @@ def test_a_run_that_was_killed_meanwhile_goes_on_there() -> None:
         assert len(again.named(ev.RunEnding)) == 1
 
 
+def test_what_the_end_may_not_have_killed_is_killed_when_the_run_goes_on() -> None:
+    run = drive(TEXT)
+    run.answer("a", "alpha")
+    run.cancel()
+    again = run.resume()
+    assert again.killed() == [("beta",), ("gamma",)]
+
+
 def test_a_cancelled_run_that_was_killed_meanwhile_goes_on_there_too() -> None:
     run = drive(TEXT)
     run.cancel()

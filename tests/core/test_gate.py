@@ -114,6 +114,15 @@ steps:
     assert again.state.step("a").properties == {"by": "anna"}
 
 
+def test_a_gate_of_a_run_that_is_cancelled_waits_no_longer() -> None:
+    run = drive(f"{TEXT}finally: {{f: {{local: {{value: '{{{{ steps.agreed.status }}}}'}}}}}}")
+    run.answer("counts", "alpha", "beta", "gamma", value=2)
+    run.cancel()
+    assert (run.state.status, run.state.gates, run.state.step("f").value) == ("cancelled", [], "cancelled")
+    assert summary.standing(run.state.step("agreed"), "cancelled") == "cancelled"
+    assert summary.standing(run.state.step("agreed"), "interrupted") == "waiting"
+
+
 def test_a_failure_elsewhere_does_not_ask_for_nothing() -> None:
     run = drive(TEXT)
     run.fail("counts", "alpha", "beta", "gamma")

@@ -1170,3 +1170,31 @@ def test_what_a_person_says_was_not_submitted_is_not_looked_for() -> None:
     assert asks["beta"].request.token == token
     later = resumed.resume()
     assert all(each.again for each in later.commands if isinstance(each, Ask)), "it was said for one resume"
+
+
+def test_past_its_deadline_a_run_still_ends_well_if_nobody_need_be_asked() -> None:
+    text = ONE.replace("outputs:", '  b: {local: {value: "{{ sum(steps.a.results) }}"}}\noutputs:') + "\n"
+    run = drive(text, deadline=60.0)
+    run.sees = False
+    run.wait(61)
+    run.answer("a", "alpha", "beta", "gamma")
+    for request in list(run.requests.values()):
+        run.look(request.token)
+    run.go()
+    assert (run.state.status, run.state.outputs) == ("completed", {"o": [1, 1, 1]})
+
+
+def test_whom_the_runs_deadline_killed_may_be_asked_anew() -> None:
+    run = drive(ONE + "\n", deadline=60.0)
+    run.answer("a", "alpha")
+    run.wait(61)
+    assert [type(event) for event in run.events][-3:] == [ev.TaskWithdrawn, ev.TaskWithdrawn, ev.RunFailed]
+    assert run.killed() == [("beta",), ("gamma",)]
+
+
+def test_what_a_settled_step_left_open_is_killed_on_resume() -> None:
+    run = drive(beside("timeout: 1h\n    quorum: 1").replace("    quorum", "quorum"))
+    run.answer("a", "alpha")
+    run.wait(3600)
+    resumed = run.resume(keep=[type(event) for event in run.events].index(ev.StepCompleted) + 1)
+    assert resumed.killed() == [("beta",), ("gamma",)]

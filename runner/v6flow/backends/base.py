@@ -54,7 +54,8 @@ class Failed:
     """An organization failed.
 
     `kind` is one of `crashed`, `garbage`, `start_failed`, `unknown`, `not_allowed`, `no_image`, `no_database`,
-    `killed`, `consequence` (of another organization's failure, in the same task); the message says what happened in people's words (for `crashed`: the last line of the traceback).
+    `killed`, `consequence` (of another organization's failure, in the same task); the message says what happened in
+    people's words (for `crashed`: the last line of the traceback).
     """
 
     token: str

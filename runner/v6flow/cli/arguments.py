@@ -102,6 +102,16 @@ def on_interrupt(parser: Parser) -> None:
     )
 
 
+def duration(option: str, text: str | None) -> float | None:
+    """The seconds of an option's duration, None if it is not given. Raises UsageError."""
+    from v6flow.core import units
+
+    try:
+        return units.seconds(text) if text is not None else None
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from error
+
+
 def open_store(arguments: argparse.Namespace) -> Store:
     """The store that is meant."""
     from v6flow.journals.store import Store, store_folder

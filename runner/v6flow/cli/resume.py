@@ -27,6 +27,9 @@ def configure(parser: Parser) -> None:
     )
     parser.add_argument("--retry-failed", action="store_true", help="ask failed and missing organizations again")
     parser.add_argument(
+        "--deadline", metavar="DURATION", help="bounds the run from now on, in place of its own deadline"
+    )
+    parser.add_argument(
         "--resubmit",
         metavar="STEP[/ORGANIZATION]",
         action="append",
@@ -62,6 +65,7 @@ def main(arguments: argparse.Namespace) -> int:
                 retry_failed=arguments.retry_failed,
                 resubmit=arguments.resubmit,
                 federation_file=arguments.federation,
+                deadline=common.duration("--deadline", arguments.deadline),
                 jobs=arguments.jobs,
             )
         return carry_on(run, arguments)

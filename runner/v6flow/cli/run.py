@@ -56,16 +56,11 @@ def configure(parser: Parser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from v6flow import loading, running
     from v6flow.cli import show
-    from v6flow.core import units
-    from v6flow.errors import UsageError
 
     workflow = loading.read_workflow(arguments.workflow)
     params = common.read_params(arguments, workflow)
     federation = common.read_federation(arguments, workflow)
-    try:
-        deadline = units.seconds(arguments.deadline) if arguments.deadline else None
-    except ValueError as error:
-        raise UsageError(f"--deadline: {error}") from error
+    deadline = common.duration("--deadline", arguments.deadline)
     store = common.open_store(arguments)
     with show.while_waiting(federation):
         access = running.reach_for(workflow, federation)

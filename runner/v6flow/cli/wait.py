@@ -29,16 +29,11 @@ def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli import show
     from v6flow.cli.run import finish
     from v6flow.cli.status import current
-    from v6flow.core import units
     from v6flow.core.state import replay
-    from v6flow.errors import UsageError
     from v6flow.reporters import summary
 
     folder = common.open_store(arguments).find(arguments.run)
-    try:
-        patience = units.seconds(arguments.timeout) if arguments.timeout else None
-    except ValueError as error:
-        raise UsageError(f"--timeout: {error}") from error
+    patience = common.duration("--timeout", arguments.timeout)
     began = time.monotonic()
     while folder.holder() is not None:
         if patience is not None and time.monotonic() - began >= patience:

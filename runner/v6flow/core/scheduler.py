@@ -81,16 +81,23 @@ class Scheduler:
         self._locals: set[str] = set()
         self._unsettled = 0
         self._readopt: list[str] = []
+        self._left: list[Kill] = []  # what was closed before, and perhaps not killed
         self._unseen: dict[str, set[str]] = {}  # tokens of each step of which it is not known what is there
         self._queries = dict(state.queries)  # with those that were decided and are still to be written down
         self._last_looks: set[str | None] = set()  # steps, and None for the run, whose deadline made us look
         self._enter_part()
+        if state.ending is not None:  # what went on before may not have been killed either
+            self._left += [kill for name, step in plan.steps.items() if not step.common.final
+                           for kill in _kills(state.step(name))]  # fmt: skip
 
     def decide(self, now: Time) -> list[Command]:
         """The commands that follow from the state at a time; an empty list if there is nothing to do but wait."""
         state = self._state
         if state.status != "running":
             return []
+        if self._left:
+            left, self._left = self._left, []
+            return [*left]
         if self._readopt and (adopted := self._adopt()):
             return adopted
         if state.cancelling:
@@ -188,10 +195,12 @@ class Scheduler:
                        self._readopt, self._unseen, self._last_looks):  # fmt: skip
             memory.clear()
         self._unsettled = 0
+        self._queries = dict(self._state.queries)
 
     def _enter(self, name: str, part: Collection[str]) -> None:
         state = self._state.step(name)
         if state.status in SETTLED:
+            self._left += _kills(state)  # whoever held the run may have been killed before it could do that
             return
         self._unsettled += 1
         needed = [other for other in self._plan.needs[name] if other in part]
@@ -589,8 +598,27 @@ class Scheduler:
                 return looks
         if any(self._unseen.values()):
             return []
-        failure = events.Failure("deadline", "the run's own deadline passed", hint="give it a later --deadline")
-        return [*self._kill_all(), Record(self._end(events.RunEnding(now, "failed", {}, failure, 124)))]
+        if last := self._without_asking(now):
+            return last
+        hint = "v6flow resume --retry-failed --deadline DURATION goes on with it"
+        failure = events.Failure("deadline", "the run's own deadline passed", hint=hint)
+        withdrawn = [
+            Record(events.TaskWithdrawn(now, name, kill.token)) for name, kills in self._open_tasks() for kill in kills
+        ]
+        return [*withdrawn, *self._kill_all(), Record(self._end(events.RunEnding(now, "failed", {}, failure, 124)))]
+
+    def _without_asking(self, now: Time) -> list[Command]:
+        """What follows from what has been answered; nothing if that does not end the run, or somebody were asked."""
+        commands: list[Command] = []
+        touched, self._touched = self._touched, {}
+        for name in touched:
+            if self._state.step(name).status == "running":
+                commands += self._go_on(name, now)
+        while self._ready:
+            commands += self._begin(self._ready.popleft(), now)
+        if self._queued or not all(isinstance(each, Record) for each in commands):
+            return []
+        return commands or ([] if self._unsettled else [Record(self._finish(now))])
 
     def _complete(self, name: str, value: Json, uses: scope.Uses, log: str | None, now: Time) -> Event:
         step = self._plan.steps[name]

@@ -62,7 +62,7 @@ class StepsView:
         if ending is None or step.status in SETTLED or self._plan.steps[name].common.final:
             return StepView(self._plan, step, self._uses)
         cut_off = "cancelled" if ending.status == "cancelled" else "interrupted"
-        standing = cut_off if step.status == "running" else step.status
+        standing = cut_off if step.status in ("running", "waiting") else step.status
         return StepView(self._plan, replace(step, status="skipped"), self._uses, standing)
 
     def names(self) -> Iterable[str]:

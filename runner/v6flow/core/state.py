@@ -129,7 +129,9 @@ class RunState:
 
     @property
     def gates(self) -> list[StepState]:
-        """The gates that wait for a person."""
+        """The gates that wait for a person: none any more once it is known how the run ends."""
+        if self.over or self.ending is not None:
+            return []
         return [each for each in self.steps.values() if each.status == "waiting" and each.decision is None]
 
     def step(self, name: str) -> StepState:

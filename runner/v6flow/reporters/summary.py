@@ -78,8 +78,12 @@ def _gate(step: StepState) -> dict[str, Json]:
 
 
 def standing(step: StepState, run_status: str) -> str:
-    """A step's status; one that was running when its run ended is `cancelled` or `interrupted` as that was."""
-    if step.status != "running" or run_status == "running":
+    """A step's status; one that was running when its run ended is `cancelled` or `interrupted` as that was.
+
+    So is a gate that waited; it waits on while its run can go on.
+    """
+    over = run_status in ("completed", "failed", "cancelled")
+    if step.status not in ("running", "waiting") or run_status == "running" or (step.status == "waiting" and not over):
         return step.status
     return "cancelled" if run_status == "cancelled" else "interrupted"
 

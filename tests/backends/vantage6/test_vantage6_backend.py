@@ -522,12 +522,12 @@ def test_an_end_that_was_told_is_looked_for_by_the_measured_rule() -> None:
     signals.updated({"run_id": 5})
     signals.status_changed({"run_id": 5, "status": "active"})
     signals.updated({"run_id": 5})
-    assert looks == [(5, (0.1,)), (5, (0.1,))]
+    assert looks == [(5, (0.5,)), (5, (0.5,))]
     looks.clear()
     signals.status_changed({"run_id": 5, "status": "completed"})
     signals.updated({"run_id": 5})
     signals.updated({"run_id": 5})
-    assert looks == [(5, (0.25, *times.finishing)), (5, times.finishing), (5, (0.1,))]
+    assert looks == [(5, times.silent_finish), (5, times.finishing), (5, (0.5,))]
     nonsense: tuple[Any, ...] = (None, "x", {}, {"run_id": "5"}, {"run_id": True}, [])
     for strange in nonsense:
         signals.updated(strange)

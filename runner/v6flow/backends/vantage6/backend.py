@@ -125,7 +125,8 @@ class ServerBackend:
                 if before.accepted:
                     self._emit(Accepted(request.token, f"task {before.task}"))
                 return
-            asked = self._asked[request.token] = Asked(request, set(request.kwargs))
+            # what may be there already is looked for, or killed, even before anybody has come to look it up
+            asked = self._asked[request.token] = Asked(request, set(request.kwargs), begun=again)
         self._send(self._ask(asked, again=again), QUESTIONS)
 
     def look(self, token: str) -> None:
@@ -176,6 +177,7 @@ class ServerBackend:
             yield BLINK
         with self._lock:
             if not asked.waiting:
+                asked.settled = True
                 return
             asked.begun = True
         try:

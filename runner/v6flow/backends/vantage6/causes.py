@@ -86,7 +86,11 @@ def _crashed(log: str) -> Cause:
     if label is None:
         return Cause("crashed", raised)
     if label[1]:
-        return Cause("no_database", f"the node has no database {label[1].lower()}", "`v6flow doctor --federation FILE` lists its labels")
+        return Cause(
+            "no_database",
+            f"the node has no database {label[1].lower()}",
+            "`v6flow doctor --federation FILE` lists its labels",
+        )
     hint = "the function wants a database and the task names none: add `databases: [<label>]` to the step"
     return Cause("crashed", raised, hint)
 

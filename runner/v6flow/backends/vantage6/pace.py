@@ -29,7 +29,8 @@ class Times:
     live_poll: float = 5.0
     finishing: tuple[float, ...] = (0.005, 0.02, 0.03, 0.05, 0.1, 0.2, 0.4)
     """When to look whether a result is there that was announced, each after the one before."""
-    silent_finish: float = 0.25  # the same, where only half of the announcement came
+    silent_finish: tuple[float, ...] = (0.25, 0.25, 0.5, 1.0)
+    """The same, where only half of the announcement has come: the other half, if it comes, has better times."""
     retry: float = 0.5
     longest_retry: float = 30.0
     longest_retry_after: float = 120.0  # of what a server asks for

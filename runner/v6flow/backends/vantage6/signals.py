@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from v6flow.backends.vantage6.pace import Times
 
-SOON = 0.1  # seconds: an update is told before it is saved
+SOON = 0.5  # seconds: a run that has started is active soon, and both are seen by one look
 
 
 class Signals:
@@ -31,7 +31,7 @@ class Signals:
         number = _run(data)
         if number is not None and data.get("status") in (COMPLETED, *FAILED):
             self._finishing.add(number)
-            self._look(number, (self._times.silent_finish, *self._times.finishing))
+            self._look(number, self._times.silent_finish)
 
     def updated(self, data: Any) -> None:
         """The server is about to save something of a run."""

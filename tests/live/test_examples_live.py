@@ -1,0 +1,84 @@
+"""Every example gives the same outputs on the embedded backend and on a real server, encrypted or not."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import federation
+import pytest
+
+import v6flow
+
+if TYPE_CHECKING:
+    from federation import LiveFederation
+
+pytest.importorskip("vantage6.algorithm.tools")
+
+WORKFLOWS = Path(__file__).parents[2] / "workflows"
+EXAMPLES = sorted(WORKFLOWS.glob("*.yaml"))
+HOSPITALS = ("alpha", "beta", "gamma")
+
+
+@pytest.fixture(autouse=True)
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("V6FLOW_STORE", "V6FLOW_FEDERATION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("stores")
+
+
+@cache
+def embedded(example: Path, store: Path) -> dict[str, Any]:
+    """What an example gives on the simulated federation that it names."""
+    return v6flow.run(example, store=store).check().outputs
+
+
+def at_server(live: LiveFederation, folder: Path) -> Path:
+    """A federation file for the hospitals, whose nodes call the data of the examples `hospital`."""
+    file = live.write_federation_file(folder / "federation.yaml", organizations=HOSPITALS)
+    text = file.read_text("utf-8")
+    for name in HOSPITALS:
+        text = text.replace(f'{{"name": "{name}"}}', f'{{"name": "{name}", "databases": {{"default": "hospital"}}}}')
+    assert text.count("hospital") > len(HOSPITALS)
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def is_near(found: Any, wanted: Any) -> bool:
+    """Equal; numbers up to the order in which they were added."""
+    if isinstance(wanted, dict):
+        return (
+            isinstance(found, dict)
+            and [*found] == [*wanted]
+            and all(is_near(found[key], wanted[key]) for key in wanted)
+        )
+    if isinstance(wanted, list):
+        return isinstance(found, list) and len(found) == len(wanted) and all(map(is_near, found, wanted))
+    if isinstance(wanted, float):
+        return isinstance(found, (int, float)) and math.isclose(found, wanted, rel_tol=1e-12)
+    return bool(found == wanted)
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_the_same_outputs(example: Path, encrypted: bool, tmp_path: Path, stores: Path) -> None:
+    server = federation.shared()
+    live = server.encrypted if encrypted else server.plain
+    live.start()
+    result = v6flow.run(example, federation=at_server(live, tmp_path)).check()
+    wanted = embedded(example, stores)
+    assert is_near(result.outputs, wanted), f"{result.outputs} is not {wanted}"
+    for cohort in result.cohorts.values():
+        assert cohort.responded == cohort.asked
+        assert set(cohort.asked) in ({*HOSPITALS}, {"alpha"})  # a central function runs at alpha
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 5
