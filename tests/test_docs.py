@@ -276,6 +276,7 @@ steps:
   one: {task: {method: m, image: i, organization: a}}
   central: {task: {method: m, image: i, organization: a, central: true}}
   local: {local: {value: 1}}
+  gate: {gate: {message: m}}
 """
     steps = loading.parse_workflow(text, "w.yaml").steps
     offered = {name: set(STEP_KINDS[step.kind].offers(step)) for name, step in steps.items()}
@@ -284,6 +285,7 @@ steps:
     assert told["task to one"] | every == offered["one"]
     assert told["central task"] | told["task to one"] | every == offered["central"]
     assert told["local"] | every == offered["local"]
+    assert told["gate"] | every == offered["gate"]
     assert f"`{' '.join(f'.{name}' for name in ('status', 'error', 'asked', 'failed', 'missing'))}`" in LANGUAGE
     assert {"status", "error", "asked", "failed", "missing"} == SETTLED
 

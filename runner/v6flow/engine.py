@@ -328,7 +328,7 @@ class Engine:
 
 
 _PARTIAL = "subtasks: partial accepts what a central function makes of those that answered"
-_FINAL = (ev.RunCompleted, ev.RunFailed, ev.RunCancelled)
+_FINAL = (ev.RunPaused, ev.RunEnding, ev.RunCompleted, ev.RunFailed, ev.RunCancelled)
 
 
 def _interrupted(error: Exception, now: float) -> Event:

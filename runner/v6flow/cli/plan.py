@@ -69,7 +69,8 @@ def _text(name: str, params: Any, directory: Any, steps: list[dict[str, Any]]) -
         told.append(f"offline: {', '.join(directory.offline)}\n")
     for number, step in enumerate(steps, start=1):
         after = f" after {', '.join(step['needs'])}" if step["needs"] else ""
-        told.append(f"\n{number}. {step['step']} ({_kind(step)}){after}\n")
+        last = ", when all else is over" if step.get("finally") else ""
+        told.append(f"\n{number}. {step['step']} ({_kind(step)}{last}){after}\n")
         told += [f"   {line}\n" for line in details(step)]
     return [plain(line, keep_newlines=True) for line in told]
 
@@ -94,6 +95,9 @@ def details(step: dict[str, Any]) -> list[str]:
         minimum = step["quorum"]["min"]
         if minimum != "all":
             told.append(f"quorum {_spell(minimum)}")
+    if step["kind"] == "gate":
+        who = ", ".join(step["approvers"]) or "anybody"
+        told.append(f"waits until {who} has decided: {_spell(step['message'])}")
     for key in ("value", "function", "command"):
         if key in step:
             told.append(f"{key} {step[key] if key == 'function' else _spell(step[key])}")
