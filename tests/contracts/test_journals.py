@@ -50,6 +50,8 @@ SAMPLES: dict[str, Any] = {
     "dict[str, Json] | None": {"e": []},
     "tuple[str, ...]": ("alpha", "beta"),
     "tuple[tuple[str, tuple[str, ...]], ...]": (("partial", ("alpha",)), ("other", ())),
+    "Mapping[str, Json] | None": {"accuracy": 0.5},
+    "Failure | None": Failure("crashed", "no such column"),
     "Failure": Failure("crashed", "no such column", "partial", "alpha", hint="look", log_tail="Traceback"),
     "tuple[Subtask, ...]": (Subtask("alpha", "completed"), Subtask("beta", "failed", "why", "tail")),
 }

@@ -133,7 +133,8 @@ class Scheduler:
             case events.TaskAccepted():
                 self.looked(event.step, event.token)
             case events.GateDecided():
-                self._ready.append(event.step)
+                if event.step not in self._ready:  # a gate of a run that was taken up just now is looked at anyway
+                    self._ready.append(event.step)
             case events.RunEnding():
                 self._leave_part()
                 self._enter_part()
