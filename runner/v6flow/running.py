@@ -121,7 +121,12 @@ class Run:
         with _signals(engine, folder, kill=self.kill_on_interrupt):
             if folder.cancel_requested() is not None and self.held.state.ending is None:
                 engine.cancel()
+            _hear_decisions(engine, folder)
             engine.run()
+        waiting = {gate.name for gate in self.held.state.gates}
+        for request in folder.decisions():
+            if request.step not in waiting:  # one that came too late to be heard is heard by who goes on
+                folder.forget_decision(request.step)
         if self.held.state.over:
             folder.mark_over(True)
         return self.held.state
@@ -522,6 +527,23 @@ def cancel(held: Held, federation_file: str | None = None, clock: Clock | None =
     return notes
 
 
+def check_decision(run: str, state: RunState, step: str, by: str) -> float:
+    """When the gate asked at which somebody wants to decide.
+
+    Raises UsageError where nothing waits there, AccessError for who may not decide.
+    """
+    waiting = [gate.name for gate in state.gates]
+    if state.over or step not in waiting:
+        decided = state.step(step).decision
+        what = f"was {decided.decision} by {decided.by}" if decided is not None else "waits for nobody"
+        hint = f"those that wait: {', '.join(waiting)}" if waiting and not state.over else None
+        raise UsageError(f"step {step} of run {run} {what}", hint=suggestion(step, waiting) or hint)
+    asked = state.step(step).question
+    if asked is not None and asked.approvers and by not in asked.approvers:
+        raise AccessError(f"{by} may not decide at step {step}: it asks {', '.join(asked.approvers)}")
+    return asked.at if asked is not None else 0.0
+
+
 def decide_gate(
     held: Held, step: str, decision: str, *, by: str, comment: str, clock: Clock | None = None
 ) -> GateDecided:
@@ -530,15 +552,7 @@ def decide_gate(
     Raises UsageError where nothing waits there, AccessError for who may not decide.
     """
     state = held.state
-    waiting = [gate.name for gate in state.gates]
-    if state.over or step not in waiting:
-        decided = state.step(step).decision
-        what = f"was {decided.decision} by {decided.by}" if decided is not None else "waits for nobody"
-        hint = f"those that wait: {', '.join(waiting)}" if waiting and not state.over else None
-        raise UsageError(f"step {step} of run {held.folder.id} {what}", hint=suggestion(step, waiting) or hint)
-    asked = state.step(step).question
-    if asked is not None and asked.approvers and by not in asked.approvers:
-        raise AccessError(f"{by} may not decide at step {step}: it asks {', '.join(asked.approvers)}")
+    check_decision(held.folder.id, state, step, by)
     event = GateDecided(LaterClock(clock or SystemClock(), state.last).now(), step, decision, by, comment)
     held.journal.append([event], durable=True)
     apply(state, event)
@@ -731,6 +745,14 @@ def _show_cursor() -> None:
             os.write(2, b"\x1b[?25h")
 
 
+def _hear_decisions(engine: Engine, folder: RunFolder) -> None:
+    """Have gates hear what people have decided while a process worked on the run."""
+    from v6flow.engine import Decide
+
+    for each in folder.decisions():
+        engine.decide(Decide(each.step, each.asked, each.decision, each.by, each.comment))
+
+
 @contextmanager
 def _signals(engine: Engine, folder: RunFolder, *, kill: bool) -> Iterator[None]:
     """While a run goes on, hear requests to cancel it; Ctrl-C and SIGTERM let go of it, a second one at once.
@@ -753,6 +775,7 @@ def _signals(engine: Engine, folder: RunFolder, *, kill: bool) -> Iterator[None]
     def look(_number: int, _frame: object) -> None:
         if folder.cancel_requested() is not None:
             engine.cancel()
+        _hear_decisions(engine, folder)
 
     wanted = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGHUP: stop, CANCEL_SIGNAL: look}
     heeded = [number for number in wanted if signal.getsignal(number) != signal.SIG_IGN]

@@ -16,6 +16,8 @@ from cli_stage import (
 )
 
 from v6flow.cli import decision
+from v6flow.core.state import replay
+from v6flow.journals.store import DecisionRequest, Store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,20 +112,36 @@ def test_a_decision_stands(here: Path, capsys: Capture) -> None:
     assert f"step agreed of run {run} was approved by {decision.user()}" in said.err
 
 
-def test_while_other_steps_go_on_it_cannot_be_decided_yet(here: Path, capsys: Capture) -> None:
+@pytest.mark.parametrize(("command", "code"), [("approve", 0), ("reject", 1)])
+def test_while_other_steps_go_on_the_process_that_works_on_the_run_is_told(
+    command: str, code: int, here: Path, capsys: Capture
+) -> None:
     write(here, gated_yaml=BESIDE)
     os.mkfifo(here / "gate")
     process = start("run", "gated.yaml", until="agreed: waits for a person: n = 6")
     (run,) = run_ids(here)
-    said = call(capsys, "approve", run, "agreed")
-    assert said.code == 75
-    assert "it waits, and can be told, when nothing else can go on" in said.err
+    assert call(capsys, command, run, "n").code == 2
+    said = call(capsys, command, run, "agreed", "--comment", "go on")
+    assert said.code == 0
+    assert f"as {decision.user()}: told process {process.pid}" in said.err
     (here / "gate").write_text("1", encoding="utf-8")
-    assert end(process).code == 6
-    assert call(capsys, "approve", run, "agreed").code == 0
+    assert end(process).code == code
+    step = call(capsys, "status", run, "-o", "json").document["steps"]["agreed"]
+    assert (step["by"], step["comment"]) == (decision.user(), "go on")
+    assert not list((here / ".v6flow" / "runs" / run).glob("decision*"))
 
 
 def test_a_run_that_waits_can_be_cancelled(here: Path, capsys: Capture) -> None:
     run = gated(here, capsys)
     assert call(capsys, "cancel", run).code == 0
     assert call(capsys, "approve", run, "agreed").code == 2
+
+
+def test_a_decision_that_came_too_late_to_be_heard_is_heard_when_the_run_goes_on(here: Path, capsys: Capture) -> None:
+    run = gated(here, capsys)
+    folder = Store(here / ".v6flow").find(run)
+    asked = replay(folder.events()).gates[0].started
+    assert asked is not None
+    folder.request_decision(DecisionRequest("agreed", asked, "approved", "anna", ""))
+    assert call(capsys, "resume", run, "--quiet").out == 'more: 12\nby: "anna"\n'
+    assert folder.decisions() == []

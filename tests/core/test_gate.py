@@ -8,7 +8,10 @@ from driver import Driver, drive, make
 from v6flow.core import drawing
 from v6flow.core import events as ev
 from v6flow.core import plan as planning
+from v6flow.core.commands import Record
 from v6flow.core.preview import preview
+from v6flow.core.scheduler import Scheduler
+from v6flow.core.state import apply, replay
 from v6flow.reporters import summary
 from v6flow.reporters.lines import sentence
 
@@ -112,6 +115,19 @@ steps:
         again = run.resume()
         assert again.state.status == status
     assert again.state.step("a").properties == {"by": "anna"}
+
+
+def test_a_decision_that_is_heard_as_soon_as_the_run_is_taken_up_counts_once() -> None:
+    run = waiting()
+    events = [*run.events, ev.RunResumed(0.0, 0.0)]
+    state = replay(events)
+    scheduler = Scheduler(run.plan, state)
+    decided_now = ev.GateDecided(1.0, "agreed", "approved", "anna")
+    apply(state, decided_now)
+    scheduler.observe(decided_now)
+    assert [type(command.event) for command in scheduler.decide(1.0) if isinstance(command, Record)] == [
+        ev.StepCompleted
+    ]
 
 
 def test_a_gate_of_a_run_that_is_cancelled_waits_no_longer() -> None:

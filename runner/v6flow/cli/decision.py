@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.cli.arguments import Parser
+    from v6flow.journals.store import RunFolder
 
 
 def configure(parser: Parser) -> None:
@@ -26,15 +27,22 @@ def decide(arguments: argparse.Namespace, decision: str) -> int:
     from v6flow import running
     from v6flow.cli import show
     from v6flow.core.plan import iso
+    from v6flow.core.state import replay
     from v6flow.errors import HeldError
+    from v6flow.journals.store import DecisionRequest
     from v6flow.reporters import summary
 
     folder = common.open_store(arguments).find(arguments.run)
     try:
         held = running.take(folder)
-    except HeldError as error:
-        hint = "other steps go on; it waits, and can be told, when nothing else can go on"
-        raise HeldError(error.message, hint=hint) from error
+    except HeldError:
+        asked = running.check_decision(folder.id, replay(folder.events()), arguments.step, user())
+        folder.request_decision(DecisionRequest(arguments.step, asked, decision, user(), arguments.comment))
+        holder = folder.signal_holder()
+        if holder is not None:
+            return _told(folder, arguments, decision, str(holder))
+        held = running.take(folder)  # it ended just now
+        folder.forget_decision(arguments.step)
     with held:
         decided = running.decide_gate(held, arguments.step, decision, by=user(), comment=arguments.comment)
         if arguments.output == "json":
@@ -44,6 +52,18 @@ def decide(arguments: argparse.Namespace, decision: str) -> int:
         show.lines([f"{decision} {decided.step} of run {folder.id}, as {decided.by}"])
         more = summary.waiting_text(held.state, arguments.store or "")
         show.lines(more or [f"{summary.resume_command(folder.id, arguments.store or '')} goes on"])
+    return 0
+
+
+def _told(folder: RunFolder, arguments: argparse.Namespace, decision: str, holder: str) -> int:
+    """Say that who works on the run has been told."""
+    from v6flow.cli import show
+
+    if arguments.output == "json":
+        document = {"run": folder.id, "step": arguments.step, "decision": decision, "by": user()}
+        show.write({**document, "at": None, "comment": arguments.comment})
+    else:
+        show.lines([f"{decision} {arguments.step} of run {folder.id}, as {user()}: told {holder}, which goes on"])
     return 0
 
 

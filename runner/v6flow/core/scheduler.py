@@ -169,7 +169,8 @@ class Scheduler:
                 self._close_level(instances.inside(event.step, event.item))
                 self._note_item(event)
             case events.GateDecided():
-                self._ready.append(event.step)
+                if event.step not in self._ready:  # a gate of a run that was taken up just now is looked at anyway
+                    self._ready.append(event.step)
             case events.RunEnding():
                 self._leave_part()
                 self._enter_part()
