@@ -52,8 +52,6 @@ SAMPLES: dict[str, Any] = {
     "list[list[Json]]": [["age", 1], ["bmi", None]],
     "tuple[str, ...]": ("alpha", "beta"),
     "tuple[tuple[str, tuple[str, ...]], ...]": (("partial", ("alpha",)), ("other", ())),
-    "Mapping[str, Json] | None": {"accuracy": 0.5},
-    "Failure | None": Failure("crashed", "no such column"),
     "Failure": Failure("crashed", "no such column", "partial", "alpha", hint="look", log_tail="Traceback"),
     "Failure | None": Failure("no_quorum", "2 of 3", "partial"),
     "tuple[Subtask, ...]": (Subtask("alpha", "completed"), Subtask("beta", "failed", "why", "tail")),

@@ -175,6 +175,14 @@ def test_a_gate_beside_items_waits_until_nothing_goes_on_in_any_of_them() -> Non
     assert (steps["tables[1].agreed"]["status"], steps["tables"]["status"]) == ("waiting", "waiting")
 
 
+def test_a_decision_is_heard_while_other_items_go_on() -> None:
+    run = drive(GATED)
+    run.answer("tables[1].count", *ALL)
+    run.write(ev.GateDecided(1.0, "tables[1].agreed", "approved", "anna"))
+    run.go()
+    assert (run.asked("tables[1].more"), run.named(ev.RunPaused)) == ([*ALL], [])
+
+
 def test_items_go_on_one_by_one_as_people_decide() -> None:
     run = approve(asked_twice(), "tables[1].agreed")
     assert run.asked("tables[1].more") == [*ALL]
