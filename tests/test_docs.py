@@ -278,6 +278,7 @@ steps:
   local: {local: {value: 1}}
   repeat: {repeat: {state: 1, max: 1, on_max: continue, steps: {v: {local: {value: 1}}}, update: 1}}
   foreach: {foreach: {over: [1], steps: {w: {local: {value: 1}}}}}
+  gate: {gate: {message: m}}
 """
     steps = loading.parse_workflow(text, "w.yaml").steps
     offered = {name: set(STEP_KINDS[step.kind].offers(step)) for name, step in steps.items()}
@@ -288,6 +289,7 @@ steps:
     assert told["local"] | every == offered["local"]
     assert told["repeat"] | every == offered["repeat"]
     assert told["foreach"] | every == offered["foreach"]
+    assert told["gate"] | every == offered["gate"]
     assert f"`{' '.join(f'.{name}' for name in ('status', 'error', 'asked', 'failed', 'missing'))}`" in LANGUAGE
     assert {"status", "error", "asked", "failed", "missing"} == SETTLED
 

@@ -23,6 +23,7 @@ from v6flow.backends.base import Accepted, Answered, Broken, Failed, Looked, Not
 from v6flow.core import events as ev
 from v6flow.core.events import Subtask
 from v6flow.core.state import replay
+from v6flow.engine import Decide
 from v6flow.errors import (
     AccessError,
     NoSpaceError,
@@ -249,6 +250,20 @@ def test_a_refused_result_is_forgotten_only_when_its_refusal_is_written() -> Non
         carry_on(make(text), journal, backend)
     assert backend.forgotten == []
     assert journal.of(ev.TaskFailed) == []
+
+
+def test_a_gate_hears_a_decision_about_what_it_asked_and_no_other() -> None:
+    journal = FakeJournal()
+    made = make("steps: {a: {gate: {message: m}}, b: {gate: {message: m}}}")
+    working = engine(made, journal)
+    working.run()
+    assert replay(journal.events()).status == "waiting"
+    again = engine(made, journal)
+    for step, asked, by in (("a", 1.0, "too early"), ("a", 1000.0, "anna"), ("a", 1000.0, "too late"), ("c", 1.0, "x")):
+        again.decide(Decide(step, asked, "approved", by, ""))
+    again.run()
+    assert [event.by for event in journal.of(ev.GateDecided)] == ["anna"]
+    assert replay(journal.events()).status == "waiting"  # for b
 
 
 BAD = {

@@ -64,7 +64,7 @@ class Result:
 
     @property
     def status(self) -> str:
-        """`completed`, `failed` or `cancelled`."""
+        """`completed`, `failed`, `cancelled`, or `waiting` for a person."""
         return self.state.status
 
     @property

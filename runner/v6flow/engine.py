@@ -45,13 +45,24 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Decide:
+    """A person has decided at a gate, which had asked at that time."""
+
+    step: str
+    asked: float
+    decision: str
+    by: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
 class Withdraw:
     """A person lets go of the run and wants what it has open to be killed."""
 
     error: V6flowError
 
 
-Message: TypeAlias = backends.Report | local.LocalReport | Cancel | Withdraw | V6flowError
+Message: TypeAlias = backends.Report | local.LocalReport | Cancel | Decide | Withdraw | V6flowError
 
 Wait: TypeAlias = "Callable[[queue.SimpleQueue[Message], float | None], Message]"
 """Gives the next message of an inbox; raises queue.Empty after so many seconds (None: no end is known), or before."""
@@ -108,6 +119,10 @@ class Engine:
     def cancel(self) -> None:
         """Cancel the run. Safe to call from a signal handler."""
         self._inbox.put(Cancel())
+
+    def decide(self, decided: Decide) -> None:
+        """Have a gate hear what a person decided. Safe to call from a signal handler."""
+        self._inbox.put(decided)
 
     def run(self) -> None:
         """Go on until the state is no longer `running`.
@@ -228,6 +243,10 @@ class Engine:
             case Cancel():
                 if not self._state.cancelling:
                     yield ev.CancelRequested(now)
+            case Decide():
+                asked = {gate.name: gate.question.at for gate in self._state.gates if gate.question is not None}
+                if asked.get(message.step) == message.asked:  # not of what was asked before, or decided meanwhile
+                    yield ev.GateDecided(now, message.step, message.decision, message.by, message.comment)
             case backends.Looked():
                 request = self._requests.get(message.token)
                 if request is not None:
@@ -328,7 +347,7 @@ class Engine:
 
 
 _PARTIAL = "subtasks: partial accepts what a central function makes of those that answered"
-_FINAL = (ev.RunCompleted, ev.RunFailed, ev.RunCancelled)
+_FINAL = (ev.RunPaused, ev.RunEnding, ev.RunCompleted, ev.RunFailed, ev.RunCancelled)
 
 
 def _interrupted(error: Exception, now: float) -> Event:

@@ -170,11 +170,13 @@ def _include_schema() -> dict[str, Any]:
     return {**whole, "properties": kept, "required": ["v6flow"]}
 
 
-def _called(value: Any, at: Place = ("steps",)) -> Iterator[tuple[Place, str]]:
+def _called(value: Any) -> Iterator[tuple[Place, str]]:
     """The places of the steps that run other files, with the names of those, as far as a document is sound."""
-    steps = value
-    for part in at if at == ("steps",) else ():
-        steps = steps.get(part) if isinstance(steps, dict) else None
+    for section in ("steps", "finally") if isinstance(value, dict) else ():
+        yield from _called_in(value.get(section), (section,))
+
+
+def _called_in(steps: Any, at: Place) -> Iterator[tuple[Place, str]]:
     for name, step in steps.items() if isinstance(steps, dict) else ():
         if not isinstance(step, dict):
             continue
@@ -183,7 +185,7 @@ def _called(value: Any, at: Place = ("steps",)) -> Iterator[tuple[Place, str]]:
             yield (*at, name), called["file"]
         for kind in ("repeat", "foreach"):
             if isinstance(step.get(kind), dict):
-                yield from _called(step[kind].get("steps"), (*at, name, kind, "steps"))
+                yield from _called_in(step[kind].get("steps"), (*at, name, kind, "steps"))
 
 
 def check_functions(workflow: Workflow, folder: Path) -> list[Problem]:

@@ -17,7 +17,7 @@ from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
 from v6flow.core import check, events, instances, json, policy
 from v6flow.core import plan as planning
-from v6flow.core.events import CancelRequested, RunCancelled, RunResumed, RunStarted
+from v6flow.core.events import CancelRequested, GateDecided, RunCancelled, RunResumed, RunStarted
 from v6flow.core.federation import Directory, EmbeddedFederation
 from v6flow.core.server import ServerFederation
 from v6flow.core.state import RunState, apply, replay
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from v6flow.backends.base import Access, Report
     from v6flow.clock import Clock
+    from v6flow.core.events import Event
     from v6flow.core.federation import Federation
     from v6flow.core.json import Json
     from v6flow.core.model import Workflow
@@ -118,9 +119,14 @@ class Run:
         for note in self.notes:
             engine.note(note)
         with _signals(engine, folder, kill=self.kill_on_interrupt):
-            if folder.cancel_requested() is not None:
+            if folder.cancel_requested() is not None and self.held.state.ending is None:
                 engine.cancel()
+            _hear_decisions(engine, folder)
             engine.run()
+        waiting = {gate.name for gate in self.held.state.gates}
+        for request in folder.decisions():
+            if request.step not in waiting:  # one that came too late to be heard is heard by who goes on
+                folder.forget_decision(request.step)
         if self.held.state.over:
             folder.mark_over(True)
         return self.held.state
@@ -323,6 +329,7 @@ def pin(plan: Plan, federation: Federation | None, jobs: int | None) -> dict[str
         "studies": [[study, list(members)] for study, members in plan.directory.studies.items()],
         "sources": dict(source_digests(plan)),
         "steps": list(plan.steps),
+        "finally": [name for name in plan.nested("") if plan.steps[name].common.final],
         "deadline": plan.deadline,
         "jobs": jobs,
     }
@@ -441,20 +448,26 @@ def _resume(
 def what_to_do_again(state: RunState, plan: Plan) -> tuple[list[str], list[str]]:
     """The steps that are to ask again whom they lack, and those that are to be done wholly anew."""
     open_ = {name: step for name, step in state.steps.items() if is_open(state, name)}
-    retry = [
-        name for name, step in open_.items() if step.status == "failed" and instances.definition(name) in plan.steps
-    ]
+    retry = [name for name, step in open_.items() if step.status == "failed" and _is_tried_again(name, plan)]
     after = {
         instances.prefix(name) + instances.short(other)
         for name in retry
         for other in plan.graph.after([instances.definition(name)])
     }
+    if retry or state.status == "failed":  # the run ends anew
+        after.update(name for name, step in plan.steps.items() if step.common.final)
     return retry, [
         name
         for name, step in open_.items()
         # what a condition left out stays so, unless the condition may now be another
         if name in after or (step.status == "skipped" and step.reason not in ("when", "skipped"))
     ]
+
+
+def _is_tried_again(name: str, plan: Plan) -> bool:
+    """Whether a failed step is tried again: those under `finally` are done wholly anew, if the run ends anew."""
+    step = plan.steps.get(instances.definition(name))
+    return step is not None and not step.common.final
 
 
 def is_open(state: RunState, name: str) -> bool:
@@ -493,19 +506,67 @@ def cancel(held: Held, federation_file: str | None = None, clock: Clock | None =
     cancelled yet, but will be when it is resumed. Raises UnreachableError, AccessError, FederationError.
     """
     now = LaterClock(clock or SystemClock(), held.state.last).now()
+    notes: list[str] = []
+    if held.state.pinned.get("finally") and held.state.ending is None:
+        try:
+            return _cancel_and_finish(held, federation_file, now)
+        except ResumeError as error:
+            notes.append(f"what stands under `finally` was not run: {error.message}")
 
-    def write(event: CancelRequested | events.Noted | RunCancelled) -> None:
+    def write(event: Event) -> None:
         held.journal.append([event], durable=True)
         apply(held.state, event)
 
     held.folder.request_cancel("user", now)
     write(CancelRequested(now))
-    notes = _kill_open(held, federation_file)
+    notes += _kill_open(held, federation_file)
     for note in notes:
         write(events.Noted(now, note))
-    write(RunCancelled(now))
+    write(RunCancelled(now) if held.state.ending is None else held.state.ending.outcome(now))
     held.folder.mark_over(True)
     return notes
+
+
+def check_decision(run: str, state: RunState, step: str, by: str) -> float:
+    """When the gate asked at which somebody wants to decide.
+
+    Raises UsageError where nothing waits there, AccessError for who may not decide.
+    """
+    waiting = [gate.name for gate in state.gates]
+    if state.over or step not in waiting:
+        decided = state.step(step).decision
+        what = f"was {decided.decision} by {decided.by}" if decided is not None else "waits for nobody"
+        hint = f"those that wait: {', '.join(waiting)}" if waiting and not state.over else None
+        raise UsageError(f"step {step} of run {run} {what}", hint=suggestion(step, waiting) or hint)
+    asked = state.step(step).question
+    if asked is not None and asked.approvers and by not in asked.approvers:
+        raise AccessError(f"{by} may not decide at step {step}: it asks {', '.join(asked.approvers)}")
+    return asked.at if asked is not None else 0.0
+
+
+def decide_gate(
+    held: Held, step: str, decision: str, *, by: str, comment: str, clock: Clock | None = None
+) -> GateDecided:
+    """Write down what a person decides (`approved` or `rejected`) at a gate that waits; the run goes on when resumed.
+
+    Raises UsageError where nothing waits there, AccessError for who may not decide.
+    """
+    state = held.state
+    check_decision(held.folder.id, state, step, by)
+    event = GateDecided(LaterClock(clock or SystemClock(), state.last).now(), step, decision, by, comment)
+    held.journal.append([event], durable=True)
+    apply(state, event)
+    return event
+
+
+def _cancel_and_finish(held: Held, federation_file: str | None, now: float) -> list[str]:
+    """Cancel a run that has steps under `finally`, and run these."""
+    from v6flow.reporters.base import Silent
+
+    run = resume(held, federation_file=federation_file)
+    held.folder.request_cancel("user", now)
+    run.carry_on(Silent())
+    return []
 
 
 def _kill_open(held: Held, federation_file: str | None) -> list[str]:
@@ -680,6 +741,14 @@ def _show_cursor() -> None:
             os.write(2, b"\x1b[?25h")
 
 
+def _hear_decisions(engine: Engine, folder: RunFolder) -> None:
+    """Have gates hear what people have decided while a process worked on the run."""
+    from v6flow.engine import Decide
+
+    for each in folder.decisions():
+        engine.decide(Decide(each.step, each.asked, each.decision, each.by, each.comment))
+
+
 @contextmanager
 def _signals(engine: Engine, folder: RunFolder, *, kill: bool) -> Iterator[None]:
     """While a run goes on, hear requests to cancel it; Ctrl-C and SIGTERM let go of it, a second one at once.
@@ -702,6 +771,7 @@ def _signals(engine: Engine, folder: RunFolder, *, kill: bool) -> Iterator[None]
     def look(_number: int, _frame: object) -> None:
         if folder.cancel_requested() is not None:
             engine.cancel()
+        _hear_decisions(engine, folder)
 
     wanted = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGHUP: stop, CANCEL_SIGNAL: look}
     heeded = [number for number in wanted if signal.getsignal(number) != signal.SIG_IGN]

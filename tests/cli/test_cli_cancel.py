@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,3 +67,31 @@ def test_a_run_must_be_named(here: Path, capsys: Capture) -> None:
     said = call(capsys, "cancel")
     assert said.code == 2
     assert "RUN" in said.err
+
+
+LAST = """\
+v6flow: 1
+name: last
+steps:
+  wait: {local: {command: [cat, gate]}}
+finally:
+  note: {local: {command: [sh, -c, "cat > note.json; echo 1"], kwargs: {how: "{{ run.status }}"}}}
+outputs: {x: "{{ steps.wait.result }}"}
+"""
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_what_stands_under_finally_is_done_for_a_run_that_is_cancelled(held: bool, here: Path, capsys: Capture) -> None:
+    write(here, last_yaml=LAST)
+    os.mkfifo(here / "gate")
+    process = start("run", "last.yaml", until="wait: computes here")
+    (run,) = run_ids(here)
+    if not held:
+        process.kill()
+        end(process)
+    assert call(capsys, "cancel", run).code == 0
+    if held:
+        end(process)
+    assert json.loads((here / "note.json").read_text("utf-8")) == {"how": "cancelled"}
+    document = call(capsys, "status", run, "--output", "json").document
+    assert (document["status"], document["steps"]["note"]["status"]) == ("cancelled", "completed")

@@ -28,12 +28,12 @@ FAILURES = st.builds(Failure, TEXT, TEXT, MAYBE, MAYBE, MAYBE, TEXT)
 SUBTASKS = st.lists(st.builds(Subtask, TEXT, TEXT, TEXT, TEXT), max_size=2).map(tuple)
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "at": TIMES, "down": TIMES, "deadline": st.none() | TIMES, "attempt": st.integers(1, 9), "exit_code": st.integers(0, 255),
-    "asked": NAMES, "organizations": NAMES, "changed": NAMES, "retry": NAMES, "reset": NAMES, "resubmit": NAMES, "failure": FAILURES,
+    "asked": NAMES, "organizations": NAMES, "changed": NAMES, "retry": NAMES, "reset": NAMES, "approvers": NAMES, "gates": NAMES, "resubmit": NAMES, "failure": FAILURES,
     "subtasks": SUBTASKS, "carried": st.lists(st.tuples(TEXT, NAMES), max_size=2).map(tuple), "accepted": st.booleans(),
     "log": MAYBE, "properties": st.none() | st.dictionaries(TEXT, JSON, min_size=1, max_size=2),
 }  # fmt: skip
 MAPPINGS = st.dictionaries(TEXT, JSON, max_size=2)
-VALUES = {"RunStarted": MAPPINGS, "RunCompleted": MAPPINGS, "RunResumed": st.none() | MAPPINGS}
+VALUES = {"RunStarted": MAPPINGS, "RunCompleted": MAPPINGS, "RunEnding": MAPPINGS, "RunResumed": st.none() | MAPPINGS}
 
 
 def strategy(kind: type[Event]) -> st.SearchStrategy[Event]:

@@ -31,6 +31,15 @@ def told(run: Driver, step: str) -> dict[str, Any]:
     return explain(run.plan, run.events, step)
 
 
+def test_a_gate_tells_what_was_asked_and_decided() -> None:
+    run = drive("steps: {a: {gate: {message: go?, approvers: [anna]}}}")
+    asked = {"message": "go?", "approvers": ["anna"], "asked": "1970-01-01T00:00:00Z"}
+    assert told(run, "a")["gate"] == asked
+    run.write(ev.GateDecided(60.0, "a", "approved", "anna", "seen"))
+    decided = {"decision": "approved", "by": "anna", "at": "1970-01-01T00:01:00Z", "comment": "seen"}
+    assert told(run, "a")["gate"] == asked | decided
+
+
 def half_way() -> Driver:
     """alpha answered at once, beta the second time, gamma never."""
     run = drive(WORKFLOW)

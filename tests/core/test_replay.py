@@ -29,8 +29,11 @@ class World:
         return zlib.crc32(repr((self._seed, *of)).encode()) % 6
 
     def play(self, run: Driver) -> Driver:
-        """Everything answers, one after the other, until the run is over."""
-        while run.state.status == "running":
+        """Everything answers, one after the other, until the run is over; people decide when nothing else can go on."""
+        while not run.state.over:
+            if run.state.status == "waiting":
+                run = self._decide(run)
+                continue
             open_ = [
                 (step.name, each.name)
                 for step in run.state.steps.values()
@@ -46,6 +49,15 @@ class World:
                 assert wake is not None, "it waits for nothing, for ever"
                 run.wait(max(wake - run.now, 0))
         return run
+
+    def _decide(self, run: Driver) -> Driver:
+        """A person decides at the first gate, and somebody takes the run up."""
+        step = min(gate.name for gate in run.state.gates)
+        decision = "rejected" if self.dice(step) == 0 else "approved"
+        run.write(ev.GateDecided(0.0, step, decision, "anna"))
+        again = run.resume()
+        again.commands[:0] = run.commands
+        return again
 
     def _answer(self, run: Driver, step: str, organization: str) -> None:
         request = run.requests[step, organization]
@@ -67,8 +79,15 @@ class World:
             run.finish(step, zlib.crc32(canonical(dict(run.children[step].kwargs)).encode()))
 
 
-WORKING = ("value", "local", "task", "task")
-OFFERED = {"value": "result", "local": "result", "task": "results", "repeat": "result", "foreach": "by_key"}
+WORKING = ("value", "local", "task", "task", "gate")
+OFFERED = {
+    "gate": "result",
+    "value": "result",
+    "local": "result",
+    "task": "results",
+    "repeat": "result",
+    "foreach": "by_key",
+}
 
 
 @st.composite
@@ -76,10 +95,17 @@ def workflows(draw: st.DrawFn, kinds: tuple[str, ...] = WORKING) -> str:
     """A small random graph of steps of these kinds, each using some of those before it."""
     lines = ["steps:"]
     outputs = ["outputs:"]
-    for name, kind in _add_steps(draw, lines, "  ", "s", kinds, draw(st.integers(1, 6)), {}, []).items():
+    steps = _add_steps(draw, lines, "  ", "s", kinds, draw(st.integers(1, 6)), {}, [])
+    for name, kind in steps.items():
         outputs.append(
             f"  o_{name}: {{value: \"{{{{ steps.{name}.{OFFERED[kind]} | default('none') }}}}\", mixed_cohorts: t}}"
         )
+    ending: bool = draw(st.booleans())
+    if ending:
+        lines += ["finally:", "  last: {task: {method: m, kwargs: {how: '{{ run.status }}'}}, retry: 2}"]
+        lines += ["  after: {local: {function: 'm:f', kwargs: {x: '{{ steps.last.status }} {{ steps.s0.status }}'}}}"]
+        final = tuple(kind for kind in kinds if kind != "gate")
+        _add_steps(draw, lines, "  ", "f", final, draw(st.integers(0, 2)), steps, [])
     return "\n".join([*lines, *outputs])
 
 
@@ -108,10 +134,12 @@ def _add_steps(
             lines.append(f"{pad}  local: {{value: {expression}}}")
         elif kind == "local":
             lines.append(f"{pad}  local: {{function: 'm:f', kwargs: {{x: {expression}}}}}")
+        elif kind == "gate":
+            lines.append(f"{pad}  gate: {{message: {expression}}}")
         elif kind == "repeat":
-            _add_rounds(draw, lines, pad, name, expression, {**outside, **known}, around)
+            _add_rounds(draw, lines, pad, name, expression, {**outside, **known}, around, kinds)
         elif kind == "foreach":
-            _add_items(draw, lines, pad, name, expression, {**outside, **known}, around)
+            _add_items(draw, lines, pad, name, expression, {**outside, **known}, around, kinds)
         else:
             asked = [each for each in used if {**outside, **known}[each] == "task"]
             narrowed: bool = draw(st.booleans())
@@ -137,12 +165,19 @@ def _add_steps(
     return known
 
 
-def _inside(around: list[str]) -> tuple[str, ...]:
-    return WORKING if around else (*WORKING, "repeat", "foreach")
+def _inside(kinds: tuple[str, ...], around: list[str]) -> tuple[str, ...]:
+    return tuple(kind for kind in kinds if not around or kind not in ("repeat", "foreach"))
 
 
 def _add_rounds(
-    draw: st.DrawFn, lines: list[str], pad: str, name: str, state: str, outside: dict[str, str], around: list[str]
+    draw: st.DrawFn,
+    lines: list[str],
+    pad: str,
+    name: str,
+    state: str,
+    outside: dict[str, str],
+    around: list[str],
+    kinds: tuple[str, ...],
 ) -> None:
     alias = f"r_{name}"
     lines.append(f"{pad}  repeat:")
@@ -151,7 +186,9 @@ def _add_rounds(
     lines.append(f"{pad}    cohort: {draw(st.sampled_from(['fixed', 'shrink', 'any']))}")
     lines.append(f"{pad}    steps:")
     seen = [*around, f"loop.{alias}.state", f"loop.{alias}.index"]
-    inner = _add_steps(draw, lines, f"{pad}      ", f"{name}_", _inside(around), draw(st.integers(1, 3)), outside, seen)
+    inner = _add_steps(
+        draw, lines, f"{pad}      ", f"{name}_", _inside(kinds, around), draw(st.integers(1, 3)), outside, seen
+    )
     terms = [_term(draw, f"steps.{each}", kind) for each, kind in inner.items()]
     lines.append(f'{pad}    update: "{{{{ [{", ".join(["loop.index", *terms])}] }}}}"')
     if draw(st.booleans()):
@@ -159,7 +196,14 @@ def _add_rounds(
 
 
 def _add_items(
-    draw: st.DrawFn, lines: list[str], pad: str, name: str, used: str, outside: dict[str, str], around: list[str]
+    draw: st.DrawFn,
+    lines: list[str],
+    pad: str,
+    name: str,
+    used: str,
+    outside: dict[str, str],
+    around: list[str],
+    kinds: tuple[str, ...],
 ) -> None:
     alias = f"e_{name}"
     over = draw(st.sampled_from(["[a, b, c]", "{p: 1, q: 2}", "[]", used, '"{{ range(4) }}"']))
@@ -168,7 +212,9 @@ def _add_items(
     lines.append(f"{pad}    max_parallel: {draw(st.integers(1, 3))}")
     lines.append(f"{pad}    steps:")
     seen = [*around, f"each.{alias}", "each.key"]
-    inner = _add_steps(draw, lines, f"{pad}      ", f"{name}_", _inside(around), draw(st.integers(1, 2)), outside, seen)
+    inner = _add_steps(
+        draw, lines, f"{pad}      ", f"{name}_", _inside(kinds, around), draw(st.integers(1, 2)), outside, seen
+    )
     terms = [_term(draw, f"steps.{each}", kind) for each, kind in inner.items()]
     lines.append(f'{pad}    result: "{{{{ [{", ".join(terms)}] }}}}"')
 
@@ -242,7 +288,7 @@ def test_retrying_what_failed_in_rounds_and_items_asks_only_whom_it_lacks(text: 
     run, world = uninterrupted(made, seed)
     retry, reset = running.what_to_do_again(run.state, made)
     again = run.resume(retry=tuple(retry), reset=tuple(reset))
-    world.play(again)
+    again = world.play(again)
     done_anew = {
         name for name in again.state.steps if any(name == each or name.startswith(f"{each}[") for each in reset)
     }
@@ -263,7 +309,7 @@ def test_retrying_what_failed_asks_only_whom_it_lacks(text: str, seed: int) -> N
     skipped = {name for name, step in run.state.steps.items() if step.status == "skipped"}
     reset = tuple((made.graph.after(failed) | skipped) - set(failed))
     again = run.resume(retry=failed, reset=reset)
-    world.play(again)
+    again = world.play(again)
     assert_nobody_is_asked_twice(again, [event for event in run.events if getattr(event, "step", None) not in reset])
     old = {event.token for event in run.named(ev.TaskRequested)}
     assert not old & {event.token for event in again.events[len(run.events) :] if isinstance(event, ev.TaskRequested)}

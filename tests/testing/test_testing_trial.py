@@ -77,6 +77,13 @@ def test_everything_but_answers_and_time_is_real(bench: Bench) -> None:
     ]
 
 
+def test_a_case_ends_at_a_gate(bench: Bench) -> None:
+    text = WORKFLOW.replace("  half:\n", "  agreed: {gate: {message: go?}}\n  half:\n    needs: [agreed]\n")
+    steps = {"agreed": {"status": "waiting"}, "half": {"status": "pending"}}
+    assert bench.complaints({"expect": {"status": "waiting", "exit_code": 6, "steps": steps}}, text=text) == []
+    assert bench.complaints({}, text=text) == ["the run is waiting, and nothing says that it should"]
+
+
 def test_nobody_waits_for_hours(bench: Bench) -> None:
     began = time.perf_counter()
     in_time = {"parts": {"beta": late({"value": {"sum": 2}}, "1h59m59s")}}

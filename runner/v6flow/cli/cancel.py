@@ -50,7 +50,10 @@ def main(arguments: argparse.Namespace) -> int:
             again = f"what it has open at the server goes on; v6flow cancel {folder.id} tries again"
             raise UnreachableError(f"run {folder.id} is not cancelled: {error.message}", hint=again) from error
     if arguments.output == "json":
-        show.write({"run": folder.id, "status": "cancelled", "holder": None, "notes": notes})
+        show.write({"run": folder.id, "status": held.state.status, "holder": None, "notes": notes})
     else:
-        show.lines([*(f"note: {note}" for note in notes), f"cancelled run {folder.id}"])
+        told = f"cancelled run {folder.id}"
+        if held.state.status != "cancelled":  # only what stands under `finally` was: the run had ended before
+            told = f"run {folder.id} {held.state.status}; what was still to be done is not"
+        show.lines([*(f"note: {note}" for note in notes), told])
     return 0

@@ -18,6 +18,8 @@ COMMANDS: dict[str, str] = {
     "explain": "say what a step did, and why",
     "wait": "wait for a run that goes on elsewhere, and end as it does",
     "resume": "take up a run that was interrupted",
+    "approve": "approve what a gate of a run waits for",
+    "reject": "reject what a gate of a run waits for",
     "cancel": "cancel a run",
     "keygen": "make a private key for encrypted collaborations",
     "upload-key": "put your organization's public key at the server",

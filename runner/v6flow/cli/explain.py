@@ -100,6 +100,8 @@ def _text(told: dict[str, Any]) -> list[str]:
         lines.append("attempts:")
         for name, attempts in told["attempts"].items():
             lines += [f"  {name + ': ' if name else ''}{_attempt(each, day)}" for each in attempts]
+    if "gate" in told:
+        lines += ["decision:", f"  {_decision(told['gate'], day)}"]
     if told["kind"] == "task" and told["asked"]:
         lines += ["quorum:", f"  {_judged(told)}"]
     lines += [*_came_of_it(told), *_cohorts(told)]
@@ -113,6 +115,15 @@ def _day(told: dict[str, Any]) -> str:
 def _at(moment: str, day: str) -> str:
     """A moment as the time of day; with its date where that is another day than the step's first."""
     return moment[11:] if moment.startswith(day) and day else moment
+
+
+def _decision(gate: dict[str, Any], day: str) -> str:
+    """What was asked, and what a person has decided."""
+    asked = f"asked at {_at(gate['asked'], day)}: {gate['message']}"
+    if "decision" not in gate:
+        return f"{asked}; nobody has decided"
+    comment = f" ({gate['comment']})" if gate["comment"] else ""
+    return f"{asked}; {gate['decision']} by {gate['by']} at {_at(gate['at'], day)}{comment}"
 
 
 def _waiting(told: dict[str, Any], day: str) -> list[str]:

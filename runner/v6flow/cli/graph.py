@@ -25,7 +25,7 @@ def main(arguments: argparse.Namespace) -> int:
     from v6flow.core import check, drawing
 
     workflow = loading.read_workflow(arguments.workflow)
-    needs = check.needs(workflow)
+    needs = check.drawn(workflow)
     match arguments.format:
         case "mermaid":
             text = drawing.mermaid(workflow, needs)

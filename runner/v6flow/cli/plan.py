@@ -75,7 +75,8 @@ def _text(name: str, params: Any, directory: Any, steps: list[dict[str, Any]]) -
         after = f" after {', '.join(short[1:])}" if step["needs"] else ""
         margin = "   " if not depth else " " * (3 + 2 * depth)
         begin = f"\n{number}." if not depth else f"{margin[:-2]}-"
-        told.append(f"{begin} {short[0]} ({_kind(step)}){after}\n")
+        last = ", when all else is over" if step.get("finally") and not depth else ""
+        told.append(f"{begin} {short[0]} ({_kind(step)}{last}){after}\n")
         told += [f"{margin}{line}\n" for line in details(step)]
     return [plain(line, keep_newlines=True) for line in told]
 
@@ -96,6 +97,9 @@ def details(step: dict[str, Any]) -> list[str]:
             told += _of_repeat(step)
         case "foreach":
             told += _of_foreach(step)
+        case "gate":
+            who = ", ".join(step["approvers"]) or "anybody"
+            told.append(f"waits until {who} has decided: {_spell(step['message'])}")
         case "workflow":
             told += [f"runs {step['file']}", *([f"with {_spell(step['params'])}"] if step["params"] else [])]
         case _:

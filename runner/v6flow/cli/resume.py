@@ -80,7 +80,8 @@ def _pick(store: Store, arguments: argparse.Namespace) -> RunFolder:
 
     if arguments.run is not None:
         return store.find(arguments.run)
-    wanted = ("running", "interrupted", "failed") if arguments.retry_failed else ("running", "interrupted")
+    unfinished = ("running", "interrupted", "waiting")
+    wanted = (*unfinished, "failed") if arguments.retry_failed else unfinished
     open_ = [folder for folder in map(store.find, store.runs()) if _status(folder) in wanted]
     found = [folder for folder in open_ if folder.holder() is None] or open_
     if len(found) == 1:

@@ -187,7 +187,8 @@ def carry_on(run: Run, arguments: argparse.Namespace) -> int:
             show.error(error.message, hint)
             return error.exit_code
         if arguments.quiet and arguments.output == "text":
-            show.lines(summary.failure_text(state, arguments.store or ""))
+            store = arguments.store or ""
+            show.lines([*summary.failure_text(state, store), *summary.waiting_text(state, store)])
         return finish(state, steps, arguments)
 
 

@@ -50,5 +50,6 @@ def main(arguments: argparse.Namespace) -> int:
         show.error(f"nobody works on run {folder.id} any more, and it is not finished", f"{resume} takes it up")
         return 1
     if arguments.output == "text":
-        show.lines(summary.failure_text(state, arguments.store or ""))
+        store = arguments.store or ""
+        show.lines([*summary.failure_text(state, store), *summary.waiting_text(state, store)])
     return finish(state, steps, arguments)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from v6flow.core.steps import Step
 
 RUN = ("id", "name", "started")
+ENDING = ("status", "error")  # of the run, known under `finally` only
 FEDERATION = ("organizations",)
 
 _WHERE = {
@@ -44,6 +45,7 @@ def check(workflow: Workflow) -> list[Problem]:
     cycles = _cycles(workflow)
     problems = [
         *_step_names(workflow),
+        *_doubled(workflow),
         *_names(workflow, "params", workflow.params),
         *_params(workflow),
         *_secrets(workflow.document),
@@ -135,6 +137,15 @@ def _nothing(_step: Step) -> tuple[Template, ...]:
     return ()
 
 
+def drawn(workflow: Workflow) -> dict[str, list[str]]:
+    """For each step, those above it in a drawing: what it waits for or, of one that comes at the end, the others."""
+    found = needs(workflow)
+    used = {source for name, sources in found.items() if not workflow.steps[name].common.final for source in sources}
+    outer = {name: step.common.final for name, step in workflow.steps.items() if not step.common.parent}
+    last = [name for name, final in outer.items() if not final and name not in used]
+    return {name: sources or (last if outer.get(name) else []) for name, sources in found.items()}
+
+
 def needs_federation(workflow: Workflow) -> bool:
     """Whether a workflow asks organizations, or uses what is known only of a federation."""
     if workflow.uses_federation() or "organization_ids" in workflow.document.text:
@@ -176,7 +187,7 @@ def _step_names(workflow: Workflow) -> Iterator[Problem]:
             yield _problem(document, what, "name", where)
         outer = step.common.parent
         other = known[outer][short.lower()]
-        if other != name:
+        if other != name and step.common.at[0] == workflow.steps[other].common.at[0]:
             line = document.key_position(workflow.steps[other].common.at).line
             told = f"{short} and {other.rpartition('.')[2]} (line {line}) differ only in upper and lower case"
             yield _problem(document, told, "name-case", where)
@@ -187,6 +198,17 @@ def _step_names(workflow: Workflow) -> Iterator[Problem]:
                 line = document.key_position(workflow.steps[other].common.at).line
                 yield _problem(document, f"{short} is the name of a step outside, too (line {line})", "name", where)
                 break
+
+
+def _doubled(workflow: Workflow) -> Iterator[Problem]:
+    """Names under `finally` that steps have already."""
+    document = workflow.document
+    others = {name.lower(): name for name, step in workflow.steps.items() if not step.common.final and "." not in name}
+    for name in document.value.get("finally") or ():
+        if name.lower() in others and ("finally", name) not in workflow.doubtful:
+            line = document.key_position(("steps", others[name.lower()])).line
+            message = f"{name} is the name of another step already (line {line})"
+            yield _problem(document, message, "name", document.key_position(("finally", name)))
 
 
 def _params(workflow: Workflow) -> Iterator[Problem]:
@@ -290,7 +312,7 @@ def _reference(
     first = path[0] if path else None
     if not isinstance(first, str):
         return None
-    if (root, first) in workflow.doubtful:
+    if (root, first) in workflow.doubtful or (root == "steps" and ("finally", first) in workflow.doubtful):
         return None
     if root == "params" and first not in workflow.params:
         known = ", ".join(workflow.params) or "none"
@@ -299,8 +321,11 @@ def _reference(
             "unknown-param",
             suggestion(first, workflow.params),
         )
-    if root == "run" and first not in RUN:
-        return f"run has no {first!r}: it has {', '.join(RUN)}", "unknown-attribute", suggestion(first, RUN)
+    final = field.key[0] == "finally"
+    run = RUN + ENDING if final and "steps" in field.scope else RUN
+    if root == "run" and first not in run:
+        hint = "it is known under `finally`" if first in ENDING else suggestion(first, run)
+        return f"run has no {first!r}: it has {', '.join(run)}", "unknown-attribute", hint
     if root == "federation" and first not in FEDERATION:
         return (
             f"federation has no {first!r}: it has organizations",
@@ -309,7 +334,8 @@ def _reference(
         )
     if root == "steps":
         where = "" if step is None else step.common.name if field.inside and field.nested else step.common.parent
-        return _step_reference(workflow, where, first, path, offers)
+        early = _too_early(workflow, resolve(workflow.steps, where, first), final=final)
+        return early or _step_reference(workflow, where, first, path, offers)
     return None
 
 
@@ -371,6 +397,13 @@ def _own_reference(step: Step, reference: Reference) -> tuple[str, str, str | No
         told = f"this step does not offer {first!r}: it offers {', '.join(sorted(offered))}"
         return told, "unknown-attribute", suggestion(first, offered)
     return None
+
+
+def _too_early(workflow: Workflow, name: str | None, *, final: bool) -> tuple[str, str, str | None] | None:
+    """What is wrong with a use of a step that runs when all else is over."""
+    if final or name is None or not workflow.steps[name].common.final:
+        return None
+    return f"step {name} stands under `finally`: it runs when all else is over", "unknown-step", None
 
 
 def _step_reference(
@@ -476,13 +509,15 @@ def _needs(workflow: Workflow) -> Iterator[Problem]:
     document = workflow.document
     for step in workflow.steps.values():
         for index, needed in enumerate(step.common.needs):
+            where = document.position((*step.common.at, "needs", index))
             found = resolve(workflow.steps, step.common.parent, needed)
-            if found is not None and step.common.name.startswith(f"{found}."):
-                where = document.position((*step.common.at, "needs", index))
+            early = _too_early(workflow, found, final=step.common.final)
+            if early is not None:
+                yield _problem(document, early[0], early[1], where)
+            elif found is not None and step.common.name.startswith(f"{found}."):
                 told = f"{needed} is the step that this is nested in, which completes only after it"
                 yield _problem(document, told, "unknown-step", where)
-            if found is None and ("steps", needed) not in workflow.doubtful:
-                where = document.position((*step.common.at, "needs", index))
+            elif found is None and not {("steps", needed), ("finally", needed)} & workflow.doubtful:
                 yield _problem(document, f"no step {needed!r}", "unknown-step", where, _step_near(workflow, needed))
 
 

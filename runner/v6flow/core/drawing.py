@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
 
 from v6flow.core.answers import bare
-from v6flow.core.steps import ForeachStep, LocalStep, RepeatStep, TaskStep, WorkflowStep
+from v6flow.core.steps import ForeachStep, GateStep, LocalStep, RepeatStep, TaskStep, WorkflowStep
 
 if sys.version_info >= (3, 11):
     from typing import assert_never
@@ -38,7 +38,8 @@ def kind(step: Step) -> str:
 def details(step: Step) -> list[str]:
     """What a step does, whom it asks if the file names them, and under which condition: a text each."""
     condition = step.common.when
-    return [*_work(step), *([f"only if {bare(condition)}"] if condition is not None else [])]
+    told = [f"only if {bare(condition)}"] if condition is not None else []
+    return [*_work(step), *told, *(["when all else is over"] if step.common.final else [])]
 
 
 def _work(step: Step) -> list[str]:
@@ -47,6 +48,8 @@ def _work(step: Step) -> list[str]:
             told = [f"{kind(step)} {step.method.source}"]
             named = organizations(step)
             return [*told, ", ".join(named)] if named else told
+        case GateStep():
+            return [f"gate for {', '.join(step.approvers) or 'anybody'}"]
         case LocalStep(function=str() as function):
             return [f"local {function.rpartition(':')[2]}"]
         case LocalStep(command=None):
@@ -103,7 +106,7 @@ def _visible(text: str) -> str:
 
 # -- Mermaid
 
-_MERMAID_SHAPES = {"task": ('["', '"]'), "central": ('[["', '"]]'), "local": ('("', '")')}
+_MERMAID_SHAPES = {"gate": ('{{"', '"}}'), "task": ('["', '"]'), "central": ('[["', '"]]'), "local": ('("', '")')}
 _MERMAID_UNSAFE = re.compile(r"[^\w .,:/()=+-]", re.ASCII)
 _MERMAID_WORDS = re.compile(
     r"(^|_)(end|graph|flowchart|subgraph|style|linkstyle|classdef|class|click|call|href|default|direction"
@@ -139,6 +142,7 @@ def _mermaid_text(text: str) -> str:
 # -- Graphviz
 
 _DOT_SHAPES = {
+    "gate": "shape=hexagon",
     "task": "shape=box",
     "central": "shape=box, peripheries=2",
     "local": 'shape=box, style="rounded"',

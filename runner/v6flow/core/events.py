@@ -259,6 +259,35 @@ class StepSkipped:
 
 
 @dataclass(frozen=True, slots=True)
+class GateAsked:
+    """A gate waits for a person, one of `approvers` if there are any; `message` is what it asks."""
+
+    at: Time
+    step: str
+    message: str
+    approvers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GateDecided:
+    """A person, by the name of the system's user, has `approved` or `rejected` what a gate asks."""
+
+    at: Time
+    step: str
+    decision: str
+    by: str
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaused:
+    """Nothing can go on until people have decided at these gates: the process lets go of the run."""
+
+    at: Time
+    gates: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """Something that a person should know and that changes nothing: a task that could not be killed, say."""
 
@@ -280,6 +309,26 @@ class RunInterrupted:
     at: Time
     failure: Failure
     exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnding:
+    """It is known how the run ends, and what stands under `finally` is done before it does.
+
+    `status` is `completed` (`value` holds its outputs), `failed` or `cancelled`.
+    """
+
+    at: Time
+    status: str
+    value: dict[str, Json]
+    failure: Failure | None = None
+    exit_code: int = 0
+
+    def outcome(self, now: Time) -> RunCompleted | RunFailed | RunCancelled:
+        """The event that ends the run."""
+        if self.failure is not None:
+            return RunFailed(now, self.failure, self.exit_code)
+        return RunCompleted(now, self.value) if self.status == "completed" else RunCancelled(now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,9 +374,13 @@ Event: TypeAlias = (
     | StepCompleted
     | StepFailed
     | StepSkipped
+    | GateAsked
+    | GateDecided
+    | RunPaused
     | Noted
     | CancelRequested
     | RunInterrupted
+    | RunEnding
     | RunCompleted
     | RunFailed
     | RunCancelled
@@ -343,7 +396,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     kind.__name__: {field.name: field.default for field in fields(kind)}
     for kind in (*EVENTS.values(), Failure, Subtask)
 }  # what equals its default is left out of a journal
-_TUPLES = {"asked", "organizations", "changed", "retry", "reset", "resubmit"}
+_TUPLES = {"asked", "organizations", "changed", "retry", "reset", "resubmit", "approvers", "gates"}
 _HAS_VALUE = {name for name, names in _FIELDS.items() if "value" in names}
 
 

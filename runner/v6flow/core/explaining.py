@@ -72,7 +72,17 @@ def explain(plan: Plan, events: Iterable[Event], name: str) -> dict[str, Any]:
             "quorum": _quorum(plan, state, planned.quorum, step),
             "closed": step.closed,
         }
+    if step.question is not None:
+        told["gate"] = _gate(step.question, step.decision)
     return told
+
+
+def _gate(asked: ev.GateAsked, decided: ev.GateDecided | None) -> dict[str, Json]:
+    """What a gate has asked whom, and what was decided."""
+    told: dict[str, Json] = {"message": asked.message, "approvers": [*asked.approvers], "asked": iso(asked.at)}
+    if decided is None:
+        return told
+    return told | {"decision": decided.decision, "by": decided.by, "at": iso(decided.at), "comment": decided.comment}
 
 
 class _History:

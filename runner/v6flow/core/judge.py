@@ -90,6 +90,7 @@ def first_failure(plan: Plan, state: RunState) -> Failure | None:
         and each.failure is not None
         and each.name in plan.steps  # it may have been taken out of the file since; what is nested fails its step
         and plan.steps[each.name].common.on_failure == "fail"
+        and not plan.steps[each.name].common.final
     ]
     first = min(failed, key=lambda each: each.ended or 0.0, default=None)
     return first.failure if first is not None else None

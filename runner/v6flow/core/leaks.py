@@ -9,7 +9,7 @@ from v6flow.core import places
 from v6flow.core.expressions import CLEAN, Flow, Origin, Reference, either, enter, mixed, written
 from v6flow.core.naming import levels, resolve
 from v6flow.core.problem import Problem
-from v6flow.core.steps import ForeachStep, LocalStep, RepeatStep, TaskStep, WorkflowStep
+from v6flow.core.steps import ForeachStep, GateStep, LocalStep, RepeatStep, TaskStep, WorkflowStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +27,8 @@ HINT = (
 ROUNDS = 10  # passes over a loop, after which its state is taken for one that has all in it
 
 _HARMLESS = frozenset({"kind", "step", "organization"})  # of an error; its message may quote what an algorithm said
+
+_RUN_ERROR = ("run", "error")  # under finally: the error of a step, whichever that was
 
 
 def problems(workflow: Workflow, order: Callable[[Workflow], Sequence[str]]) -> Iterable[Problem]:
@@ -98,6 +100,8 @@ class _Tracing:
                     self._each(step)
                 case WorkflowStep():
                     self._call(step)
+                case GateStep():
+                    pass  # its message goes to people only, and it offers what they have decided
                 case None:
                     pass  # what has been told to be unknown
 
@@ -187,7 +191,7 @@ class _Tracing:
 
     def _may_have(self, reference: Reference, where: str) -> bool:
         if reference.root != "steps":
-            return reference.root in ("params", "loop", "each")
+            return reference.root in ("params", "loop", "each") or (reference.root, *reference.path[:1]) == _RUN_ERROR
         name = resolve(self._workflow.steps, where, str(reference.path[0])) if reference.path else None
         return name is not None and (name in self._results or not isinstance(self._workflow.steps[name], LocalStep))
 
@@ -206,6 +210,8 @@ class _Tracing:
                 flow, keys = self._round(where, rest), _behind_state(rest)
             case "each" if rest:
                 flow = self._item(where, rest[0])
+            case "run" if tuple(path[:2]) == _RUN_ERROR and not (rest[1:] and rest[1] in _HARMLESS):
+                flow = Flow(frozenset({Origin("whichever step failed", None)}))
             case _:
                 pass
         for key in keys:

@@ -46,7 +46,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Workflow:
-    """A workflow: its parameters, its steps in the file's order, its outputs.
+    """A workflow: its parameters, its steps in the file's order (those under `finally` last), its outputs.
 
     A nested step stands right behind the one it is nested in, under a name that begins with that one's.
     """
@@ -113,12 +113,19 @@ def parse(
         params=params,
         federation=raw.get("federation"),
         defaults=defaults,
-        steps={name: _with_file(step, files or {}) for name, step in _steps(raw["steps"], defaults)},
+        steps={name: _with_file(step, files or {}) for name, step in _all_steps(raw, defaults)},
         outputs={name: _output(name, value) for name, value in raw.get("outputs", {}).items()},
         included=tuple(included),
         preconditions=_checks(("preconditions",), raw.get("preconditions", ())),
         doubtful=doubtful,
     )
+
+
+def _all_steps(raw: Mapping[str, Any], defaults: Mapping[str, tuple[Path, Template]]) -> Iterator[tuple[str, Step]]:
+    """The steps of a file, those under `finally` last."""
+    yield from _steps(raw["steps"], defaults)
+    last = {name: step for name, step in raw.get("finally", {}).items() if name not in raw["steps"]}
+    yield from _steps(last, defaults, at=("finally",))  # a name that stands twice is told of by the check
 
 
 def _steps(
@@ -140,7 +147,7 @@ def _with_file(step: Step, files: Mapping[str, Workflow]) -> Step:
 
 def _step(name: str, at: Path, raw: dict[str, Any], defaults: Mapping[str, tuple[Path, Template]]) -> Step:
     if len(raw) == 1:
-        common = Common(name, at)
+        common = Common(name, at, final=at[0] == "finally")
     else:
         common = Common(
             name,
@@ -154,6 +161,7 @@ def _step(name: str, at: Path, raw: dict[str, Any], defaults: Mapping[str, tuple
             checks=_checks((*at, "checks"), raw.get("checks", ())),
             output_schema=raw.get("output_schema"),
             properties=expressions.compile(raw["properties"]) if "properties" in raw else None,
+            final=at[0] == "finally",
         )
     for key, kind in STEP_KINDS.items():
         if key in raw:

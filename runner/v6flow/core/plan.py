@@ -16,12 +16,14 @@ from v6flow.core.json import Json, canonical
 from v6flow.core.problem import InvalidError, Path, Problem
 from v6flow.core.steps import (
     STEP_KINDS,
+    GateStep,
     LocalStep,
     StepPlan,
     TaskStep,
     WorkflowPlan,
     WorkflowStep,
     foreach,
+    gate,
     local,
     repeat,
     task,
@@ -115,6 +117,7 @@ def make(
     if len(needs) > len(own):
         graph = Graph(needs)
     order = [name for name in _in_levels(graph.order()) if name in steps]
+    order.sort(key=lambda name: steps[name].common.final)  # those come when all is over
     steps = {name: steps[name] for name in order}
     levels: dict[str, list[str]] = {}
     for name in order:
@@ -145,12 +148,13 @@ def _make(
 ) -> list[Problem]:
     """Add the plans of a workflow's steps, and of those in the files that it names; returns what is wrong with them."""
     maker = _Maker(workflow, directory, scope)
+    final = bool(prefix) and steps[prefix[:-1]].common.final
     for name, step in workflow.steps.items():
         plan = maker.step(name)
         if plan is None:
             continue
         if prefix:
-            plan = replace(plan, common=replace(plan.common, name=prefix + name))
+            plan = replace(plan, common=replace(plan.common, name=prefix + name, final=final))
             needs[prefix + name] = [prefix + source for source in check.needs(workflow)[name]]
         if isinstance(plan, local.LocalPlan):
             plan = replace(plan, folder=folder)
@@ -249,6 +253,8 @@ def _parts(step: StepPlan, directory: Directory, sources: Mapping[str, str]) -> 
                 "result": step.result.source if step.result is not None else None,
                 "as": step.alias,
             }
+        case gate.GatePlan():
+            return {"kind": "gate", "message": step.message.source, "approvers": [*step.approvers]}
         case WorkflowPlan():
             return {
                 "kind": "workflow",
@@ -351,6 +357,8 @@ class _Maker:
         step = self.workflow.steps[name]
         self._asked = None
         try:
+            if isinstance(step, GateStep):
+                return gate.plan(step)
             if isinstance(step, LocalStep):
                 return local.plan(step, self.known)
             if isinstance(step, repeat.RepeatStep):

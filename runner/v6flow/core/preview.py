@@ -6,9 +6,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import scope
+from v6flow.core.check import ENDING
 from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
 from v6flow.core.state import RunState
-from v6flow.core.steps import ForeachPlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan
+from v6flow.core.steps import ForeachPlan, GatePlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan
 
 if sys.version_info >= (3, 11):
     from typing import assert_never
@@ -35,6 +36,8 @@ def preview(plan: Plan) -> Iterator[dict[str, Any]]:
         told: dict[str, Any] = {"step": name, "kind": step.kind, "needs": list(plan.needs[name])}
         told.update(show.step(step))
         told.update(show.common(step.common))
+        if step.common.final:
+            told["finally"] = True
         if step.common.on_failure != "fail":
             told["on_failure"] = step.common.on_failure
         if step.common.mixed_cohorts is not None:
@@ -42,6 +45,9 @@ def preview(plan: Plan) -> Iterator[dict[str, Any]]:
         if step.common.allow_cross_site is not None:
             told["allow_cross_site"] = step.common.allow_cross_site
         yield told
+
+
+_ENDING = tuple((word,) for word in ENDING)
 
 
 class _Show:
@@ -52,6 +58,7 @@ class _Show:
         self._names: dict[str, object] = {}
 
     def step(self, step: StepPlan) -> dict[str, Any]:
+        """What a step of its kind says."""
         self._names = scope.names(self._plan, RunState(), scope.Uses(), self._known, _first(step.common.parent))
         self._names.update({root: _Later(root) for root in ("loop", "each")})
         match step:
@@ -59,6 +66,8 @@ class _Show:
                 return self.task(step)
             case LocalPlan():
                 return self.local(step)
+            case GatePlan():
+                return {"message": self._value(step.message), "approvers": list(step.approvers)}
             case RepeatPlan():
                 return {
                     "state": self._value(step.state),
@@ -155,6 +164,8 @@ class _Show:
         names = self._names if not organization else {**self._names, "organization": organization}
         if organization is None and any(reference.root == "organization" for reference in template.references):
             return {UNKNOWN: template.source}
+        if any(reference.root == "run" and reference.path[:1] in _ENDING for reference in template.references):
+            return {UNKNOWN: template.source}  # how the run ends
         try:
             return template.render(names, unknown=lambda text: {UNKNOWN: text})
         except ExpressionError as error:

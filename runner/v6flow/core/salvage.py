@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from v6flow.core.model import Workflow
     from v6flow.core.problem import Position, Problem
 
-_SECTIONS = ("params", "defaults", "steps", "outputs")
+_SECTIONS = ("params", "defaults", "steps", "finally", "outputs")
 
 
 def sound_part(

@@ -13,9 +13,9 @@ from v6flow.core import answers, cohorts, events, instances, json, judge, schema
 from v6flow.core.commands import Ask, Kill, KillLocal, LocalRequest, Look, Record, StartLocal, TaskRequest
 from v6flow.core.expressions import ExpressionError, Template, kind
 from v6flow.core.json import canonical
-from v6flow.core.plan import digest, token
+from v6flow.core.plan import digest, iso, token
 from v6flow.core.state import SETTLED
-from v6flow.core.steps import ForeachPlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan, foreach
+from v6flow.core.steps import ForeachPlan, GatePlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan, foreach
 from v6flow.core.steps.task import OrganizationError, check_required, parse_organizations
 from v6flow.errors import ResumeError
 
@@ -97,7 +97,7 @@ class Scheduler:
         self._plan = plan
         self._state = state
         self._jobs = jobs  # local child processes at once
-        self._known = plan.scope()
+        self._known: Mapping[str, Json] = {}
         self._open: dict[str, int] = {}
         self._ready: deque[str] = deque()
         self._queued: deque[str] = deque()  # local steps that wait for a free place
@@ -112,10 +112,10 @@ class Scheduler:
         self._unseen: dict[str, set[str]] = {}  # tokens of each step of which it is not known what is there
         self._queries = dict(state.queries)  # with those that were decided and are still to be written down
         self._last_looks: set[str | None] = set()  # steps, and None for the run, whose deadline made us look
-        for step in state.steps.values():
-            if step.status in SETTLED:
-                self._left += _kills(step)  # whoever held the run may have been killed before it could do that
-        self._open_level("")
+        for step in state.steps.values():  # whoever held the run may have been killed before it could kill these
+            if step.status in SETTLED or (state.ending is not None and not self._is_final(step.name)):
+                self._left += _kills(step)
+        self._enter_part()
 
     def decide(self, now: Time) -> list[Command]:
         """The commands that follow from the state at a time; an empty list if there is nothing to do but wait."""
@@ -128,8 +128,8 @@ class Scheduler:
         if self._readopt and (adopted := self._adopt()):
             return adopted
         if state.cancelling:
-            return [*self._kill_all(), Record(events.RunCancelled(now))]
-        if self._plan.deadline is not None and now >= self._plan.deadline:
+            return [*self._kill_all(), Record(self._end(events.RunEnding(now, "cancelled", {})))]
+        if state.ending is None and self._plan.deadline is not None and now >= self._plan.deadline:
             return self._run_out_of_time(now)
         commands: list[Command] = []
         while self._timers and self._timers[0][0] <= now:
@@ -144,6 +144,8 @@ class Scheduler:
             commands.append(self._start_local(self._queued.popleft(), now))
         if not commands and not self._levels[""].open:
             return [Record(self._finish(now))]
+        if not commands and not self._running and not self._queued and state.gates:
+            return [Record(events.RunPaused(now, tuple(gate.name for gate in state.gates)))]
         return commands
 
     def observe(self, event: Event) -> None:
@@ -166,6 +168,12 @@ class Scheduler:
             case events.ItemEnded():
                 self._close_level(instances.inside(event.step, event.item))
                 self._note_item(event)
+            case events.GateDecided():
+                if event.step not in self._ready:  # a gate of a run that was taken up just now is looked at anyway
+                    self._ready.append(event.step)
+            case events.RunEnding():
+                self._leave_part()
+                self._enter_part()
             case _:
                 pass
 
@@ -189,7 +197,7 @@ class Scheduler:
         if None in self._last_looks:
             return None
         times = [self._timers[0][0]] if self._timers else []
-        if self._plan.deadline is not None:
+        if self._plan.deadline is not None and self._state.ending is None:
             times.append(self._plan.deadline)
         return min(times, default=None)
 
@@ -197,7 +205,7 @@ class Scheduler:
         """Whether an answer to this token would still enter: late and doubled ones do not."""
         state = self._state.step(step)
         asked = state.organizations.get(organization)
-        if state.status != "running" or state.closed is not None or asked is None:
+        if state.status != "running" or state.closed is not None or asked is None or step not in self._running:
             return False
         return asked.status == "requested" and asked.token == token
 
@@ -210,10 +218,29 @@ class Scheduler:
 
     # -- which steps can begin
 
+    def _enter_part(self) -> None:
+        """Take up the steps whose turn it is: all but those under `finally`, or these once the run ends."""
+        self._known = scope.known(self._plan, self._state.ending)
+        self._open_level("")
+
+    def _leave_part(self) -> None:
+        """Forget what was going on: nothing of it goes on."""
+        for memory in (self._open, self._ready, self._queued, self._running, self._touched, self._timers, self._locals,
+                       self._levels, self._items, self._readopt, self._unseen, self._last_looks):  # fmt: skip
+            memory.clear()
+        self._queries = dict(self._state.queries)
+
+    def _is_final(self, name: str) -> bool:
+        """Whether a step stands under `finally`, or is nested in one that does; not if the file has it no more."""
+        step = self._plan.steps.get(instances.definition(name))
+        return step is not None and step.common.final
+
     def _open_level(self, prefix: str) -> None:
         """Begin with steps that stand together, or go on with them."""
         within = instances.definition(prefix[:-1]) if prefix else ""
-        names = tuple(prefix + instances.short(each) for each in self._plan.nested(within))
+        final = self._state.ending is not None
+        inside = (each for each in self._plan.nested(within) if self._plan.steps[each].common.final is final)
+        names = tuple(prefix + instances.short(each) for each in inside)
         level = self._levels[prefix] = _Level(names)
         for name in names:
             if self._state.step(name).status not in SETTLED:
@@ -239,9 +266,11 @@ class Scheduler:
 
     def _enter(self, name: str, prefix: str) -> None:
         state = self._state.step(name)
-        needed = self._plan.needs[instances.definition(name)]
+        final = self._state.ending is not None
         self._open[name] = sum(
-            self._state.step(prefix + instances.short(other)).status not in SETTLED for other in needed
+            self._state.step(prefix + instances.short(other)).status not in SETTLED
+            for other in self._plan.needs[instances.definition(name)]
+            if self._plan.steps[other].common.final is final  # those that the end of the run has cut off settle no more
         )
         if state.status == "running":
             self._resume(name, state)
@@ -443,6 +472,7 @@ class Scheduler:
                 else:
                     self._touched[name] = None
             else:
+                assert isinstance(step, LocalPlan)  # a gate waits, and does not run
                 self._running[name] = self._prepare_local(name, step)
                 self._touched[name] = None
         except (_Lacking, _Unfit) as error:
@@ -471,6 +501,8 @@ class Scheduler:
     def _begin(self, name: str, now: Time) -> list[Command]:
         step = self._plan.step(name)
         prefix = instances.prefix(name)
+        if isinstance(step, GatePlan) and self._state.step(name).status == "waiting":
+            return self._decided(name, now)
         try:
             if step.common.when is not None and not self._holds(step.common.when, prefix):
                 return [Record(events.StepSkipped(now, name, name, "when"))]
@@ -486,6 +518,8 @@ class Scheduler:
                 return self._begin_items(name, step, now)
             if isinstance(step, WorkflowPlan):
                 return self._begin_file(name, step, now)
+            if isinstance(step, GatePlan):
+                return self._ask_person(name, step, now)
             if step.value is not None:
                 uses = scope.Uses()
                 value = self._render(step.value, uses, prefix)
@@ -498,6 +532,28 @@ class Scheduler:
             failure = events.Failure(error.kind, error.message, step=name, hint=error.hint)
             return [Record(events.StepFailed(now, name, failure))]
         return []
+
+    def _ask_person(self, name: str, step: GatePlan, now: Time) -> list[Command]:
+        message = self._render(step.message, scope.Uses(), instances.prefix(name))
+        text = message if isinstance(message, str) else canonical(message)
+        return [Record(events.GateAsked(now, name, text, step.approvers))]
+
+    def _decided(self, name: str, now: Time) -> list[Command]:
+        """What follows from what a person has decided at a gate; nothing as long as nobody has."""
+        decided = self._state.step(name).decision
+        if decided is None:
+            return []
+        if decided.decision != "approved":
+            why = f": {decided.comment}" if decided.comment else ""
+            failure = events.Failure("rejected", f"{decided.by} rejected it{why}", step=name)
+            return [Record(events.StepFailed(now, name, failure))]
+        value: Json = {
+            "decision": decided.decision,
+            "by": decided.by,
+            "at": iso(decided.at),
+            "comment": decided.comment,
+        }
+        return [Record(self._approved(events.StepCompleted(now, name, value)))]
 
     def _holds(self, condition: Template, prefix: str) -> bool:
         """Whether the condition of a step holds."""
@@ -720,6 +776,8 @@ class Scheduler:
                 return self._go_on_file(name, step, now)
             case LocalPlan():
                 return self._go_on_local(name, step, state, now)
+            case GatePlan():
+                return []  # a gate waits, and does not run
             case _:
                 assert_never(step)
 
@@ -932,7 +990,7 @@ class Scheduler:
         withdrawn = [
             Record(events.TaskWithdrawn(now, name, kill.token)) for name, kills in self._open_tasks() for kill in kills
         ]
-        return [*withdrawn, *self._kill_all(), Record(events.RunFailed(now, failure, 124))]
+        return [*withdrawn, *self._kill_all(), Record(self._end(events.RunEnding(now, "failed", {}, failure, 124)))]
 
     def _without_asking(self, now: Time) -> list[Command]:
         """What follows from what has been answered; nothing if that does not end the run, or somebody were asked."""
@@ -1000,25 +1058,40 @@ class Scheduler:
         prefix = instances.prefix(completed.step)
         return {**scope.names(self._plan, self._state, uses, self._known, prefix), "this": this}
 
+    def _end(self, ending: events.RunEnding) -> Event:
+        """What ends the run, or begins to where there are steps under `finally`. What is known stays so."""
+        known = self._state.ending
+        if known is None and any(step.common.final for step in self._plan.steps.values()):
+            return ending
+        return (known or ending).outcome(ending.at)
+
     def _finish(self, now: Time) -> Event:
+        """The end of a run in which nothing is left to do."""
+        ending = self._state.ending
+        return self._end(self._outcome(now)) if ending is None else ending.outcome(now)
+
+    def _outcome(self, now: Time) -> events.RunEnding:
+        def failed(failure: Failure) -> events.RunEnding:
+            return events.RunEnding(now, "failed", {}, failure, 1)
+
         failure = judge.first_failure(self._plan, self._state)
         if failure is not None:
-            return events.RunFailed(now, failure)
+            return failed(failure)
         outputs: dict[str, Json] = {}
         for output in self._plan.workflow.outputs.values():
             uses = scope.Uses()
             try:
                 outputs[output.name] = self._render(output.value, uses, "")
             except _Lacking as error:
-                return events.RunFailed(now, self._lacking_output(output.name, error.step))
+                return failed(self._lacking_output(output.name, error.step))
             except _Unfit as error:
                 message = f"output {output.name}: {error.message}"
-                return events.RunFailed(now, events.Failure(error.kind, message, hint=error.hint))
+                return failed(events.Failure(error.kind, message, hint=error.hint))
             mixed = cohorts.difference(uses.cohorts(), uses.accepted())
             if mixed and output.mixed_cohorts is None:
                 hint = "write the output as {value: …, mixed_cohorts: <reason>} if that is meant"
-                return events.RunFailed(now, events.Failure("cohorts", f"output {output.name}: {mixed}", hint=hint))
-        return events.RunCompleted(now, outputs)
+                return failed(events.Failure("cohorts", f"output {output.name}: {mixed}", hint=hint))
+        return events.RunEnding(now, "completed", outputs)
 
     def _lacking_output(self, output: str, step: str) -> Failure:
         cause = self._state.step(step).cause or step

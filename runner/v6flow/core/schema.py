@@ -23,9 +23,7 @@ MAX_PROBLEMS = 50  # nobody reads more, and explaining one takes far longer than
 MAX_PATTERN = 1 << 20  # bytes of a compiled pattern: plenty, and `((a{1000}){1000}){1000}` is stopped
 
 LATER: Mapping[str, str] = {
-    "gate": "a kind of step that waits for a person's approval",
     "cache": "reuse of results of earlier runs",
-    "finally": "steps that run whatever became of the others",
 }
 """The words of the language that are not built yet, and what each will be."""
 
@@ -323,7 +321,7 @@ def _subject(path: Path) -> str:
     name = path[-1]
     if isinstance(name, int):
         return f"item {name + 1}"
-    return f"the step `{clip(name)}`" if path[:-1] == ("steps",) else f"`{clip(name)}`"
+    return f"the step `{clip(name)}`" if path[:-1] in (("steps",), ("finally",)) else f"`{clip(name)}`"
 
 
 def _spell(path: Path | list[str | int]) -> str:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from v6flow.core import instances, judge
 from v6flow.core.expressions import NotKnownYet, Undefined
 from v6flow.core.state import SETTLED
-from v6flow.core.steps import ForeachPlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan
+from v6flow.core.steps import ForeachPlan, GatePlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan
 from v6flow.core.steps.base import NOT_CARRYING
 from v6flow.core.steps.base import SETTLED as ALWAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from v6flow.core.events import Failure, StepCompleted
+    from v6flow.core.events import Failure, RunEnding, StepCompleted
     from v6flow.core.json import Json
     from v6flow.core.plan import Plan
     from v6flow.core.state import Cohort, OrganizationState, RunState, StepState
@@ -72,7 +72,12 @@ class StepsView:
         found = name if name in self._plan.steps and not self._prefix else self._plan.find(self._prefix, name)
         if found is None:
             return Undefined(f"no step {name!r}")
-        return StepView(self._plan, self._state.step(found), self._uses)
+        step, ending = self._state.step(found), self._state.ending
+        if ending is None or step.status in SETTLED or self._plan.step(found).common.final:
+            return StepView(self._plan, step, self._uses)
+        cut_off = "cancelled" if ending.status == "cancelled" else "interrupted"
+        standing = cut_off if step.status in ("running", "waiting") else step.status
+        return StepView(self._plan, replace(step, status="skipped"), self._uses, standing)
 
     def names(self) -> Iterable[str]:
         return self._plan.steps
@@ -81,15 +86,18 @@ class StepsView:
 class StepView:
     """`steps.x` in an expression."""
 
-    __slots__ = ("_plan", "_step", "_uses")
+    __slots__ = ("_plan", "_standing", "_step", "_uses")
 
-    def __init__(self, plan: Plan, step: StepState, uses: Uses) -> None:
+    def __init__(self, plan: Plan, step: StepState, uses: Uses, standing: str | None = None) -> None:
         self._plan = plan
         self._step = step
         self._uses = uses
+        self._standing = standing  # of a step that the end of the run has cut off
 
     def attribute(self, name: str) -> object:
         step = self._step
+        if name == "status" and self._standing is not None:
+            return self._standing
         if step.status not in SETTLED:
             raise NotKnownYet(f"steps.{step.name}.{name}")
         if name in ALWAYS and (name in ("status", "error") or isinstance(self._plan.step(step.name), TaskPlan)):
@@ -179,7 +187,9 @@ class ParamsView:
         self._uses = uses
 
     def attribute(self, name: str) -> object:
-        given = self._step.params or {}
+        given = self._step.params
+        if given is None:
+            raise NotKnownYet(f"params.{name}")
         if name not in given:
             return Undefined(f"no param {name!r}")
         if self._step.carried:
@@ -215,6 +225,16 @@ class _Candidate:
 
     def names(self) -> Iterable[str]:
         return self._known
+
+
+def known(plan: Plan, ending: RunEnding | None) -> dict[str, Json]:
+    """The names that are known everywhere, with how the run ends where that is known."""
+    found = plan.scope()
+    if ending is not None:
+        run = found["run"]
+        assert isinstance(run, dict)
+        found["run"] = {**run, "status": ending.status, "error": failure(ending.failure)}
+    return found
 
 
 def names(
@@ -295,7 +315,7 @@ def _settled(step: StepState, name: str) -> Json:
 
 def _offered(plan: Plan, step: StepState, name: str) -> object:
     planned = plan.step(step.name)
-    if isinstance(planned, LocalPlan):
+    if isinstance(planned, (LocalPlan, GatePlan)):
         return step.value if name == "result" else Undefined(f"step {step.name} does not offer {name!r}")
     if isinstance(planned, RepeatPlan):
         return _of_rounds(plan, step, name)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 Cohort: TypeAlias = "tuple[str, tuple[str, ...]]"
 """The step whose answers they are, and the organizations that answered."""
 
-StepStatus = Literal["pending", "running", "completed", "failed", "skipped"]
-RunStatus = Literal["running", "completed", "failed", "interrupted", "cancelled"]
+StepStatus = Literal["pending", "running", "waiting", "completed", "failed", "skipped"]
+RunStatus = Literal["running", "waiting", "completed", "failed", "interrupted", "cancelled"]
 SETTLED = ("completed", "failed", "skipped")
 
 
@@ -85,6 +85,8 @@ class StepState:
     closed: str | None = None
     properties: Mapping[str, Json] = field(default_factory=dict)  # the facts that it published when it completed
     cause: str | None = None  # of being skipped: the step that failed, or was left out, first
+    question: ev.GateAsked | None = None
+    decision: ev.GateDecided | None = None
     reason: str | None = None  # for being skipped (see StepSkipped)
     log: str | None = None
     history: list[Json] = field(default_factory=list)  # of a repeat step: its states, the first one included
@@ -142,11 +144,19 @@ class RunState:
     failure: Failure | None = None
     exit_code: int | None = None
     cancelling: bool = False
+    ending: ev.RunEnding | None = None  # how it will have ended, while what stands under `finally` is done
 
     @property
     def over(self) -> bool:
         """Whether nothing can happen any more, except by `resume --retry-failed`."""
         return self.status in ("completed", "failed", "cancelled")
+
+    @property
+    def gates(self) -> list[StepState]:
+        """The gates that wait for a person: none any more once it is known how the run ends."""
+        if self.over or self.ending is not None:
+            return []
+        return [each for each in self.steps.values() if each.status == "waiting" and each.decision is None]
 
     def step(self, name: str) -> StepState:
         """The state of a step; a pending one if nothing has happened to it."""
@@ -259,6 +269,17 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             pass
         case ev.CancelRequested():
             state.cancelling = True
+        case ev.GateAsked():
+            step = _step(state, event.step)
+            step.status, step.started, step.question = "waiting", event.at, event
+        case ev.GateDecided():
+            _step(state, event.step).decision = event
+            if state.status == "waiting" and not state.gates:
+                state.status = "interrupted"  # until somebody goes on with it
+        case ev.RunPaused():
+            state.status, state.failure, state.exit_code = "waiting", None, 6
+        case ev.RunEnding():
+            _begin_to_end(state, event)
         case ev.RunInterrupted():
             state.status, state.failure, state.exit_code = "interrupted", event.failure, event.exit_code
         case ev.RunCompleted():
@@ -320,7 +341,16 @@ def _start(step: StepState, event: ev.StepStarted) -> None:
     }
 
 
+def _begin_to_end(state: RunState, event: ev.RunEnding) -> None:
+    """Nothing of what has been done until now goes on."""
+    state.ending, state.cancelling = event, False
+    for step in state.steps.values():
+        step.requested = False
+
+
 def _resume(state: RunState, event: ev.RunResumed) -> None:
+    if state.over or event.retry:  # something is tried again, and so the run will end anew
+        state.ending = None
     state.status, state.failure, state.ended, state.exit_code = "running", None, None, None
     state.cancelling = False
     state.down += event.down
@@ -341,6 +371,7 @@ def _resume(state: RunState, event: ev.RunResumed) -> None:
             if item.status == "failed":
                 item.status, item.failure = "open", None
         step.deadline = step.ended = None
+        step.question = step.decision = None
         for asked in step.organizations.values():
             if asked.status != "answered":
                 asked.status, asked.failure, asked.spared = "waiting", None, asked.attempt

@@ -9,7 +9,7 @@ import re
 import stat
 import time
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TIME = re.compile(r"-(\d{8}-\d{4})-[a-z0-9]+$")
 _FOLDERS = ("results", "logs", "answers")
 _OVER = "over"  # a file that is there only while the run is over, so that nobody need read its journal to know
+_DECISION = "decision-"  # and the gate's name: what a person has told who works on the run
 _OURS = {"lock", "cancel", "created", _OVER, *_FOLDERS}  # and what starts with `journal.`
 
 
@@ -59,6 +60,17 @@ class CancelRequest:
 
     by: str
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRequest:
+    """What a person decided at a gate that asked at a time (seconds since 1970 UTC)."""
+
+    step: str
+    asked: float
+    decision: str
+    by: str
+    comment: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +136,22 @@ class RunFolder:
             return CancelRequest(str(request["by"]), float(request["at"]))
         except (ValueError, KeyError, TypeError):
             return CancelRequest("", 0.0)  # damaged, but somebody did ask
+
+    def request_decision(self, request: DecisionRequest) -> None:
+        """Tell, durably, who works on this run what a person decided at a gate. Raises NoSpaceError, UsageError."""
+        self._write(f"{_DECISION}{request.step}", json.dumps(asdict(request)).encode("ascii"))
+
+    def decisions(self) -> list[DecisionRequest]:
+        """What was requested so; a file that cannot be read says nothing."""
+        found = []
+        for path in sorted(self.path.glob(f"{_DECISION}*")):
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                found.append(DecisionRequest(**json.loads(files.read_whole(path))))
+        return found
+
+    def forget_decision(self, step: str) -> None:
+        """Take back what `request_decision` told."""
+        (self.path / f"{_DECISION}{step}").unlink(missing_ok=True)
 
     def forget_cancel(self) -> None:
         """Take back what `request_cancel` asked."""
@@ -275,7 +303,7 @@ def check_id(name: str) -> str:
 def _check_file_name(name: str) -> str:
     if not _is_plain(name):
         raise UsageError(f"{name[:MAX_NAME]!r} is not a plain name for a file of a run")
-    if name in _OURS or name.startswith("journal."):
+    if name in _OURS or name.startswith(("journal.", _DECISION)):
         raise UsageError(f"{name!r} is a name that a run's folder keeps for itself")
     return name
 

@@ -97,6 +97,8 @@ class Lines:
         if state.status in ("failed", "interrupted"):
             for line in told:
                 terminal.write(self._stream, f"{line}\n")
+        for line in (*summary.failed_last(state), *summary.waiting_text(state, self._store)):
+            terminal.write(self._stream, f"{line}\n")
 
     @property
     def _counts(self) -> bool:
@@ -206,6 +208,17 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
         case ev.RunInterrupted():
             why = "" if event.failure.kind == "interrupted" else f": {_why(event.failure)}"
             return f"run INTERRUPTED{why}"
+        case ev.GateAsked():
+            who = named(event.approvers) if event.approvers else "a person"
+            return f"{event.step}: waits for {who}: {plain(event.message)}"
+        case ev.GateDecided():
+            comment = f": {plain(event.comment)}" if event.comment else ""
+            return f"{event.step}: {plain(event.decision)} by {plain(event.by)}{comment}"
+        case ev.RunPaused():
+            return f"run WAITS for a decision at {named(event.gates)}"
+        case ev.RunEnding():
+            failed = f": {_why(event.failure)}" if event.failure is not None else ""
+            return f"run {event.status}{failed}; now what stands under `finally`"
         case ev.RunCompleted():
             return f"run completed in {spell(event.at - state.started)}"
         case ev.RunFailed():

@@ -43,8 +43,8 @@ _STYLES = {
     "retrying": "yellow", "interrupted": "yellow", "cancelled": "yellow", "failed": "bold red",
     "missing": "red", "skipped": "dim", "pending": "dim", "waiting": "dim",
 }  # fmt: skip
-_SIGNS = {"completed": "✓", "failed": "✗", "skipped": "»", "pending": "·"}
-_ASCII_SIGNS = {"completed": "+", "failed": "x", "skipped": ">", "pending": ".", "running": "*"}
+_SIGNS = {"waiting": "?", "completed": "✓", "failed": "✗", "skipped": "»", "pending": "·"}
+_ASCII_SIGNS = {"waiting": "?", "completed": "+", "failed": "x", "skipped": ">", "pending": ".", "running": "*"}
 _NUMBERS = (2, 3, 4)  # columns of the table that stand to the right: answered, seconds, attempts
 _SPARED = (3, 4)
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -367,7 +367,7 @@ def _tally(view: View, now: float, width: int) -> Text:
     from rich.text import Text
 
     text = Text(f"{view.total} steps", no_wrap=True)
-    for status in ("running", "completed", "failed", "skipped", "pending"):
+    for status in ("running", "waiting", "completed", "failed", "skipped", "pending"):
         if view.counts.get(status):
             text.append(", ")
             text.append(f"{view.counts[status]} {status}", _STYLES[status])
@@ -430,7 +430,7 @@ def _worth(step: StepState) -> int:
         return 0
     if step.organizations and len(step.responded) < len(step.organizations):
         return 1
-    if step.status == "running":
+    if step.status in ("running", "waiting"):
         return 2
     return 3 if step.organizations else _PLAIN
 
@@ -445,6 +445,7 @@ def ending(state: RunState, store: str = "") -> Text:
     took = spell(max(until - state.started, 0.0))
     text.append(f" in {took}" if state.status == "completed" else f" after {took}")
     lines = summary.failure_text(state, store) if state.status in ("failed", "interrupted") else []
+    lines += [*summary.failed_last(state), *summary.waiting_text(state, store)]
     if state.status == "running":
         lines = [f"to go on where it stopped: {summary.resume_command(state.run, store)}"]
     return Text("\n").join([text, *(Text(line) for line in lines if line != state.status)])

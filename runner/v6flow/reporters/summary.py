@@ -51,8 +51,9 @@ def document(state: RunState, steps: Sequence[str], *, status: str | None = None
 
 
 def _worth_telling(state: RunState, steps: Sequence[str]) -> list[str]:
-    """The steps that are nested in none, and of the others those at work or failed, by round or item."""
-    inside = [name for name, step in state.steps.items() if "." in name and step.status in ("running", "failed")]
+    """The steps that are nested in none, and of the others those at work, waiting or failed, by round or item."""
+    told = ("running", "waiting", "failed")
+    inside = [name for name, step in state.steps.items() if "." in name and step.status in told]
     return [*(name for name in steps if "." not in name), *inside]
 
 
@@ -73,14 +74,31 @@ def _step(step: StepState, run_status: str) -> dict[str, Json]:
         "missing": [*step.missing],
         "seconds": _seconds(step.started, step.ended),
         "attempts": attempts(step),
+        **_gate(step),
         **({"properties": dict(step.properties)} if step.properties else {}),
         **({"reason": skipped(step.reason, step.cause)} if step.status == "skipped" else {}),
     }
 
 
+def _gate(step: StepState) -> dict[str, Json]:
+    """What a gate asks whom, and what was decided."""
+    if step.question is None:
+        return {}
+    told: dict[str, Json] = {"message": step.question.message, "approvers": [*step.question.approvers]}
+    if step.decision is not None:
+        told |= {"decision": step.decision.decision, "by": step.decision.by, "comment": step.decision.comment}
+    return told
+
+
 def standing(step: StepState, run_status: str) -> str:
-    """A step's status; one that was running when its run ended is `cancelled` or `interrupted` as that was."""
-    if step.status != "running" or run_status == "running":
+    """A step's status; one that was running when its run ended is `cancelled` or `interrupted` as that was.
+
+    So is a gate that waited; it waits on while its run can go on, and so does a step around it.
+    """
+    if step.status == "running" and run_status == "waiting":
+        return "waiting"
+    over = run_status in ("completed", "failed", "cancelled")
+    if step.status not in ("running", "waiting") or run_status == "running" or (step.status == "waiting" and not over):
         return step.status
     return "cancelled" if run_status == "cancelled" else "interrupted"
 
@@ -122,6 +140,26 @@ def failure_text(state: RunState, store: str = "") -> list[str]:
         counted = "1 step was" if len(skipped) == 1 else f"{len(skipped)} steps were"
         lines.append(f"{counted} skipped: {named(skipped)}")
     return [*lines, *_next(state, failed, store)]
+
+
+def failed_last(state: RunState) -> list[str]:
+    """The steps under `finally` that failed in a run that has not: they do not change how it ended."""
+    if state.status not in ("completed", "cancelled"):
+        return []
+    last = [state.step(name) for name in state.pinned.get("finally", ())]
+    return [_also(step) for step in last if step.status == "failed"]
+
+
+def waiting_text(state: RunState, store: str = "") -> list[str]:
+    """What the gates of a run that waits ask, and the commands to decide; empty if it does not wait."""
+    lines: list[str] = []
+    for gate in state.gates if state.status == "waiting" else ():
+        assert gate.question is not None  # it waits since it has asked
+        asked = f" of {named(gate.question.approvers)}" if gate.question.approvers else ""
+        lines.append(plain(f"step {gate.name} asks{asked}: {gate.question.message}"))
+        words = [*(["--store", store] if store else []), state.run, gate.name]
+        lines += [f"  {plain(shlex.join(['v6flow', command, *words]))}" for command in ("approve", "reject")]
+    return lines
 
 
 def what_next(state: RunState, store: str = "") -> list[str]:
@@ -227,6 +265,8 @@ def remark(step: StepState) -> str:
         return f"{step.rounds} round{'' if step.rounds == 1 else 's'}" + (", converged" if step.converged else "")
     if step.items is not None:
         return _items(step.items)
+    if step.status == "waiting" and step.question is not None:
+        return plain(step.decision.decision if step.decision is not None else step.question.message)
     told = [f"failed: {named(step.failed)}"] if step.failed else []
     told += [f"missing: {named(step.missing)}"] if step.missing else []
     told += lost(each for each in step.organizations.values() if each.status == "answered")

@@ -66,7 +66,8 @@ def _ending(expect: Mapping[str, Any], outcome: Outcome) -> Iterator[Complaint]:
             yield Complaint(f"status: expected {expect['status']}, found {outcome.status}", told)
             told = ()
     elif not {"exit_code", "error"} & expect.keys() and outcome.status != "completed":
-        yield Complaint(f"the run {outcome.status}, and nothing says that it should", told)
+        ended = "is waiting" if outcome.status == "waiting" else outcome.status
+        yield Complaint(f"the run {ended}, and nothing says that it should", told)
         told = ()
     if "exit_code" in expect and outcome.exit_code != expect["exit_code"]:
         yield Complaint(f"exit_code: expected {expect['exit_code']}, found {outcome.exit_code}", told)

@@ -48,6 +48,8 @@ def write(file: Path, state: RunState, happened: Iterable[Event], *, values: boo
     if state.status not in ("completed", "failed"):
         told = f"run {state.run} is not over" if not state.over else f"run {state.run} was cancelled"
         raise UsageError(f"{told}: a test is written from one that completed or failed")
+    if any(step.decision is not None for step in state.steps.values()):
+        raise UsageError(f"people have decided in run {state.run}: in a test nobody does, and it ends at the gate")
     source = state.pinned["file"]
     if not Path(source).is_file():
         raise UsageError(f"the workflow of run {state.run} is gone: no file {source}")

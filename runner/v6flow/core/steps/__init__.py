@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from v6flow.core.steps import foreach, local, repeat, task, workflow
+from v6flow.core.steps import foreach, gate, local, repeat, task, workflow
 from v6flow.core.steps.foreach import ForeachPlan, ForeachStep
+from v6flow.core.steps.gate import GatePlan, GateStep
 from v6flow.core.steps.local import LocalPlan, LocalStep
 from v6flow.core.steps.repeat import RepeatPlan, RepeatStep
 from v6flow.core.steps.task import TaskPlan, TaskStep
@@ -15,6 +16,8 @@ __all__ = [
     "STEP_KINDS",
     "ForeachPlan",
     "ForeachStep",
+    "GatePlan",
+    "GateStep",
     "LocalPlan",
     "LocalStep",
     "RepeatPlan",
@@ -27,8 +30,8 @@ __all__ = [
     "WorkflowStep",
 ]
 
-Step: TypeAlias = TaskStep | LocalStep | RepeatStep | ForeachStep | WorkflowStep
-StepPlan: TypeAlias = TaskPlan | LocalPlan | RepeatPlan | ForeachPlan | WorkflowPlan
+Step: TypeAlias = TaskStep | LocalStep | RepeatStep | ForeachStep | WorkflowStep | GateStep
+StepPlan: TypeAlias = TaskPlan | LocalPlan | RepeatPlan | ForeachPlan | WorkflowPlan | GatePlan
 
 STEP_KINDS: dict[str, Any] = {
     task.KEY: task,
@@ -36,5 +39,6 @@ STEP_KINDS: dict[str, Any] = {
     repeat.KEY: repeat,
     foreach.KEY: foreach,
     workflow.KEY: workflow,
+    gate.KEY: gate,
 }
 """Each kind's module (see base.Kind) by the key that names it."""

@@ -79,6 +79,8 @@ class Common:
     checks: tuple[Check, ...] = ()
     output_schema: Mapping[str, Any] | None = None
     properties: Template | None = None
+    final: bool = False
+    """Whether it stands under `finally`: it is run once all others are over."""
 
     @property
     def parent(self) -> str:

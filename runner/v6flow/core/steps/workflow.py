@@ -74,6 +74,12 @@ def check(step: WorkflowStep, complain: Callable[..., None]) -> None:
         complain((key,), f"`{key}` is for the steps inside, each by itself", "misplaced-key", hint="write it there")
     if step.inner is None:
         return
+    if any(each.common.final for each in step.inner.steps.values()):
+        message = f"{step.file} has steps under `finally`: they are for a file that is run by itself"
+        complain(("workflow", "file"), message, "wrong-modifier")
+    if step.common.final and _has_gates(step.inner):
+        message = f"{step.file} has a gate: a run that ends waits for nobody"
+        complain(("workflow", "file"), message, "wrong-modifier")
     given = step.params.source if isinstance(step.params.source, dict) else {}
     for name in given:
         if name not in step.inner.params:
@@ -87,3 +93,10 @@ def check(step: WorkflowStep, complain: Callable[..., None]) -> None:
     lacking = [name for name, param in step.inner.params.items() if param.required and name not in given]
     if lacking:
         complain(("workflow", "file"), f"{step.file} needs the param {lacking[0]}", "missing-param")
+
+
+def _has_gates(workflow: Workflow) -> bool:
+    """Whether a person has to decide in a workflow, or in those that it runs."""
+    return any(step.kind == "gate" for step in workflow.steps.values()) or any(
+        _has_gates(inner) for _, inner in workflow.called()
+    )

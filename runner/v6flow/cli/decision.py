@@ -1,0 +1,77 @@
+"""What the commands approve and reject share: the decision of a person at a gate, written into the run's journal."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from v6flow.cli import arguments as common
+
+if TYPE_CHECKING:
+    import argparse
+
+    from v6flow.cli.arguments import Parser
+    from v6flow.journals.store import RunFolder
+
+
+def configure(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", help="the run's id or the beginning of it")
+    parser.add_argument("step", metavar="STEP", help="the gate that waits")
+    parser.add_argument("--comment", metavar="TEXT", default="", help="why, for the record")
+    common.store(parser)
+    common.output(parser)
+
+
+def decide(arguments: argparse.Namespace, decision: str) -> int:
+    """Write down a decision (`approved` or `rejected`)."""
+    from v6flow import running
+    from v6flow.cli import show
+    from v6flow.core.plan import iso
+    from v6flow.core.state import replay
+    from v6flow.errors import HeldError
+    from v6flow.journals.store import DecisionRequest
+    from v6flow.reporters import summary
+
+    folder = common.open_store(arguments).find(arguments.run)
+    try:
+        held = running.take(folder)
+    except HeldError:
+        asked = running.check_decision(folder.id, replay(folder.events()), arguments.step, user())
+        folder.request_decision(DecisionRequest(arguments.step, asked, decision, user(), arguments.comment))
+        holder = folder.signal_holder()
+        if holder is not None:
+            return _told(folder, arguments, decision, str(holder))
+        held = running.take(folder)  # it ended just now
+        folder.forget_decision(arguments.step)
+    with held:
+        decided = running.decide_gate(held, arguments.step, decision, by=user(), comment=arguments.comment)
+        if arguments.output == "json":
+            document = {"run": folder.id, "step": decided.step, "decision": decision}
+            show.write({**document, "by": decided.by, "at": iso(decided.at), "comment": decided.comment})
+            return 0
+        show.lines([f"{decision} {decided.step} of run {folder.id}, as {decided.by}"])
+        more = summary.waiting_text(held.state, arguments.store or "")
+        show.lines(more or [f"{summary.resume_command(folder.id, arguments.store or '')} goes on"])
+    return 0
+
+
+def _told(folder: RunFolder, arguments: argparse.Namespace, decision: str, holder: str) -> int:
+    """Say that who works on the run has been told."""
+    from v6flow.cli import show
+
+    if arguments.output == "json":
+        document = {"run": folder.id, "step": arguments.step, "decision": decision, "by": user()}
+        show.write({**document, "at": None, "comment": arguments.comment})
+    else:
+        show.lines([f"{decision} {arguments.step} of run {folder.id}, as {user()}: told {holder}, which goes on"])
+    return 0
+
+
+def user() -> str:
+    """The name of the system's user who runs this program, whatever the environment says."""
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError):  # no such names on this system, or none for this number
+        return f"user {os.getuid()}" if hasattr(os, "getuid") else os.getlogin()
