@@ -103,6 +103,36 @@ def test_meta_analysis() -> None:
         assert found[name]["standard_error"] == near(spread)
 
 
+def test_pooled_mean() -> None:
+    found = outputs("pooled_mean", column="bmi", hospitals=["beta", "gamma"])
+    column = pd.concat([hospitals()[name]["bmi"] for name in ("beta", "gamma")])
+    assert found["count"] == column.count()
+    assert found["mean"] == near(column.mean())
+    assert found["standard_deviation"] == near(column.std())
+    assert found["standard_error"] == near(column.sem())
+
+
+def test_difference() -> None:
+    found = outputs("difference", column="cholesterol")
+    tables = hospitals()
+    first = pd.concat([tables[name]["cholesterol"] for name in ("alpha", "gamma")])
+    second = tables["beta"]["cholesterol"]
+    assert found["means"] == [near(first.mean()), near(second.mean())]
+    assert found["counts"] == [first.count(), second.count()]
+    assert found["difference"] == near(second.mean() - first.mean())
+    assert found["standard_error"] == near(math.hypot(first.sem(), second.sem()))
+
+
+def test_intervals() -> None:
+    found = outputs("intervals", columns=["age", "height", "systolic_bp"])
+    assert (list(found["intervals"]), found["left_out"]) == (["age", "systolic_bp"], ["height"])
+    for name, row in found["intervals"].items():
+        column = pooled()[name]
+        half = 1.959964 * column.sem()
+        expected = {"mean": column.mean(), "lower": column.mean() - half, "upper": column.mean() + half}
+        assert row == {key: near(value) for key, value in expected.items()}
+
+
 def _random_effects(studies: list[tuple[float, float]]) -> tuple[float, float]:
     """DerSimonian and Laird: the pooled estimate and its standard error."""
     weights = [1 / error**2 for _, error in studies]
