@@ -47,9 +47,9 @@ def named(document: Any, step: str = "ask") -> tuple[list[str], list[str], list[
 def test_slow_and_offline_ones_are_missing_and_killed_at_the_server(quick: Stage) -> None:
     """Nobody waits for longer than the step's time; whoever was in time counts."""
     deeds = {"alpha": "give", "beta": "fail", "gamma": "wait", "delta": "give"}  # gamma waits at a gate that stays shut
-    quick.write(DEEDS, deeds=deeds, timeout="10s")
+    quick.write(DEEDS, deeds=deeds, timeout="20s")
     met, unmet = quick.begin("--param", "least=1"), quick.begin("--param", "least=2")
-    late = quick.begin("--param", "least=1", "--deadline", "8s")  # which is over before the step's time
+    late = quick.begin("--param", "least=1", "--deadline", "16s")  # which is over before the step's time
     done, failed, over = met.end(), unmet.end(), late.end()
 
     assert (over.code, over.document["status"]) == (124, "failed"), over
