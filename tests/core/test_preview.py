@@ -102,7 +102,7 @@ steps:
       steps:
         part: {task: {method: m, kwargs: {b: "{{ loop.state.b }}", column: "{{ params.column }}"},
                organizations: "{{ ['alpha'] if loop.index > 1 else ['beta'] }}"}}
-        mean: {local: {value: "{{ steps.part.results }}"}}
+        mean: {local: {value: "{{ sum(steps.part.results) }}"}}
       update: {b: "{{ steps.mean.result }}"}
       until: "{{ loop.next.b > 1 }}"
   table: {foreach: {over: [a], as: x, steps: {v: {local: {value: "{{ each.x }}"}}}, result: "{{ steps.v.result }}"}}
@@ -111,6 +111,6 @@ steps:
     assert (told["fit"]["state"], told["fit"]["max"], told["fit"]["cohort"]) == ({"b": 0}, 5, "fixed")
     assert told["fit.part"]["kwargs"] == {"b": {UNKNOWN: "{{ loop.state.b }}"}, "column": "age"}
     assert UNKNOWN in told["fit.part"]["organizations"]
-    assert told["fit.mean"]["value"] == {UNKNOWN: "{{ steps.part.results }}"}
+    assert told["fit.mean"]["value"] == {UNKNOWN: "{{ sum(steps.part.results) }}"}
     assert (told["table"]["over"], told["table"]["as"]) == (["a"], "x")
     assert told["table.v"]["value"] == {UNKNOWN: "{{ each.x }}"}
