@@ -42,6 +42,7 @@ AGES: Mapping[str, Sequence[int]] = {"alpha": (1, 2, 3), "beta": (4, 5), "gamma"
 """The column `age` of the database `default` at each organization; `hospital` is that of workflows/data."""
 ORGANIZATIONS = tuple(AGES)
 OFFLINE = "delta"  # its nodes start only when asked to
+FORGETTING = 5.0  # seconds; the server takes milliseconds, if it does it at all
 
 
 @dataclass(frozen=True)
@@ -382,11 +383,19 @@ class LiveFederation:
         program.stop(hard=hard)
         if not hard and self.server.is_running():
             # else what the server does when it hears of it meets what the next node tells
-            self.wait_for(lambda: self._is_forgotten(name), f"the server to see that {name}'s node is gone")
+            self.wait_for(lambda: self.node(name)["status"] != "online", f"the server to see that {name} is gone")
+            self._wait_until_forgotten(name)
 
-    def _is_forgotten(self, name: str) -> bool:
-        node = self.node(name)
-        return node["status"] != "online" and not node["config"]
+    def _wait_until_forgotten(self, name: str) -> None:
+        """Until the server has dropped what an offline node told of itself, or will not any more.
+
+        It does so right after it has marked the node offline, unless a request at the same moment takes the
+        database's session from under it (DetachedInstanceError in the server's log). Then what the node told stays
+        until its next connection, where the server drops it first: nothing to wait for.
+        """
+        deadline = time.monotonic() + FORGETTING
+        while self.node(name)["config"] and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def node(self, name: str) -> dict[str, Any]:
         """What the server says of a node: status, config, …"""
