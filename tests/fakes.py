@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from v6flow.core.commands import LocalRequest, TaskRequest
     from v6flow.core.events import Event
     from v6flow.core.plan import Plan
+    from v6flow.engine import Results
     from v6flow.journals.base import Journal
     from v6flow.reporters.base import Reporter
 
@@ -168,6 +169,7 @@ def engine(
     local: FakeLocal | None = None,
     clock: FakeClock | None = None,
     reporter: Reporter | None = None,
+    results: Results | None = None,
 ) -> Engine:
     """An engine that is ready to run."""
     return Engine(
@@ -179,6 +181,7 @@ def engine(
         clock=clock or FakeClock(),
         reporter=reporter or Silent(),
         jobs=2,
+        results=results,
     )
 
 

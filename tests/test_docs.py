@@ -17,7 +17,7 @@ from v6flow.backends.base import Failed
 from v6flow.cli import init, validate
 from v6flow.cli.commands import COMMANDS
 from v6flow.cli.main import main, parser
-from v6flow.core import json, lint, schema
+from v6flow.core import json, lint
 from v6flow.core.expressions import FUNCTIONS, compile, limits  # noqa: A004 - as the package calls it
 from v6flow.core.reference import reference
 from v6flow.core.steps import STEP_KINDS, task
@@ -312,11 +312,6 @@ def test_the_limits_are_those_there_are() -> None:
     told = [row[1] for row in _rows(_section("Limits"))]
     real = (limits.MAX_LENGTH, limits.MAX_NESTING, limits.MAX_RANGE, limits.MAX_STEPS, json.MAX_DIGITS, json.MAX_DEPTH)
     assert told == [f"{limit:,}" for limit in real]
-
-
-def test_what_comes_later_is_what_is_refused_as_such() -> None:
-    words = set(_CODE.findall(_section("Not yet")))
-    assert words == set(schema.LATER)
 
 
 @pytest.mark.parametrize("page", ["language.md", "federation.md", "server.md"])

@@ -21,6 +21,7 @@ from fakes import (
 )
 from v6flow.backends.base import Accepted, Answered, Broken, Failed, Looked, Noted, Working
 from v6flow.core import events as ev
+from v6flow.core.caching import Answer, Basis, Kept, Key
 from v6flow.core.events import Subtask
 from v6flow.core.state import replay
 from v6flow.engine import Decide
@@ -729,3 +730,54 @@ outputs: {o: "{{ steps.c.result }}"}
     partial = text.replace("central: true,", "central: true, subtasks: partial,")
     state = carry_on(make(partial), FakeJournal(), FakeBackend(script))
     assert state.outputs == {"o": 1}
+
+
+# ------------------------------------------------------------------------------------------- results of earlier runs
+
+
+class FakeResults:
+    """Results of earlier runs, the same for each step; remembers what was looked for and kept."""
+
+    basis = Basis()
+
+    def __init__(self, found: Kept | str, said: str | None = None) -> None:
+        self._found = found
+        self._said = said
+        self.longest: list[float] = []
+        self.kept: list[tuple[str, float]] = []
+
+    def find(self, step: str, key: Key, longest: float, now: float) -> Kept | str:
+        self.longest.append(longest)
+        return self._found
+
+    def keep(self, step: str, key: Key, ended: float) -> str | None:
+        self.kept.append((step, ended))
+        return self._said
+
+
+CACHED = ASK.replace("{method: m}}", "{method: m}, cache: 2h}")
+
+
+def test_what_an_earlier_run_has_is_taken_from_there() -> None:
+    results = FakeResults(Kept("w-0", "s", 900.0, 900.0, answers={name: Answer(7) for name in ORGANIZATIONS}))
+    journal, backend = FakeJournal(), answers(GOOD)
+    engine(make(CACHED), journal, backend, results=results).run()
+    assert backend.submitted == []
+    assert replay(journal.events()).outputs["list"] == [7, 7, 7]
+    assert (results.longest, results.kept) == ([7200.0], [])
+
+
+def test_what_is_answered_is_kept_for_later_runs() -> None:
+    results, journal = FakeResults("there is none"), FakeJournal()
+    engine(make(CACHED), journal, answers(GOOD), results=results).run()
+    assert results.kept == [("s", 1000.0)]
+    kinds = [kind for kinds, _ in journal.writes for kind in kinds]
+    assert "StepNotReused" in kinds
+
+
+def test_what_cannot_be_kept_is_told() -> None:
+    journal = FakeJournal()
+    engine(make(CACHED), journal, answers(GOOD), results=FakeResults("there is none", "no space")).run()
+    (note,) = journal.of(ev.Noted)
+    assert note.message == "what s has completed with is not kept for later runs: no space"
+    assert replay(journal.events()).status == "completed"

@@ -145,13 +145,15 @@ def run(
     deadline: str | None = None,
     jobs: int | None = None,
     preflight: bool = True,
+    cache: bool = True,
     reporter: Reporter | None = None,
 ) -> Result:
     """Run a workflow to its end and return what came of it; a failed run is a result too (`Result.check`).
 
     `federation` is a file, and wins over V6FLOW_FEDERATION and what the workflow names; `store` is the folder
     where runs are kept (else V6FLOW_STORE, else `.v6flow`); `deadline` is a duration like `6h`; without `preflight`
-    the federation is not asked first whether it can do what is asked.
+    the federation is not asked first whether it can do what is asked; without `cache` no result of an earlier run is
+    reused.
     Raises V6flowError if the run cannot start, InterruptedRunError if it was let go of (see `resume`).
     """
     found = workflow if isinstance(workflow, Workflow) else load(workflow)
@@ -169,6 +171,7 @@ def run(
         deadline=seconds,
         jobs=jobs,
         preflight=preflight,
+        cache=cache,
     )
     return _carry_on(started, reporter)
 

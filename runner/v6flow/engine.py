@@ -7,12 +7,12 @@ import queue
 import sys
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from v6flow.backends import base as backends
 from v6flow.core import answers, json, scope
 from v6flow.core import events as ev
-from v6flow.core.commands import Ask, Command, Kill, KillLocal, Look, Record, StartLocal
+from v6flow.core.commands import Ask, Command, Keep, Kill, KillLocal, Look, Recall, Record, StartLocal
 from v6flow.core.scheduler import Scheduler
 from v6flow.core.state import apply
 from v6flow.core.steps import TaskPlan
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from v6flow.clock import Clock
+    from v6flow.core.caching import Basis, Kept, Key
     from v6flow.core.commands import TaskRequest
     from v6flow.core.events import Event, Subtask
     from v6flow.core.json import Json
@@ -62,7 +63,27 @@ class Withdraw:
     error: V6flowError
 
 
-Message: TypeAlias = backends.Report | local.LocalReport | Cancel | Decide | Withdraw | V6flowError
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What an earlier run has of a step, or why there is nothing to reuse."""
+
+    step: str
+    found: Kept | str
+
+
+class Results(Protocol):
+    """The results of earlier runs, for steps that may reuse them."""
+
+    basis: Basis
+
+    def find(self, step: str, key: Key, longest: float, now: float) -> Kept | str:
+        """What an earlier run has under a key, answered at most so many seconds ago; else why there is none."""
+
+    def keep(self, step: str, key: Key, ended: float) -> str | None:
+        """Have later runs find what the step completed with at a time; returns why that cannot be, if so."""
+
+
+Message: TypeAlias = backends.Report | local.LocalReport | Cancel | Decide | Withdraw | Recalled | V6flowError
 
 Wait: TypeAlias = "Callable[[queue.SimpleQueue[Message], float | None], Message]"
 """Gives the next message of an inbox; raises queue.Empty after so many seconds (None: no end is known), or before."""
@@ -91,8 +112,10 @@ class Engine:
         clock: Clock,
         reporter: Reporter,
         jobs: int,
+        results: Results | None = None,
         wait: Wait = wait,
     ) -> None:
+        """Without `results` no step reuses any."""
         self._plan = plan
         self._state = state
         self._journal = journal
@@ -101,7 +124,8 @@ class Engine:
         self._clock = clock
         self._reporter = reporter
         self._wait = wait
-        self._scheduler = Scheduler(plan, state, jobs=jobs)
+        self._results = results
+        self._scheduler = Scheduler(plan, state, jobs=jobs, basis=results.basis if results is not None else None)
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._requests: dict[str, TaskRequest] = {}
         self._refused: list[tuple[str, str]] = []  # (token, organization) of answers that nobody may see
@@ -181,6 +205,15 @@ class Engine:
                 self._backend.look(command.token)
             case KillLocal():
                 self._local.kill(command.step)
+            case Recall():
+                assert self._results is not None  # without them the scheduler looks for none
+                found = self._results.find(command.step, command.key, command.longest, self._clock.now())
+                self._inbox.put(Recalled(command.step, found))
+            case Keep():
+                assert self._results is not None
+                said = self._results.keep(command.step, command.key, command.ended)
+                if said is not None:
+                    self.note(f"what {command.step} has completed with is not kept for later runs: {said}")
             case Record():
                 pass
             case _:
@@ -227,7 +260,7 @@ class Engine:
         wake = self._scheduler.wake()
         return None if wake is None else max(wake - self._clock.now(), 0.0)
 
-    def _interpret(self, message: Message) -> Iterable[Event]:
+    def _interpret(self, message: Message) -> Iterable[Event]:  # noqa: C901, PLR0912 - one case for each message
         now = self._clock.now()
         match message:
             case backends.Accepted() | backends.Working() | backends.Answered() | backends.Failed():
@@ -253,6 +286,8 @@ class Engine:
                     self._scheduler.looked(request.step, message.token)
             case backends.Noted():
                 yield ev.Noted(now, message.message)
+            case Recalled():
+                self._scheduler.recalled(message.step, message.found)
             case Withdraw():
                 pass  # it leads to commands, not to events alone: see `_receive`
             case backends.Broken():

@@ -51,7 +51,7 @@ def parse_document(text: bytes | str, name: str, *, kind: str) -> Document:
     """The document of a text, sound by the schema of its kind. Raises InvalidError with all problems."""
     with _no_collection():
         found = document.parse(text, name)
-        problems = schema.problems(found, read_schema(kind), schema.LATER)
+        problems = schema.problems(found, read_schema(kind))
     if problems:
         raise InvalidError(problems, what=name)
     return found
@@ -71,7 +71,7 @@ def parse_workflow(
     """
     with _no_collection():
         found = document.parse(text, name)
-        problems = schema.problems(found, read_schema("workflow"), schema.LATER)
+        problems = schema.problems(found, read_schema("workflow"))
         files = _Files(found, folder or Path(name).absolute().parent, around)
         called, included = files.read(), files.included()
         problems += files.problems
@@ -139,7 +139,7 @@ class _Files:
             path = os.path.normpath(self._folder / written)
             try:
                 other = document.parse(read_bytes(path, "included"), path)
-                problems = schema.problems(other, _include_schema(), {})
+                problems = schema.problems(other, _include_schema())
                 if problems:
                     raise InvalidError(problems, what=path)
                 found.append(other)

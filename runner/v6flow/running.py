@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from v6flow import loading
 from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
-from v6flow.core import check, events, instances, json, policy
+from v6flow.core import caching, check, events, instances, json, policy
 from v6flow.core import plan as planning
 from v6flow.core.events import CancelRequested, GateDecided, RunCancelled, RunResumed, RunStarted
 from v6flow.core.federation import Directory, EmbeddedFederation
 from v6flow.core.server import ServerFederation
 from v6flow.core.state import RunState, apply, replay
-from v6flow.core.steps import LocalStep, TaskStep
+from v6flow.core.steps import LocalPlan, TaskStep, local
 from v6flow.core.words import suggestion
 from v6flow.errors import AccessError, FederationError, ResumeError, UnreachableError, UsageError
 from v6flow.journals.lock import CANCEL_SIGNAL
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
     from v6flow.core.model import Workflow
     from v6flow.core.plan import Plan
-    from v6flow.engine import Engine
+    from v6flow.engine import Engine, Results
     from v6flow.journals.base import Journal
     from v6flow.journals.lock import RunLock
     from v6flow.reporters.base import Reporter
@@ -106,6 +106,7 @@ class Run:
 
         local_jobs = self.jobs or os.cpu_count() or 1
         folder = self.held.folder
+        reads = self.held.state.pinned.get("cache", True)
         engine = Engine(
             self.plan,
             self.held.state,
@@ -115,6 +116,7 @@ class Run:
             clock=self.clock,
             reporter=reporter,
             jobs=local_jobs,
+            results=_earlier_results(folder, self.plan, self.access, reads=reads),
         )
         for note in self.notes:
             engine.note(note)
@@ -130,6 +132,22 @@ class Run:
         if self.held.state.over:
             folder.mark_over(True)
         return self.held.state
+
+
+def _earlier_results(folder: RunFolder, plan: Plan, access: Access | None, *, reads: bool) -> Results | None:
+    """The results of earlier runs, for a plan of which a step may reuse one."""
+    if not caching.wanted(plan):
+        return None
+    from v6flow.journals.results import EarlierResults
+
+    def still(name: str, key: caching.Key) -> bool:
+        step = plan.step(name)
+        if isinstance(step, LocalPlan):
+            return key.parts["source"] == (_source_digest(step, plan) or "")
+        return access is None or key.parts["data"] == access.contents()
+
+    basis = caching.Basis(source_digests(plan), access.contents() if access is not None else "")
+    return EarlierResults(folder, plan.workflow.name, basis, still=still, reads=reads)
 
 
 def reach(federation: Federation) -> Access:
@@ -170,10 +188,12 @@ def start(
     deadline: float | None = None,
     jobs: int | None = None,
     preflight: bool = True,
+    cache: bool = True,
     clock: Clock | None = None,
 ) -> Run:
     """A new run of a workflow whose file stands in `folder`; `deadline` is in seconds from now.
 
+    Without `cache` no result of an earlier run is reused; those of this one are kept for later runs all the same.
     `access` is that of the federation if it was reached before, and closed by the run. Without `preflight` nothing is
     asked of the federation before the first task is sent.
     Raises InvalidError if the workflow does not fit the params or the federation; nothing has been kept then.
@@ -190,6 +210,7 @@ def start(
             deadline=deadline,
             jobs=jobs,
             preflight=preflight,
+            cache=cache,
             clock=clock or SystemClock(),
         )
     except BaseException:
@@ -209,6 +230,7 @@ def _start(
     deadline: float | None,
     jobs: int | None,
     preflight: bool,
+    cache: bool,
     clock: Clock,
 ) -> Run:
     now = clock.now()
@@ -223,7 +245,7 @@ def _start(
         deadline=deadline and now + deadline,
     )
     notes = _preflight(access, plan) if preflight and access is not None else []
-    event = RunStarted(now, run, workflow.name, pin(plan, federation, jobs))
+    event = RunStarted(now, run, workflow.name, pin(plan, federation, jobs, cache=cache))
     held = take(store.create(run))
     try:
         held.journal.append([event], durable=True)
@@ -309,7 +331,7 @@ def _tasks(workflow: Workflow) -> Iterator[TaskStep]:
         yield from _tasks(inner)
 
 
-def pin(plan: Plan, federation: Federation | None, jobs: int | None) -> dict[str, Json]:
+def pin(plan: Plan, federation: Federation | None, jobs: int | None, *, cache: bool = True) -> dict[str, Json]:
     """What is kept of a run at its start, so that every resume can go by it."""
     document = plan.workflow.document
     return {
@@ -332,6 +354,7 @@ def pin(plan: Plan, federation: Federation | None, jobs: int | None) -> dict[str
         "finally": [name for name in plan.nested("") if plan.steps[name].common.final],
         "deadline": plan.deadline,
         "jobs": jobs,
+        "cache": cache,
     }
 
 
@@ -345,18 +368,19 @@ def _texts(workflow: Workflow) -> Iterator[tuple[str, str]]:
 
 
 def source_digests(plan: Plan) -> dict[str, str]:
-    """For each local step with a function or files, a digest of their contents."""
-    return dict(_source_digests(plan.workflow, plan.folder, ""))
+    """For each local step with a function, a script or files, a digest of their contents."""
+    found = {name: _source_digest(step, plan) for name, step in plan.steps.items() if isinstance(step, LocalPlan)}
+    return {name: each for name, each in found.items() if each is not None}
 
 
-def _source_digests(workflow: Workflow, folder: str, prefix: str) -> Iterator[tuple[str, str]]:
-    for step in workflow.steps.values():
-        if isinstance(step, LocalStep) and (step.function or step.files):
-            from v6flow.local import sources
+def _source_digest(step: LocalPlan, plan: Plan) -> str | None:
+    """A digest of what a local step is written in, None if that is the workflow alone."""
+    words = local.words(step)
+    if not (step.function or step.files or words):
+        return None
+    from v6flow.local import sources
 
-            yield prefix + step.common.name, sources.digest(step.function, Path(folder), step.files)
-    for call, inner in workflow.called():
-        yield from _source_digests(inner, inner.folder, f"{prefix}{call.common.name}.")
+    return sources.digest(step.function, Path(step.folder or plan.folder), step.files, words)
 
 
 def resume(
@@ -435,7 +459,7 @@ def _resume(
         or seconds is not None
         or _pinned_texts(pinned) != (plan.workflow.document.text, dict(_texts(plan.workflow)))
     ):
-        value = {**pin(plan, federation, pinned["jobs"]), "deadline": pinned_deadline}
+        value = {**pin(plan, federation, pinned["jobs"], cache=pinned.get("cache", True)), "deadline": pinned_deadline}
     event = RunResumed(now, down, value, tuple(changed), tuple(retry), tuple(reset), resubmit)
     held.folder.mark_over(False)
     if state.status == "failed":
@@ -628,7 +652,7 @@ def done_before(plan: Plan, state: RunState) -> bool:
     )
 
 
-_INCIDENTAL = {"version", "federation", "backend", "deadline", "jobs"}
+_INCIDENTAL = {"version", "federation", "backend", "deadline", "jobs", "cache"}
 """What is pinned and decides no result; of the federation its identity does."""
 
 

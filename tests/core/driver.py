@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core import check, document, model, plan
 from v6flow.core import events as ev
-from v6flow.core.commands import Ask, Kill, KillLocal, Look, Record, StartLocal
+from v6flow.core.caching import Basis
+from v6flow.core.commands import Ask, Keep, Kill, KillLocal, Look, Recall, Record, StartLocal
 from v6flow.core.federation import Directory
 from v6flow.core.scheduler import Scheduler
 from v6flow.core.state import apply, replay
@@ -15,6 +16,7 @@ from v6flow.core.state import apply, replay
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from v6flow.core.caching import Kept
     from v6flow.core.commands import Command, LocalRequest, TaskRequest
     from v6flow.core.events import Event
     from v6flow.core.model import Workflow
@@ -56,14 +58,28 @@ def journalled(events: Iterable[Event]) -> list[Event]:
 
 
 class Driver:
-    """One process that works on a run; `resume` gives the next one."""
+    """One process that works on a run; `resume` gives the next one.
 
-    def __init__(self, made: Plan, events: Sequence[Event] | None = None, *, now: float = 0.0, jobs: int = 4) -> None:
+    `earlier` are the results of earlier runs, by the digest of their keys; without any, no step looks for one.
+    """
+
+    def __init__(
+        self,
+        made: Plan,
+        events: Sequence[Event] | None = None,
+        *,
+        now: float = 0.0,
+        jobs: int = 4,
+        earlier: Mapping[str, Kept] | None = None,
+    ) -> None:
         self.plan = made
         self.events = list(events or [ev.RunStarted(now, "w-1", "w", {})])
         self.state = replay(journalled(self.events))
         self.now = now
-        self.scheduler = Scheduler(made, self.state, jobs=jobs)
+        self.earlier = earlier
+        self.scheduler = Scheduler(made, self.state, jobs=jobs, basis=Basis() if earlier is not None else None)
+        self.recalled: list[Recall] = []
+        self.kept: list[Keep] = []
         self.requests: dict[tuple[str, str], TaskRequest] = {}  # the newest for each step and organization
         self.children: dict[str, LocalRequest] = {}
         self.commands: list[Command] = []
@@ -94,6 +110,12 @@ class Driver:
             self.children[command.request.step] = command.request
         elif isinstance(command, KillLocal):
             del self.children[command.step]
+        elif isinstance(command, Recall):
+            assert self.earlier is not None
+            self.recalled.append(command)
+            self.scheduler.recalled(command.step, self.earlier.get(command.key.digest, "there is none"))
+        elif isinstance(command, Keep):
+            self.kept.append(command)
         elif isinstance(command, Look) and self.sees and command.token not in self.unknown:
             self.look(command.token)
 
@@ -163,7 +185,7 @@ class Driver:
     ) -> Driver:
         """The next process, which finds the first `keep` events."""
         events = [*self.events[:keep], ev.RunResumed(self.now + down, down, None, (), retry, reset, resubmit)]
-        return Driver(made or self.plan, events, now=self.now + down)
+        return Driver(made or self.plan, events, now=self.now + down, earlier=self.earlier)
 
     # -- what a test looks at
 

@@ -28,7 +28,7 @@ SCHEMAS = {
 
 def said(text: str, kind: str = "workflow") -> list[str]:
     found = parse(text, "x.yaml")
-    return [str(problem) for problem in schema.problems(found, SCHEMAS[kind], schema.LATER)]
+    return [str(problem) for problem in schema.problems(found, SCHEMAS[kind])]
 
 
 def subschemas(node: Any, path: str = "#") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -100,30 +100,6 @@ def test_forms_that_the_explanations_rely_on(kind: str) -> None:
             assert len(each["not"]["required"]) == 2, path
 
 
-def test_words_that_come_later_are_in_no_schema() -> None:
-    steps = SCHEMAS["workflow"]["$defs"]
-    for mapping in (
-        SCHEMAS["workflow"],
-        steps["step"],
-        steps["task"],
-        steps["local"],
-    ):
-        assert not set(mapping["properties"]) & set(schema.LATER)
-
-
-@pytest.mark.parametrize("word", ["cache"])
-def test_words_of_a_step_that_come_later(word: str) -> None:
-    (problem,) = said(f"v6flow: 1\nsteps:\n  a:\n    {word}: {{}}\n    quorum: all\n")
-    assert f"4:5: `{word}` is not built yet" in problem
-    assert "[not-yet]" in problem
-
-
-def test_a_word_that_comes_later_is_the_callers_to_say() -> None:
-    found = parse("v6flow: 1\nsteps:\n  a:\n    soon: {}\n    local: {value: 1}\n", "x.yaml")
-    (problem,) = schema.problems(found, SCHEMAS["workflow"], {"soon": "a new thing"})
-    assert (problem.rule, problem.hint) == ("not-yet", "it will be a new thing")
-
-
 def test_problems_come_in_the_order_of_the_file() -> None:
     text = "zzz: 1\nsteps:\n  b-c:\n    timeout: 30\n    task: {x: 1}\nv6flow: 3\n"
     lines = [int(problem.split(":")[1]) for problem in said(text)]
@@ -186,7 +162,7 @@ def test_whatever_is_wrong_is_explained(place: tuple[str, tuple[str | int, ...]]
         if how == "rename":
             holder[f"{path[-1]}x"] = item
     found = parse(json.dumps(whole), "x")
-    problems = schema.problems(found, whole_schema, schema.LATER)
+    problems = schema.problems(found, whole_schema)
     assert bool(problems) != jsonschema_rs.Draft7Validator(whole_schema).is_valid(whole)
     for problem in problems:
         assert problem.rule != "schema", f"no words for {value!r} at {path}"

@@ -164,6 +164,20 @@ def test_a_digest_changes_with_the_function_and_the_files(folder: Path) -> None:
     assert len({before, changed, renamed, edited}) == 4
 
 
+def test_a_digest_changes_with_the_scripts_of_a_command(folder: Path) -> None:
+    (folder / "model.R").write_text("1")
+    before = digest(None, folder, words=["Rscript", "model.R", "--fast"])
+    assert digest(None, folder, words=["Rscript", "model.R", "--slow"]) == before, "a word that is no file"
+    assert digest(None, folder, words=["Rscript"]) != before
+    (folder / "model.R").write_text("2")
+    assert digest(None, folder, words=["Rscript", "model.R", "--fast"]) != before
+
+
+@pytest.mark.parametrize("word", ["", ".", "..", "../x", "/etc/passwd", "a\0b", "tools", "-c"])
+def test_words_that_are_no_files_of_the_folder_do_not_count(folder: Path, word: str) -> None:
+    assert digest(None, folder, words=[word]) == digest(None, folder)
+
+
 def test_a_digest_is_the_same_in_another_folder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     for name in ("b.py", "a.py"):

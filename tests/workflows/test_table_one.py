@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from pooling import heart, heart_federation, near, needs_heart, outputs, pooled
+from pooling import WORKFLOWS, heart, heart_federation, near, needs_heart, outputs, pooled
+
+import v6flow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,3 +34,15 @@ def test_it_is_that_of_all_real_patients(tmp_path: Path) -> None:
     for name, row in found["table"].items():
         assert row["mean"] == near(heart()[name].mean(), 1e-12)
         assert row["standard_deviation"] == near(heart()[name].std(), 1e-9)
+
+
+def test_a_column_more_asks_for_that_column_only(tmp_path: Path) -> None:
+    first, more = (
+        v6flow.run(WORKFLOWS / "table_one.yaml", params={"columns": columns}, store=tmp_path / "store").check()
+        for columns in (["age", "bmi"], ["age", "bmi", "smoker"])
+    )
+    table: Any = more.outputs["table"]
+    assert {name: row for name, row in table.items() if name != "smoker"} == first.outputs["table"]
+    assert more.state.queries == {"alpha": 1, "beta": 1, "gamma": 1}
+    reused = [name for name, step in more.state.steps.items() if step.reused is not None]
+    assert reused == ["table[1].moments", "table[2].moments"]

@@ -144,6 +144,9 @@ class Access(Protocol):
     def misfits(self, plan: Plan) -> list[Problem]:
         """What the steps of a plan call otherwise than the algorithms' descriptions say, where there are any."""
 
+    def contents(self) -> str:
+        """A digest of the data and the algorithms there at this moment; empty where they cannot be seen from here."""
+
     def backend(self, folder: Path, *, jobs: int | None = None) -> Backend:
         """A backend for the run that is kept in a folder, to be closed before this is."""
 

@@ -96,6 +96,8 @@ def _text(told: dict[str, Any]) -> list[str]:
     kind = "central task" if told["does"].get("central") else told["kind"]
     lines += [f"{kind}:", *(f"  {line}" for line in details(told["does"]))]
     lines += ["when:", *(f"  {line}" for line in [*_waiting(told, day), *_ending(told, day)])]
+    if told.get("reuse") is not None:
+        lines += ["reuse:", f"  {_reused(told['reuse'])}"]
     if told["attempts"]:
         lines.append("attempts:")
         for name, attempts in told["attempts"].items():
@@ -106,6 +108,14 @@ def _text(told: dict[str, Any]) -> list[str]:
         lines += ["quorum:", f"  {_judged(told)}"]
     lines += [*_came_of_it(told), *_cohorts(told)]
     return [*lines, *_why(told)]
+
+
+def _reused(reuse: dict[str, Any]) -> str:
+    """Which result was reused, or why the step was done anew."""
+    if reuse["run"] is None:
+        return f"it was done anew: {reuse['reason']}"
+    source = f"step {reuse['step']} of run {reuse['run']}, answered {reuse['answered']}"
+    return f"it was not done anew: it has the result of {source}"
 
 
 def _day(told: dict[str, Any]) -> str:

@@ -216,7 +216,11 @@ class _Logs:
         from v6flow.reporters.terminal import plain
 
         where = f" at {plain(name)}" if name else ""
-        asked = state.step(self._step).organizations.get(name)
+        step = state.step(self._step)
+        asked = step.organizations.get(name)
+        if step.reused is not None:
+            again = " ".join(["v6flow logs", step.reused.run, step.reused.source, *([plain(name)] if name else [])])
+            return f"nothing was done{where}, since the result of an earlier run is reused; its log: {again}"
         if asked is not None and asked.status == "requested":
             return f"nothing was printed{where} so far, or its node does not share it"
         return f"nothing was printed{where}"

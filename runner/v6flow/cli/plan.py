@@ -171,6 +171,8 @@ def _modifiers(step: dict[str, Any]) -> list[str]:
         told.append(f"publishes {', '.join(step['properties'])}")
     if step.get("timeout") is not None:
         told.append(f"within {spell(step['timeout'])}")
+    if "cache" in step:
+        told.append(f"reuses a result that is no older than {spell(step['cache'])}")
     return told
 
 

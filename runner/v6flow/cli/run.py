@@ -62,6 +62,12 @@ def configure(parser: Parser) -> None:
         help="send the first task without asking first whether the federation can do what is asked",
     )
     parser.add_argument(
+        "--no-cache",
+        dest="cache",
+        action="store_false",
+        help="ask and compute everything anew: reuse no results of earlier runs",
+    )
+    parser.add_argument(
         "--detach", action="store_true", help="print the run's id and let it go on in the background (see wait, logs)"
     )
     common.on_interrupt(parser)
@@ -107,6 +113,7 @@ def main(arguments: argparse.Namespace) -> int:
             deadline=deadline,
             jobs=arguments.jobs,
             preflight=not arguments.skip_preflight,
+            cache=arguments.cache,
         )
     elif access is not None:
         access.close()

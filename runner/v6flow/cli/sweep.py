@@ -226,6 +226,7 @@ class _Sweep:
             deadline=self._deadline,
             jobs=self._arguments.jobs,
             preflight=not self._arguments.skip_preflight,
+            cache=self._arguments.cache,
         )
 
     def _carried_on(self, run: running.Run) -> Outcome:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from v6flow.core.events import Event, LocalRequested, TaskRequested
+    from v6flow.core.caching import Key
+    from v6flow.core.events import Event, LocalRequested, TaskRequested, Time
     from v6flow.core.json import Json
 
 
@@ -111,4 +112,22 @@ class KillLocal:
     step: str
 
 
-Command: TypeAlias = Record | Ask | StartLocal | Kill | Look | KillLocal
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """See what an earlier run has of a step, answered no longer than `longest` seconds ago."""
+
+    step: str
+    key: Key
+    longest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Have later runs find the result that a step has completed with."""
+
+    step: str
+    key: Key
+    ended: Time  # when it completed
+
+
+Command: TypeAlias = Record | Ask | StartLocal | Kill | Look | KillLocal | Recall | Keep

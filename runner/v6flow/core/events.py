@@ -80,6 +80,32 @@ class StepStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class StepReused:
+    """A step takes the result that the step `source` of an earlier run has, the oldest part of which is of `answered`.
+
+    `value` is what each organization answered, by its name, and `subtasks` belong to that; None for a local step, whose
+    value follows when it completes.
+    """
+
+    at: Time
+    step: str
+    run: str
+    source: str
+    answered: Time
+    value: Json = None
+    subtasks: tuple[Subtask, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StepNotReused:
+    """A step that may reuse a result has found none; `reason` says why."""
+
+    at: Time
+    step: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class TaskRequested:
     """The intent to ask organizations, durable before anything is sent; `digest` is that of what is sent."""
 
@@ -359,6 +385,8 @@ Event: TypeAlias = (
     RunStarted
     | RunResumed
     | StepStarted
+    | StepReused
+    | StepNotReused
     | TaskRequested
     | TaskAccepted
     | TaskAnswered

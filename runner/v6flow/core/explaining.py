@@ -72,6 +72,8 @@ def explain(plan: Plan, events: Iterable[Event], name: str) -> dict[str, Any]:
             "quorum": _quorum(plan, state, planned.quorum, step),
             "closed": step.closed,
         }
+    if planned.kind in ("task", "local"):
+        told["reuse"] = _reuse(step, history.not_reused)
     if step.question is not None:
         told["gate"] = _gate(step.question, step.decision)
     return told
@@ -85,12 +87,21 @@ def _gate(asked: ev.GateAsked, decided: ev.GateDecided | None) -> dict[str, Json
     return told | {"decision": decided.decision, "by": decided.by, "at": iso(decided.at), "comment": decided.comment}
 
 
+def _reuse(step: StepState, reason: str | None) -> dict[str, Json] | None:
+    """Which result was reused, or why none was; None for a step that was not to reuse any, or has not begun."""
+    if step.reused is not None:
+        found = step.reused
+        return {"run": found.run, "step": found.source, "answered": iso(found.answered), "reason": None}
+    return None if reason is None else {"run": None, "step": None, "answered": None, "reason": reason}
+
+
 class _History:
     """The attempts of one step, in their order."""
 
     def __init__(self, step: str) -> None:
         self.attempts: dict[str, list[dict[str, Any]]] = {}
         self.resumed: list[dict[str, Json]] = []
+        self.not_reused: str | None = None
         self._step = step
         self._began: dict[int, float] = {}
 
@@ -100,6 +111,8 @@ class _History:
         elif getattr(event, "step", None) != self._step:
             return
         match event:
+            case ev.StepNotReused():
+                self.not_reused = event.reason
             case ev.TaskRequested():
                 for name in event.organizations:
                     self._begin(name, event.attempt, event.at, event.token)

@@ -23,7 +23,7 @@ TOP = (
     "v6flow", "name", "description", "params", "federation", "include", "defaults", "preconditions",
     "steps", "finally", "outputs",
 )  # fmt: skip
-"""The keys at the top of a workflow, from what it is to what comes of it; some are not built yet."""
+"""The keys at the top of a workflow, from what it is to what comes of it."""
 
 _STEPS = ("steps", "finally")  # the keys whose values are steps by name
 

@@ -134,6 +134,7 @@ class _Show:
             },
             "retry": _retry(step.retry),
             "timeout": step.timeout,
+            **({"cache": step.cache} if step.cache is not None else {}),
             **self._disclosure(step),
             "name": step.label or f"{self._plan.workflow.name}/{step.common.name}",
         }
@@ -156,6 +157,7 @@ class _Show:
             "timeout": step.timeout,
             "memory": step.memory,
             "retry": _retry(step.retry),
+            **({"cache": step.cache} if step.cache is not None else {}),
         }
 
     def _value(self, template: Template, organization: str | None = None) -> Json:

@@ -9,8 +9,19 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from v6flow.core import answers, cohorts, events, instances, json, judge, schema, scope
-from v6flow.core.commands import Ask, Kill, KillLocal, LocalRequest, Look, Record, StartLocal, TaskRequest
+from v6flow.core import answers, caching, cohorts, events, instances, json, judge, schema, scope
+from v6flow.core.commands import (
+    Ask,
+    Keep,
+    Kill,
+    KillLocal,
+    LocalRequest,
+    Look,
+    Recall,
+    Record,
+    StartLocal,
+    TaskRequest,
+)
 from v6flow.core.expressions import ExpressionError, Template, kind
 from v6flow.core.json import canonical
 from v6flow.core.plan import digest, iso, token
@@ -47,6 +58,7 @@ class _Running:
     uses: scope.Uses
     needed: int = 0
     command: tuple[str, ...] | None = None
+    key: caching.Key | None = None  # under which its result is reused, if it may be
 
 
 class _Lacking(Exception):  # noqa: N818 - a verdict, not an error
@@ -93,10 +105,15 @@ class Scheduler:
     tells them by `observe`, and carries the commands out. Nothing here has an effect or looks at a clock.
     """
 
-    def __init__(self, plan: Plan, state: RunState, *, jobs: int = 4) -> None:
+    def __init__(self, plan: Plan, state: RunState, *, jobs: int = 4, basis: caching.Basis | None = None) -> None:
+        """Without a `basis` no step reuses a result."""
         self._plan = plan
         self._state = state
         self._jobs = jobs  # local child processes at once
+        self._basis = basis
+        self._recalling: set[str] = set()  # steps of which it is looked up what an earlier run has
+        self._recalled: dict[str, caching.Kept | str] = {}  # what was found, or why nothing was
+        self._to_keep: list[Keep] = []
         self._known: Mapping[str, Json] = {}
         self._open: dict[str, int] = {}
         self._ready: deque[str] = deque()
@@ -125,6 +142,9 @@ class Scheduler:
         if self._left:
             left, self._left = self._left, []
             return [*left]
+        if self._to_keep:
+            to_keep, self._to_keep = self._to_keep, []
+            return [*to_keep]
         if self._readopt and (adopted := self._adopt()):
             return adopted
         if state.cancelling:
@@ -144,7 +164,7 @@ class Scheduler:
             commands.append(self._start_local(self._queued.popleft(), now))
         if not commands and not self._levels[""].open:
             return [Record(self._finish(now))]
-        if not commands and not self._running and not self._queued and state.gates:
+        if not commands and not self._running and not self._queued and not self._recalling and state.gates:
             return [Record(events.RunPaused(now, tuple(gate.name for gate in state.gates)))]
         return commands
 
@@ -152,6 +172,8 @@ class Scheduler:
         """Take note of an event that was applied to the state."""
         match event:
             case events.StepCompleted() | events.StepFailed() | events.StepSkipped():
+                if isinstance(event, events.StepCompleted):
+                    self._note_result(event.step)
                 self._settle(event.step)
             case events.TaskAnswered() | events.TaskFailed() | events.LocalFailed():
                 if isinstance(event, events.LocalFailed):
@@ -182,6 +204,13 @@ class Scheduler:
         if token in self._unseen.get(step, ()):
             self._unseen[step].discard(token)
             self._touched[step] = None
+
+    def recalled(self, step: str, found: caching.Kept | str) -> None:
+        """Take note of what an earlier run has of a step, or why it has nothing to reuse."""
+        if step in self._recalling:
+            self._recalling.discard(step)
+            self._recalled[step] = found
+            self._ready.append(step)
 
     def withdraw(self, failure: Failure, exit_code: int, now: Time) -> list[Command]:
         """Let go of the run, and kill what it has open; who is killed for it is asked anew when it goes on."""
@@ -226,7 +255,8 @@ class Scheduler:
     def _leave_part(self) -> None:
         """Forget what was going on: nothing of it goes on."""
         for memory in (self._open, self._ready, self._queued, self._running, self._touched, self._timers, self._locals,
-                       self._levels, self._items, self._readopt, self._unseen, self._last_looks):  # fmt: skip
+                       self._levels, self._items, self._readopt, self._unseen, self._last_looks, self._recalling,
+                       self._recalled):  # fmt: skip
             memory.clear()
         self._queries = dict(self._state.queries)
 
@@ -524,14 +554,48 @@ class Scheduler:
                 uses = scope.Uses()
                 value = self._render(step.value, uses, prefix)
                 return [Record(self._complete(name, value, uses, None, now))]
-            self._running[name] = self._prepare_local(name, step)
-            self._queued.append(name)
+            return self._begin_local(name, step, now)
         except _Lacking as error:
             return [Record(self._skip(name, error.step, now))]
         except _Unfit as error:
             failure = events.Failure(error.kind, error.message, step=name, hint=error.hint)
             return [Record(events.StepFailed(now, name, failure))]
-        return []
+
+    def _begin_local(self, name: str, step: LocalPlan, now: Time) -> list[Command]:
+        running = self._prepare_local(name, step)
+        found = self._recall(name, step, running)
+        if isinstance(found, Recall):
+            return [found]
+        self._running[name] = running
+        if isinstance(found, caching.Kept):
+            completed = self._complete(name, found.value, running.uses, None, now)
+            return [Record(_reused(name, found, now)), Record(completed)]
+        self._queued.append(name)
+        return [Record(events.StepNotReused(now, name, found))] if found is not None else []
+
+    def _recall(self, name: str, step: TaskPlan | LocalPlan, running: _Running) -> Recall | caching.Kept | str | None:
+        """What an earlier run has of a step: first the command to look, then what was found or why nothing was.
+
+        None for a step that may reuse nothing, and for one that has asked before.
+        """
+        state = self._state.step(name)
+        if running.key is None or step.cache is None or state.organizations or state.attempt > state.spared:
+            return None
+        if name not in self._recalled:
+            self._recalling.add(name)
+            return Recall(name, running.key, step.cache)
+        return self._recalled.pop(name)
+
+    def _note_result(self, name: str) -> None:
+        """Have later runs find what a step has completed with, if they may."""
+        running = self._running.get(name)
+        if running is None or running.key is None:
+            return
+        step = self._plan.step(name)
+        assert isinstance(step, (TaskPlan, LocalPlan))
+        state = self._state.step(name)
+        if caching.whole(step, state) and state.ended is not None:
+            self._to_keep.append(Keep(name, running.key, state.ended))
 
     def _ask_person(self, name: str, step: GatePlan, now: Time) -> list[Command]:
         message = self._render(step.message, scope.Uses(), instances.prefix(name))
@@ -639,7 +703,18 @@ class Scheduler:
 
     def _begin_task(self, name: str, step: TaskPlan, now: Time) -> list[Command]:
         asked = self._organizations(name, step)
-        running = self._running[name] = self._prepare_task(name, step, asked, check=True)
+        running = self._prepare_task(name, step, asked, check=True)
+        found = self._recall(name, step, running)
+        if isinstance(found, Recall):
+            return [found]
+        self._running[name] = running
+        if isinstance(found, caching.Kept):
+            params = scope.params(self._plan, self._state, name)
+            refused = caching.refused(self._plan, step, name, asked, found, params)
+            if refused is None:
+                self._touched[name] = None
+                return [Record(_reused(name, found, now))]
+            found = refused
         state = self._state.step(name)
         waiting = [
             each for each in asked if each not in state.organizations or state.organizations[each].status != "answered"
@@ -649,7 +724,8 @@ class Scheduler:
         if deadline is not None:
             heapq.heappush(self._timers, (deadline, name))
         self._touched[name] = None  # those who have answered before may be all
-        commands: list[Command] = [Record(events.StepStarted(now, name, asked, deadline, running.uses.cohorts()))]
+        commands: list[Command] = [Record(events.StepNotReused(now, name, found))] if found is not None else []
+        commands.append(Record(events.StepStarted(now, name, asked, deadline, running.uses.cohorts())))
         return commands + self._ask(name, step, waiting, now)
 
     def _check_queries(self, names: list[str]) -> None:
@@ -732,7 +808,10 @@ class Scheduler:
                 mixed = cohorts.unreachable(uses.compared(), asked, needed, step.quorum.required)
                 if mixed:
                     raise _Unfit("cohorts", mixed, judge.MIXED_HINT)
-        return _Running(kwargs, uses, max(needed, 1))
+        key = None
+        if step.cache is not None and self._basis is not None:
+            key = caching.of_task(self._plan, step, asked, kwargs, self._basis)
+        return _Running(kwargs, uses, max(needed, 1), key=key)
 
     def _prepare_local(self, name: str, step: LocalPlan) -> _Running:
         uses = scope.Uses()
@@ -742,7 +821,10 @@ class Scheduler:
         if step.command is not None:
             command = _command(self._render(step.command, uses, prefix))
         self._mixture(step, uses)
-        return _Running(kwargs, uses, command=command)
+        key = None
+        if step.cache is not None and self._basis is not None:
+            key = caching.of_local(step, command, kwargs, self._basis)
+        return _Running(kwargs, uses, command=command, key=key)
 
     def _render(
         self,
@@ -1132,6 +1214,12 @@ def _command(value: Json) -> tuple[str, ...]:
 def _short(value: Json) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _reused(name: str, kept: caching.Kept, now: Time) -> Event:
+    value: Json = {each: answer.value for each, answer in kept.answers.items()} or None
+    subtasks = tuple(subtask for answer in kept.answers.values() for subtask in answer.subtasks)
+    return events.StepReused(now, name, kept.run, kept.step, kept.answered, value, subtasks)
 
 
 def _kills(state: StepState) -> list[Kill]:

@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 MAX_PROBLEMS = 50  # nobody reads more, and explaining one takes far longer than finding that there is one
 MAX_PATTERN = 1 << 20  # bytes of a compiled pattern: plenty, and `((a{1000}){1000}){1000}` is stopped
 
-LATER: Mapping[str, str] = {
-    "cache": "reuse of results of earlier runs",
-}
-"""The words of the language that are not built yet, and what each will be."""
-
 _FILES = {"v6flow": "workflow", "v6flow_federation": "federation", "v6flow_test": "test"}
 _DATA = frozenset({"const", "default", "enum", "examples"})  # what stands there is data, not a schema
 _POINTERS = frozenset({"$ref", "$id", "id", "$schema"})
@@ -40,16 +35,13 @@ _RULES = {
 }
 
 
-def problems(document: Document, schema: Mapping[str, Any], later: Mapping[str, str] = LATER) -> list[Problem]:
-    """What is wrong with a document by a schema (draft 7), at most MAX_PROBLEMS, in the file's order.
-
-    `later` holds the keys that will exist but don't yet; they are refused as such and not as unknown.
-    """
+def problems(document: Document, schema: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with a document by a schema (draft 7), at most MAX_PROBLEMS, in the file's order."""
     if _fast(schema).is_valid(document.value):
         return []
     if wrong := _wrong_file(document, schema):
         return [wrong]
-    found = dict.fromkeys(islice(_Explainer(document, schema, later).explain(), MAX_PROBLEMS))
+    found = dict.fromkeys(islice(_Explainer(document, schema).explain(), MAX_PROBLEMS))
     if not found:
         found[Problem("this does not fit the schema", "schema", document.name)] = None
     return sorted(found, key=lambda problem: problem.position)
@@ -107,10 +99,9 @@ def value_problems(what: str, fragment: Mapping[str, Any], value: Json) -> list[
 class _Explainer:
     """Turns the faults of a document into problems with places."""
 
-    def __init__(self, document: Document, schema: Mapping[str, Any], later: Mapping[str, str]) -> None:
+    def __init__(self, document: Document, schema: Mapping[str, Any]) -> None:
         self._document = document
         self._schema = schema
-        self._later = later
 
     def explain(self) -> Iterator[Problem]:
         for fault in _faults(self._schema, self._document.value):
@@ -131,9 +122,7 @@ class _Explainer:
             if key in allowed:
                 continue
             at = (*fault.path, key)
-            if key in self._later:
-                yield self._at_key(at, "not-yet", f"`{key}` is not built yet", f"it will be {self._later[key]}")
-            elif home := self._home(fault, key):
+            if home := self._home(fault, key):
                 yield self._at_key(at, "misplaced-key", f"`{clip(key)}` does not belong here", home)
             else:
                 hint = suggestion(key, allowed) or f"allowed here: {', '.join(allowed)}"
@@ -156,7 +145,7 @@ class _Explainer:
             first, second = present[:2]
             message = f"{subject} has both `{first}` and `{second}`"
             yield self._at_key((*fault.path, second), "exclusive-keys", message, "keep one of them")
-        elif not self._comes_later(fault) and not _is_misspelt(fault, keys):
+        elif not _is_misspelt(fault, keys):
             hint = f"write {choice([f'`{key}:`' for key in keys])}"
             yield self._at_key(fault.path, "missing-key", f"{subject} does not say what it is", hint)
 
@@ -171,7 +160,7 @@ class _Explainer:
         for key, needed in fault.limit.items():
             if key not in fault.value or needed[0] in fault.value:
                 continue
-            if self._comes_later(fault) or _is_misspelt(fault, needed):
+            if _is_misspelt(fault, needed):
                 continue
             message = f"`{key}` is only for steps with `{needed[0]}`"
             yield self._at_key((*fault.path, key), "misplaced-key", message, "remove it")
@@ -186,10 +175,6 @@ class _Explainer:
 
     def _at_key(self, path: Path, rule: str, message: str, hint: str | None) -> Problem:
         return Problem(message, rule, self._document.name, self._document.key_position(path), hint)
-
-    def _comes_later(self, fault: Fault) -> bool:
-        """Whether a mapping has keys that are not built yet, so that what else it lacks cannot be judged."""
-        return any(key in self._later and key not in fault.allowed() for key in fault.value)
 
     def _home(self, fault: Fault, key: str) -> str | None:
         """Where an unknown key would be right: inside a neighbour, or beside the mapping it stands in."""

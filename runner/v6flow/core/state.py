@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from v6flow.core import events as ev
@@ -88,6 +88,7 @@ class StepState:
     question: ev.GateAsked | None = None
     decision: ev.GateDecided | None = None
     reason: str | None = None  # for being skipped (see StepSkipped)
+    reused: ev.StepReused | None = None  # where its result is one of an earlier run
     log: str | None = None
     history: list[Json] = field(default_factory=list)  # of a repeat step: its states, the first one included
     converged: bool = False
@@ -222,6 +223,10 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             _start(_step(state, event.step), event)
         case ev.StepClosed():
             _step(state, event.step).closed = event.reason
+        case ev.StepReused():
+            _reuse(_step(state, event.step), event)
+        case ev.StepNotReused():
+            _step(state, event.step).reused = None  # who had begun to reuse a value was killed before using it
         case ev.RoundEnded():
             step = _step(state, event.step)
             step.history.append(event.value)
@@ -338,6 +343,26 @@ def _start(step: StepState, event: ev.StepStarted) -> None:
     step.organizations = {
         name: before.get(name) or OrganizationState(name, attempt=step.spared, spared=step.spared)
         for name in event.asked
+    }
+
+
+def _reuse(step: StepState, event: ev.StepReused) -> None:
+    """Take answers that were given to an earlier run; a value of one follows."""
+    step.reused = replace(event, value=None)  # the answers stand with the organizations
+    if not isinstance(event.value, dict):
+        return
+    step.status, step.started = "running", event.at
+    step.organizations = {
+        name: OrganizationState(
+            name,
+            "answered",
+            attempt=step.spared,
+            spared=step.spared,
+            value=value,
+            since=event.at,
+            subtasks=event.subtasks,
+        )
+        for name, value in event.value.items()
     }
 
 

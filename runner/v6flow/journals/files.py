@@ -45,17 +45,22 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_whole(path: Path, body: bytes) -> None:
-    """Put a file (0600) in place, durably, instead of any of that name. Raises OSError: nothing changed."""
+def write_whole(path: Path, body: bytes, *, durable: bool = True) -> None:
+    """Put a file (0600) in place, instead of any of that name. Raises OSError: nothing changed.
+
+    One that is not `durable` may be empty, or not be there, after a loss of power.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(body)
             file.flush()
-            sync(file.fileno())
+            if durable:
+                sync(file.fileno())
         part.replace(path)
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
     except OSError:
         with contextlib.suppress(OSError):
             part.unlink()

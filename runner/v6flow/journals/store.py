@@ -85,6 +85,15 @@ class RunFolder:
         return self.path.name
 
     @property
+    def store(self) -> Path:
+        """The folder of the store that it is in."""
+        return self.path.parent.parent
+
+    def beside(self, run: str) -> RunFolder:
+        """The folder of another run of the store. Raises UsageError unless it is named by a plain name."""
+        return RunFolder(self.path.parent / check_id(run))
+
+    @property
     def journal_path(self) -> Path:
         """Where its journal is; `results/` and `logs/` are beside it."""
         return self.path / "journal.sqlite"

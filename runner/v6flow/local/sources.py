@@ -70,8 +70,10 @@ def problems(function: str, folder: Path, kwargs: Collection[str] | None) -> lis
     return [(message, None) for message in signatures.problems(located.signature, given)]
 
 
-def digest(function: str | None, folder: Path, files: Sequence[str] = ()) -> str:
+def digest(function: str | None, folder: Path, files: Sequence[str] = (), words: Sequence[str] = ()) -> str:
     """A digest of the file that a function stands in and of what `files` match: names and contents, in order.
+
+    Of the `words` of a command, those count that are the paths of files in the folder, such as a script's.
 
     Raises SourceError for a function or file that is not there, and for a pattern that matches nothing.
     """
@@ -79,10 +81,19 @@ def digest(function: str | None, folder: Path, files: Sequence[str] = ()) -> str
     if function is not None:
         file = locate(function, folder).file
         digest.update(f"function {function}\n{_content(file) if file is not None else ''}\n".encode())
+    for word in words:
+        if _is_inside(word) and (folder / word).is_file():
+            digest.update(f"script {word}\n{_content(folder / word)}\n".encode())
     for path in matches(files, folder):
         relative = unicodedata.normalize("NFC", path.relative_to(folder).as_posix())
         digest.update(f"file {relative}\n{_content(path)}\n".encode())
     return digest.hexdigest()
+
+
+def _is_inside(word: str) -> bool:
+    """Whether a word can be a path that stays in the folder it is relative to."""
+    path = PurePosixPath(word)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in word
 
 
 def matches(files: Sequence[str], folder: Path) -> list[Path]:

@@ -179,6 +179,10 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
             return _answered(event, state.step(event.step))
         case ev.TaskFailed():
             return _failed(event, state.step(event.step), plan)
+        case ev.StepReused():
+            return f"{event.step}: {summary.reused(event)}"
+        case ev.StepNotReused():
+            return f"{event.step}: nothing to reuse: {plain(event.reason)}"
         case ev.StepClosed():
             return f"{event.step}: waits no longer: {_closed(event, state.step(event.step))}"
         case ev.LocalRequested():
@@ -311,7 +315,7 @@ def _completed(event: ev.StepCompleted, step: StepState, plan: Plan) -> str:
         line += f" in {_took(step)}"
     if step.organizations:
         line += f", {len(step.responded)} of {len(step.organizations)} answered"
-        remark = summary.remark(step)
+        remark = summary.remark(step) if step.reused is None else ""  # which has just been told
         line += f" ({remark})" if remark else ""
     elif step.properties:
         line += f" ({summary.remark(step)})"

@@ -14,7 +14,7 @@ from v6flow.reporters.terminal import plain
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from v6flow.core.events import Failure
+    from v6flow.core.events import Failure, StepReused
     from v6flow.core.json import Json
     from v6flow.core.state import ItemState, OrganizationState, RunState, StepState
     from v6flow.core.steps.task import Retry
@@ -75,6 +75,7 @@ def _step(step: StepState, run_status: str) -> dict[str, Json]:
         "seconds": _seconds(step.started, step.ended),
         "attempts": attempts(step),
         **_gate(step),
+        **_reused(step),
         **({"properties": dict(step.properties)} if step.properties else {}),
         **({"reason": skipped(step.reason, step.cause)} if step.status == "skipped" else {}),
     }
@@ -88,6 +89,14 @@ def _gate(step: StepState) -> dict[str, Json]:
     if step.decision is not None:
         told |= {"decision": step.decision.decision, "by": step.decision.by, "comment": step.decision.comment}
     return told
+
+
+def _reused(step: StepState) -> dict[str, Json]:
+    """Which run's result it has."""
+    if step.reused is None:
+        return {}
+    found = step.reused
+    return {"reused": {"run": found.run, "step": found.source, "answered": iso(found.answered)}}
 
 
 def standing(step: StepState, run_status: str) -> str:
@@ -104,8 +113,11 @@ def standing(step: StepState, run_status: str) -> str:
 
 
 def attempts(step: StepState) -> int:
-    """How often a step was tried; one that completed without asking or starting anything was tried once."""
-    return step.attempts or int(step.status == "completed")
+    """How often a step was tried; one that completed without asking or starting anything was tried once.
+
+    One that has the result of an earlier run was not.
+    """
+    return step.attempts or int(step.status == "completed" and step.reused is None)
 
 
 def _seconds(started: float | None, ended: float | None) -> float | None:
@@ -267,7 +279,8 @@ def remark(step: StepState) -> str:
         return _items(step.items)
     if step.status == "waiting" and step.question is not None:
         return plain(step.decision.decision if step.decision is not None else step.question.message)
-    told = [f"failed: {named(step.failed)}"] if step.failed else []
+    told = [reused(step.reused)] if step.reused is not None else []
+    told += [f"failed: {named(step.failed)}"] if step.failed else []
     told += [f"missing: {named(step.missing)}"] if step.missing else []
     told += lost(each for each in step.organizations.values() if each.status == "answered")
     if not told and step.status == "failed" and step.failure is not None:
@@ -293,6 +306,11 @@ def skipped(reason: str | None, cause: str | None) -> str:
     if reason == "when":
         return "since its condition does not hold"
     return f"since {plain(cause or 'what it needs')} {'was skipped' if reason == 'skipped' else 'failed'}"
+
+
+def reused(found: StepReused) -> str:
+    """Which result a step has, as `reused from run average-…, answered 2026-11-21T05:23:01Z`."""
+    return f"reused from run {plain(found.run)}, answered {iso(found.answered)}"
 
 
 def lost(answered: Iterable[OrganizationState]) -> list[str]:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from v6flow.backends.base import Backend
+    from v6flow.backends.embedded.contents import Contents
     from v6flow.core.federation import Directory, EmbeddedFederation
     from v6flow.core.findings import Finding
     from v6flow.core.plan import Plan
@@ -21,6 +22,7 @@ class EmbeddedAccess:
 
     def __init__(self, federation: EmbeddedFederation) -> None:
         self._federation = federation
+        self._contents: Contents | None = None
 
     def directory(self, *, studies: bool = False, stores: bool = False) -> Directory:  # noqa: ARG002 - all is known
         """Who there is."""
@@ -35,6 +37,14 @@ class EmbeddedAccess:
     def misfits(self, plan: Plan) -> list[Problem]:  # noqa: ARG002 - packages are not described
         """Nothing is described here."""
         return []
+
+    def contents(self) -> str:
+        """A digest of what stands in the databases and the algorithms."""
+        from v6flow.backends.embedded.contents import Contents
+
+        if self._contents is None:
+            self._contents = Contents(self._federation)
+        return self._contents.digest()
 
     def backend(self, folder: Path, *, jobs: int | None = None) -> Backend:
         """A backend for the run that is kept in a folder."""

@@ -56,6 +56,10 @@ class ServerAccess:
         self.directory(stores=self._connected.api.dialect.stores)
         return descriptions.misfits(self._connected, plan, allow_http=self._federation.allow_http)
 
+    def contents(self) -> str:
+        """Nothing: no server tells when a hospital's data or an image changed."""
+        return ""
+
     def backend(self, folder: Path, *, jobs: int | None = None) -> Backend:  # noqa: ARG002 - all is at the server
         """A backend for a run."""
         from v6flow.backends.vantage6.backend import ServerBackend

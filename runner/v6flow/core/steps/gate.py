@@ -18,7 +18,7 @@ KEY = "gate"
 SUMMARY = "a person's approval, for which the run waits"
 
 _OFFERS = frozenset({"status", "error", "result"})
-_NOT_BESIDE = ("timeout", "retry", "output_schema")
+_NOT_BESIDE = ("timeout", "retry", "cache", "output_schema")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions, units
 from v6flow.core.steps.base import PARAMS, STEPS, Common, Field
-from v6flow.core.steps.task import Retry, parse_retry, parse_timeout
+from v6flow.core.steps.task import Retry, parse_cache, parse_retry, parse_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +38,7 @@ class LocalStep:
     timeout: Template | None = None
     retry: Template | None = None
     memory: Template | None = None
+    cache: Template | None = None
 
     @property
     def kind(self) -> str:
@@ -56,6 +57,8 @@ class LocalPlan:
     timeout: float | None
     retry: Retry
     memory: int | None
+    files: tuple[str, ...] = ()
+    cache: float | None = None  # seconds for which its result may be reused by later runs; None: not at all
     folder: str = ""  # absolute: that of its file; empty: that of the workflow that is run
 
     @property
@@ -78,6 +81,7 @@ def parse(common: Common, raw: Mapping[str, Any], _defaults: Mapping[str, tuple[
         timeout=expressions.compile(raw["timeout"]) if "timeout" in raw else None,
         retry=expressions.compile(raw["retry"]) if "retry" in raw else None,
         memory=expressions.compile(raw["memory"]) if "memory" in raw else None,
+        cache=expressions.compile(raw["cache"]) if "cache" in raw else None,
     )
 
 
@@ -86,9 +90,20 @@ def fields(step: LocalStep) -> Iterator[Field]:
     for key, template in (("command", step.command), ("value", step.value), ("kwargs", step.kwargs)):
         if template is not None and template is not _EMPTY:
             yield Field((*at, "local", key), template, STEPS)
-    for key, template in (("timeout", step.timeout), ("retry", step.retry), ("memory", step.memory)):
+    for key, template in _bounds(step):
         if template is not None:
             yield Field((*at, key), template, PARAMS)
+
+
+def _bounds(step: LocalStep) -> tuple[tuple[str, Template | None], ...]:
+    """What may stand beside a function or a command, by its key."""
+    return ("timeout", step.timeout), ("retry", step.retry), ("memory", step.memory), ("cache", step.cache)
+
+
+def words(step: LocalPlan) -> tuple[str, ...]:
+    """The words of its command that stand in the file as they are: a script may be among them."""
+    said = step.command.source if step.command is not None else None
+    return tuple(word for word in said if isinstance(word, str) and "{{" not in word) if isinstance(said, list) else ()
 
 
 def needed(step: LocalStep) -> Iterator[Template]:
@@ -103,9 +118,9 @@ def offers(_step: LocalStep) -> frozenset[str]:
 
 def check(step: LocalStep, complain: Callable[..., None]) -> None:
     if step.value is not None:
-        for key, given in (("timeout", step.timeout), ("retry", step.retry), ("memory", step.memory)):
+        for key, given in _bounds(step):
             if given is not None:
-                complain((key,), f"{key} bounds a child process; a value is evaluated in place", "wrong-modifier",
+                complain((key,), f"{key} is for a child process; a value is evaluated in place", "wrong-modifier",
                          hint=f"leave {key} out")  # fmt: skip
     elif step.common.allow_cross_site is not None:
         complain(("allow_cross_site",), "what a function or a command yields passes for an aggregate anyway",
@@ -124,6 +139,8 @@ def plan(step: LocalStep, known: Callable[[Template], Json]) -> LocalPlan:
         timeout=parse_timeout(known(step.timeout) if step.timeout is not None else TIMEOUT),
         retry=parse_retry(known(step.retry)) if step.retry is not None else _ONCE,
         memory=units.size(str(memory)) if memory is not None else None,
+        files=step.files,
+        cache=parse_cache(known(step.cache)) if step.cache is not None else None,
     )
 
 

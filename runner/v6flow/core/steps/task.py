@@ -61,6 +61,7 @@ class TaskStep:
     description: Template | None = None
     allow_nonfinite: bool = False
     study: Template | None = None
+    cache: Template | None = None
 
     @property
     def kind(self) -> str:
@@ -153,6 +154,8 @@ class TaskPlan:
     study: str | int | None = None
     store: str | int | None = None
     disclosure: Disclosure = Disclosure()
+    cache: float | None = None
+    """How long, in seconds, what was answered may be reused by later runs; None: not at all."""
 
     @property
     def kind(self) -> str:
@@ -188,6 +191,7 @@ def parse(common: Common, raw: Mapping[str, Any], defaults: Mapping[str, tuple[P
         description=expressions.compile(task["description"]) if "description" in task else None,
         allow_nonfinite=raw.get("allow_nonfinite", False),
         study=expressions.compile(task["study"]) if "study" in task else None,
+        cache=expressions.compile(raw["cache"]) if "cache" in raw else None,
     )
 
 
@@ -206,6 +210,8 @@ def fields(step: TaskStep) -> Iterator[Field]:
     ):
         if maybe is not None:
             yield Field((*at, "task", key), maybe, ANYWHERE if key in ("name", "description") else PARAMS)
+    if step.cache is not None:
+        yield Field((*at, "cache"), step.cache, PARAMS)
 
 
 def setting_fields(key: str, path: Path, template: Template) -> Iterator[Field]:
@@ -315,6 +321,7 @@ def plan(step: TaskStep, setting: Callable[[str], Json | Template], known: Calla
         study=study,
         store=store,
         disclosure=disclosure,
+        cache=parse_cache(known(step.cache)) if step.cache is not None else None,
     )
 
 
@@ -459,6 +466,14 @@ def parse_retry(value: Json | Template) -> Retry:
 def parse_timeout(value: Json | Template) -> float | None:
     """The seconds of a timeout, None for `none`. Raises ValueError for what is no duration."""
     return None if value == "none" else units.seconds(str(value))
+
+
+def parse_cache(value: Json | Template) -> float | None:
+    """How many seconds a result may be reused, None for `none`. Raises ValueError for what is no such duration."""
+    longest = parse_timeout(value)
+    if longest == 0:
+        raise ValueError(f"nothing is as new as {value}: write none, or a longer duration")
+    return longest
 
 
 def parse_databases(value: Json | Template) -> tuple[DatabaseChoice, ...]:
