@@ -209,3 +209,17 @@ def test_a_stream_without_unicode_does_not_stop_it() -> None:
     stream = io.TextIOWrapper(binary, encoding="ascii")
     tell(Lines(stream), plan, BEGUN)
     assert b"offline: Z\\xfcrich\n" in binary.getvalue()
+
+
+def test_a_result_that_is_reused_is_told_once() -> None:
+    events = [
+        BEGUN[0],
+        ev.StepNotReused(START, "pooled", "no run before has a result of it"),
+        ev.StepReused(START, "moments", "variance-20261120-0523-abcd", "moments", START - 60, {"alpha": 1, "beta": 2}),
+        ev.StepCompleted(START, "moments"),
+    ]
+    assert told(events)[3:6] == [
+        "05:23:00Z pooled: nothing to reuse: no run before has a result of it",
+        "05:23:00Z moments: reused from run variance-20261120-0523-abcd, answered 2026-11-21T05:22:00Z",
+        "05:23:00Z moments: completed in 0.0s, 2 of 2 answered",
+    ]

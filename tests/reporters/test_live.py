@@ -271,3 +271,13 @@ def test_a_stream_without_unicode_does_not_stop_it() -> None:
 
 def _organizations(reporter: Live) -> str:
     return drawn(reporter._draw())[0].split(".0s  ")[1]
+
+
+def test_a_step_that_reuses_a_result_says_whose() -> None:
+    events = [
+        BEGUN[0],
+        ev.StepReused(START, "moments", "variance-20261120-0523-abcd", "moments", START - 60, {"alpha": 1, "beta": 2}),
+        ev.StepCompleted(START, "moments"),
+    ]
+    (line,) = [line for line in look(events, START, width=110) if "moments" in line]
+    assert line.endswith("reused from run variance-20261120-0523-abcd, answered 2026-11-21T05:22:00Z")

@@ -306,8 +306,8 @@ def _fares(step: StepState, view: View, room: int) -> Text:
     organizations = step.organizations
     if step.name in view.inside:
         return Text(plain(view.inside[step.name]), _STYLES["running"])
-    if not organizations:
-        return _local(step)
+    if not organizations or (step.reused is not None and step.status == "completed"):
+        return _unasked(step)
     told = [(name, _word(each, step, view)) for name, each in organizations.items()]
     each = Text("  ").join(Text.assemble(f"{plain(name)} ", (word, _style(word))) for name, word in told)
     if each.cell_len <= room:
@@ -329,7 +329,8 @@ def _counted(told: Sequence[tuple[str, str]]) -> Text:
     return Text("  ").join(parts)
 
 
-def _local(step: StepState) -> Text:
+def _unasked(step: StepState) -> Text:
+    """How a step fares that asks nobody."""
     from rich.text import Text
 
     if step.status == "running":
