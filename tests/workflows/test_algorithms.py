@@ -310,7 +310,7 @@ def test_functions_that_are_asked_again_and_again_refuse_in_words(method: str, k
         ask(method, table("alpha"), **kwargs)
 
 
-def test_a_group_has_one_name_however_a_hospital_writes_its_number() -> None:
+def test_a_group_has_one_name_however_a_hospital_writes_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """One hospital writes 1, another 1.0, and a third has a missing value, which makes floats of them all."""
     rows = pd.DataFrame({"months": range(40), "died": [1, 0] * 20, "smoker": [0, 0, 1, 1] * 10})
     gaps = pd.concat([rows, pd.DataFrame({"months": [1], "died": [1], "smoker": [None]})])
@@ -322,3 +322,6 @@ def test_a_group_has_one_name_however_a_hospital_writes_its_number() -> None:
     assert ask("event_table", gaps.astype({"smoker": float}), **kwargs) == expected
     assert ask("event_table", rows.astype({"smoker": str}), **kwargs) == expected
     assert list(ask("event_table", rows.assign(smoker=rows.smoker / 2), **kwargs)) == ["0", "0.5"]
+    monkeypatch.setenv("MINIMUM_ROWS", "21")
+    with pytest.raises(refusal("PrivacyThresholdViolation"), match="Rows with smoker '0': fewer here"):
+        ask("event_table", gaps.astype({"smoker": float}), **kwargs)

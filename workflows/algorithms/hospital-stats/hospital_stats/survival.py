@@ -44,7 +44,7 @@ def event_table(table: pd.DataFrame, time: str, event: str, group: str, times: l
     found = {}
     for label in sorted(labels.unique()):
         rows = recorded[labels == label]
-        require_rows(len(rows), f"Rows with {group} {label!r}")
+        require_rows(len(rows), f"Rows with {group} {_name(label)!r}")
         until, happened = rows[time].to_numpy(), rows[event].to_numpy()
         found[_name(label)] = {
             "count": len(rows),
