@@ -43,6 +43,8 @@ def cox_derivatives(partials: list[dict[str, Any]]) -> list[dict[str, Any]]:
     information = [[0.0 for _ in size] for _ in size]
     likelihood = math.fsum(part["linear"] for part in partials)
     for count, weight, first, second in zip(events, risk, means, squares, strict=True):
+        if not count:  # who had the event then lacks a predictor; nobody else need be left, and 0 has no logarithm
+            continue
         likelihood -= count * math.log(weight)
         mean = [each / weight for each in first]
         for i in size:
@@ -73,7 +75,8 @@ def kaplan_meier(tables: list[dict[str, Any]], times: list[float]) -> dict[str, 
                 spread += happened / (followed * (followed - happened)) if followed > happened else 0.0
             survival.append(left)
             errors.append(left * math.sqrt(spread))
-        median = next((time for time, each in zip(times, survival, strict=True) if each <= 0.5), None)
+        half = 0.5 + 1e-12  # of 24 of whom 12 are left, the product is 0.5000000000000001
+        median = next((time for time, each in zip(times, survival, strict=True) if each <= half), None)
         found[group] = {
             "count": count,
             "events": sum(events),

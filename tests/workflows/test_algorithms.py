@@ -308,3 +308,20 @@ def test_functions_that_are_asked_again_and_again_keep_the_minimum(
 def test_functions_that_are_asked_again_and_again_refuse_in_words(method: str, kwargs: Any, error: str) -> None:
     with pytest.raises(refusal(error)):
         ask(method, table("alpha"), **kwargs)
+
+
+def test_a_group_has_one_name_however_a_hospital_writes_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One hospital writes 1, another 1.0, and a third has a missing value, which makes floats of them all."""
+    rows = pd.DataFrame({"months": range(40), "died": [1, 0] * 20, "smoker": [0, 0, 1, 1] * 10})
+    gaps = pd.concat([rows, pd.DataFrame({"months": [1], "died": [1], "smoker": [None]})])
+    kwargs = {"time": "months", "event": "died", "group": "smoker", "times": [4, 8]}
+    expected = ask("event_table", rows, **kwargs)
+    assert list(expected) == ["0", "1"]
+    assert ask("event_table", rows.astype({"smoker": float}), **kwargs) == expected
+    assert ask("event_table", rows.astype({"smoker": "float32"}), **kwargs) == expected
+    assert ask("event_table", gaps.astype({"smoker": float}), **kwargs) == expected
+    assert ask("event_table", rows.astype({"smoker": str}), **kwargs) == expected
+    assert list(ask("event_table", rows.assign(smoker=rows.smoker / 2), **kwargs)) == ["0", "0.5"]
+    monkeypatch.setenv("MINIMUM_ROWS", "21")
+    with pytest.raises(refusal("PrivacyThresholdViolation"), match="Rows with smoker '0': fewer here"):
+        ask("event_table", gaps.astype({"smoker": float}), **kwargs)

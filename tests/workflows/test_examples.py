@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
+import trusted
+from pooling import write_federation
 
 import v6flow
 from v6flow import aggregation
@@ -84,65 +86,31 @@ def test_summary_table() -> None:
 
 
 def test_meta_analysis() -> None:
-    import numpy as np
-
     found = outputs("meta_analysis")
-    patients, fits = 0, []
-    for table in hospitals().values():
-        complete = table[["systolic_bp", "age", "bmi"]].dropna()
-        patients += len(complete)
-        design = np.column_stack([np.ones(len(complete)), complete["age"], complete["bmi"]])
-        outcome = complete["systolic_bp"].to_numpy()
-        estimates, (squares,), _, _ = np.linalg.lstsq(design, outcome, rcond=None)
-        covariance = np.linalg.inv(design.T @ design) * squares / (len(complete) - 3)
-        fits.append((estimates, np.sqrt(np.diag(covariance))))
-    assert (found["patients"], found["hospitals"]) == (patients, list(HOSPITALS))
-    for place, name in ((1, "age"), (2, "bmi")):
-        estimate, spread = _random_effects([(e[place], s[place]) for e, s in fits])
-        assert found[name]["estimate"] == near(estimate)
-        assert found[name]["standard_error"] == near(spread)
+    complete = [table[["systolic_bp", "age", "bmi"]].dropna() for table in hospitals().values()]
+    assert (found["patients"], found["hospitals"]) == (sum(map(len, complete)), list(HOSPITALS))
+    for name, expected in trusted.random_effects(hospitals().values(), "systolic_bp", ["age", "bmi"]).items():
+        trusted.assert_as(found[name], expected)
 
 
 def test_pooled_mean() -> None:
     found = outputs("pooled_mean", column="bmi", hospitals=["beta", "gamma"])
-    column = pd.concat([hospitals()[name]["bmi"] for name in ("beta", "gamma")])
-    assert found["count"] == column.count()
-    assert found["mean"] == near(column.mean())
-    assert found["standard_deviation"] == near(column.std())
-    assert found["standard_error"] == near(column.sem())
+    expected = trusted.moments(pd.concat([hospitals()[name]["bmi"] for name in ("beta", "gamma")]))
+    trusted.assert_as(found, {key: expected[key] for key in ("count", "mean", "standard_deviation", "standard_error")})
 
 
 def test_difference() -> None:
     found = outputs("difference", column="cholesterol")
     tables = hospitals()
     first = pd.concat([tables[name]["cholesterol"] for name in ("alpha", "gamma")])
-    second = tables["beta"]["cholesterol"]
-    assert found["means"] == [near(first.mean()), near(second.mean())]
-    assert found["counts"] == [first.count(), second.count()]
-    assert found["difference"] == near(second.mean() - first.mean())
-    assert found["standard_error"] == near(math.hypot(first.sem(), second.sem()))
+    trusted.assert_as(found, trusted.difference(first, tables["beta"]["cholesterol"]))
 
 
 def test_intervals() -> None:
     found = outputs("intervals", columns=["age", "height", "systolic_bp"])
     assert (list(found["intervals"]), found["left_out"]) == (["age", "systolic_bp"], ["height"])
     for name, row in found["intervals"].items():
-        column = pooled()[name]
-        half = 1.959964 * column.sem()
-        expected = {"mean": column.mean(), "lower": column.mean() - half, "upper": column.mean() + half}
-        assert row == {key: near(value) for key, value in expected.items()}
-
-
-def _random_effects(studies: list[tuple[float, float]]) -> tuple[float, float]:
-    """DerSimonian and Laird: the pooled estimate and its standard error."""
-    weights = [1 / error**2 for _, error in studies]
-    fixed = sum(w * e for w, (e, _) in zip(weights, studies, strict=True)) / sum(weights)
-    q = sum(w * (e - fixed) ** 2 for w, (e, _) in zip(weights, studies, strict=True))
-    scale = sum(weights) - sum(w * w for w in weights) / sum(weights)
-    between = max((q - len(studies) + 1) / scale, 0.0)
-    weights = [1 / (error**2 + between) for _, error in studies]
-    estimate = sum(w * e for w, (e, _) in zip(weights, studies, strict=True)) / sum(weights)
-    return estimate, math.sqrt(1 / sum(weights))
+        trusted.assert_interval(row, pooled()[name])
 
 
 def test_every_example_is_among_these() -> None:
@@ -150,6 +118,23 @@ def test_every_example_is_among_these() -> None:
     files = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
     assert {path.stem for path in EXAMPLES} <= tested | files | {"cox"}  # which stands with survival
     assert aggregation.random_effects is not None
+
+
+NAMES_HOSPITALS: dict[str, dict[str, Any]] = {  # the params that name some
+    "average_central": {"coordinator": "north"},
+    "pooled_mean": {"hospitals": ["north", "south"]},
+    "difference": {"first": ["north"], "second": ["south"]},
+}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_each_fits_hospitals_with_other_names(path: Path, tmp_path: Path) -> None:
+    """Only its params name hospitals, and what it runs in turn asks the same ones."""
+    tables = {"north": WORKFLOWS / "data" / "alpha.csv", "south": WORKFLOWS / "data" / "beta.csv"}
+    words = ["plan", str(path), "--federation", str(write_federation(tmp_path, tables))]
+    for name, value in NAMES_HOSPITALS.get(path.stem, {}).items():
+        words += ["--param", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    assert main(words) == 0
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

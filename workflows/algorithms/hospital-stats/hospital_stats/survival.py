@@ -33,7 +33,7 @@ def event_times(table: pd.DataFrame, time: str, event: str) -> dict:
 def event_table(table: pd.DataFrame, time: str, event: str, group: str, times: list[float]) -> dict:
     """How many were followed up to each of these times, and had the event at it, in each group.
 
-    Returns {group: {count, at_risk, events}}, a number for each time; the groups are named by their values.
+    Returns {group: {count, at_risk, events}}, a number for each time; the groups are named by their values, 1.0 as 1.
     """
     moments = vector(times, None, "times")
     if not isinstance(group, str) or group not in table.columns:
@@ -44,9 +44,9 @@ def event_table(table: pd.DataFrame, time: str, event: str, group: str, times: l
     found = {}
     for label in sorted(labels.unique()):
         rows = recorded[labels == label]
-        require_rows(len(rows), f"Rows with {group} {label!r}")
+        require_rows(len(rows), f"Rows with {group} {_name(label)!r}")
         until, happened = rows[time].to_numpy(), rows[event].to_numpy()
-        found[str(label)] = {
+        found[_name(label)] = {
             "count": len(rows),
             "at_risk": (until[None, :] >= moments[:, None]).sum(axis=1).tolist(),
             "events": ((until[None, :] == moments[:, None]) & (happened == 1)[None, :]).sum(axis=1).tolist(),
@@ -91,6 +91,11 @@ def cox_sums(
         "risk_x": (followed @ design).tolist(),
         "risk_xx": np.einsum("tp,pi,pj->tij", followed, design, design).tolist(),
     }
+
+
+def _name(label: object) -> str:
+    """A group's name, the same at all hospitals: a column of whole numbers that lacks one comes as floats."""
+    return str(int(label)) if isinstance(label, (float, np.floating)) and label.is_integer() else str(label)
 
 
 def _followed(table: pd.DataFrame, time: str, event: str, others: list[str]) -> pd.DataFrame:
