@@ -91,6 +91,8 @@ def log_rank(tables: list[dict[str, Any]]) -> dict[str, Any]:
     """Whether groups differ: {chi_square, degrees_of_freedom, p_value, observed, expected}, the last two by group."""
     groups = _groups(tables)
     names = list(groups)
+    if len(names) < 2:
+        raise ValueError(f"the log-rank test compares groups, and there is {' '.join(names) or 'none'} alone")
     at_risk = [groups[name][1] for name in names]
     events = [groups[name][2] for name in names]
     size = range(len(names))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import runpy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import trusted
-from pooling import near, outputs, pooled
+from pooling import WORKFLOWS, near, outputs, pooled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +36,13 @@ def test_curves_and_the_test_are_those_of_statsmodels(group: str, tmp_path: Path
     trusted.assert_as(found["log_rank"], trusted.log_rank(table, "months", "died", group))
     assert sum(found["log_rank"]["observed"].values()) == table.died.sum()
     assert sum(found["log_rank"]["expected"].values()) == near(float(table.died.sum()))
+
+
+def test_one_group_alone_is_compared_with_none() -> None:
+    models = runpy.run_path(str(WORKFLOWS / "models.py"))
+    table = {"all": {"count": 2, "at_risk": [2, 1], "events": [1, 1]}}
+    with pytest.raises(ValueError, match="compares groups, and there is all alone"):
+        models["log_rank"]([table, table])
 
 
 def test_cox(tmp_path: Path) -> None:
