@@ -232,6 +232,15 @@ steps:
     assert [each.rule for each in check.check(model.parse(document.parse(text, "w.yaml")))] == ["cycle"]
 
 
+def test_an_expression_with_a_fault_beside_a_sound_one_is_told_and_nothing_more() -> None:
+    text = """v6flow: 1
+steps:
+  a: {task: {method: m}}
+  b: {task: {method: m, kwargs: {x: "{{ steps.a.results | length - 1 }}", y: "{{ steps.a.results | sum }}"}}}
+"""
+    assert [each.rule for each in check.check(model.parse(document.parse(text, "w.yaml")))] == ["expression-refused"]
+
+
 def test_it_is_known_of_every_function_what_it_makes_of_answers() -> None:
     assert set(FLOWS) == set(FUNCTIONS)
 
