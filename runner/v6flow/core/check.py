@@ -103,7 +103,7 @@ def needs(workflow: Workflow) -> dict[str, list[str]]:
             *_used(STEP_KINDS[step.kind].needed(step)),
         ):
             _wait(workflow, found, name, parent, used, nested=nested)
-        for used in _used(getattr(STEP_KINDS[step.kind], "needed_inside", _nothing)(step)):
+        for used in _used(STEP_KINDS[step.kind].needed_inside(step)):
             _wait(workflow, found, name, name, used, nested=nested)
     return {name: list(sources) for name, sources in found.items()}
 
@@ -131,10 +131,6 @@ def _used(templates: Iterable[Template]) -> Iterator[str]:
         for reference in template.references:
             if reference.root == "steps" and reference.path and isinstance(reference.path[0], str):
                 yield reference.path[0]
-
-
-def _nothing(_step: Step) -> tuple[Template, ...]:
-    return ()
 
 
 def drawn(workflow: Workflow) -> dict[str, list[str]]:

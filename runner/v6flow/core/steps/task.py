@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions, units
 from v6flow.core.commands import DatabaseChoice
-from v6flow.core.steps.base import ANYWHERE, EACH, KWARGS, PARAMS, STEPS, Common, Field
+from v6flow.core.steps.base import ANYWHERE, EACH, KWARGS, PARAMS, STEPS, Common, Field, no_nested, nothing_inside
 from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
@@ -191,6 +191,10 @@ def parse(common: Common, raw: Mapping[str, Any], defaults: Mapping[str, tuple[P
         allow_nonfinite=raw.get("allow_nonfinite", False),
         study=expressions.compile(task["study"]) if "study" in task else None,
     )
+
+
+nested = no_nested
+needed_inside = nothing_inside
 
 
 def fields(step: TaskStep) -> Iterator[Field]:
