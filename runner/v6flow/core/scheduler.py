@@ -661,8 +661,7 @@ class Scheduler:
             raise _Unfit("policy", told, "do with fewer task steps, or attempts")
 
     def _may_be_asked(self, name: str) -> bool:
-        most = self._plan.directory.policy.max_queries
-        return most is None or self._queries.get(name, 0) < most
+        return self._plan.directory.policy.may_ask(self._queries.get(name, 0))
 
     def _organizations(self, name: str, step: TaskPlan) -> tuple[str, ...]:
         if not isinstance(step.organizations, Template):
