@@ -95,6 +95,14 @@ class Run:
         finally:
             self.close()
 
+    def keep_notes(self) -> None:
+        """Write the notes down, where another process goes on with the run."""
+        noted = [events.Noted(self.clock.now(), note) for note in self.notes]
+        if noted:
+            self.held.journal.append(noted, durable=True)
+        for event in noted:
+            apply(self.held.state, event)
+
     def close(self) -> None:
         """Let go of the federation; the run itself is still held."""
         if self.access is not None:
@@ -222,7 +230,8 @@ def _start(
         started=now,
         deadline=deadline and now + deadline,
     )
-    notes = _preflight(access, plan) if preflight and access is not None else []
+    notes = [str(each) for each in check.warnings(workflow, plan.directory)]
+    notes += _preflight(access, plan) if preflight and access is not None else []
     event = RunStarted(now, run, workflow.name, pin(plan, federation, jobs))
     held = take(store.create(run))
     try:
