@@ -144,9 +144,13 @@ class Scheduler:
             commands.append(self._start_local(self._queued.popleft(), now))
         if not commands and not self._levels[""].open:
             return [Record(self._finish(now))]
-        if not commands and not self._running and not self._queued and state.gates:
-            return [Record(events.RunPaused(now, tuple(gate.name for gate in state.gates)))]
-        return commands
+        return commands or self._pause(now)
+
+    def _pause(self, now: Time) -> list[Command]:
+        """Let go of the run if nothing can go on but what waits for people; nothing if something can."""
+        if self._running or self._queued or not self._state.gates:
+            return []
+        return [Record(events.RunPaused(now, tuple(gate.name for gate in self._state.gates)))]
 
     def observe(self, event: Event) -> None:
         """Take note of an event that was applied to the state."""
@@ -982,8 +986,8 @@ class Scheduler:
                 return looks
         if any(self._unseen.values()):
             return []
-        if last := self._without_asking(now):
-            return last
+        if last := self._without_asking(now) or self._pause(now):
+            return last  # what waits for a person only is not out of time
         hint = "v6flow resume --retry-failed --deadline DURATION goes on with it"
         failure = events.Failure("deadline", "the run's own deadline passed", hint=hint)
         withdrawn = [
