@@ -172,3 +172,28 @@ def test_the_plan_shows_whom_a_step_of_another_file_will_ask() -> None:
     told = {step["step"]: step for step in preview(plan)}["again.ask"]
     assert told["organizations"] == {"$later": "{{ params.who }}"}
     assert told["quorum"]["min"] == 1
+
+
+def test_the_plan_shows_what_is_known_of_what_a_file_is_given() -> None:
+    inner = """
+params: {x: {}, y: {}, z: {default: 3}}
+steps:
+  a:
+    foreach:
+      over: [1]
+      steps: {b: {task: {method: m, kwargs: {x: "{{ params.x }}", yz: "{{ [params.y, params.z] }}"}}}}
+  c: {workflow: {file: deeper.yaml, params: {q: "{{ params.x + 1 }}"}}}
+"""
+    deeper = "params: {q: {}}\nsteps: {d: {local: {value: '{{ params.q }}'}}}\n"
+    outer = """
+params: {n: {default: 7}}
+steps:
+  first: {local: {value: 3}}
+  sub: {workflow: {file: inner.yaml, params: {x: "{{ params.n }}", y: "{{ steps.first.result }}"}}}
+  last: {local: {value: "{{ params.n }}"}}
+"""
+    plan = make(outer, files={"deeper.yaml": deeper, "inner.yaml": inner})
+    told = {step["step"]: step for step in preview(plan)}
+    assert told["sub.a.b"]["kwargs"] == {"x": 7, "yz": {"$later": "{{ [params.y, params.z] }}"}}
+    assert told["sub.c"]["params"] == {"q": 8}
+    assert (told["sub.c.d"]["value"], told["last"]["value"]) == (8, 7)
