@@ -193,6 +193,8 @@ steps:
     (run,) = run_ids(here)
     for gate in ("fit[1].tab[1].sub.agreed", "fit[1].tab[2].sub.agreed"):
         assert f"step {gate} of run {run}: waiting\n" in call(capsys, "explain", run, gate).out
+    items = call(capsys, "status", run, "-o", "json").document["steps"]["fit[1].tab"]["items"]
+    assert items == {"total": 2, "completed": 0, "failed": 0, "skipped": 0, "open": 2}
     said = call(capsys, "explain", run, "fit[1].tab[1].sub.after")
     assert (said.code, said.err) == (0, "")
     assert said.out.startswith(f"step fit[1].tab[1].sub.after of run {run}: pending\n")
