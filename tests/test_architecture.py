@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from v6flow.core.steps import STEP_KINDS
+from v6flow.core.steps.base import Kind
+
 PACKAGE = Path(__file__).parent.parent / "runner" / "v6flow"
 
 # Who may import whom: a layer sees itself and those before it.
@@ -150,3 +153,10 @@ def test_a_module_says_in_one_sentence_what_it_is_for(name: str) -> None:
     docstring = ast.get_docstring(ast.parse(MODULES[name].read_text("utf-8")))
     assert docstring, f"{name} does not say what it is for"
     assert docstring.splitlines()[0].endswith((".", "`.")), f"{name}: {docstring.splitlines()[0]!r}"
+
+
+@pytest.mark.parametrize("key", STEP_KINDS)
+def test_a_kind_of_step_tells_all_about_itself_in_its_own_file(key: str) -> None:
+    told = {name for name in (*vars(Kind), *Kind.__annotations__) if not name.startswith("_")}
+    assert {"KEY", "nested", "needed", "needed_inside"} <= told
+    assert [name for name in sorted(told) if name not in vars(STEP_KINDS[key])] == []

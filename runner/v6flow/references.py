@@ -62,6 +62,17 @@ class Secret:
             raise FederationError(f"what {self._written} stands for is empty")
         return found
 
+    def unset(self) -> FederationError | None:
+        """What `reveal` would raise where it is an environment variable that is not set; nothing else is looked up."""
+        match = REFERENCE.fullmatch(self._written)
+        if match is None or match[1] != "env":
+            return None
+        try:
+            self._variable(match[2])
+        except FederationError as error:
+            return error
+        return None
+
     def _variable(self, name: str) -> str:
         if name in self._environ:
             return self._environ[name]

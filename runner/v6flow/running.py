@@ -95,6 +95,14 @@ class Run:
         finally:
             self.close()
 
+    def keep_notes(self) -> None:
+        """Write the notes down, where another process goes on with the run."""
+        noted = [events.Noted(self.clock.now(), note) for note in self.notes]
+        if noted:
+            self.held.journal.append(noted, durable=True)
+        for event in noted:
+            apply(self.held.state, event)
+
     def close(self) -> None:
         """Let go of the federation; the run itself is still held."""
         if self.access is not None:
@@ -244,7 +252,8 @@ def _start(
         started=now,
         deadline=deadline and now + deadline,
     )
-    notes = _preflight(access, plan) if preflight and access is not None else []
+    notes = [str(each) for each in check.warnings(workflow, plan.directory)]
+    notes += _preflight(access, plan) if preflight and access is not None else []
     event = RunStarted(now, run, workflow.name, pin(plan, federation, jobs, cache=cache))
     held = take(store.create(run))
     try:
@@ -440,7 +449,7 @@ def _resume(
     pinned = state.pinned
     clock = LaterClock(clock or SystemClock(), state.last)
     now = clock.now()
-    down = now - state.last
+    down = now - (state.last if state.left is None else state.left)
     pinned_deadline = pinned["deadline"] if seconds is None else now + seconds - state.down - down
     deadline = pinned_deadline and pinned_deadline + state.down + down
     plan = _current_plan(state, workflow, access, deadline)

@@ -159,3 +159,55 @@ algorithms: {probe: {package: v6_probe}}
     (here / "shared" / "defaults.yaml").write_text(SHARED.replace("params.picture", "params.pictur"), "utf-8")
     said = call(capsys, "validate", "sharing.yaml")
     assert "sharing.yaml:3:11: no param 'pictur'" in said.err
+
+
+def test_a_step_of_a_file_that_an_item_has_not_come_to_can_be_explained(here: Path, capsys: Capture) -> None:
+    inner = """\
+v6flow: 1
+params: {n: {type: integer}}
+steps:
+  agreed: {gate: {message: "is {{ params.n }} fine?"}}
+  after: {local: {value: "{{ params.n }}"}, needs: [agreed]}
+outputs: {n: "{{ steps.after.result }}"}
+"""
+    outer = """\
+v6flow: 1
+name: nested
+steps:
+  fit:
+    repeat:
+      state: [1, 2]
+      max: 3
+      on_max: continue
+      steps:
+        tab:
+          foreach:
+            over: "{{ loop.state }}"
+            as: n
+            steps: {sub: {workflow: {file: inner.yaml, params: {n: "{{ each.n }}"}}}}
+            result: "{{ steps.sub.result.n }}"
+      update: "{{ steps.tab.results }}"
+"""
+    write(here, inner_yaml=inner, outer_yaml=outer)
+    assert call(capsys, "run", "outer.yaml").code == 6
+    (run,) = run_ids(here)
+    for gate in ("fit[1].tab[1].sub.agreed", "fit[1].tab[2].sub.agreed"):
+        assert f"step {gate} of run {run}: waiting\n" in call(capsys, "explain", run, gate).out
+    items = call(capsys, "status", run, "-o", "json").document["steps"]["fit[1].tab"]["items"]
+    assert items == {"total": 2, "completed": 0, "failed": 0, "skipped": 0, "open": 2}
+    said = call(capsys, "explain", run, "fit[1].tab[1].sub.after")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith(f"step fit[1].tab[1].sub.after of run {run}: pending\n")
+    assert "it waits for fit[1].tab[1].sub.agreed (waiting)" in said.out
+    assert call(capsys, "explain", run, "fit[1].tab[1].sub.after", "-o", "json").document["status"] == "pending"
+    for wrong in (
+        "fit[2].tab[1].sub.after",
+        "fit[1].tab[3].sub.after",
+        "fit[1].tab[0].sub.after",
+        "fit[01].tab[1].sub.after",
+        "fit[1].tab.sub.after",
+        "fit[1].tab[1].sub[1].after",
+        "fit[1].tab[1].sub.never",
+    ):
+        said = call(capsys, "explain", run, wrong)
+        assert (said.code, f"has no step '{wrong}'" in said.err) == (2, True), wrong

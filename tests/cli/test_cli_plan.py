@@ -15,6 +15,9 @@ from cli_stage import (
     write,
 )
 
+from v6flow.core.events import Noted
+from v6flow.journals.store import RunFolder
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -105,3 +108,52 @@ def test_local_steps_alone_need_no_federation(here: Path, capsys: Capture) -> No
         assert call(capsys, command, "small.yaml").code == 0
     said = call(capsys, "run", "small.yaml", "--federation", "nowhere.yaml")
     assert (said.code, "no federation file nowhere.yaml" in said.err) == (2, True)
+
+
+MIXING = """\
+v6flow: 1
+name: mixing
+federation: federation.yaml
+defaults: {image: probe, timeout: 60s}
+steps:
+  all: {task: {method: partial_sum, kwargs: {column: age}}}
+  one: {task: {method: partial_sum, organization: alpha, kwargs: {column: age}}}
+outputs:
+  both: "{{ sum(steps.all.results, attribute='sum') / steps.one.result.sum }}"
+"""
+MIXED = "mixing.yaml:9:65: warning: output both would mix answers of different cohorts: all asks alpha, beta, gamma; "
+
+
+def test_what_is_bound_to_mix_is_told_before_it_runs(here: Path, capsys: Capture) -> None:
+    federated(here)
+    write(here, mixing_yaml=MIXING)
+    for command in ("plan", "validate"):
+        said = call(capsys, command, "mixing.yaml")
+        assert (said.code, said.err.startswith(MIXED), said.err.count(MIXED)) == (0, True, 1)
+    said = call(capsys, "plan", "mixing.yaml", "-o", "json")
+    (warning,) = said.document["warnings"]
+    assert said.err == ""
+    assert (warning["rule"], warning["severity"], warning["line"]) == ("cohorts-mix", "warning", 9)
+
+
+def test_a_run_notes_it_once_and_keeps_the_note(here: Path, capsys: Capture) -> None:
+    federated(here)
+    write(here, mixing_yaml=MIXING)
+    said = call(capsys, "run", "mixing.yaml", "--skip-preflight")
+    assert (said.code, said.err.count(f"note: {MIXED}")) == (1, 1)
+    assert said.err.index("note: mixing.yaml") < said.err.index("all: alpha answered")
+    (folder,) = (here / ".v6flow" / "runs").iterdir()
+    noted = [event.message for event in RunFolder(folder).events() if isinstance(event, Noted)]
+    assert [message.startswith(MIXED) for message in noted] == [True]
+    said = call(capsys, "resume", "--retry-failed", folder.name)
+    assert "would mix" not in said.err
+
+
+def test_so_does_a_run_that_goes_on_in_the_background(here: Path, capsys: Capture) -> None:
+    federated(here)
+    write(here, mixing_yaml=MIXING)
+    said = call(capsys, "run", "mixing.yaml", "--detach")
+    assert said.err.startswith(f"note: {MIXED}")
+    assert call(capsys, "wait", said.out.strip()).code == 1
+    folder = RunFolder(here / ".v6flow" / "runs" / said.out.strip())
+    assert [event.message.startswith(MIXED) for event in folder.events() if isinstance(event, Noted)] == [True]

@@ -25,9 +25,18 @@ if TYPE_CHECKING:
 ORGANIZATIONS = ("alpha", "beta", "gamma")
 
 
-def workflow(text: str) -> Workflow:
-    """The workflow of a text without its first lines, which must be sound."""
-    found = model.parse(document.parse(f"v6flow: 1\nname: w\n{text}", "w.yaml"))
+def workflow(text: str, files: Mapping[str, str] | None = None) -> Workflow:
+    """The workflow of a text without its first lines, which must be sound; `files` are the texts of others, by name.
+
+    Of these each may run those before it.
+    """
+    others: dict[str, Workflow] = {}
+    for name, other in (files or {}).items():
+        others[name] = _sound(model.parse(document.parse(f"v6flow: 1\n{other}", name), files=dict(others)))
+    return _sound(model.parse(document.parse(f"v6flow: 1\nname: w\n{text}", "w.yaml"), files=others))
+
+
+def _sound(found: Workflow) -> Workflow:
     problems = [each for each in check.check(found) if each.severity == "error"]
     assert not problems, problems
     return found
@@ -40,9 +49,10 @@ def make(
     defaults: Mapping[str, Any] | None = None,
     params: Mapping[str, Any] | None = None,
     deadline: float | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> Plan:
     """The plan of a text, on a federation that has an image for all."""
-    found = workflow(text)
+    found = workflow(text, files)
     filled = {name: param.schema.get("default") for name, param in found.params.items()} | dict(params or {})
     ids = {name: number for number, name in enumerate(organizations, start=1)}
     directory = Directory(organizations, ids=ids, identity="here", defaults={"image": "i", **(defaults or {})})

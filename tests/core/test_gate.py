@@ -174,3 +174,42 @@ def test_the_plan_and_drawings_show_it(approvers: list[str]) -> None:
     assert (shown["kind"], shown["message"], shown["approvers"]) == ("gate", "m", approvers)
     assert planning.parts(made, {})["a"]["approvers"] == approvers
     assert drawing.details(made.workflow.steps["a"]) == [f"gate for {'anna' if approvers else 'anybody'}"]
+
+
+def test_a_run_whose_time_is_up_while_only_a_person_is_waited_for_waits() -> None:
+    run = drive(TEXT, deadline=100.0)
+    run.answer("counts", "alpha", "beta", "gamma", value=2)
+    run.answer("other", "alpha", "beta")
+    run.now = 100.0
+    run.answer("other", "gamma")
+    assert (run.state.status, run.state.exit_code) == ("waiting", 6)
+    again = run.resume(down=60)  # its plan has the deadline as it was: it is passed
+    assert (again.state.status, again.state.exit_code) == ("waiting", 6)
+    assert decided(again, "approved").state.status == "completed"
+
+
+def test_a_run_whose_time_is_up_while_an_organization_is_waited_for_has_failed() -> None:
+    run = drive(TEXT, deadline=100.0)
+    run.answer("counts", "alpha", "beta", "gamma", value=2)
+    run.answer("other", "alpha", "beta")
+    run.wait(100)
+    assert (run.state.status, run.state.exit_code, run.failure().kind) == ("failed", 124, "deadline")
+
+
+def test_nobody_is_asked_after_an_approval_that_came_when_the_time_was_up() -> None:
+    asks = TEXT.replace('local: {value: "{{ steps.agreed.result }}"}', "task: {method: m}, needs: [agreed]")
+    run = drive(asks.replace("steps.more.result", "steps.more.results"), deadline=100.0)
+    run.answer("counts", "alpha", "beta", "gamma", value=2)
+    run.answer("other", "alpha", "beta")
+    run.now = 100.0
+    run.answer("other", "gamma")
+    again = decided(run, "approved")
+    assert (again.state.status, again.state.exit_code, again.asked("more")) == ("failed", 124, [])
+
+
+def test_since_when_nobody_holds_a_run_is_known_though_a_person_has_decided_meanwhile() -> None:
+    run = waiting()
+    assert run.state.left == 0.0
+    run.write(ev.GateDecided(60.0, "agreed", "approved", "anna", ""))
+    assert (run.state.last, run.state.left) == (60.0, 0.0)
+    assert decided(run, "approved").state.left is None

@@ -232,6 +232,15 @@ steps:
     assert [each.rule for each in check.check(model.parse(document.parse(text, "w.yaml")))] == ["cycle"]
 
 
+def test_an_expression_with_a_fault_beside_a_sound_one_is_told_and_nothing_more() -> None:
+    text = """v6flow: 1
+steps:
+  a: {task: {method: m}}
+  b: {task: {method: m, kwargs: {x: "{{ steps.a.results | length - 1 }}", y: "{{ steps.a.results | sum }}"}}}
+"""
+    assert [each.rule for each in check.check(model.parse(document.parse(text, "w.yaml")))] == ["expression-refused"]
+
+
 def test_it_is_known_of_every_function_what_it_makes_of_answers() -> None:
     assert set(FLOWS) == set(FUNCTIONS)
 
@@ -307,6 +316,129 @@ def test_what_items_hand_on(over: str, sent: str, lines: list[str]) -> None:
   after: {{task: {{method: m, kwargs: {{x: "{{{{ steps.many.results }}}}"}}}}}}
 """)
     assert [each.partition(" ")[0] for each in found] == lines
+
+
+@pytest.mark.parametrize(
+    ("result", "sent", "refused"),
+    [
+        # what comes of an item is an aggregate already
+        ("{{ sum(steps.part.results) }}", "{{ steps.many.results }}", False),
+        ("{{ sum(steps.part.results) }}", "{{ [steps.many.by_key, steps.many.results[0], steps.many.items] }}", False),
+        ("{{ steps.pooled.result }}", "{{ steps.many.results | map(attribute='x') | max }}", False),
+        # what comes of an item is a list of answers, and is put together over organizations, item by item
+        ("{{ steps.part.results }}", "{{ sum(steps.many.results[0]) }}", False),
+        ("{{ steps.part.results }}", "{{ steps.many.by_key['a'] | mean }}", False),
+        ("{{ steps.part.results }}", "{{ sum(steps.many.by_key | values | first, attribute='n') }}", False),
+        ("{{ steps.part.results }}", "{{ sum(sort(steps.many.results, attribute='n') | last) }}", False),
+        ("{{ steps.part.results }}", "{{ sum(steps.many.results[params.at]) }}", False),
+        ("{n: 1, all: '{{ steps.part.results }}'}", "{{ sum(steps.many.results[0].all) }}", False),
+        ("{n: 1, all: '{{ steps.part.results }}'}", "{{ steps.many.results | map(attribute='n') }}", False),
+        ("{n: 1, all: '{{ steps.part.results }}'}", "{{ sum((steps.many.results | map(attribute='all'))[1]) }}", False),
+        ("{{ steps.part.by_organization }}", "{{ steps.many.results[0][organization] }}", False),
+        # and all of these have a single answer in them
+        ("{{ steps.part.results }}", "{{ steps.many.results }}", True),
+        ("{{ steps.part.results }}", "{{ steps.many.results[0] }}", True),
+        ("{{ steps.part.results }}", "{{ steps.many.results[0][0] }}", True),
+        ("{{ steps.part.results }}", "{{ sum(steps.many.results) }}", True),
+        ("{{ steps.part.results }}", "{{ sum(steps.many.results, attribute='n') }}", True),
+        ("{{ steps.part.results }}", "{{ sum(steps.many.results[0][0]) }}", True),
+        ("{{ steps.part.results }}", "{{ sum(steps.many.results[0][1:]) }}", True),
+        ("{{ steps.part.results }}", "{{ steps.many.results | first | max }}", True),
+        ("{{ steps.part.results }}", "{{ sum((steps.many.results | map(attribute='n'))[0]) }}", True),
+        ("{{ steps.part.results }}", "{{ sum(steps.many.results[steps.part.results[0]]) }}", True),
+        ("{{ steps.part.results }}", "{{ sum((steps.many.results + steps.many.results)[0]) }}", True),
+        ("{{ steps.part.results }}", "{{ sum(zip(steps.many.results[0], steps.many.results[1])[0]) }}", True),
+        ("{{ steps.part.results }}", "{{ steps.many.items[0].result | sum }}", True),
+        ("{{ steps.part.results[0] }}", "{{ sum(steps.many.results[0]) }}", True),
+        ("{{ steps.part.results[:2] }}", "{{ sum(steps.many.results[0]) }}", True),
+        ("{{ [steps.part.results[0], 1] }}", "{{ sum(steps.many.results[0]) }}", True),
+        ("{n: '{{ steps.part.results[0] }}'}", "{{ steps.many.results | map(attribute='n') }}", True),
+        ("{n: '{{ steps.part.results[0] }}'}", "{{ steps.many.results | groupby('n') }}", True),
+        ("{{ steps.part.by_organization }}", "{{ steps.many.results[0].alpha }}", True),
+    ],
+)
+def test_what_comes_of_each_item_is_followed_by_itself(result: str, sent: str, refused: bool) -> None:
+    sent = sent.replace("steps.part.results[0]", "steps.all.results[0]")
+    text = f"""
+  many:
+    foreach:
+      over: {{a: 1, b: 2}}
+      steps:
+        part: {{task: {{method: m}}}}
+        pooled: {{local: {{function: "f.py:f", kwargs: {{of: "{{{{ steps.part.results }}}}"}}}}}}
+      result: RESULT
+  after: {{task: {{method: m, kwargs: {{x: "{sent}"}}}}}}
+params: {{at: {{default: 0}}}}
+""".replace("RESULT", result if result.startswith("{n") else f'"{result}"')
+    assert bool(nested(text)) is refused
+
+
+def test_a_list_of_answers_for_each_item_may_be_put_together_in_another_step_for_each() -> None:
+    text = """
+  many:
+    foreach:
+      over: [1, 2]
+      steps: {part: {task: {method: m}}}
+      result: "{{ steps.part.results }}"
+  again:
+    foreach:
+      over: "{{ steps.many.results }}"
+      as: answers
+      steps: {next: {task: {method: m, kwargs: {x: "{{ sum(each.answers, attribute='n') }}"}}}}
+"""
+    assert nested(text) == []
+    assert len(nested(text.replace("sum(each.answers, attribute='n')", "each.answers[0]"))) == 1
+    assert len(nested(text.replace("sum(each.answers, attribute='n')", "each.key"))) == 1
+
+
+def test_the_states_of_a_loop_are_followed_one_by_one() -> None:
+    text = """
+  fit:
+    repeat:
+      state: {x: 0}
+      max: 3
+      on_max: continue
+      steps: {part: {task: {method: m}}}
+      update: {x: "{{ sum(steps.part.results) }}", raw: "{{ steps.part.results }}"}
+  after: {task: {method: m, kwargs: {x: "{{ SENT }}"}}}
+"""
+    for sent, refused in (
+        ("steps.fit.history | map(attribute='x')", False),
+        ("sum(steps.fit.history[-1].raw)", False),
+        ("steps.fit.history", True),
+        ("steps.fit.history[1].raw", True),
+        ("sum(steps.fit.history, attribute='raw')", True),
+    ):
+        assert bool(nested(text.replace("SENT", sent))) is refused, sent
+
+
+@pytest.mark.parametrize(
+    ("over", "key", "sent", "refused"),
+    [
+        ("{{ steps.all.results }}", "", "{{ steps.many.completed }}", True),
+        ("{{ steps.all.results }}", "", "{{ steps.many.failed }}", True),
+        ("{{ steps.all.results }}", "", "{{ steps.many.skipped | first }}", True),
+        ("{{ steps.all.results }}", "", "{{ keys(steps.many.by_key) }}", True),
+        ("{{ steps.all.results }}", "", "{{ steps.many.by_key }}", True),
+        ("{{ steps.all.results }}", "key: '{{ each.item }}'", "{{ steps.many.completed }}", True),
+        ("{{ steps.all.results }}", "key: '{{ each.index }}'", "{{ steps.many.completed }}", False),
+        ("{{ steps.all.results }}", "", "{{ values(steps.many.by_key) }}", False),
+        ("{{ steps.all.results }}", "", "{{ steps.many.summary }}", False),
+        ("{{ steps.all.by_organization }}", "", "{{ [steps.many.completed, steps.many.by_key] }}", False),
+        ("{{ steps.all.responded }}", "", "{{ [steps.many.completed, keys(steps.many.by_key)] }}", False),
+    ],
+)
+def test_an_answer_that_is_the_key_of_an_item_is_not_sent_on(over: str, key: str, sent: str, refused: bool) -> None:
+    text = f"""
+  many:
+    foreach:
+      over: "{over}"
+      steps: {{value: {{local: {{function: "f.py:f"}}}}}}
+      result: "{{{{ steps.value.result }}}}"
+      {key}
+  after: {{task: {{method: m, kwargs: {{x: "{sent}"}}}}}}
+"""
+    assert bool(nested(text)) is refused
 
 
 def test_a_reason_at_a_step_covers_those_inside() -> None:

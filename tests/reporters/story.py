@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from v6flow.core import document, model, plan
 from v6flow.core import events as ev
 from v6flow.core.federation import Directory
+from v6flow.core.policy import NO_LIMITS, Policy
 from v6flow.core.state import RunState, apply, replay
 
 if TYPE_CHECKING:
@@ -87,10 +88,10 @@ INTERRUPTED: list[Event] = [
 ]
 
 
-def make(text: str = WORKFLOW, *, offline: tuple[str, ...] = ("gamma",)) -> Plan:
+def make(text: str = WORKFLOW, *, offline: tuple[str, ...] = ("gamma",), policy: Policy = NO_LIMITS) -> Plan:
     """The plan of a workflow's text, for three hospitals."""
     workflow = model.parse(document.parse(text, "variance.yaml"))
-    directory = Directory(("alpha", "beta", "gamma"), offline=offline)
+    directory = Directory(("alpha", "beta", "gamma"), offline=offline, policy=policy)
     return plan.make(workflow, {}, directory, run=RUN, started=START)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from story import (
 )
 
 from v6flow.core import events as ev
+from v6flow.core.policy import Policy
 from v6flow.core.state import replay
 from v6flow.reporters.lines import Lines
 
@@ -139,6 +141,19 @@ def test_a_local_step_that_fails_for_good_is_told_once() -> None:
         ev.StepFailed(at, "pooled", failure),
     ]
     assert [line[10:] for line in told(events) if "Zero" in line] == ["pooled: FAILED after 1.0s: ZeroDivisionError"]
+
+
+def test_whom_the_policy_does_not_let_us_ask_again_is_not_said_to_be_asked_again() -> None:
+    retried = RETRIED[-1]
+    for most, said in (
+        (1, " (not again: the federation's policy allows a run 1 each)"),
+        (2, " (again in 30s)"),
+    ):
+        line = told(RETRIED, make(policy=Policy(max_queries=most)))[-2]
+        assert line == f"05:23:04Z moments: beta FAILED: no such image{said}"
+    assert isinstance(retried, ev.TaskFailed)
+    crashed = dataclasses.replace(retried, failure=ev.Failure("crashed", "KeyError"))
+    assert told([*BEGUN, crashed], make(policy=Policy(max_queries=1)))[-2].endswith("beta FAILED: KeyError")
 
 
 def test_a_local_step_that_is_tried_again_says_so() -> None:

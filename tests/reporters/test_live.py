@@ -22,6 +22,7 @@ from story import (
 )
 
 from v6flow.core import events as ev
+from v6flow.core.policy import Policy
 from v6flow.core.state import apply, replay
 from v6flow.reporters.live import Board, Live, ending, final_table, heading, screen, view_of
 
@@ -92,6 +93,11 @@ def test_an_organization_waits_until_it_is_asked() -> None:
 def test_a_failed_attempt_of_the_last_is_a_failure() -> None:
     crashed = ev.TaskFailed(START + 4, "moments", "beta", 1, ev.Failure("crashed", "KeyError"))
     assert "beta failed" in look([*BEGUN, crashed], START + 5)[0]
+
+
+def test_whom_the_policy_does_not_let_us_ask_again_has_failed() -> None:
+    for most, word in ((1, "beta failed"), (2, "beta retrying 2/3")):
+        assert word in look(RETRIED, START + 5, plan=make(policy=Policy(max_queries=most)))[0]
 
 
 def test_what_became_of_each_step_stays() -> None:

@@ -69,9 +69,29 @@ def _check_step(name: str, plan: Plan, state: RunState) -> None:
         raise UsageError(
             f"step {name} is done more than once: {', '.join(done[:_NAMED])}{more}", hint="name one of them"
         )
-    if definition(name) not in plan.steps or ("[" in name and name not in state.steps):
+    if definition(name) not in plan.steps or ("[" in name and not _is_there(name, plan, state)):
         near = suggestion(name, [*plan.steps, *state.steps])
         raise UsageError(f"run {state.run} has no step {name!r}", hint=near)
+
+
+def _is_there(name: str, plan: Plan, state: RunState) -> bool:
+    """Whether a step is done by this name, or is to be: in a round that goes on, or for an item that is known."""
+    from v6flow.core import instances
+    from v6flow.core.steps import ForeachPlan, RepeatPlan
+
+    if name in state.steps:
+        return True
+    for inner in instances.outward(instances.prefix(name))[:-1]:
+        path, number = instances.around(inner)
+        outer, planned = state.step(path), plan.step(path)
+        last = 0
+        if isinstance(planned, ForeachPlan):
+            last = len(outer.items or ())
+        elif isinstance(planned, RepeatPlan):
+            last = min(outer.rounds + (outer.status != "completed"), planned.max)
+        if inner != instances.inside(path, number) or not min(last, 1) <= number <= last:
+            return False
+    return True
 
 
 def _narrow(told: dict[str, Any], organization: str) -> None:

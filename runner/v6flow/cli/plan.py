@@ -1,7 +1,7 @@
 """Show what a run would do: the steps in order, and what each would send to whom.
 
-Parameters are filled in; a value that is known only when another step has completed is marked as such.
-Nothing is submitted.
+Parameters are filled in; a value that is known only when another step has completed is marked as such. Where
+cohorts are bound to mix, that is told on stderr. Nothing is submitted.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def configure(parser: Parser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from v6flow import loading, running
     from v6flow.cli import show
+    from v6flow.core import check
     from v6flow.core.preview import preview
 
     workflow = loading.read_workflow(arguments.workflow)
@@ -40,6 +41,7 @@ def main(arguments: argparse.Namespace) -> int:
         if access is not None:
             access.close()
     steps = list(preview(plan))
+    warnings = check.warnings(workflow, plan.directory)
     if arguments.output == "json":
         show.write(
             {
@@ -51,10 +53,12 @@ def main(arguments: argparse.Namespace) -> int:
                     "offline": list(plan.directory.offline),
                 },
                 "steps": steps,
+                "warnings": [show.problem_document(each) for each in warnings],
             }
         )
         return 0
     show.data("".join(_text(workflow.name, params, plan.directory, steps)))
+    show.problems(warnings)
     return 0
 
 

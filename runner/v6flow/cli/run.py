@@ -119,11 +119,14 @@ def main(arguments: argparse.Namespace) -> int:
         access.close()
     if arguments.detach:
         from v6flow import detaching
+        from v6flow.reporters.terminal import plain
 
         words = [
             f"--on-interrupt={arguments.on_interrupt}",
             *(["--jobs", str(arguments.jobs)] if arguments.jobs else []),
         ]
+        run.keep_notes()
+        show.lines([plain(f"note: {note}", keep_newlines=True) for note in run.notes])
         run.close()
         return detached(run.held.folder, detaching.detach(run.held, store, words), arguments)
     return carry_on(run, arguments)

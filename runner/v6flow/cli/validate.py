@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.cli.arguments import Parser
+    from v6flow.core.federation import Directory
     from v6flow.core.json import Json
     from v6flow.core.model import Workflow
     from v6flow.core.problem import Problem
@@ -64,12 +65,16 @@ def check(file: str, given: str | None) -> list[Problem]:
         workflow = loading.parse_workflow(text, file)
     except InvalidError as error:
         return list(error.problems)
-    known = [*warnings(workflow), *preconditions.problems(workflow, _defaults(workflow))]
+    unmet = preconditions.problems(workflow, _defaults(workflow))
     path = loading.federation_file(workflow, given)
-    if path is None or any(problem.severity == "error" for problem in known):
+    known = [*warnings(workflow), *unmet]
+    if path is None or unmet:
         return known
     try:
-        return known + (_federation(path) or _fit(workflow, path, asked_for=given is not None))
+        if wrong := _federation(path):
+            return known + wrong
+        misfits, directory = _fit(workflow, path, asked_for=given is not None)
+        return [*warnings(workflow, directory), *misfits]
     except (AccessError, UnreachableError):
         raise
     except UsageError as error:
@@ -92,8 +97,8 @@ def _federation(file: str) -> list[Problem]:
         return list(error.problems)
 
 
-def _fit(workflow: Workflow, federation: str, *, asked_for: bool) -> list[Problem]:
-    """What of a workflow does not fit a federation, as far as the defaults of its params tell.
+def _fit(workflow: Workflow, federation: str, *, asked_for: bool) -> tuple[list[Problem], Directory | None]:
+    """What of a workflow does not fit a federation, as far as the defaults of its params tell; and who there is.
 
     A server is asked if that is wanted: what cannot be reached, or not be logged in to, is then an error.
     """
@@ -105,22 +110,22 @@ def _fit(workflow: Workflow, federation: str, *, asked_for: bool) -> list[Proble
     from v6flow.errors import FederationError
 
     if any(param.required for param in workflow.params.values()):
-        return []
+        return [], None
     access = None
     try:
         known = loading.read_federation(federation)
         if isinstance(known, ServerFederation) and not asked_for:
-            return []
+            return [], None
         access = running.reach_for(workflow, known)
         folder = Path(workflow.document.name).absolute().parent
         plan = running.make_plan(workflow, params.resolve(workflow), access, folder=folder)
-        return access.misfits(plan) if access is not None else []
+        return (access.misfits(plan) if access is not None else []), plan.directory
     except InvalidError as error:
-        return list(error.problems)
+        return list(error.problems), None
     except FederationError:
         if asked_for:
             raise
-        return []  # it cannot be used from here, for want of a secret say, and may be sound all the same
+        return [], None  # it cannot be used from here, for want of a secret say, and may be sound all the same
     finally:
         if access is not None:
             access.close()

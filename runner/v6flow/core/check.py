@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from v6flow.core.document import Document
     from v6flow.core.expressions import Reference, Template
+    from v6flow.core.federation import Directory
     from v6flow.core.model import Workflow
     from v6flow.core.steps import Step
 
@@ -61,9 +62,12 @@ def check(workflow: Workflow) -> list[Problem]:
     return sorted(dict.fromkeys(problems), key=lambda problem: problem.position)
 
 
-def warnings(workflow: Workflow) -> list[Problem]:
-    """What a person should know of a workflow though it is sound."""
-    return [each for each in _flows(workflow) if each.severity == "warning"]
+def warnings(workflow: Workflow, directory: Directory | None = None) -> list[Problem]:
+    """What a person should know of a sound workflow, and of the files that it runs; more, if who there is is known."""
+    found = sorted(mixing.problems(workflow, _order(workflow), directory), key=lambda problem: problem.position)
+    for _, inner in workflow.called():
+        found += warnings(inner, directory)
+    return list(dict.fromkeys(found))
 
 
 def count_problems(federation: Document) -> list[Problem]:
@@ -103,7 +107,7 @@ def needs(workflow: Workflow) -> dict[str, list[str]]:
             *_used(STEP_KINDS[step.kind].needed(step)),
         ):
             _wait(workflow, found, name, parent, used, nested=nested)
-        for used in _used(getattr(STEP_KINDS[step.kind], "needed_inside", _nothing)(step)):
+        for used in _used(STEP_KINDS[step.kind].needed_inside(step)):
             _wait(workflow, found, name, name, used, nested=nested)
     return {name: list(sources) for name, sources in found.items()}
 
@@ -131,10 +135,6 @@ def _used(templates: Iterable[Template]) -> Iterator[str]:
         for reference in template.references:
             if reference.root == "steps" and reference.path and isinstance(reference.path[0], str):
                 yield reference.path[0]
-
-
-def _nothing(_step: Step) -> tuple[Template, ...]:
-    return ()
 
 
 def drawn(workflow: Workflow) -> dict[str, list[str]]:

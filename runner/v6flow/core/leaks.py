@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from v6flow.core import places
-from v6flow.core.expressions import CLEAN, Flow, Origin, Reference, either, enter, mixed, written
+from v6flow.core.expressions import CLEAN, Flow, Origin, Reference, alike, either, enter, mixed, written
 from v6flow.core.naming import levels, resolve
 from v6flow.core.problem import Problem
 from v6flow.core.steps import ForeachStep, GateStep, LocalStep, RepeatStep, TaskStep, WorkflowStep
@@ -139,12 +139,12 @@ class _Tracing:
         if step.matrix is not None:
             item = mixed([self._flow(step.matrix, where)])
         named = over.spread == "named" or any(isinstance(key, str) for key in over.parts)
-        self._items[name] = item, CLEAN if named else mixed([item])
+        self._items[name] = item, CLEAN if named else mixed([over, item])
         if step.key is not None:
             self._items[name] = item, mixed([self._flow(step.key, name)])
         self.follow(name)
         if step.result is not None:
-            self._note(step, mixed([self._flow(step.result, name)]))
+            self._note(step, alike(self._flow(step.result, name)))
 
     def _call(self, step: WorkflowStep) -> None:
         """Another file asks whom it likes, so what is sent to it is sent to all, if it asks anybody."""
@@ -252,10 +252,15 @@ class _Tracing:
             return self._answers(step, attribute, keys)
         flow = self._results.get(step.common.name, CLEAN)
         if isinstance(step, ForeachStep):
-            listed = {"results": flow, "by_key": flow}
-            items = mixed([flow, *self._items.get(step.common.name, ())])
-            return listed.get(str(attribute), items if attribute == "items" else CLEAN)
-        return {"result": flow, "history": mixed([flow])}.get(str(attribute), CLEAN)
+            item, named = self._items.get(step.common.name, (CLEAN, CLEAN))
+            told = {
+                "results": flow,
+                "by_key": alike(enter(flow, None), named),
+                "items": mixed([flow, item, named]),
+                **dict.fromkeys(("completed", "failed", "skipped"), named),
+            }
+            return told.get(str(attribute), CLEAN)
+        return {"result": flow, "history": alike(flow)}.get(str(attribute), CLEAN)
 
     def _answers(self, step: TaskStep, attribute: object, keys: Sequence[object]) -> Flow:
         central = step.central is not None and step.central.source is True
@@ -307,4 +312,5 @@ def _from_elsewhere(flow: Flow) -> Flow:
         Origin(each.step, None if "{" in (each.organization or "") else each.organization, each.reference)
         for each in flow.origins
     )
-    return Flow(origins, flow.spread, {key: _from_elsewhere(part) for key, part in flow.parts.items()})
+    inner = _from_elsewhere(flow.inner) if flow.inner is not None else None
+    return Flow(origins, flow.spread, {key: _from_elsewhere(part) for key, part in flow.parts.items()}, inner)

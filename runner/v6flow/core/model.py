@@ -136,9 +136,9 @@ def _steps(
         name = f"{parent}.{short}" if parent else short
         step = _step(name, (*at, short), each, defaults)
         yield name, step
-        nested = getattr(STEP_KINDS[step.kind], "nested", None)
-        if nested is not None:
-            yield from _steps(nested(each), defaults, name, (*at, short, step.kind, "steps"))
+        nested = STEP_KINDS[step.kind].nested(each)
+        if nested:
+            yield from _steps(nested, defaults, name, (*at, short, step.kind, "steps"))
 
 
 def _with_file(step: Step, files: Mapping[str, Workflow]) -> Step:

@@ -170,17 +170,19 @@ def _make(
 
 
 class _Later:
-    """Params of a file whose values may only be known when its step begins."""
+    """Params of a file of which some are known only when its step begins: `later` says of these what gives them."""
 
-    def __init__(self, known: Mapping[str, Json], names: Iterable[str]) -> None:
+    def __init__(self, known: Mapping[str, Json], later: Mapping[str, str], names: Iterable[str]) -> None:
         self._known = known
+        self._later = later
         self._names = names
 
     def attribute(self, name: str) -> object:
         if name in self._known:
             return self._known[name]
         if name in self._names:
-            raise NotKnownYet(f"params.{name}")
+            given = f": {self._later[name]}" if name in self._later else ""
+            raise NotKnownYet(f"params.{name} is known only when its step begins{given}")
         return Undefined(f"no param {name!r}")
 
     def names(self) -> Iterable[str]:
@@ -342,6 +344,10 @@ def _most(queries: int) -> str:
 _LATER = ("steps", "loop", "each")  # roots of what is known only while a run goes on
 
 
+def _is_late(template: Template) -> bool:
+    return any(reference.root in _LATER for reference in template.references)
+
+
 class _Maker:
     """Resolves the settings of one step after the other, and collects what is wrong."""
 
@@ -401,27 +407,35 @@ class _Maker:
         try:
             return template.render(self.scope)
         except NotKnownYet as error:
-            message = f"this must be known before anything runs, and {error} is known only when its step begins"
-            raise ValueError(message) from error
+            raise ValueError(f"this must be known before anything runs, and {error}") from error
 
     def known_params(self, step: WorkflowStep) -> _Later:
         """The params that a file is given, as far as they are known before anything runs."""
         assert step.inner is not None
         given = step.params.source if isinstance(step.params.source, dict) else {}
         known: dict[str, Json] = {}
+        later: dict[str, str] = {}
         for name, param in step.inner.params.items():
             if name not in given:
                 if not param.required:
                     known[name] = param.schema["default"]
                 continue
             template = expressions.compile(given[name])
-            if any(reference.root in ("steps", "each", "loop") for reference in template.references):
-                continue
             try:
-                known[name] = template.render(self.scope)
+                if not _is_late(template):
+                    known[name] = template.render(self.scope)
+                    continue
             except (expressions.ExpressionError, NotKnownYet):
-                continue  # the first is told elsewhere
-        return _Later(known, step.inner.params)
+                pass  # a mistake fails the step, if it ever begins
+            later[name] = self._giver(step, name, template)
+        return _Later(known, later, step.inner.params)
+
+    def _giver(self, step: WorkflowStep, name: str, template: Template) -> str:
+        """What gives a param of another file its value, and where that is said."""
+        document = self.workflow.document
+        line = document.key_position((*step.common.at, "workflow", "params", name)).line
+        said = template.source if isinstance(template.source, str) else "given"
+        return f"it is {said} ({document.name}, line {line})"
 
     def _settings(self, step: TaskStep) -> Callable[[str], Json | Template]:
         def setting(key: str) -> Json | Template:
@@ -430,7 +444,7 @@ class _Maker:
             if self._asked is not None and key == "disclosure":
                 value = self._disclosure(self._asked)
             elif self._asked is not None:
-                value = self._value(self._asked)
+                value = self._value(key, self._asked)
             else:
                 value = self.directory.defaults.get(key, task.SETTINGS[key])
             if key == "image" and isinstance(value, str):
@@ -439,27 +453,37 @@ class _Maker:
 
         return setting
 
-    def _value(self, template: Template) -> Json | Template:
+    def _value(self, key: str, template: Template) -> Json | Template:
         if template.literal:
             return template.source
-        if any(reference.root in _LATER for reference in template.references):
-            if isinstance(template.source, dict):  # a quorum whose min is known only later
-                return {key: self._part(expressions.compile(part)) for key, part in template.source.items()}
-            return template
+        if key == "quorum" and isinstance(template.source, dict):
+            parts = {part: expressions.compile(value) for part, value in template.source.items()}
+            return {
+                part: self._late(value) if part == "min" else self._rendered(value) for part, value in parts.items()
+            }
+        if key in task.LATE:
+            return self._late(template)
         found = self._known.get(id(template))
         if found is None:
             found = self._known[id(template)] = self._rendered(template)
         return found
 
+    def _late(self, template: Template) -> Json | Template:
+        """The value of what steps may decide; the template itself as long as that is not known."""
+        if template.literal:
+            return template.source
+        if _is_late(template):
+            return template
+        try:
+            return template.render(self.scope)
+        except NotKnownYet:
+            return template
+
     def _disclosure(self, template: Template) -> dict[str, Json | Template]:
         """A disclosure of which the count is still to be told, of each result."""
         assert isinstance(template.source, dict)  # by the schema
         parts = {key: expressions.compile(part) for key, part in template.source.items()}
-        return {key: part if key == "count" else self._part(part) for key, part in parts.items()}
-
-    def _part(self, template: Template) -> Json | Template:
-        later = any(reference.root in _LATER for reference in template.references)
-        return template if later else self._rendered(template)
+        return {key: part if key == "count" else self._rendered(part) for key, part in parts.items()}
 
     def _check_image(self, image: str) -> None:
         policy = self.directory.policy

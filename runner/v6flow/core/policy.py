@@ -25,6 +25,10 @@ class Policy:
             image.startswith(each[:-1]) if each.endswith("*") else image == each for each in self.images
         )
 
+    def may_ask(self, before: int) -> bool:
+        """Whether an organization may be asked that a run has asked so many times."""
+        return self.max_queries is None or before < self.max_queries
+
     def least(self, wanted: int | None) -> int | None:
         """The smallest count that counts: the stricter of the policy's and what a step wants."""
         given = [each for each in (self.min_count, wanted) if each is not None]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import scope
+from v6flow.core import expressions, scope
 from v6flow.core.check import ENDING
 from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
 from v6flow.core.state import RunState
@@ -17,7 +18,7 @@ else:
     from typing_extensions import assert_never
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from v6flow.core.json import Json
     from v6flow.core.plan import Plan
@@ -56,11 +57,17 @@ class _Show:
         self._known = plan.scope()
         self._policy = plan.directory.policy
         self._names: dict[str, object] = {}
+        self._given: dict[str, _Given] = {}  # what the files are given that steps run
 
     def step(self, step: StepPlan) -> dict[str, Any]:
         """What a step of its kind says."""
         self._names = scope.names(self._plan, RunState(), scope.Uses(), self._known, _first(step.common.parent))
         self._names.update({root: _Later(root) for root in ("loop", "each")})
+        outer = step.common.parent
+        while outer and outer not in self._given:
+            outer = outer.rpartition(".")[0]
+        if outer:
+            self._names["params"] = self._given[outer]
         match step:
             case TaskPlan():
                 return self.task(step)
@@ -87,6 +94,7 @@ class _Show:
                     "result": step.result.source if step.result is not None else None,
                 }
             case WorkflowPlan():
+                self._given[step.common.name] = self._params(step)
                 return {"file": step.file, "params": self._value(step.params)}
             case _:
                 assert_never(step)
@@ -160,6 +168,18 @@ class _Show:
             **({"cache": step.cache} if step.cache is not None else {}),
         }
 
+    def _params(self, step: WorkflowPlan) -> _Given:
+        """The params of the file that a step runs, as far as they are known."""
+        source = step.params.source if isinstance(step.params.source, dict) else {}
+        known: dict[str, Json] = {}
+        for name, param in step.inner.params.items():
+            with contextlib.suppress(ExpressionError, NotKnownYet):  # the first is told where the param is given
+                if name in source:
+                    known[name] = expressions.compile(source[name]).render(self._names)
+                elif not param.required:
+                    known[name] = param.schema["default"]
+        return _Given(known)
+
     def _value(self, template: Template, organization: str | None = None) -> Json:
         if template.literal:
             return template.source
@@ -185,6 +205,21 @@ class _Later:
 
     def names(self) -> Iterable[str]:
         return ()
+
+
+class _Given:
+    """`params` of another file, of which some may be known only when its step begins."""
+
+    def __init__(self, known: Mapping[str, Json]) -> None:
+        self._known = known
+
+    def attribute(self, name: str) -> object:
+        if name not in self._known:
+            raise NotKnownYet(f"params.{name}")
+        return self._known[name]
+
+    def names(self) -> Iterable[str]:
+        return self._known
 
 
 def _first(parent: str) -> str:

@@ -164,9 +164,13 @@ class Scheduler:
             commands.append(self._start_local(self._queued.popleft(), now))
         if not commands and not self._levels[""].open:
             return [Record(self._finish(now))]
-        if not commands and not self._running and not self._queued and not self._recalling and state.gates:
-            return [Record(events.RunPaused(now, tuple(gate.name for gate in state.gates)))]
-        return commands
+        return commands or self._pause(now)
+
+    def _pause(self, now: Time) -> list[Command]:
+        """Let go of the run if nothing can go on but what waits for people; nothing if something can."""
+        if self._running or self._queued or self._recalling or not self._state.gates:
+            return []
+        return [Record(events.RunPaused(now, tuple(gate.name for gate in self._state.gates)))]
 
     def observe(self, event: Event) -> None:
         """Take note of an event that was applied to the state."""
@@ -737,8 +741,7 @@ class Scheduler:
             raise _Unfit("policy", told, "do with fewer task steps, or attempts")
 
     def _may_be_asked(self, name: str) -> bool:
-        most = self._plan.directory.policy.max_queries
-        return most is None or self._queries.get(name, 0) < most
+        return self._plan.directory.policy.may_ask(self._queries.get(name, 0))
 
     def _organizations(self, name: str, step: TaskPlan) -> tuple[str, ...]:
         if not isinstance(step.organizations, Template):
@@ -1065,8 +1068,8 @@ class Scheduler:
                 return looks
         if any(self._unseen.values()):
             return []
-        if last := self._without_asking(now):
-            return last
+        if last := self._without_asking(now) or self._pause(now):
+            return last  # what waits for a person only is not out of time
         hint = "v6flow resume --retry-failed --deadline DURATION goes on with it"
         failure = events.Failure("deadline", "the run's own deadline passed", hint=hint)
         withdrawn = [

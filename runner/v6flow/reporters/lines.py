@@ -178,7 +178,7 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
         case ev.TaskAnswered():
             return _answered(event, state.step(event.step))
         case ev.TaskFailed():
-            return _failed(event, state.step(event.step), plan)
+            return _failed(event, state, plan)
         case ev.StepReused():
             return f"{event.step}: {summary.reused(event)}"
         case ev.StepNotReused():
@@ -280,12 +280,15 @@ def _answered(event: ev.TaskAnswered, step: StepState) -> str:
     return f"{event.step}: {plain(event.organization)} answered{but} ({count})"
 
 
-def _failed(event: ev.TaskFailed, step: StepState, plan: Plan) -> str:
+def _failed(event: ev.TaskFailed, state: RunState, plan: Plan) -> str:
+    step, policy = state.step(event.step), plan.directory.policy
     asked = step.organizations[event.organization]
     if asked.withdrawn and asked.status == "waiting":
         return f"{event.step}: {plain(event.organization)} was killed, as was wanted"
     tried = event.attempt - asked.spared
     again = _again(plan, event.step, event.failure, tried, event.at, step.deadline)
+    if again is not None and not policy.may_ask(state.queries.get(event.organization, 0)):
+        again = f" (not again: the federation's policy allows a run {policy.max_queries} each)"
     return f"{event.step}: {plain(event.organization)} FAILED: {_why(event.failure)}{again or ''}"
 
 

@@ -64,6 +64,7 @@ class View:
     retries: Mapping[str, Retry] = field(default_factory=dict)
     inside: Mapping[str, str] = field(default_factory=dict)  # what is at work in steps that have nested ones
     cancelling: bool = False
+    spent: frozenset[str] = frozenset()  # the organizations that the federation's policy does not let us ask again
 
 
 class Board:
@@ -223,6 +224,7 @@ def view_of(plan: Plan, state: RunState, board: Board, working: frozenset[tuple[
         retries,
         {step.name: _at_work(state, step) for step in steps if step.status == "running" and _is_outer(step)},
         state.cancelling,
+        frozenset(name for name, asked in state.queries.items() if not plan.directory.policy.may_ask(asked)),
     )
 
 
@@ -349,7 +351,7 @@ def _word(each: OrganizationState, step: StepState, view: View) -> str:
     retry, tried = view.retries.get(step.name), each.attempt - each.spared
     if each.status == "failed":
         kind = each.failure.kind if each.failure is not None else None
-        if retry is not None and summary.asked_again(retry, kind, tried):
+        if retry is not None and summary.asked_again(retry, kind, tried) and each.name not in view.spent:
             return f"retrying {tried + 1}/{retry.attempts}"
         return "failed"
     if each.status == "waiting":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from v6flow.core import scope
 from v6flow.core.json import dumps
 from v6flow.core.plan import iso
+from v6flow.core.state import SETTLED
 from v6flow.core.units import spell
 from v6flow.reporters.terminal import plain
 
@@ -63,7 +64,10 @@ def _step(step: StepState, run_status: str) -> dict[str, Json]:
     if step.history:
         more = {"iterations": step.rounds, "converged": step.converged}
     elif step.items is not None:
-        more = {"items": scope.item_counts(step)}
+        counts = scope.item_counts(step)
+        if step.status not in SETTLED:  # what has not ended may still be done
+            counts |= {"open": counts["skipped"], "skipped": 0}
+        more = {"items": counts}
     return {
         **more,
         "status": standing(step, run_status),

@@ -200,6 +200,37 @@ def test_a_password_that_is_nowhere_is_a_fault_of_the_federation() -> None:
     assert "NOWHERE_SET" in found.message
 
 
+def test_what_the_log_in_lacks_is_told_though_the_server_is_away() -> None:
+    there = ServerFederation("/f.yaml", "http://127.0.0.1:9/api", "hospitals", "${env:USER_NAME}", "${env:PASSWORD}")
+    there = replace(there, totp_secret="${env:TOTP}")
+    found = checkup.examine(there, limits=HURRIED, environ=ENVIRON)
+    assert [(each.status, each.subject) for each in found] == [
+        ("problem", "server"),
+        ("problem", "log-in"),
+        ("problem", "log-in"),
+        ("warning", "not checked"),
+    ]
+    assert findings.exit_code(found) == 5
+    assert [each.message for each in found[1:3]] == [
+        "the environment variable USER_NAME is not set",
+        "the environment variable TOTP is not set",
+    ]
+    assert "${env:TOTP} stands for it" in (found[2].remedy or "")
+    assert "planted-secret" not in str(found)
+    found = checkup.examine(replace(there, password="${keyring:v6/me}"), limits=HURRIED, environ={"USER_NAME": ""})
+    assert [each.message for each in found[1:2]] == ["the environment variable TOTP is not set"]
+
+
+def test_all_that_the_log_in_lacks_is_told_at_once() -> None:
+    with Fake(World()) as fake:
+        there = replace(federation(fake, password="${env:PASS_WORD}"), username="${env:USER_NAME}")
+        found = checkup.examine(there, limits=HURRIED, environ={}, now=lambda: NOW)
+    assert [each.message for each in found if each.subject == "log-in"] == [
+        "the environment variable USER_NAME is not set",
+        "the environment variable PASS_WORD is not set",
+    ]
+
+
 def test_rights_are_the_widest_of_all_rules() -> None:
     scopes = {("task", "create"): "collaboration", ("run", "view"): "organization"}
     wider = [{"id": 9, "name": "run", "operation": "VIEW", "scope": "GLOBAL"}]

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from v6flow.core import expressions
-from v6flow.core.expressions import CLEAN, Flow, Origin, enter
+from v6flow.core.expressions import CLEAN, Flow, Origin, alike, enter, written
 
 if TYPE_CHECKING:
     from v6flow.core.expressions.paths import Steps
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 BASES = (
     *("steps.a.results", "steps.a.by_organization", "steps.one.result", "steps.one.result.n"),
+    *("steps.tab.results", "steps.tab.by_key", "steps.tab.results[0].m", "steps.tab.lists"),
     *("params.n", "3", "'alpha'", "[{'n': 1}, {'n': 5}]"),
 )
 WRAPPED = (
@@ -42,16 +43,32 @@ EXPRESSIONS = st.recursive(
 def data(alpha: int, beta: int) -> dict[str, Any]:
     answers = {"alpha": {"n": alpha, "k": [alpha]}, "beta": {"n": beta, "k": [beta]}}
     known = {"results": list(answers.values()), "by_organization": answers}
-    return {"steps": {"a": known, "one": {"result": {"n": alpha, "k": beta}}}, "params": {"n": 1}}
+    items = {f"k{alpha}": {"m": 4, "n": alpha, "k": [beta]}, "alpha": {"m": 9, "n": beta, "k": [alpha]}}
+    tab = {"results": list(items.values()), "by_key": items, "lists": [list(answers.values()), [answers["beta"]]]}
+    return {"steps": {"a": known, "one": {"result": {"n": alpha, "k": beta}}, "tab": tab}, "params": {"n": 1}}
 
 
 def source(path: Steps, _: Path) -> Flow:
     root, *rest = path
     if root != "steps" or len(rest) < 2:
         return CLEAN
+    if rest[0] == "tab":
+        return _of_items(*rest[1:])
     spreads: Any = {"results": "all", "by_organization": "named", "result": "one"}
     flow = Flow(frozenset({Origin(str(rest[0]))}), spreads[rest[1]])
     for key in rest[2:]:
+        flow = enter(flow, key)
+    return flow
+
+
+def _of_items(attribute: object, *keys: str | int | None) -> Flow:
+    """Of steps that are done for each item, by what comes of one: mappings, or lists of answers."""
+    answer = Flow(frozenset({Origin("tab")}))
+    item = written({"m": CLEAN, "n": answer, "k": answer})
+    flow = alike(Flow(answer.origins, "all")) if attribute == "lists" else alike(item)
+    if attribute == "by_key":
+        flow = alike(item, keys=answer)
+    for key in keys:
         flow = enter(flow, key)
     return flow
 

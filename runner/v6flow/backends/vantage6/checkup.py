@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from v6flow.backends.vantage6.dialects import Version
     from v6flow.backends.vantage6.directory import Collaboration, User
     from v6flow.backends.vantage6.rights import Rights
+    from v6flow.backends.vantage6.session import Credentials
     from v6flow.backends.vantage6.transport import Transport
     from v6flow.core.federation import Directory
     from v6flow.core.plan import Plan
@@ -77,7 +78,7 @@ def examine(
         finally:
             transport.close()
     except V6flowError as error:
-        return examination.stopped(error)
+        return examination.stopped(error, connecting.credentials(federation, environ))
 
 
 class _Examination:
@@ -129,9 +130,12 @@ class _Examination:
         self.found += members.look_over(known, may, findings.needs(plan) if plan is not None else (), self._now())
         return self.found if plan is None else findings.weigh(plan, self.found)
 
-    def stopped(self, error: V6flowError) -> list[Finding]:
-        """All findings up to where an error stopped it."""
+    def stopped(self, error: V6flowError, credentials: Credentials) -> list[Finding]:
+        """All findings up to where an error stopped it; what the log-in lacks is told though it was not come to."""
         told = [*self.found, findings.of_error(self.subject, error)]
+        if self.subject in SUBJECTS[: SUBJECTS.index("log-in") + 1]:
+            unset = {each.message: each for secret in credentials.secrets if (each := secret.unset()) is not None}
+            told += [findings.of_error("log-in", each) for each in unset.values() if each.message != error.message]
         if self._may is not None:
             told += _rights(self._may, None)
         left = SUBJECTS[SUBJECTS.index(self.subject) + 1 :]

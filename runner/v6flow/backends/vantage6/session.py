@@ -34,6 +34,11 @@ class Credentials:
     password: Secret
     totp: Secret | None = None
 
+    @property
+    def secrets(self) -> list[Secret]:
+        """All that there are."""
+        return [each for each in (self.username, self.password, self.totp) if each is not None]
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Tokens:

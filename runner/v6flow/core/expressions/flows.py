@@ -37,12 +37,14 @@ class Origin:
 class Flow:
     """Answers of single organizations in a value that no reduction over organizations has merged yet.
 
-    `parts` are the flows of its items by key or index, where the value is written out item by item.
+    `parts` are the flows of its items by key or index, where the value is written out item by item. `inner` is the flow
+    of each of its items, where they are all of one make: what steps for items yield.
     """
 
     origins: frozenset[Origin] = frozenset()
     spread: Spread = "one"
     parts: Mapping[str | int, Flow] = field(default_factory=dict)
+    inner: Flow | None = None
 
     @property
     def clean(self) -> bool:
@@ -54,7 +56,8 @@ class Flow:
         if self.clean:
             return self
         origins = frozenset(replace(each, reference=reference) for each in self.origins)
-        return Flow(origins, self.spread, {key: part.seen_by(reference) for key, part in self.parts.items()})
+        inner = self.inner.seen_by(reference) if self.inner is not None else None
+        return Flow(origins, self.spread, {key: part.seen_by(reference) for key, part in self.parts.items()}, inner)
 
 
 CLEAN = Flow()
@@ -72,8 +75,16 @@ def written(parts: Mapping[str | int, Flow]) -> Flow:
     return Flow(origins, parts=parts) if origins else CLEAN
 
 
+def alike(inner: Flow, keys: Flow = CLEAN) -> Flow:
+    """A list or mapping of items of one make, however many; `keys` is what is in its keys."""
+    origins = mixed([inner, keys]).origins
+    return Flow(origins, inner=inner) if origins else CLEAN
+
+
 def enter(flow: Flow, key: Key) -> Flow:
     """What stands under a key or index."""
+    if flow.inner is not None:
+        return flow.inner
     if flow.parts:
         if key is None:
             return mixed(flow.parts.values())
@@ -149,7 +160,8 @@ class _Walk:
             return _choice(flow, map(self.flow, bounds))
         if flow.spread == "named" and self._is_own(link.arg):
             return CLEAN  # who is asked gets back what it said itself
-        return mixed([enter(flow, None), self.flow(link.arg)])
+        found, by = enter(flow, None), self.flow(link.arg)
+        return found if by.clean else mixed([found, by])
 
     def _is_own(self, node: Any) -> bool:
         return type(node).__name__ == "Name" and self._root(node) == ("organization",)
@@ -235,6 +247,8 @@ def either(one: Flow, other: Flow) -> Flow:
         return other if one.clean else one
     if one.parts.keys() == other.parts.keys() and one.parts:
         return written({key: either(part, other.parts[key]) for key, part in one.parts.items()})
+    if one.inner is not None and other.inner is not None:
+        return Flow(one.origins | other.origins, inner=either(one.inner, other.inner))
     spreads = {one.spread, other.spread}
     if one.parts or other.parts or (len(spreads) > 1 and spreads != {"all", "some"}):
         return mixed([one, other])
@@ -248,6 +262,8 @@ def _choice(flow: Flow, by: Iterable[Flow] = ()) -> Flow:
 
 def _picked(flow: Flow, attribute: Key) -> Flow:
     """What the items of a list have under an attribute."""
+    if attribute is not None and flow.inner is not None:
+        return alike(_within(flow.inner, attribute))
     if attribute is None or not flow.parts:
         return flow
     return written({index: _within(part, attribute) for index, part in flow.parts.items()})
@@ -280,7 +296,7 @@ def _reduced(items: Flow, others: Sequence[Flow], attribute: Key) -> Flow:
 
 
 def _counted(items: Flow, _: Sequence[Flow], __: Key) -> Flow:
-    return CLEAN if items.parts or items.spread != "one" else items
+    return CLEAN if items.parts or items.spread != "one" else mixed([items])
 
 
 def _kept(items: Flow, others: Sequence[Flow], _: Key) -> Flow:
@@ -312,12 +328,14 @@ def _paired(items: Flow, others: Sequence[Flow], _: Key) -> Flow:
 
 
 def _names(items: Flow, _: Sequence[Flow], __: Key) -> Flow:
-    return CLEAN if items.parts or items.spread == "named" else items
+    return CLEAN if items.parts or items.spread == "named" else mixed([items])
 
 
 def _unnamed(items: Flow, _: Sequence[Flow], __: Key) -> Flow:
     if items.parts:
         return written(dict(enumerate(items.parts.values())))
+    if items.inner is not None:
+        return alike(items.inner)
     return Flow(items.origins, "all" if items.spread == "named" else "one")
 
 

@@ -190,7 +190,7 @@ class _Leaf:
 
     def flow(self, source: Callable[[Steps, Path], Flow]) -> Flow:
         flows = [each.flow(lambda path: source(path, self.at)) for each in self._expressions()]
-        return flows[0] if self.whole else mixed(flows)
+        return flows[0] if self.whole and flows else mixed(flows)  # one with a fault has none
 
     def _expressions(self) -> list[_Expression]:
         return [piece for piece in self.pieces if isinstance(piece, _Expression)]

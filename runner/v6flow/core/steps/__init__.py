@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from v6flow.core.steps import foreach, gate, local, repeat, task, workflow
 from v6flow.core.steps.foreach import ForeachPlan, ForeachStep
@@ -11,6 +11,9 @@ from v6flow.core.steps.local import LocalPlan, LocalStep
 from v6flow.core.steps.repeat import RepeatPlan, RepeatStep
 from v6flow.core.steps.task import TaskPlan, TaskStep
 from v6flow.core.steps.workflow import WorkflowPlan, WorkflowStep
+
+if TYPE_CHECKING:
+    from v6flow.core.steps.base import Kind
 
 __all__ = [
     "STEP_KINDS",
@@ -33,7 +36,7 @@ __all__ = [
 Step: TypeAlias = TaskStep | LocalStep | RepeatStep | ForeachStep | WorkflowStep | GateStep
 StepPlan: TypeAlias = TaskPlan | LocalPlan | RepeatPlan | ForeachPlan | WorkflowPlan | GatePlan
 
-STEP_KINDS: dict[str, Any] = {
+STEP_KINDS: dict[str, Kind] = {
     task.KEY: task,
     local.KEY: local,
     repeat.KEY: repeat,
@@ -41,4 +44,4 @@ STEP_KINDS: dict[str, Any] = {
     workflow.KEY: workflow,
     gate.KEY: gate,
 }
-"""Each kind's module (see base.Kind) by the key that names it."""
+"""Each kind's module by the key that names it."""

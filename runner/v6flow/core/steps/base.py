@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from v6flow.core import expressions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from v6flow.core.expressions import Template
     from v6flow.core.problem import Path
@@ -123,6 +123,16 @@ def misplaced(raw: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(key for key in ("retry", "timeout", "cache") if key in raw)
 
 
+def no_nested(_raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What `Kind.nested` is for kinds whose steps have no others in them."""
+    return {}
+
+
+def nothing_inside(_step: Any) -> tuple[Template, ...]:
+    """What `Kind.needed_inside` is for kinds that evaluate nothing inside."""
+    return ()
+
+
 class Kind(Protocol):
     """One kind of step: reads it, tells what it uses and offers, and says what is wrong with it."""
 
@@ -132,14 +142,23 @@ class Kind(Protocol):
     SUMMARY: str
     """One line for people."""
 
-    def parse(self, common: Common, raw: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
+    def parse(self, common: Common, raw: Mapping[str, Any], defaults: Mapping[str, tuple[Path, Template]], /) -> Any:
         """The step that a mapping (sound by the schema) describes; `defaults` are those of its file."""
 
-    def fields(self, step: Any) -> Iterator[Field]:
+    def nested(self, raw: Mapping[str, Any], /) -> Mapping[str, Any]:
+        """The steps that stand in it, by name and as the file says them; none for most kinds."""
+
+    def fields(self, step: Any, /) -> Iterator[Field]:
         """Every place with an expression."""
 
-    def offers(self, step: Any) -> frozenset[str]:
+    def needed(self, step: Any, /) -> Iterable[Template]:
+        """The templates that make the step wait for what they reference, but for those of `common_needed`."""
+
+    def needed_inside(self, step: Any, /) -> Iterable[Template]:
+        """The templates that are evaluated among the steps in it, and may refer to steps outside."""
+
+    def offers(self, step: Any, /) -> frozenset[str]:
         """The attributes that other steps may read."""
 
-    def check(self, step: Any, complain: Callable[..., None]) -> None:
+    def check(self, step: Any, complain: Callable[..., None], /) -> None:
         """Say what no schema can, by `complain(key, message, rule, hint=…)`."""

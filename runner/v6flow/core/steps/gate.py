@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions
-from v6flow.core.steps.base import STEPS, Common, Field
+from v6flow.core.steps.base import STEPS, Common, Field, no_nested, nothing_inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -53,6 +53,10 @@ def parse(common: Common, raw: Mapping[str, Any], _defaults: Mapping[str, tuple[
     gate = raw["gate"]
     misplaced = tuple(key for key in _NOT_BESIDE if key in raw)
     return GateStep(common, expressions.compile(gate["message"]), tuple(gate.get("approvers", ())), misplaced)
+
+
+nested = no_nested
+needed_inside = nothing_inside
 
 
 def fields(step: GateStep) -> Iterator[Field]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions, units
-from v6flow.core.steps.base import PARAMS, STEPS, Common, Field
+from v6flow.core.steps.base import PARAMS, STEPS, Common, Field, no_nested, nothing_inside
 from v6flow.core.steps.task import Retry, parse_cache, parse_retry, parse_timeout
 
 if TYPE_CHECKING:
@@ -83,6 +83,10 @@ def parse(common: Common, raw: Mapping[str, Any], _defaults: Mapping[str, tuple[
         memory=expressions.compile(raw["memory"]) if "memory" in raw else None,
         cache=expressions.compile(raw["cache"]) if "cache" in raw else None,
     )
+
+
+nested = no_nested
+needed_inside = nothing_inside
 
 
 def fields(step: LocalStep) -> Iterator[Field]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions, units
 from v6flow.core.commands import DatabaseChoice
-from v6flow.core.steps.base import ANYWHERE, EACH, KWARGS, PARAMS, STEPS, Common, Field
+from v6flow.core.steps.base import ANYWHERE, EACH, KWARGS, PARAMS, STEPS, Common, Field, no_nested, nothing_inside
 from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ SETTINGS: dict[str, Json] = {
 BESIDE = ("quorum", "retry", "timeout", "disclosure")  # settings that stand beside `task:`, the others inside it
 RETRIED = ("start_failed", "unknown")  # kinds of failure that may pass by themselves
 
-_SCOPES = {"organizations": STEPS, "quorum": STEPS}
+LATE = ("organizations", "quorum")
+"""The settings that steps may decide, so that they need not be known before anything runs."""
+
 _MANY = frozenset(
     {"status", "error", "results", "by_organization", "asked", "responded", "failed", "missing", "failures"}
 )
@@ -195,6 +197,10 @@ def parse(common: Common, raw: Mapping[str, Any], defaults: Mapping[str, tuple[P
     )
 
 
+nested = no_nested
+needed_inside = nothing_inside
+
+
 def fields(step: TaskStep) -> Iterator[Field]:
     at = step.common.at
     yield Field((*at, "task", "method"), step.method, PARAMS)
@@ -223,13 +229,13 @@ def setting_fields(key: str, path: Path, template: Template) -> Iterator[Field]:
         for part, value in template.source.items():
             yield Field((*path, part), expressions.compile(value), EACH if part == "count" else PARAMS)
     else:
-        yield Field(path, template, _SCOPES.get(key, PARAMS))
+        yield Field(path, template, STEPS if key in LATE else PARAMS)
 
 
 def needed(step: TaskStep) -> Iterator[Template]:
     """The templates whose references make this step wait for others, defaults of the file included."""
     yield step.kwargs
-    for key in _SCOPES:
+    for key in LATE:
         if key in step.settings:
             yield step.settings[key][1]
 

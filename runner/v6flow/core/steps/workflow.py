@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions
-from v6flow.core.steps.base import STEPS, Common, Field, misplaced
+from v6flow.core.steps.base import STEPS, Common, Field, misplaced, no_nested, nothing_inside
 from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
@@ -55,6 +55,10 @@ def parse(common: Common, raw: Mapping[str, Any], _defaults: Mapping[str, tuple[
     """The workflow step of a mapping that is sound by the schema, without the other file."""
     called = raw["workflow"]
     return WorkflowStep(common, called["file"], expressions.compile(called.get("params", {})), misplaced=misplaced(raw))
+
+
+nested = no_nested
+needed_inside = nothing_inside
 
 
 def fields(step: WorkflowStep) -> Iterator[Field]:
