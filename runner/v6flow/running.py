@@ -416,7 +416,7 @@ def _resume(
     pinned = state.pinned
     clock = LaterClock(clock or SystemClock(), state.last)
     now = clock.now()
-    down = now - state.last
+    down = now - (state.last if state.let_go is None else state.let_go)  # people decide at gates meanwhile
     pinned_deadline = pinned["deadline"] if seconds is None else now + seconds - state.down - down
     deadline = pinned_deadline and pinned_deadline + state.down + down
     plan = _current_plan(state, workflow, access, deadline)

@@ -15,6 +15,8 @@ from cli_stage import (
     write,
 )
 
+from fakes import FakeClock
+from v6flow import running
 from v6flow.cli import decision
 from v6flow.core.state import replay
 from v6flow.journals.store import DecisionRequest, Store
@@ -145,3 +147,16 @@ def test_a_decision_that_came_too_late_to_be_heard_is_heard_when_the_run_goes_on
     folder.request_decision(DecisionRequest("agreed", asked, "approved", "anna", ""))
     assert call(capsys, "resume", run, "--quiet").out == 'more: 12\nby: "anna"\n'
     assert folder.decisions() == []
+
+
+def test_a_deadline_does_not_count_the_time_in_which_a_person_thinks(here: Path, capsys: Capture) -> None:
+    write(here, gated_yaml=GATED)
+    call(capsys, "run", "gated.yaml", "--quiet", "--deadline", "1h")
+    (run,) = run_ids(here)
+    with running.take(Store(here / ".v6flow").find(run)) as held:
+        paused = held.state.last
+        running.decide_gate(held, "agreed", "approved", by="x", comment="", clock=FakeClock(paused + 36_000))
+        gone_on = running.resume(held, clock=FakeClock(paused + 36_100))
+        assert gone_on.plan.deadline == pytest.approx(held.state.started + 3600 + 36_100)
+        assert held.state.down == pytest.approx(36_100)
+        gone_on.close()

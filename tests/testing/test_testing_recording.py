@@ -154,7 +154,7 @@ class Story:
         """What is wrong with the test when it is run."""
         suite = files.read(self.folder / "w.test.yaml")
         (case,) = suite.cases
-        return [str(each) for each in judging.judge(case.expect, trial.run(suite, case))]
+        return [str(each) for each in judging.judge(case, trial.run(suite, case))]
 
 
 @pytest.fixture(name="story")

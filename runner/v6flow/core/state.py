@@ -137,6 +137,7 @@ class RunState:
     ended: Time | None = None
     last: Time = 0.0  # when the newest event happened
     down: float = 0.0  # seconds that nobody held the run
+    let_go: Time | None = None  # when the process that worked on it let go, if it could say so
     steps: dict[str, StepState] = field(default_factory=dict)
     inside: dict[str, list[str]] = field(default_factory=dict)  # the nested steps there are, by their prefix
     queries: dict[str, int] = field(default_factory=dict)  # how many task runs each organization was asked for
@@ -278,10 +279,12 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
                 state.status = "interrupted"  # until somebody goes on with it
         case ev.RunPaused():
             state.status, state.failure, state.exit_code = "waiting", None, 6
+            state.let_go = event.at
         case ev.RunEnding():
             _begin_to_end(state, event)
         case ev.RunInterrupted():
             state.status, state.failure, state.exit_code = "interrupted", event.failure, event.exit_code
+            state.let_go = event.at
         case ev.RunCompleted():
             state.status, state.ended, state.outputs, state.exit_code = "completed", event.at, event.value, 0
         case ev.RunFailed():
@@ -352,7 +355,7 @@ def _resume(state: RunState, event: ev.RunResumed) -> None:
     if state.over or event.retry:  # something is tried again, and so the run will end anew
         state.ending = None
     state.status, state.failure, state.ended, state.exit_code = "running", None, None, None
-    state.cancelling = False
+    state.cancelling, state.let_go = False, None
     state.down += event.down
     if event.value is not None:
         state.pinned = event.value
