@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,6 +132,16 @@ def test_intervals() -> None:
         half = 1.959964 * column.sem()
         expected = {"mean": column.mean(), "lower": column.mean() - half, "upper": column.mean() + half}
         assert row == {key: near(value) for key, value in expected.items()}
+
+
+def test_release(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = v6flow.run(WORKFLOWS / "release.yaml", params={"column": "bmi"}, store=tmp_path)
+    assert (result.status, result.outputs) == ("waiting", {})
+    assert main(["approve", result.run, "agreed", "--comment", "seen", "--store", str(tmp_path)]) == 0
+    assert main(["resume", result.run, "--quiet", "--output", "json", "--store", str(tmp_path)]) == 0
+    column = pooled()["bmi"]
+    found = json.loads(capsys.readouterr().out)["outputs"]
+    assert found == {"average": near(column.mean()), "count": column.count(), "comment": "seen"}
 
 
 def _random_effects(studies: list[tuple[float, float]]) -> tuple[float, float]:

@@ -32,14 +32,13 @@ if TYPE_CHECKING:
 class Said:
     """Where a case, or its file for all cases, names a step."""
 
-    where: str  # such as answers.parts
+    section: str  # answers, decisions, steps or sent
     address: Address
     line: int
     shared: bool = False  # it stands in the file, for all cases
-    decides: bool = False
 
     def __str__(self) -> str:
-        return f"{self.where} (line {self.line})"
+        return f"{self.section}.{self.address.text} (line {self.line})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +144,7 @@ def _said(document: Document, at: Place, raw: Mapping[str, Any]) -> Iterator[Sai
             found = found.get(part, {})
         for name in found:
             line = document.key_position((*at, *key, name)).line
-            where = f"{key[-1]}.{name}"
-            yield Said(where, addresses.parse(name), line, shared=not at, decides=key == ("decisions",))
+            yield Said(key[-1], addresses.parse(name), line, shared=not at)
 
 
 class _Check:

@@ -107,7 +107,7 @@ def _undecided(told: Iterable[Said], state: RunState) -> Iterator[Complaint]:
     asked = [step for step in state.steps.values() if step.question is not None]
     keys = partial(item_keys, state)
     for said in told:
-        if not said.decides or _lacking(said.address, state) is not None or not state.run:
+        if said.section != "decisions" or _lacking(said.address, state) is not None or not state.run:
             continue
         if not any(said.address.fits(step.name, keys) for step in asked):
             status = state.step(said.address.text).status

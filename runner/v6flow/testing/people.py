@@ -47,7 +47,7 @@ class Decisions:
 
     def find(self, step: str, keys: Keys = addresses.no_keys) -> Decision | None:
         """What is decided at a gate, None if nobody decides. Raises AmbiguousError if it is said twice."""
-        for _, raw in addresses.find(self._tables, step, keys, lambda entry: entry):
+        for raw in addresses.find(self._tables, step, keys, lambda entry: entry):
             return parse(raw)
         return None
 
