@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +15,7 @@ from cli_stage import (
     write,
 )
 
+from fakes import FakeClock
 from v6flow import running
 from v6flow.cli import decision
 from v6flow.core.state import replay
@@ -150,16 +150,6 @@ def test_a_decision_that_came_too_late_to_be_heard_is_heard_when_the_run_goes_on
     assert folder.decisions() == []
 
 
-@dataclass
-class Later:
-    """A clock that says what it is told."""
-
-    at: float
-
-    def now(self) -> float:
-        return self.at
-
-
 def test_the_time_that_a_person_takes_does_not_count_towards_the_deadline(here: Path, capsys: Capture) -> None:
     write(here, gated_yaml=GATED)
     assert call(capsys, "run", "gated.yaml", "--quiet", "--deadline", "1h").code == 6
@@ -167,10 +157,10 @@ def test_the_time_that_a_person_takes_does_not_count_towards_the_deadline(here: 
     folder = Store(here / ".v6flow").find(run)
     paused = replay(folder.events()).last
     with running.take(folder) as held:
-        running.decide_gate(held, "agreed", "approved", by="anna", comment="", clock=Later(paused + 86400))
+        running.decide_gate(held, "agreed", "approved", by="anna", comment="", clock=FakeClock(paused + 86400))
     held = running.take(folder)
     with held:
-        ready = running.resume(held, clock=Later(paused + 86410))
+        ready = running.resume(held, clock=FakeClock(paused + 86410))
         state = ready.carry_on(Silent())
     assert (state.status, state.exit_code) == ("completed", 0)
     assert state.down == pytest.approx(86410, abs=0.001)

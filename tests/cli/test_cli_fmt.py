@@ -32,6 +32,20 @@ def test_files_are_put_in_order(here: Path, capsys: Capture) -> None:
     assert call(capsys, "fmt", "messy.yaml").err == "0 formatted, 1 in order already\n"
 
 
+def test_tests_and_federations_are_put_in_order_too(here: Path, capsys: Capture) -> None:
+    test = "cases: {one: {}}\nworkflow: w.yaml\nv6flow_test: 1\n"
+    write(
+        here, w_yaml=SMALL, w_test_yaml=test, f_yaml="organizations: {a: {}}\nv6flow_federation: 1\nbackend: embedded\n"
+    )
+    files = ["w_test.yaml", "f.yaml"]
+    said = call(capsys, "fmt", "--check", *files)
+    assert (said.code, said.out.split()) == (1, files)
+    assert call(capsys, "fmt", *files).code == 0
+    assert (here / files[0]).read_text() == "v6flow_test: 1\nworkflow: w.yaml\ncases: {one: {}}\n"
+    assert (here / "f.yaml").read_text() == "v6flow_federation: 1\nbackend: embedded\norganizations: {a: {}}\n"
+    assert call(capsys, "fmt", "--check", *files).code == 0
+
+
 def test_a_check_writes_nothing(here: Path, capsys: Capture) -> None:
     write(here, messy_yaml=MESSY, small_yaml=SMALL)
     said = call(capsys, "fmt", "--check", "messy.yaml", "small.yaml")
@@ -64,7 +78,7 @@ def test_if_one_is_refused_none_is_written(here: Path, capsys: Capture) -> None:
     said = call(capsys, "fmt", "messy.yaml", "wrong.yaml", "other.yaml", "odd.yaml")
     assert (said.code, said.out) == (2, "")
     assert "wrong.yaml:2:7: anchors (&) are not accepted" in said.err
-    assert "other.yaml:1:1: this is neither a workflow nor a federation" in said.err
+    assert "other.yaml:1:1: this is no workflow, federation or test file" in said.err
     assert "odd.yaml:1:1: this file cannot be formatted without changing what it says" in said.err
     assert "nothing was written" in said.err
     assert (here / "messy.yaml").read_text() == MESSY

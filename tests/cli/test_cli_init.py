@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -274,9 +275,80 @@ def test_what_cannot_be_written_whole_is_not_written_at_all(here: Path) -> None:
     with pytest.raises(UsageError, match="cannot be written: File name too long"):
         init.write(here / "project", files)
     assert [each.name for each in (here / "project").rglob("*")] == ["mine"]
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=f"{here / 'other' / 'deep' / 'xxx'}"):
         init.write(here / "other" / "deep", files)
-    assert not (here / "other").exists()
+    assert [each.name for each in here.iterdir()] == ["project"]
+    init.write(Path("new/../next/./deep"), {"a": b"1"})
+    assert (here / "next" / "deep" / "a").read_bytes() == b"1"
+    assert not (here / "new").exists()
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from v6flow.cli import init
+calls = 0
+def wrapped(what, real):
+    def call(*arguments, **more):
+        global calls
+        calls += 1
+        if calls > int(sys.argv[2]):
+            os._exit(9)
+        return real(*arguments, **more)
+    return call
+os.link, Path.write_bytes, Path.rename = (wrapped(*each) for each in (
+    ("link", os.link), ("write", Path.write_bytes), ("rename", Path.rename)))
+init.write(Path(sys.argv[1]), init.project("average"))
+"""
+
+
+def killed(folder: str, after: int) -> int:
+    """Start a project in a process that is killed before it writes, renames or links once more."""
+    return subprocess.run([sys.executable, "-c", KILLED, folder, str(after)], check=False).returncode
+
+
+@pytest.mark.parametrize("after", [0, 3, -1])
+def test_killed_midway_no_part_of_a_new_folder_is_left(after: int, here: Path, capsys: Capture) -> None:
+    if after < 0:  # all is written, and it is to be renamed
+        after = len(init.project("average"))
+    assert killed("deep/project", after) == 9
+    assert not (here / "deep").exists()
+    assert call(capsys, "init", "deep/project").code == 0
+    assert killed("other", len(init.project("average")) + 1) == 0
+
+
+@pytest.mark.parametrize("placed", [-5, 0, 1, 7])
+def test_killed_midway_in_a_folder_that_is_there_it_is_completed(placed: int, here: Path, capsys: Capture) -> None:
+    (here / "mine").touch()
+    files = init.project("average")
+    assert killed(".", len(files) + placed) == 9
+    assert len([name for name in files if (here / name).exists()]) == max(placed, 0)
+    assert call(capsys, "init").code == 0
+    there = {path.relative_to(here).as_posix(): path for path in here.rglob("*") if path.is_file()}
+    assert there.keys() == {"mine", *files}
+    assert all(there[name].read_bytes() == content for name, content in files.items())
+    assert {path.stat().st_nlink for path in there.values()} == {1}
+    assert call(capsys, "init").code == 2  # it was whole
+
+
+def test_what_a_person_wrote_into_what_was_left_is_not_written_over(here: Path, capsys: Capture) -> None:
+    files = init.project("average")
+    killed(".", len(files) + 2)
+    first = here / next(iter(files))
+    first.write_text("mine")
+    said = call(capsys, "init")
+    assert (said.code, first.read_text()) == (2, "mine")
+    assert f"{first.name} is there already" in said.err
+
+
+def test_a_file_system_without_links(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", link)
+    init.write(here, {"a": b"1", "b/c": b"2"})
+    assert [path.read_bytes() for path in (here / "a", here / "b" / "c")] == [b"1", b"2"]
+    assert sorted(path.name for path in here.iterdir()) == ["a", "b"]
 
 
 def test_a_template_that_is_not_there(capsys: Capture) -> None:

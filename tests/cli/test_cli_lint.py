@@ -69,6 +69,14 @@ def test_a_federation_is_no_workflow(here: Path, capsys: Capture) -> None:
     assert "federation" in said.err
 
 
+def test_a_test_is_no_workflow_either_and_the_remedy_is_told(here: Path, capsys: Capture) -> None:
+    write(here, x_test_yaml="v6flow_test: 1\nworkflow: w.yaml\ncases: {one: {}}\n")
+    said = call(capsys, "lint", "x_test.yaml")
+    assert said.code == 2
+    assert "x_test.yaml:1:1: this is a test file, where a workflow file is expected" in said.err
+    assert "lint looks at workflows only: v6flow validate x_test.yaml says what is wrong with it" in said.err
+
+
 def test_rules_are_listed(capsys: Capture) -> None:
     said = call(capsys, "lint", "--explain")
     assert (said.code, said.err) == (0, "")

@@ -17,7 +17,8 @@ from v6flow.core.problem import InvalidError
 from v6flow.loading import read_schema
 
 PROJECT = Path(__file__).parents[2]
-SCHEMAS = {name: read_schema(name) for name in ("workflow", "federation")}
+SCHEMAS = {name: read_schema(name) for name in ("workflow", "federation", "test")}
+WORKFLOW = formatting.order({"v6flow": 1}, SCHEMAS)
 FILES = [
     file
     for files in (
@@ -26,7 +27,7 @@ FILES = [
         (PROJECT / "tests" / "schemas" / "valid").glob("*.yaml"),
     )
     for file in files
-    if {"v6flow: 1", "v6flow_federation: 1"} & set(file.read_text("utf-8").splitlines())
+    if {"v6flow: 1", "v6flow_federation: 1", "v6flow_test: 1"} & set(file.read_text("utf-8").splitlines())
 ]
 
 
@@ -140,11 +141,16 @@ def test_every_key_has_its_place() -> None:
     assert set(SCHEMAS["workflow"]["properties"]) <= set(formatting.TOP)
     workflow = formatting.order({"v6flow": 1}, SCHEMAS)
     assert workflow is not None
-    assert workflow.top == formatting.TOP
-    assert workflow.step[:2] == ("task", "local")
+    assert workflow.keys == formatting.TOP
+    steps = workflow.of("steps")
+    assert steps is not None
+    assert (steps.keys, workflow.of("finally"), workflow.of("outputs")) == ((), steps, None)
+    step = steps.of("any name")
+    assert step is not None
+    assert step.keys[:2] == ("task", "local")
     properties = SCHEMAS["workflow"]["$defs"]["step"]["properties"]
-    rest = workflow.step[len(SCHEMAS["workflow"]["$defs"]["step"]["oneOf"]) :]
-    assert set(workflow.step) == set(properties)
+    rest = step.keys[len(SCHEMAS["workflow"]["$defs"]["step"]["oneOf"]) :]
+    assert set(step.keys) == set(properties)
     assert list(rest) == [key for key in properties if key in rest]
     at_server = formatting.order({"v6flow_federation": 1, "backend": "vantage6"}, SCHEMAS)
     assert at_server == Order(tuple(SCHEMAS["federation"]["$defs"]["vantage6"]["properties"]))
@@ -154,6 +160,50 @@ def test_every_key_has_its_place() -> None:
 def test_a_federation() -> None:
     text = "organizations:\n    b: {databases: {z: 1, a: 2}}\n    a: {}\nbackend: embedded\nv6flow_federation: 1\n"
     tidy = "v6flow_federation: 1\nbackend: embedded\norganizations:\n  b: {databases: {z: 1, a: 2}}\n  a: {}\n"
+    assert formatted(text) == tidy
+
+
+def test_a_test_file() -> None:
+    text = """\
+cases:
+    # why it fails
+    one:
+        expect:
+            sent: {z: {default: {b: 1, a: 2}}, a: null}
+            steps: {z: {missing: [], status: failed}, a: {error: x}}   # theirs
+            status: failed
+        decisions: {z: {after: 1h, decision: approve}, a: reject}
+        answers:
+            parts:
+                beta:
+                  - {after: 1h, crash: no}
+                  - {log: l, value: {b: 1, a: 2}}
+                alpha: {after: 1h, value: {b: 1, a: 2}}
+        description: a case
+answers: {z: {default: {after: 1h, body: x}}, a: {}}
+workflow: w.yaml
+v6flow_test: 1
+"""
+    tidy = """\
+v6flow_test: 1
+workflow: w.yaml
+answers: {z: {default: {body: x, after: 1h}}, a: {}}
+cases:
+  # why it fails
+  one:
+    description: a case
+    answers:
+      parts:
+        beta:
+          - {crash: no, after: 1h}
+          - {value: {b: 1, a: 2}, log: l}
+        alpha: {value: {b: 1, a: 2}, after: 1h}
+    decisions: {z: {decision: approve, after: 1h}, a: reject}
+    expect:
+      status: failed
+      steps: {z: {status: failed, missing: []}, a: {error: x}}   # theirs
+      sent: {z: {default: {b: 1, a: 2}}, a: null}
+"""
     assert formatted(text) == tidy
 
 
@@ -290,7 +340,7 @@ def test_the_ends_of_lines_are_kept() -> None:
 
 def test_what_our_reader_refuses_is_refused() -> None:
     assert "already at 1:1" in refused("v6flow: 1\nv6flow: 1\n")
-    assert "neither a workflow nor a federation" in refused("a: 1\n")
+    assert "this is no workflow, federation or test file" in refused("a: 1\n")
 
 
 @pytest.mark.parametrize(
@@ -319,14 +369,14 @@ def test_what_would_change_is_refused(text: str) -> None:
     ],
 )
 def test_what_counts_as_a_change(before: Any, after: Any) -> None:
-    assert not formatting._same(before, after, kind="file")
-    assert formatting._same(before, before, kind="file")
+    assert not formatting._same(before, after, WORKFLOW)
+    assert formatting._same(before, before, WORKFLOW)
 
 
 def test_the_order_of_our_own_keys_does_not_count() -> None:
     before = {"v6flow": 1, "steps": {"x": {"needs": [], "task": {}}}}
     after = {"steps": {"x": {"task": {}, "needs": []}}, "v6flow": 1}
-    assert formatting._same(before, after, kind="file")
+    assert formatting._same(before, after, WORKFLOW)
 
 
 # ------------------------------------------------------------------------------------------------ for every file
@@ -448,10 +498,12 @@ def test_nothing_is_lost_or_changed_and_twice_is_once(text: str) -> None:
     found = formatting.formatted(text, "file.yaml", SCHEMAS)
     assert formatting.formatted(found, "file.yaml", SCHEMAS) == found
     after = document.parse(found, "file.yaml").value
-    assert formatting._same(before, after, kind="file")
+    assert formatting._same(before, after, WORKFLOW)
     order = formatting.order(before, SCHEMAS)
     assert order is not None
-    assert list(after) == sorted(before, key=lambda key: order.top.index(key) if key in order.top else len(order.top))
+    assert list(after) == sorted(
+        before, key=lambda key: order.keys.index(key) if key in order.keys else len(order.keys)
+    )
     assert Counter("".join(text.split())) == Counter("".join(found.split()))
 
 

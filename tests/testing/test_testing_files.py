@@ -16,8 +16,8 @@ from fixtures import check_fixture, invalid, read_fixture
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 RULES = {
-    "literal-only", "local-step", "matcher", "missing-key", "name", "out-of-range", "unknown-organization",
-    "unknown-output", "unknown-step", "workflow",
+    "approver", "literal-only", "local-step", "matcher", "missing-key", "name", "no-gate", "out-of-range",
+    "unknown-organization", "unknown-output", "unknown-step", "workflow",
 }  # fmt: skip
 WRONG = [path for path in invalid("check") if read_fixture(path).kind == "test"]
 

@@ -154,7 +154,7 @@ class Story:
         """What is wrong with the test when it is run."""
         suite = files.read(self.folder / "w.test.yaml")
         (case,) = suite.cases
-        return [str(each) for each in judging.judge(case.expect, trial.run(suite, case))]
+        return [str(each) for each in judging.judge(case, trial.run(suite, case))]
 
 
 @pytest.fixture(name="story")
@@ -191,6 +191,15 @@ def test_answers_come_as_late_as_they_came(story: Story) -> None:
     assert case["expect"]["steps"]["one"]["failed"] == {"gamma": "crashed"}
     assert story.complaints() == []
     assert story.notes == []
+
+
+def test_what_was_reused_is_answered(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    story.events.append(ev.StepReused(story.at, "one", "w-0", "one", 900.0, dict.fromkeys(NAMES, 3.5)))
+    second_step(story, *NAMES)
+    case = story.record(values=True)
+    assert case["answers"]["one"] == {name: {"value": 3.5} for name in NAMES}
+    assert story.complaints() == []
 
 
 def test_what_was_sent_is_expected_as_far_as_it_is_known_beforehand(story: Story) -> None:
@@ -352,4 +361,51 @@ def test_made_up_counts_are_as_large_as_the_policy_demands(story: Story) -> None
     assert isinstance(story.events[0], ev.RunStarted)
     story.events[0].value["policy"] = {"min_count": 10}
     assert story.record()["answers"]["one"]["beta"] == {"value": {"count": 10, "sum": 1.0}}
+    assert story.complaints() == []
+
+
+GATED = WORKFLOW.replace(
+    "  two:\n", '  agreed: {gate: {message: "go?", approvers: [anna, ben]}}\n  two:\n    needs: [agreed]\n'
+)
+
+
+def decided(story: Story, decision: str) -> None:
+    """Everybody answers, and a person thinks for an hour."""
+    (story.folder / "w.yaml").write_text(GATED)
+    for name in NAMES:
+        story.answer("one", name, 1)
+    story.complete("one")
+    story.events.append(ev.GateAsked(story.at, "agreed", "go?", ("anna", "ben")))
+    story.events.append(ev.RunPaused(story.at, ("agreed",)))
+    story.at += 3600
+    story.events.append(ev.GateDecided(story.at, "agreed", decision, "ben", "Jansen is among them"))
+    story.events.append(ev.RunResumed(story.at, 3600.0))
+
+
+def test_what_people_decided_is_recorded_without_their_names_and_words(story: Story) -> None:
+    decided(story, "rejected")
+    failure = ev.Failure("rejected", "ben rejected it: Jansen is among them", step="agreed")
+    story.events += [
+        ev.StepFailed(story.at, "agreed", failure),
+        ev.StepSkipped(story.at, "two", "agreed"),
+        ev.RunFailed(story.at, failure, 1),
+    ]
+    case = story.record()
+    assert case["decisions"] == {"agreed": {"decision": "reject", "after": "1h"}}
+    assert "Jansen" not in (story.folder / "w.test.yaml").read_text()
+    assert story.complaints() == []
+
+
+def test_with_values_who_decided_and_why_is_recorded_too(story: Story) -> None:
+    decided(story, "approved")
+    story.events.append(ev.StepCompleted(story.at, "agreed", {"decision": "approved"}))
+    story.start("two", *NAMES)
+    story.ask("two", *NAMES)
+    for name in NAMES:
+        story.answer("two", name, 7)
+    story.complete("two")
+    story.end(it=[7, 7, 7])
+    case = story.record(values=True)
+    decision = {"decision": "approve", "by": "ben", "comment": "Jansen is among them", "after": "1h"}
+    assert case["decisions"] == {"agreed": decision}
     assert story.complaints() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ steps:
 outputs: {half: "{{ steps.half.result }}", who: "{{ steps.parts.responded }}", run: "{{ run }}"}
 """
 HALF = "def half(of):\n    print('halving', of)\n    return of / 2\n"
+HOUR = 3600.0
 ANSWERS = {"parts": {"alpha": {"value": {"sum": 1}}, "beta": {"value": {"sum": 2}}}}
 
 
@@ -48,12 +50,13 @@ class Bench:
 
     def complaints(self, case: dict[str, Any], **more: Any) -> list[str]:
         suite = self.suite(case, **more)
-        return [str(each) for each in judging.judge(suite.cases[0].expect, trial.run(suite, suite.cases[0]))]
+        return [str(each) for each in judging.judge(suite.cases[0], trial.run(suite, suite.cases[0]))]
 
     def suite(self, case: dict[str, Any], *, settings: str = "", text: str = WORKFLOW, **more: Any) -> files.Suite:
         (self.folder / "w.yaml").write_text(text.replace("%s", settings))
         data = {"v6flow_test": 1, "workflow": "w.yaml", "organizations": ["alpha", "beta"], "answers": ANSWERS, **more}
-        (self.folder / "w.test.yaml").write_text(yaml.safe_dump({**data, "cases": {"a case": case}}, sort_keys=False))
+        whole = json.loads(json.dumps({**data, "cases": {"a case": case}}))  # nothing twice, which YAML would alias
+        (self.folder / "w.test.yaml").write_text(yaml.safe_dump(whole, sort_keys=False))
         return files.read(self.folder / "w.test.yaml")
 
 
@@ -81,7 +84,12 @@ def test_a_case_ends_at_a_gate(bench: Bench) -> None:
     text = WORKFLOW.replace("  half:\n", "  agreed: {gate: {message: go?}}\n  half:\n    needs: [agreed]\n")
     steps = {"agreed": {"status": "waiting"}, "half": {"status": "pending"}}
     assert bench.complaints({"expect": {"status": "waiting", "exit_code": 6, "steps": steps}}, text=text) == []
-    assert bench.complaints({}, text=text) == ["the run is waiting, and nothing says that it should"]
+    (complaint,) = bench.complaints({}, text=text)
+    assert complaint.split("\n") == [
+        "the run is waiting, and nothing says that it should",
+        "  step agreed asks: go?",
+        "  decisions: {agreed: approve} decides it; status: waiting expects that nobody does",
+    ]
 
 
 def test_nobody_waits_for_hours(bench: Bench) -> None:
@@ -412,3 +420,221 @@ outputs: {it: "{{ steps.asked.results | default(0) }}"}
 """
     expect = {"outputs": {"it": 0}, "steps": {"asked": {"status": "skipped"}}, "sent": {"asked": None}}
     assert bench.complaints({"expect": expect}, text=text, answers={}) == []
+
+
+# --------------------------------------------------------------------------------------------- what people decide
+
+GATED = """\
+v6flow: 1
+name: gated
+steps:
+  first: {task: {image: i, method: m}, timeout: 1d}
+  agreed: {gate: {message: "go with {{ steps.first.results | length }}?"%s}}
+  second: {task: {image: i, method: m, kwargs: {by: "{{ steps.agreed.result.by }}"}}, needs: [agreed]}
+outputs:
+  comment: "{{ steps.agreed.result.comment }}"
+  at: "{{ steps.agreed.result.at }}"
+"""
+BOTH = {"first": {"default": {"value": 1}}, "second": {"default": {"value": 2}}}
+
+
+def gated(bench: Bench, case: dict[str, Any], *, approvers: str = "") -> Outcome:
+    return bench.run(case, text=GATED, settings=f", approvers: [{approvers}]" if approvers else "", answers=BOTH)
+
+
+def test_a_run_that_waited_goes_on_with_what_was_decided(bench: Bench) -> None:
+    outcome = gated(bench, {"decisions": {"agreed": "approve"}})
+    assert (outcome.status, outcome.exit_code, outcome.seconds) == ("completed", 0, 0.0)
+    assert outcome.state.outputs == {"comment": "", "at": "2026-01-01T00:00:00Z"}
+    assert [dict(each.kwargs) for each in outcome.sent if each.step == "second"] == [{"by": "tester"}] * 2
+
+
+def test_people_take_their_time_and_say_why(bench: Bench) -> None:
+    decision = {"decision": "approve", "after": "3h", "by": "ben", "comment": "seen"}
+    outcome = gated(bench, {"decisions": {"agreed": decision}, "deadline": "2h"}, approvers="anna, ben")
+    assert (outcome.status, outcome.seconds) == ("completed", 3 * HOUR)  # nobody held it: no deadline counts that
+    assert outcome.state.outputs == {"comment": "seen", "at": "2026-01-01T03:00:00Z"}
+    assert [dict(each.kwargs) for each in outcome.sent if each.step == "second"] == [{"by": "ben"}] * 2
+
+
+def test_the_first_of_the_approvers_decides_where_nobody_is_named(bench: Bench) -> None:
+    outcome = gated(bench, {"decisions": {"agreed": "approve"}}, approvers="anna, ben")
+    assert outcome.state.step("second").status == "completed"
+    assert outcome.sent[-1].kwargs == {"by": "anna"}
+
+
+def test_a_gate_may_be_rejected(bench: Bench) -> None:
+    expect = {
+        "status": "failed",
+        "exit_code": 1,
+        "error": {"kind": "rejected", "step": "agreed", "contains": "too few"},
+        "steps": {"agreed": {"status": "failed"}, "second": {"status": "skipped"}},
+        "sent": {"second": None},
+    }
+    case = {"decisions": {"agreed": {"decision": "reject", "comment": "too few"}}, "expect": expect}
+    assert bench.complaints(case, text=GATED, answers=BOTH) == []
+
+
+def test_a_deadline_goes_on_when_somebody_works_on_the_run_again(bench: Bench) -> None:
+    late_second = {"second": {"default": late({"value": 2}, "90m")}}
+    case = {"deadline": "1h", "decisions": {"agreed": {"decision": "approve", "after": "3h"}}, "answers": late_second}
+    outcome = gated(bench, case)
+    assert (outcome.status, outcome.exit_code, outcome.seconds) == ("failed", 124, 4 * HOUR)
+
+
+BESIDE = """\
+v6flow: 1
+steps:
+  slow: {task: {image: i, method: m, organization: alpha}, timeout: 1d}
+  one: {gate: {message: one}}
+  two: {gate: {message: two}, needs: [one]}
+  last: {local: {value: 1}, needs: [two]}
+outputs: {it: ["{{ steps.slow.result }}", "{{ steps.last.result }}"]}
+"""
+
+
+def test_who_works_on_the_run_hears_what_is_decided_meanwhile(bench: Bench) -> None:
+    decisions = {"one": {"decision": "approve", "after": "1h"}, "two": {"decision": "approve", "after": "3h"}}
+    slow = {"slow": {"alpha": late({"value": 1}, "2h")}}
+    outcome = bench.run({"decisions": decisions}, text=BESIDE, answers=slow)
+    one, two = outcome.state.step("one"), outcome.state.step("two")
+    assert (outcome.status, outcome.seconds) == ("completed", 4 * HOUR)
+    assert (one.ended, two.started, two.ended) == tuple(trial.START + hours * HOUR for hours in (1, 1, 4))
+    assert outcome.state.down == 2 * HOUR  # from the answer to the second decision nobody held it
+
+
+def test_gates_that_are_decided_together_are_both_heard(bench: Bench) -> None:
+    text = BESIDE.replace(", needs: [one]", "").replace("needs: [two]", "needs: [one, two]")
+    decisions = {"one": "approve", "two": "approve"}
+    outcome = bench.run({"decisions": decisions}, text=text, answers={"slow": {"alpha": {"value": 1}}})
+    assert (outcome.status, outcome.seconds) == ("completed", 0.0)
+
+
+def test_a_run_waits_where_one_of_its_gates_is_left_open(bench: Bench) -> None:
+    expect = {"status": "waiting", "exit_code": 6, "steps": {"one": {"status": "completed"}}, "duration": "2h"}
+    case = {"decisions": {"one": {"decision": "approve", "after": "2h"}, "two": "no_decision"}, "expect": expect}
+    assert bench.complaints(case, text=BESIDE, answers={"slow": {"alpha": {"value": 1}}}) == []
+
+
+GATED_ROUNDS = """\
+v6flow: 1
+steps:
+  fit:
+    repeat:
+      state: 0
+      max: 3
+      steps:
+        agreed: {gate: {message: "round {{ loop.index }}"}}
+        next: {local: {value: "{{ loop.state + 1 }}"}, needs: [agreed]}
+      update: "{{ steps.next.result }}"
+      until: "{{ loop.next == 3 }}"
+outputs: {it: "{{ steps.fit.result }}"}
+"""
+
+
+def test_each_round_is_decided_by_itself(bench: Bench) -> None:
+    decisions = {"fit.agreed": {"decision": "approve", "after": "1h"}, "fit[2].agreed": "reject"}
+    outcome = bench.run({"decisions": decisions}, text=GATED_ROUNDS, answers={})
+    assert (outcome.status, outcome.seconds) == ("failed", HOUR)
+    assert outcome.state.step("fit[2].agreed").status == "failed"
+    steps = {"fit[3].agreed": {"status": "waiting"}}
+    decisions = {"fit.agreed": "approve", "fit[3].agreed": "no_decision"}
+    case = {"decisions": decisions, "expect": {"status": "waiting", "steps": steps}}
+    assert bench.complaints(case, text=GATED_ROUNDS, answers={}, decisions={"fit[3].agreed": "approve"}) == []
+
+
+def test_decisions_that_nobody_asked_for_are_told(bench: Bench) -> None:
+    case = {"decisions": {"fit.agreed": "approve", "fit[9].agreed": "approve"}, "expect": {"outputs": {"it": 3}}}
+    assert bench.complaints(case, text=GATED_ROUNDS, answers={}) == [
+        "decisions.fit[9].agreed (line 11): nobody was asked to decide there\n  the step is pending"
+    ]
+    # of what stands there for all cases, some may use it and some not
+    case = {"expect": {"outputs": {"it": 3}}}
+    shared = {"fit.agreed": "approve", "fit[9].agreed": "approve"}
+    assert bench.complaints(case, text=GATED_ROUNDS, answers={}, decisions=shared) == []
+
+
+# ----------------------------------------------------------------------------------------------- items by their keys
+
+ITEMS = """\
+v6flow: 1
+params: {columns: {type: array, default: [age, "body mass"]}}
+steps:
+  tab:
+    foreach:
+      over: "{{ params.columns }}"
+      as: column
+      steps:
+        agreed: {gate: {message: "{{ each.key }}?"}}
+        mean: {task: {image: i, method: m, kwargs: {column: "{{ each.column }}"}}, needs: [agreed]}
+      result: "{{ steps.mean.results }}"
+outputs: {it: "{{ steps.tab.by_key }}"}
+"""
+MEANS = {"tab[age].mean": {"default": {"value": 1}}, "tab['body mass'].mean": {"default": {"value": 2}}}
+YES = {"tab.agreed": "approve"}
+
+
+def test_items_are_named_by_their_keys(bench: Bench) -> None:
+    expect = {
+        "outputs": {"it": {"age": [1, 1], "body mass": [2, 2]}},
+        "sent": {"tab[age].mean": {"default": {"column": "age"}}, "tab[2].mean": {"default": {"column": "body mass"}}},
+        "steps": {'tab["body mass"].mean': {"status": "completed"}},
+    }
+    assert bench.complaints({"expect": expect, "decisions": YES}, text=ITEMS, answers=MEANS) == []
+    wrong = {"sent": {"tab[age].mean": {"default": {"column": "bmi"}}}, "steps": {"tab[age].mean": {"asked": []}}}
+    assert bench.complaints({"expect": wrong, "decisions": YES}, text=ITEMS, answers=MEANS) == [
+        "steps.tab[1].mean.asked: expected nobody, found alpha, beta",
+        'sent.tab[1].mean.alpha: expected {"column":"bmi"}, found {"column":"age"}',
+        'sent.tab[1].mean.beta: expected {"column":"bmi"}, found {"column":"age"}',
+    ]
+
+
+def test_decisions_and_failures_of_items(bench: Bench) -> None:
+    decisions = {"tab[body mass].agreed": "reject", **YES}
+    expect = {"status": "failed", "error": {"step": "tab"}, "sent": {"tab[age].mean": {"default": {"column": "age"}}}}
+    steps = {"tab[age].agreed": {"status": "completed"}, "tab['body mass'].agreed": {"status": "failed"}}
+    case = {"decisions": decisions, "expect": {**expect, "steps": steps}}
+    assert [each for each in bench.complaints(case, text=ITEMS, answers=MEANS) if not each.startswith("error")] == []
+
+
+def test_unknown_keys_are_told_with_those_there_are(bench: Bench) -> None:
+    case = {
+        "decisions": {**YES, "tab[bmi].agreed": "reject"},
+        "answers": {"tab[aeg].mean": {"alpha": "crash"}},
+        "expect": {"steps": {"tab[3].mean": {"status": "pending"}}},
+    }
+    assert bench.complaints(case, text=ITEMS, answers=MEANS) == [
+        "answers.tab[aeg].mean (line 19): step tab has no item aeg\n  did you mean age? the items are: age, body mass",
+        "decisions.tab[bmi].agreed (line 17): step tab has no item bmi\n  the items are: age, body mass",
+        "steps.tab[3].mean (line 23): step tab has no item 3\n  the items are: age, body mass",
+    ]
+
+
+def test_a_misspelt_key_of_the_file_is_told_where_an_answer_lacks(bench: Bench) -> None:
+    answers = {"tab[aeg].mean": {"default": {"value": 1}}, "tab[2].mean": {"default": {"value": 2}}}
+    found = bench.complaints({"decisions": YES}, text=ITEMS, answers=answers)
+    assert "step tab[1].mean asks alpha, and the test gives no answer for it" in found[0]
+    assert found[-1].startswith("answers.tab[aeg].mean (line 7): step tab has no item aeg")
+    fewer = {"decisions": YES, "params": {"columns": ["body mass"]}}  # the others of the file are not missed
+    assert bench.complaints(fewer, text=ITEMS, answers=MEANS) == []
+
+
+@pytest.mark.parametrize("key", ["answers", "decisions"])
+def test_what_is_said_twice_of_one_item_is_told(bench: Bench, key: str) -> None:
+    step = {"answers": "mean", "decisions": "agreed"}[key]
+    said: Any = {"answers": {"default": {"value": 1}}, "decisions": "approve"}[key]
+    case = {"decisions": YES, key: {f"tab[1].{step}": said, f"tab[age].{step}": said, f"tab.{step}": said}}
+    assert bench.complaints(case, text=ITEMS, answers=MEANS) == [
+        f"tab[1].{step} and tab[age].{step} both speak of tab[1].{step}\n  leave one of them out"
+    ]
+
+
+def test_a_number_that_is_another_items_key_is_a_number(bench: Bench) -> None:
+    steps = {"tab[2].mean": {"status": "completed"}, "tab['2'].mean": {"status": "pending"}}
+    case = {
+        "decisions": {"tab[2].agreed": "approve"},
+        "params": {"columns": ["2", "age"]},
+        "answers": {"tab.mean": {"default": {"value": 1}}},
+        "expect": {"status": "waiting", "steps": steps, "sent": {"tab[2].mean": {"default": {"column": "age"}}}},
+    }
+    assert bench.complaints(case, text=ITEMS, answers={}) == []

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import v6flow
+from v6flow.cli.main import main
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +62,14 @@ def outputs(name: str, store: Path, *, federation: Path | None = None, **params:
     """The outputs of an example."""
     run = v6flow.run(WORKFLOWS / f"{name}.yaml", params=params, federation=federation, store=store / "store")
     return dict(run.check().outputs)
+
+
+def released(store: Path, *, federation: Path | None = None, **params: Any) -> dict[str, Any]:
+    """The outputs of `release` once a person has approved."""
+    run = v6flow.run(WORKFLOWS / "release.yaml", params=params, federation=federation, store=store)
+    assert (run.status, run.outputs) == ("waiting", {})
+    assert main(["approve", run.run, "agreed", "--comment", "seen", "--store", str(store)]) == 0
+    return dict(v6flow.resume(run.run, store=store).check().outputs)
 
 
 def near(value: Any, rel: float = CLOSED) -> Any:

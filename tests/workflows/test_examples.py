@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 import trusted
-from pooling import write_federation
+from pooling import WORKFLOWS, hospitals, near, pooled, released, write_federation
 
 import v6flow
 from v6flow import aggregation
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 pytest.importorskip("vantage6.algorithm.tools")
 
-WORKFLOWS = Path(__file__).parents[2] / "workflows"
 EXAMPLES = sorted(path for path in WORKFLOWS.glob("*.yaml") if not path.stem.endswith(".test"))
 HOSPITALS = ("alpha", "beta", "gamma")
 
@@ -32,20 +31,8 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def hospitals() -> dict[str, Any]:
-    return {name: pd.read_csv(WORKFLOWS / "data" / f"{name}.csv") for name in HOSPITALS}
-
-
-def pooled() -> Any:
-    return pd.concat(hospitals().values(), ignore_index=True)
-
-
 def outputs(name: str, **params: Any) -> Mapping[str, Any]:
     return v6flow.run(WORKFLOWS / f"{name}.yaml", params=params).check().outputs
-
-
-def near(value: Any) -> Any:
-    return pytest.approx(float(value), rel=1e-9)
 
 
 @pytest.mark.parametrize("column", ["age", "cholesterol"])
@@ -111,6 +98,12 @@ def test_intervals() -> None:
     assert (list(found["intervals"]), found["left_out"]) == (["age", "systolic_bp"], ["height"])
     for name, row in found["intervals"].items():
         trusted.assert_interval(row, pooled()[name])
+
+
+def test_release(tmp_path: Path) -> None:
+    expected = trusted.moments(pooled()["bmi"])
+    found = released(tmp_path, column="bmi")
+    assert found == {"average": near(expected["mean"]), "count": expected["count"], "comment": "seen"}
 
 
 def test_every_example_is_among_these() -> None:

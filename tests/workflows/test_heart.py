@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 import trusted
-from pooling import CLINICS, WORKFLOWS, clinics, near, needs_heart, outputs, write_federation
+from pooling import CLINICS, WORKFLOWS, clinics, near, needs_heart, outputs, released, write_federation
 
 import v6flow
 
@@ -250,6 +250,12 @@ def test_intervals(federation: Path, everybody: Any, tmp_path: Path) -> None:
     assert (list(found["intervals"]), found["left_out"]) == (["age", "systolic_bp"], ["cholesterol"])
     for name, row in found["intervals"].items():
         trusted.assert_interval(row, everybody[name])
+
+
+def test_release(federation: Path, everybody: Any, tmp_path: Path) -> None:
+    expected = trusted.moments(everybody["resting_bp"])
+    found = released(tmp_path, federation=federation, column="resting_bp")
+    assert found == {"average": near(expected["mean"]), "count": expected["count"], "comment": "seen"}
 
 
 def test_every_example_is_held_against_the_library() -> None:

@@ -7,7 +7,7 @@ COMMANDS: dict[str, str] = {
     "run": "run a workflow",
     "validate": "say everything that is wrong with a workflow, without running it",
     "lint": "warn of what is allowed in a workflow, and seldom meant",
-    "fmt": "put workflow and federation files in order, without changing what they say",
+    "fmt": "put workflow, federation and test files in order, without changing what they say",
     "test": "run tests of workflows; no server and no algorithm is needed",
     "doctor": "check a federation, and what a workflow needs of it",
     "plan": "show what a run would send to whom, in order; nothing is submitted",

@@ -1,4 +1,4 @@
-"""Put workflow and federation files in the one way to write them: keys in order, two spaces a level, comments kept.
+"""Put workflow, federation and test files in the one way to write them: keys in order, comments kept.
 
 What a file says never changes: what comes out is read again, and if it said anything else, the file would be left as
 it is. If one file cannot be formatted, none is written.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def configure(parser: Parser) -> None:
     from v6flow.cli import arguments as common
 
-    common.files(parser, "workflow or federation files")
+    common.files(parser, "workflow, federation or test files")
     parser.add_argument(
         "--check", action="store_true", help="write nothing; list the files that would change, and exit 1 if any would"
     )

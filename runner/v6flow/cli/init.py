@@ -18,6 +18,7 @@ TEMPLATES = Path(__file__).parents[1] / "templates"
 COMMON = "common"  # the folder of what all templates have
 WORKFLOW = "workflow.yaml"
 BUILT_IN = "average"
+STAGE = ".v6flow-init"  # where files wait until all are written
 
 
 def configure(parser: Parser) -> None:
@@ -80,29 +81,112 @@ def project(template: str) -> dict[str, bytes]:
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Put files into a folder, all of them or none. Raises UsageError; what is there stays as it is."""
+    """Put files into a folder, all of them or none. Raises UsageError; what is there stays as it is.
+
+    A new folder is made beside where it is to be, and comes there by one renaming: killed midway, this leaves no part
+    of it. In a folder that is there, files wait in STAGE until all are written; what a kill leaves of putting them
+    in their places is completed when the same is asked for again.
+    """
     from v6flow.errors import UsageError
 
-    _check(folder, files)
-    made: list[Path] = []
+    try:
+        if folder.is_dir():
+            _fill(folder, files)
+        else:
+            _make(folder, files)
+    except FileExistsError as error:
+        raise _exists(Path(error.filename)) from error
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename or folder} cannot be written: {error.strerror}",
+            hint="name a folder of your own; nothing is left behind",
+        ) from error
+
+
+def _make(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Make a folder, and those above it that are missing, with all its files at once."""
+    import os
+    import shutil
+    import tempfile
+
+    if ".." in folder.parts:
+        folder = Path(os.path.normpath(folder))
+    above = next(parent for parent in folder.parents if os.path.lexists(parent))
+    if os.path.lexists(folder) or not above.is_dir():
+        raise _there(folder if os.path.lexists(folder) else above)
+    missing = folder.relative_to(above)
+    stage = Path(tempfile.mkdtemp(prefix=f"{STAGE}-", dir=above))
     try:
         for name, content in files.items():
+            path = stage / missing / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        top = missing.parts[0]
+        try:
+            (stage / top).rename(above / top)
+        except OSError as error:  # somebody has made it meanwhile
+            raise (_there(above / top) if os.path.lexists(above / top) else error) from error
+    except OSError as error:  # told of where it was to be
+        error.filename = error.filename and str(error.filename).replace(str(stage), str(above))
+        raise
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Put files into a folder that is there."""
+    import shutil
+
+    stage = folder / STAGE
+    files = {name: content for name, content in files.items() if not _is_done(folder, name, content)}
+    _check(folder, files)
+    shutil.rmtree(stage, ignore_errors=True)  # what a kill has left
+    made: list[Path] = [stage]
+    try:
+        stage.mkdir()
+        for number, content in enumerate(files.values()):
+            (stage / str(number)).write_bytes(content)
+        for number, name in enumerate(files):
             path = folder / name
             _make_folders(path.parent, made)
-            with path.open("xb") as file:  # which, unlike "w", opens nothing that is there
-                made.append(path)
-                file.write(content)
-    except BaseException as error:
-        for path in reversed(made):
+            _place(stage / str(number), path)
+            made.append(path)
+    except BaseException:
+        shutil.rmtree(stage, ignore_errors=True)
+        for path in reversed(made[1:]):
             path.rmdir() if path.is_dir() else path.unlink()
-        if isinstance(error, FileExistsError):
-            raise _exists(Path(error.filename)) from error
-        if isinstance(error, OSError):
-            raise UsageError(
-                f"{error.filename or folder} cannot be written: {error.strerror}",
-                hint="name a folder of your own; nothing is left behind",
-            ) from error
         raise
+    shutil.rmtree(stage, ignore_errors=True)
+
+
+def _is_done(folder: Path, name: str, content: bytes) -> bool:
+    """Whether a file was put there by what was killed before it had put all of them there."""
+    path = folder / name
+    left = (folder / STAGE).is_dir() and path.is_file() and not path.is_symlink()
+    return left and path.read_bytes() == content
+
+
+def _place(file: Path, path: Path) -> None:
+    """Put a file in its place, whole, unless something is there. Raises FileExistsError."""
+    import errno
+    import os
+
+    try:
+        os.link(file, path)  # which, unlike renaming, takes the place of nothing
+    except FileExistsError:
+        raise _there(path) from None
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        if os.path.lexists(path):  # a file system without links
+            raise _there(path) from None
+        file.rename(path)
+
+
+def _there(path: Path) -> FileExistsError:
+    import errno
+
+    return FileExistsError(errno.EEXIST, "is there already", str(path))
 
 
 def _list(*, as_json: bool) -> int:
@@ -124,18 +208,18 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def _check(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Refuse before anything is written, if something is in the way."""
+    """Refuse before anything is written, if something is in the way. Raises FileExistsError."""
     import os
 
-    wanted = {folder, *folder.parents}
+    wanted: set[Path] = set()
     for name in files:
         path = folder / name
         if os.path.lexists(path):
-            raise _exists(path)
+            raise _there(path)
         wanted.update(parent for parent in path.parents if parent.is_relative_to(folder))
     for parent in sorted(wanted):
         if os.path.lexists(parent) and not parent.is_dir():
-            raise _exists(parent)
+            raise _there(parent)
 
 
 def _make_folders(folder: Path, made: list[Path]) -> None:

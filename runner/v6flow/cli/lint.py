@@ -63,10 +63,21 @@ def _find(names: list[str]) -> dict[str, list[Problem]]:
         try:
             files[file] = lint.lint(loading.read_workflow(file))
         except InvalidError as error:  # noqa: PERF203 - all that is wrong is told, of all files
-            problems += error.problems
+            problems += (_remedied(problem) for problem in error.problems)
     if problems:
         raise InvalidError(problems, what="what is to be looked at")
     return files
+
+
+def _remedied(problem: Problem) -> Problem:
+    """A problem; of a file of another kind, with the command that looks at those."""
+    from dataclasses import replace
+
+    if problem.rule != "wrong-file":
+        return problem
+    return replace(
+        problem, hint=f"lint looks at workflows only: v6flow validate {problem.file} says what is wrong with it"
+    )
 
 
 def _explain(name: str, *, as_json: bool) -> int:

@@ -111,7 +111,7 @@ def _run_suite(suite: Suite, wanted: set[str], arguments: argparse.Namespace) ->
     tell("" if arguments.verbose else f"{plain(suite.file)} ")
     for case in cases:
         began = time.perf_counter()
-        complaints = judging.judge(case.expect, trial.run(suite, case))
+        complaints = judging.judge(case, trial.run(suite, case))
         verdict = Verdict(suite.file, case.name, case.line, tuple(complaints), time.perf_counter() - began)
         verdicts.append(verdict)
         tell(f"{plain(verdict.id)} {verdict.word}\n" if arguments.verbose else verdict.letter)

@@ -1,4 +1,4 @@
-"""A workflow or federation file in the one way to write it: its keys in order, two spaces a level, nothing changed.
+"""A file of ours in the one way to write it: its keys in order, two spaces a level, nothing changed.
 
 Text is moved, never written anew: each line keeps its words, quotes and comments. What comes out is parsed, and
 refused if it says anything else than before.
@@ -30,27 +30,57 @@ _STEPS = ("steps", "finally")  # the keys whose values are steps by name
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The order of the keys at the top of a file, and of those of a step."""
+    """The order of the keys of a mapping, and where those inside it have one.
 
-    top: tuple[str, ...]
-    step: tuple[str, ...] = ()
+    `inside` is by key, `each` for all keys that stand in no order: names of steps, of cases.
+    """
+
+    keys: tuple[str, ...] = ()
+    inside: Mapping[str, Order] = field(default_factory=dict)
+    each: Order | None = None
+
+    def of(self, key: str) -> Order | None:
+        """The order of what stands under a key; None if that is data, which is not ours to order."""
+        return self.inside.get(key, self.each)
 
 
 def order(value: Mapping[str, Any], schemas: Mapping[str, Mapping[str, Any]]) -> Order | None:
-    """The order of a file's keys; None for what is neither a workflow nor a federation.
+    """The order of a file's keys; None for what is none of ours.
 
-    `schemas` has `workflow` and `federation`: the keys of a federation and of a step are in the order of theirs, the
-    key that says of what kind a step is before the others.
+    `schemas` has `workflow`, `federation` and `test`: all keys but those at the top of a workflow are in the order of
+    theirs, the key that says of what kind a step is before the others.
     """
     if "v6flow_federation" in value:
         schema = schemas["federation"]
         of_backend = schema["$defs"].get(value.get("backend"), schema)
         return Order(tuple(of_backend.get("properties", {})))
+    if "v6flow_test" in value:
+        return _of_test(schemas["test"])
     if "v6flow" not in value:
         return None
     step = schemas["workflow"]["$defs"]["step"]
     kinds = [key for each in step["oneOf"] for key in each["required"]]
-    return Order(TOP, tuple(dict.fromkeys([*kinds, *step["properties"]])))
+    return Order(TOP, dict.fromkeys(_STEPS, _of_steps(tuple(dict.fromkeys([*kinds, *step["properties"]])))))
+
+
+def _of_steps(keys: tuple[str, ...]) -> Order:
+    """The order of steps by name: each may have others nested in what it says of its kind."""
+    nested: dict[str, Order] = {}
+    steps = Order(each=Order(keys, each=Order(inside=nested)))
+    nested.update(dict.fromkeys(_STEPS, steps))
+    return steps
+
+
+def _of_test(schema: Mapping[str, Any]) -> Order:
+    def keys(name: str) -> tuple[str, ...]:
+        return tuple(schema["$defs"][name]["properties"])
+
+    answers = Order(each=Order(each=Order(keys("outcome"))))
+    decisions = Order(each=Order(keys("decision")))
+    expect = Order(keys("expect"), {"steps": Order(each=Order(keys("step")))})
+    case = Order(keys("case"), {"answers": answers, "decisions": decisions, "expect": expect})
+    top = {"answers": answers, "decisions": decisions, "cases": Order(each=case)}
+    return Order(tuple(schema["properties"]), top)
 
 
 def formatted(text: str, name: str, schemas: Mapping[str, Mapping[str, Any]]) -> str:
@@ -58,11 +88,14 @@ def formatted(text: str, name: str, schemas: Mapping[str, Mapping[str, Any]]) ->
     before = document.parse(text, name)
     keys = order(before.value, schemas)
     if keys is None:
-        message = "this is neither a workflow nor a federation: neither v6flow: 1 nor v6flow_federation: 1 stands in it"
+        message = (
+            "this is no workflow, federation or test file: none of v6flow: 1, v6flow_federation: 1 and v6flow_test: 1 "
+            "stands in it"
+        )
         raise InvalidError([Problem(message, "wrong-file", name)], what=name)
     plain = text.replace("\r\n", "\n").replace("\r", "\n")
     after = _tidied(_ordered(_tidied(plain), keys))  # blanks first: where they come to stand they might count
-    if not _says_the_same(before.value, plain, after, name):
+    if not _says_the_same(before.value, plain, after, name, keys):
         message = "this file cannot be formatted without changing what it says"
         hint = "it is left as it is; write mappings and lists without ? and over whole lines"
         raise InvalidError([Problem(message, "format", name, Position(1, 1), hint)], what=name)
@@ -76,6 +109,8 @@ def _ordered(text: str, keys: Order) -> str:
     root = layout(text)
     lines = text.split("\n")
     for node, wanted in _mappings(root, keys):  # the inner before the outer; each stays in its own lines
+        if not wanted:
+            continue
         ranks = {key: rank for rank, key in enumerate(wanted)}
         sequence = sorted(node.children, key=lambda child: ranks.get(_key(child).name, len(ranks)))
         if sequence == node.children:
@@ -87,23 +122,18 @@ def _ordered(text: str, keys: Order) -> str:
     return "\n".join(lines)
 
 
-def _mappings(root: Node, keys: Order) -> Iterator[tuple[Node, tuple[str, ...]]]:
+def _mappings(node: Node, order: Order) -> Iterator[tuple[Node, tuple[str, ...]]]:
     """The mappings whose keys have an order, the inner before the outer."""
-    if keys.step:
-        yield from _steps(root, keys.step)
-    yield root, keys.top
-
-
-def _steps(holder: Node, wanted: tuple[str, ...]) -> Iterator[tuple[Node, tuple[str, ...]]]:
-    for key in _STEPS:
-        steps = holder.child(key)
-        for step in steps.children if steps is not None and steps.kind == "mapping" else ():
-            if step.kind != "mapping":
-                continue
-            for kind in step.children:
-                if kind.kind == "mapping":
-                    yield from _steps(kind, wanted)
-            yield step, wanted
+    if node.kind == "sequence":
+        for item in node.children:
+            yield from _mappings(item, order)
+    if node.kind != "mapping":
+        return
+    for child in node.children:
+        inner = order.of(_key(child).name)
+        if inner is not None:
+            yield from _mappings(child, inner)
+    yield node, order.keys
 
 
 def _order_flow(node: Node, sequence: Sequence[Node], lines: list[str]) -> None:
@@ -312,32 +342,23 @@ def _level(column: int, below: list[tuple[int, int]], above: list[tuple[int, int
 # ------------------------------------------------------------------------------------------------- nothing changed
 
 
-def _says_the_same(before: dict[str, Any], text: str, after: str, name: str) -> bool:
+def _says_the_same(before: dict[str, Any], text: str, after: str, name: str, keys: Order) -> bool:
     """Whether a formatted text has the values and, but for blanks and order, the characters of the one before."""
     try:
         value = document.parse(after, name).value
     except InvalidError:
         return False
-    return _same(before, value, kind="file") and Counter("".join(text.split())) == Counter("".join(after.split()))
+    return _same(before, value, keys) and Counter("".join(text.split())) == Counter("".join(after.split()))
 
 
-def _same(before: Any, after: Any, kind: str = "data") -> bool:
+def _same(before: Any, after: Any, order: Order | None = None) -> bool:
     """Whether two values are the same, types and the order of keys included, where the order is not ours to choose."""
     if type(before) is not type(after):
         return False
     if isinstance(before, list):
-        return len(before) == len(after) and all(map(_same, before, after))
+        return len(before) == len(after) and all(_same(a, b, order) for a, b in zip(before, after, strict=True))
     if not isinstance(before, dict):
         return bool(before == after)
-    is_ours = kind in ("file", "step")
+    is_ours = order is not None and order.keys
     same_keys = before.keys() == after.keys() if is_ours else list(before) == list(after)
-    return same_keys and all(_same(value, after[key], _kind_of(kind, key, value)) for key, value in before.items())
-
-
-def _kind_of(kind: str, key: str, value: Any) -> str:
-    """What a value in a file is: steps by name, a step, what a step says of its kind, or data."""
-    if kind == "steps":
-        return "step"
-    if kind in ("file", "inside") and key in _STEPS:
-        return "steps"
-    return "inside" if kind == "step" and isinstance(value, dict) else "data"
+    return same_keys and all(_same(each, after[key], order.of(key) if order else None) for key, each in before.items())

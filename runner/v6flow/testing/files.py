@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from v6flow import loading
-from v6flow.backends.fixtures import DEFAULT, Answers
-from v6flow.core import check, instances, json, policy, units
+from v6flow.backends.fixtures import DEFAULT, Address, Answers, addresses
+from v6flow.core import check, json, policy, units
 from v6flow.core.federation import Directory
 from v6flow.core.problem import InvalidError, Problem
-from v6flow.core.steps import TaskStep, WorkflowStep
+from v6flow.core.steps import ForeachStep, GateStep, RepeatStep, TaskStep, WorkflowStep
 from v6flow.core.words import suggestion
 from v6flow.errors import UsageError
 from v6flow.testing import matching
+from v6flow.testing.people import Decisions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -28,6 +29,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """Where a case, or its file for all cases, names a step."""
+
+    section: str  # answers, decisions, steps or sent
+    address: Address
+    line: int
+    shared: bool = False  # it stands in the file, for all cases
+
+    def __str__(self) -> str:
+        return f"{self.section}.{self.address.text} (line {self.line})"
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """One run of a workflow, and what is expected of it."""
 
@@ -35,8 +49,10 @@ class Case:
     line: int  # where it stands in its file
     params: Mapping[str, Json]
     answers: Answers
+    decisions: Decisions
     deadline: float | None  # in seconds
     expect: Mapping[str, Any]
+    said: tuple[Said, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +129,22 @@ def _case(name: str, raw: Mapping[str, Any], document: Document) -> Case:
         document.key_position(("cases", name)).line,
         params={**shared.get("params", {}), **raw.get("params", {})},
         answers=Answers(raw.get("answers", {}), shared.get("answers", {})),
+        decisions=Decisions(raw.get("decisions", {}), shared.get("decisions", {})),
         deadline=units.seconds(raw["deadline"]) if "deadline" in raw else None,
         expect=raw.get("expect", {}),
+        said=(*_said(document, ("cases", name), raw), *_said(document, (), shared)),
     )
+
+
+def _said(document: Document, at: Place, raw: Mapping[str, Any]) -> Iterator[Said]:
+    """Where a case names steps; or its file, which says nothing of what is expected."""
+    for key in (("answers",), ("decisions",), ("expect", "steps"), ("expect", "sent")):
+        found: Any = raw
+        for part in key:
+            found = found.get(part, {})
+        for name in found:
+            line = document.key_position((*at, *key, name)).line
+            yield Said(key[-1], addresses.parse(name), line, shared=not at)
 
 
 class _Check:
@@ -127,6 +156,7 @@ class _Check:
         self._organizations: list[str] = document.value.get("organizations", [])
         self._steps = dict(_steps(workflow))
         self._tasks = [name for name, step in self._steps.items() if isinstance(step, TaskStep)]
+        self._gates = [name for name, step in self._steps.items() if isinstance(step, GateStep)]
 
     def problems(self) -> Iterator[Problem]:
         raw = self._document.value
@@ -144,9 +174,11 @@ class _Check:
         for study, members in raw.get("studies", {}).items():
             yield from self._named(("studies", study), enumerate(members), self._organizations, "organization")
         yield from self._answers(("answers",), raw.get("answers", {}))
+        yield from self._decisions(("decisions",), raw.get("decisions", {}))
         for name, case in raw["cases"].items():
             at = ("cases", name)
             yield from self._answers((*at, "answers"), case.get("answers", {}))
+            yield from self._decisions((*at, "decisions"), case.get("decisions", {}))
             yield from self._duration((*at, "deadline"), case.get("deadline"))
             yield from self._expect((*at, "expect"), case.get("expect", {}))
 
@@ -162,10 +194,30 @@ class _Check:
                         place = (*at, step, name, *([index] if several else []), "after")
                         yield from self._duration(place, each.get("after"))
 
+    def _decisions(self, at: Place, table: Mapping[str, Any]) -> Iterator[Problem]:
+        for name, given in table.items():
+            gate, problem = self._step(at, name, self._gates, "gate")
+            if problem is not None:
+                yield problem
+            elif not isinstance(gate, GateStep):
+                hint = f"the gates are: {', '.join(self._gates)}" if self._gates else "this workflow has no gates"
+                message = f"step {name} is no gate, and nobody decides at it"
+                yield self._problem((*at, name), message, "no-gate", hint, key=True)
+            elif isinstance(given, dict):
+                by, place = given.get("by"), (*at, name)
+                yield from self._duration((*place, "after"), given.get("after"))
+                if by is not None and gate.approvers and by not in gate.approvers:
+                    message = f"{by} may not decide at step {name}"
+                    hint = f"it asks {', '.join(gate.approvers)}; without `by`, {gate.approvers[0]} decides"
+                    yield self._problem((*place, "by"), message, "approver", hint)
+
     def _expect(self, at: Place, expect: Mapping[str, Any]) -> Iterator[Problem]:
         outputs, steps, sent = (expect.get(key, {}) for key in ("outputs", "steps", "sent"))
         yield from self._keys((*at, "outputs"), outputs, self._workflow.outputs, "output")
-        yield from self._keys((*at, "steps"), steps, self._steps, "step")
+        for name in steps:
+            _, problem = self._step((*at, "steps"), name, self._steps, "step")
+            if problem is not None:
+                yield problem
         yield from self._tasks_named((*at, "sent"), sent)
         for step, by in sent.items():
             yield from self._keys((*at, "sent", step), by or {}, [*self._organizations, DEFAULT], "organization")
@@ -181,13 +233,50 @@ class _Check:
             yield from self._duration((*at, "duration", key), limit)
 
     def _tasks_named(self, at: Place, table: Iterable[str]) -> Iterator[Problem]:
-        for step in table:
-            known = self._steps.get(instances.definition(step))
-            if known is None:
-                yield from self._keys(at, [step], self._tasks, "task step")
-            elif not isinstance(known, TaskStep):
-                message = f"step {step} asks nobody itself, in a test neither"
-                yield self._problem((*at, step), message, "local-step", key=True)
+        for name in table:
+            step, problem = self._step(at, name, self._tasks, "task step")
+            if problem is not None:
+                yield problem
+            elif not isinstance(step, TaskStep):
+                message = f"step {name} asks nobody itself, in a test neither"
+                hint = "what people decide at a gate stands under `decisions`" if isinstance(step, GateStep) else None
+                yield self._problem((*at, name), message, "local-step", hint, key=True)
+
+    def _step(self, at: Place, name: str, known: Iterable[str], what: str) -> tuple[Step | None, Problem | None]:
+        """The step of the workflow that a name means, or why there is none; `known` are those that may be meant."""
+        try:
+            address = addresses.parse(name)
+        except ValueError as error:
+            hint = "write step, or fit[2].step for a round, or table[age].step for an item"
+            return None, self._problem((*at, name), str(error), "unknown-step", hint, key=True)
+        step = self._steps.get(address.definition)
+        if step is None:
+            near = suggestion(address.definition, known) or f"there are: {', '.join(known) or 'none'}"
+            return None, self._problem((*at, name), f"no {what} {name!r}", "unknown-step", near, key=True)
+        wrong = self._wrong_brackets(address)
+        if wrong is not None:
+            return None, self._problem((*at, name), wrong[0], "unknown-step", wrong[1], key=True)
+        return step, None
+
+    def _wrong_brackets(self, address: Address) -> tuple[str, str] | None:
+        """What is wrong, with a remedy, with the numbers and keys in a name."""
+        path = ""
+        for part in address.parts:
+            path += part.name
+            holder = self._steps[path]
+            if part.chosen is not None:
+                if isinstance(holder, RepeatStep) and part.number is None:
+                    return f"{path} has rounds, and no items with keys", f"write {path}[2] for the second round"
+                if not isinstance(holder, (RepeatStep, ForeachStep)):
+                    return f"step {path} has neither rounds nor items", f"write {path}"
+                if part is address.parts[-1]:
+                    inside = [name for name in self._steps if name.startswith(f"{path}.")]
+                    what = "round" if isinstance(holder, RepeatStep) else "item"
+                    return f"{address.text} is no step but a{'n' * (what == 'item')} {what} of one", (
+                        f"name a step inside: {address.text}.{inside[0].removeprefix(path + '.')}"
+                    )
+            path += "."
+        return None
 
     def _keys(self, at: Place, given: Iterable[str], known: Iterable[str], what: str) -> Iterator[Problem]:
         yield from self._named(at, ((name, name) for name in given), known, what)
@@ -197,7 +286,7 @@ class _Check:
     ) -> Iterator[Problem]:
         names, rule = list(known), f"unknown-{what.rpartition(' ')[2]}"
         for key, name in given:
-            if name not in names and (what == "organization" or instances.definition(name) not in names):
+            if name not in names:
                 near = suggestion(name, names) or f"there are: {', '.join(names) or 'none'}"
                 yield self._problem((*at, key), f"no {what} {name!r}", rule, near, key=True)
 

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from v6flow.backends.fixtures import DEFAULT
-from v6flow.core import instances, json, units
+from v6flow.backends.fixtures import DEFAULT, AmbiguousError, addresses
+from v6flow.core import json, units
+from v6flow.core.words import suggestion
 from v6flow.testing import matching
+from v6flow.testing.trial import item_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from v6flow.backends.fixtures import Address
     from v6flow.core.json import Json
-    from v6flow.core.state import StepState
+    from v6flow.core.state import RunState, StepState
+    from v6flow.testing.files import Case, Said
     from v6flow.testing.trial import Outcome
 
 MAX_INLINE = 60  # characters of a value that is shown within a sentence
 MAX_LINES = 60  # lines of a difference: nobody reads more
 LOG_LINES = 12
+MAX_KEYS = 20  # that are named where one is not among them
 
 Sent = dict[str, "Mapping[str, Json]"]
 
@@ -35,19 +41,77 @@ class Complaint:
         return "\n".join([self.message, *(f"  {line}".rstrip() for line in self.lines)])
 
 
-def judge(expect: Mapping[str, Any], outcome: Outcome) -> list[Complaint]:
-    """What is not as expected; empty if all is."""
+def judge(case: Case, outcome: Outcome) -> list[Complaint]:
+    """What is not as a case expects it; empty if all is."""
+    expect = case.expect
     if outcome.unanswered:
-        return [*_unanswered(outcome)]
+        return [*_unanswered(outcome), *_unknown(case.said, outcome.state)]
+    if outcome.error is not None and outcome.error["kind"] == AmbiguousError.kind:
+        return [Complaint(str(outcome.error["message"]), (str(outcome.error["hint"]),))]
     if outcome.status == "standstill" and outcome.error is not None:
         return [Complaint(f"the run never ends: {outcome.error['message']}", (str(outcome.error["hint"]),))]
-    found = [*_ending(expect, outcome)]
-    if not found or outcome.status == "completed":
-        found += _outputs(expect.get("outputs", {}), outcome)
-    found += _steps(expect.get("steps", {}), outcome)
-    found += _sent(expect.get("sent", {}), outcome)
-    found += _duration(expect.get("duration"), outcome.seconds)
-    return found
+    try:
+        return [*_found(case, expect, outcome)]
+    except AmbiguousError as error:
+        return [Complaint(error.message, (str(error.hint),))]
+
+
+def _found(case: Case, expect: Mapping[str, Any], outcome: Outcome) -> Iterator[Complaint]:
+    ending = [*_ending(expect, outcome)]
+    yield from ending
+    if not ending or outcome.status == "completed":
+        yield from _outputs(expect.get("outputs", {}), outcome)
+    yield from _steps(expect.get("steps", {}), outcome)
+    yield from _sent(expect.get("sent", {}), outcome)
+    yield from _duration(expect.get("duration"), outcome.seconds)
+    # what a file says for all its cases may be of no use in one
+    told = [said for said in case.said if not said.shared or (ending and outcome.status == "waiting")]
+    yield from _unknown(told, outcome.state)
+    yield from _undecided(told, outcome.state)
+
+
+def _unknown(told: Iterable[Said], state: RunState) -> Iterator[Complaint]:
+    """What is said of items that are not there."""
+    for said in told:
+        if (found := _lacking(said.address, state)) is not None:
+            yield Complaint(f"{said}: {found[0]}", (found[1],))
+
+
+def _lacking(address: Address, state: RunState) -> tuple[str, str] | None:
+    """That a step has no item which an address names, and those it has; None as far as nobody knows."""
+    before = [""]
+    for part in address.parts:
+        steps = [state.step(prefix + part.name) for prefix in before]
+        listed = [step for step in steps if step.items is not None]
+        before = []
+        for step in steps:
+            keys = item_keys(state, step.name)
+            if step.items is None:  # of a step with rounds, all there may have been; of any other, itself
+                before += [f"{step.name}[{number}]." for number in range(1, step.rounds + 2)]
+                before.append(f"{step.name}.")
+            else:
+                numbers = range(1, len(keys) + 1)
+                wanted = numbers if part.chosen is None else [n for n in part.numbers(keys) if n in numbers]
+                before += [f"{step.name}[{number}]." for number in wanted]
+        if listed and not before and part.chosen is not None:
+            known = [key for step in listed for key in item_keys(state, step.name)]
+            shown = ", ".join([*known[:MAX_KEYS], *(["…"] if len(known) > MAX_KEYS else [])]) or "none"
+            near = suggestion(part.chosen or "", known)
+            told = f"{near} the items are: {shown}" if near else f"the items are: {shown}"
+            return f"step {listed[0].name} has no item {part.chosen}", told
+    return None
+
+
+def _undecided(told: Iterable[Said], state: RunState) -> Iterator[Complaint]:
+    """The decisions that no gate asked for."""
+    asked = [step for step in state.steps.values() if step.question is not None]
+    keys = partial(item_keys, state)
+    for said in told:
+        if said.section != "decisions" or _lacking(said.address, state) is not None or not state.run:
+            continue
+        if not any(said.address.fits(step.name, keys) for step in asked):
+            status = state.step(said.address.text).status
+            yield Complaint(f"{said}: nobody was asked to decide there", (f"the step is {status}",))
 
 
 def _unanswered(outcome: Outcome) -> Iterator[Complaint]:
@@ -71,11 +135,15 @@ def _ending(expect: Mapping[str, Any], outcome: Outcome) -> Iterator[Complaint]:
         told = ()
     if "exit_code" in expect and outcome.exit_code != expect["exit_code"]:
         yield Complaint(f"exit_code: expected {expect['exit_code']}, found {outcome.exit_code}", told)
-    yield from _error(expect.get("error", {}), outcome.error)
+    yield from _error(expect.get("error", {}), outcome)
 
 
 def _told(outcome: Outcome) -> tuple[str, ...]:
-    """Why a run failed, with the end of its log."""
+    """Why a run failed, with the end of its log; or who is to decide what."""
+    if outcome.status == "waiting":
+        asked = [(gate.name, gate.question.message) for gate in outcome.state.gates if gate.question is not None]
+        remedy = f"decisions: {{{asked[0][0]}: approve}} decides it; status: waiting expects that nobody does"
+        return (*(f"step {name} asks: {text}" for name, text in asked), remedy)
     if outcome.error is None:
         return ()
     step, organization = outcome.error["step"], outcome.error["organization"]
@@ -85,7 +153,8 @@ def _told(outcome: Outcome) -> tuple[str, ...]:
     return (*lines, *(f"  {line}" for line in outcome.log_tail.rstrip().split("\n")[-LOG_LINES:] if line))
 
 
-def _error(expected: Mapping[str, str], found: Mapping[str, Any] | None) -> Iterator[Complaint]:
+def _error(expected: Mapping[str, str], outcome: Outcome) -> Iterator[Complaint]:
+    found: Mapping[str, Any] | None = outcome.error
     if expected and found is None:
         yield Complaint("error: expected one, found none")
         return
@@ -94,7 +163,7 @@ def _error(expected: Mapping[str, str], found: Mapping[str, Any] | None) -> Iter
         if key == "contains":
             if value not in found["message"]:
                 yield Complaint(f"error: its message does not contain {value!r}", tuple(found["message"].split("\n")))
-        elif found[key] != value:
+        elif found[key] != value and not (key == "step" and _is_step(value, found[key], outcome.state)):
             yield Complaint(f"error.{key}: expected {value}, found {found[key]}")
 
 
@@ -108,14 +177,23 @@ def _outputs(expected: Mapping[str, Json], outcome: Outcome) -> Iterator[Complai
 
 def _steps(expected: Mapping[str, Mapping[str, Any]], outcome: Outcome) -> Iterator[Complaint]:
     for name, step in expected.items():
-        for done in _done(name, outcome.state.steps):
+        for done in _done(name, outcome.state.steps, outcome.state):
             for key, value in step.items():
                 yield from _STEP[key](f"steps.{done}.{key}", value, outcome.state.step(done))
 
 
-def _done(name: str, known: Iterable[str]) -> list[str]:
+def _done(name: str, known: Iterable[str], state: RunState) -> list[str]:
     """The steps that a name means: one, or, of a nested one without a number, that in every round or item."""
-    return [each for each in known if name in (each, instances.definition(each))] or [name]
+    address, keys = addresses.parse(name), partial(item_keys, state)
+    return [each for each in known if address.fits(each, keys)] or [name]
+
+
+def _is_step(name: str, found: str | None, state: RunState) -> bool:
+    """Whether a name says by a key, or by several numbers, which step it was."""
+    try:
+        return found is not None and "[" in name and addresses.parse(name).fits(found, partial(item_keys, state))
+    except ValueError:  # no name of a step at all
+        return False
 
 
 def _names(where: str, expected: list[str], found: list[str]) -> Iterator[Complaint]:
@@ -182,7 +260,7 @@ _STEP: dict[str, Any] = {
 def _sent(expected: Mapping[str, Any], outcome: Outcome) -> Iterator[Complaint]:
     asked = dict.fromkeys(each.step for each in outcome.sent)
     for name, by in expected.items():
-        for step in _done(name, asked):
+        for step in _done(name, asked, outcome.state):
             yield from _sent_in(step, by, outcome)
 
 

@@ -19,6 +19,7 @@ from v6flow.core.steps import TaskPlan
 from v6flow.errors import UsageError
 from v6flow.testing import matching, shapes, writing
 from v6flow.testing.files import directory_of
+from v6flow.testing.people import WORDS
 from v6flow.testing.trial import START
 
 if TYPE_CHECKING:
@@ -48,8 +49,6 @@ def write(file: Path, state: RunState, happened: Iterable[Event], *, values: boo
     if state.status not in ("completed", "failed"):
         told = f"run {state.run} is not over" if not state.over else f"run {state.run} was cancelled"
         raise UsageError(f"{told}: a test is written from one that completed or failed")
-    if any(step.decision is not None for step in state.steps.values()):
-        raise UsageError(f"people have decided in run {state.run}: in a test nobody does, and it ends at the gate")
     source = state.pinned["file"]
     if not Path(source).is_file():
         raise UsageError(f"the workflow of run {state.run} is gone: no file {source}")
@@ -108,6 +107,8 @@ class _Recorder:
             case["params"] = given
         if answers := self._answers(_attempts(happened)):
             case["answers"] = answers
+        if decisions := {name: self._decision(step) for name, step in state.steps.items() if step.decision is not None}:
+            case["decisions"] = decisions
         if pinned["deadline"] is not None:
             case["deadline"] = units.duration(max(pinned["deadline"] - state.started, 1))
         case["expect"] = self._expect()
@@ -155,6 +156,18 @@ class _Recorder:
         if not self.values and not more:
             return word
         return {word: (failure.message if self.values else KINDS[word][1]) or KINDS[word][1], **more}
+
+    def _decision(self, step: StepState) -> Any:
+        """What was decided at a gate; who did, and what they wrote, only if values are kept."""
+        asked, decided = step.question, step.decision
+        assert decided is not None
+        more: dict[str, Any] = {}
+        if self.values:
+            more = {"by": decided.by, **({"comment": decided.comment} if decided.comment else {})}
+        if asked is not None and round(decided.at - asked.at) >= 1:
+            more["after"] = units.duration(decided.at - asked.at)
+        word = next(word for word, decision in WORDS.items() if decision == decided.decision)
+        return {"decision": word, **more} if more else word
 
     def _smallest_count(self, step: str) -> int:
         """The number that counts must have, so that no made-up answer of a step is refused for being about too few."""
@@ -245,6 +258,10 @@ def _attempts(happened: Iterable[Event]) -> dict[tuple[str, str], list[_Attempt]
                     found.setdefault((event.step, name), []).append(_Attempt(event.at, event.token))
             case events.TaskAnswered() | events.TaskFailed():
                 found[event.step, event.organization][-1].outcome = event
+            case events.StepReused():  # in a test nothing is reused, and so they are asked
+                for name, value in event.value.items() if isinstance(event.value, dict) else ():
+                    answer = events.TaskAnswered(event.at, event.step, name, 1, value, None, event.subtasks)
+                    found.setdefault((event.step, name), []).append(_Attempt(event.at, "", outcome=answer))
             case events.TaskWithdrawn():
                 for attempts in found.values():
                     attempts[-1].withdrawn |= attempts[-1].token == event.token

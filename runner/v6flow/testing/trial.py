@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from v6flow import params
-from v6flow.backends.fixtures import FixtureBackend, Sent, StandstillError, VirtualTime
+from v6flow.backends.fixtures import AmbiguousError, FixtureBackend, Sent, StandstillError, VirtualTime
 from v6flow.core import plan as planning
 from v6flow.core import scope
-from v6flow.core.events import RunStarted
+from v6flow.core.events import GateDecided, RunResumed, RunStarted
 from v6flow.core.problem import InvalidError
-from v6flow.core.state import RunState, replay
+from v6flow.core.state import RunState, apply, replay
 from v6flow.engine import Engine
 from v6flow.errors import V6flowError
 from v6flow.journals.memory import MemoryJournal
 from v6flow.journals.store import run_id
 from v6flow.local.runner import ChildRunner
-from v6flow.reporters.base import Silent
+from v6flow.testing.people import People
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from v6flow.core.commands import LocalRequest
+    from v6flow.core.events import Event
     from v6flow.core.json import Json
     from v6flow.core.plan import Plan
+    from v6flow.engine import Decide
     from v6flow.local.base import Local, LocalReport
     from v6flow.testing.files import Case, Suite
 
@@ -48,17 +51,44 @@ class Outcome:
 
 
 def run(suite: Suite, case: Case) -> Outcome:
-    """Run a case of a suite to its end."""
+    """Run a case of a suite to its end, or until nobody decides at the gates that wait."""
     try:
         plan = _plan(suite, case)
     except V6flowError as error:
         return _refused(error)
     time = VirtualTime(START)
-    backend = FixtureBackend(suite.directory, case.answers, time)
-    jobs = os.cpu_count() or 1
     journal = MemoryJournal()
     journal.append([RunStarted(START, plan.run, plan.workflow.name, {})], durable=True)
     state = replay(journal.events())
+    keys = partial(item_keys, state)
+    backend = FixtureBackend(suite.directory, case.answers, time, keys)
+    people = People(case.decisions, time, keys)
+    outcome = Outcome(state, sent=backend.sent, unanswered=backend.unanswered)
+    try:
+        _carry_on(plan, state, journal, backend, people, time)
+        while state.status == "waiting" and (decided := people.wait()):
+            plan = _resume(plan, case, state, journal, decided, time.now())
+            _carry_on(plan, state, journal, backend, people, time)
+    except (StandstillError, AmbiguousError) as error:
+        outcome.status, outcome.error = error.kind, _error(error)
+    else:
+        outcome.status, outcome.exit_code = state.status, state.exit_code
+        outcome.error = scope.failure(state.failure)
+        outcome.log_tail = state.failure.log_tail if state.failure is not None else ""
+    outcome.seconds = state.last - START
+    return outcome
+
+
+def item_keys(state: RunState, step: str) -> Sequence[str]:
+    """The keys of a foreach step's items, once they are known; nothing for any other step."""
+    return [item.key for item in state.step(step).items or ()]
+
+
+def _carry_on(
+    plan: Plan, state: RunState, journal: MemoryJournal, backend: FixtureBackend, people: People, time: VirtualTime
+) -> None:
+    """Go on until the run is over, or nothing can go on until people have decided."""
+    jobs = os.cpu_count() or 1
     engine = Engine(
         plan,
         state,
@@ -66,21 +96,27 @@ def run(suite: Suite, case: Case) -> Outcome:
         backend=backend,
         local=_Watched(ChildRunner(jobs=jobs), time),
         clock=time,
-        reporter=Silent(),
+        reporter=people,
         jobs=jobs,
         wait=time.wait,
     )
-    outcome = Outcome(state, sent=backend.sent, unanswered=backend.unanswered)
+    people.tell = engine.decide
     try:
         engine.run()
-    except StandstillError as error:
-        outcome.status, outcome.error = "standstill", _error(error)
-    else:
-        outcome.status, outcome.exit_code = state.status, state.exit_code
-        outcome.error = scope.failure(state.failure)
-        outcome.log_tail = state.failure.log_tail if state.failure is not None else ""
-    outcome.seconds = state.last - START
-    return outcome
+    finally:
+        people.tell = None
+
+
+def _resume(
+    plan: Plan, case: Case, state: RunState, journal: MemoryJournal, decided: Sequence[Decide], now: float
+) -> Plan:
+    """Write down what people have decided while nobody worked on the run, and that it goes on, as `resume` does."""
+    paused = state.left if state.left is not None else state.last
+    made: list[Event] = [GateDecided(now, each.step, each.decision, each.by, each.comment) for each in decided]
+    for event in [*made, RunResumed(now, now - paused)]:
+        journal.append([event], durable=True)
+        apply(state, event)
+    return replace(plan, deadline=None if case.deadline is None else START + case.deadline + state.down)
 
 
 def _plan(suite: Suite, case: Case) -> Plan:

@@ -1,0 +1,100 @@
+"""What people decide at gates in a test, and when, on the virtual clock."""
+
+from __future__ import annotations
+
+import queue
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from v6flow.backends.fixtures import StandstillError, addresses
+from v6flow.core import units
+from v6flow.core.events import GateAsked
+from v6flow.engine import Decide
+from v6flow.reporters.base import Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from v6flow.backends.fixtures import VirtualTime
+    from v6flow.backends.fixtures.addresses import Keys
+    from v6flow.core.events import Event
+    from v6flow.core.state import RunState
+
+ANYBODY = "tester"
+"""Who decides at a gate that names no approvers, where a test does not say who."""
+
+NOBODY = "no_decision"
+WORDS = {"approve": "approved", "reject": "rejected"}
+"""The words for decisions, and what a journal has for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person decides, so many seconds after the gate has asked; without a name, one of its approvers does."""
+
+    decision: str
+    by: str | None = None
+    comment: str = ""
+    after: float = 0.0
+
+
+class Decisions:
+    """The decisions of some tables, found as answers are."""
+
+    def __init__(self, *tables: Mapping[str, Any]) -> None:
+        self._tables = tables
+
+    def find(self, step: str, keys: Keys = addresses.no_keys) -> Decision | None:
+        """What is decided at a gate, None if nobody decides. Raises AmbiguousError if it is said twice."""
+        for raw in addresses.find(self._tables, step, keys, lambda entry: entry):
+            return parse(raw)
+        return None
+
+
+def parse(raw: Any) -> Decision | None:
+    """A decision as it stands in a file, sound by the schema; None if it says that nobody decides."""
+    said: dict[str, Any] = raw if isinstance(raw, dict) else {"decision": raw}
+    if said["decision"] == NOBODY:
+        return None
+    after = units.seconds(said["after"]) if "after" in said else 0.0
+    return Decision(WORDS[said["decision"]], said.get("by"), said.get("comment", ""), after)
+
+
+class People(Silent):
+    """Hears what gates ask, and decides as the test says, when it is time.
+
+    `tell` is where decisions go while an engine is at work.
+    """
+
+    def __init__(self, decisions: Decisions, time: VirtualTime, keys: Keys) -> None:
+        self.tell: Callable[[Decide], None] | None = None
+        self._decisions = decisions
+        self._time = time
+        self._keys = keys
+        self._heard: queue.SimpleQueue[Decide] = queue.SimpleQueue()
+
+    def event(self, event: Event, state: RunState) -> None:  # noqa: ARG002  a gate's question says it all
+        """See Reporter."""
+        if isinstance(event, GateAsked):  # looked up when time goes on: what a reporter raises is not heard
+            self._time.later(0.0, partial(self._think, event))
+
+    def wait(self) -> list[Decide]:
+        """What is decided next, while nothing else goes on; nothing if nobody ever decides. Raises AmbiguousError."""
+        try:
+            found = [self._time.wait(self._heard, None)]
+        except StandstillError:
+            return []
+        while not self._heard.empty():
+            found.append(self._heard.get_nowait())
+        return found
+
+    def _think(self, asked: GateAsked) -> None:
+        given = self._decisions.find(asked.step, self._keys)
+        if given is not None:
+            by = given.by or next(iter(asked.approvers), ANYBODY)
+            decided = Decide(asked.step, asked.at, given.decision, by, given.comment)
+            self._time.later(given.after, partial(self._decide, decided))
+
+    def _decide(self, decided: Decide) -> None:
+        (self.tell or self._heard.put)(decided)
