@@ -27,7 +27,7 @@ PARAMS: dict[str, dict[str, Any]] = {  # of examples that would ask many times: 
     "logistic_regression": {"tolerance": 2},
     "cox": {"tolerance": 0.3},
     "kmeans": {"centers": [[38.9, 117.1], [63.7, 139.8]]},
-    "table_one": {"columns": ["age", "height"]},
+    "table_one": {"columns": ["age", "bmi"]},
 }
 
 
