@@ -1060,7 +1060,8 @@ class Scheduler:
         if size > MAX_PROPERTIES:
             told = f"they are {size} characters of JSON, and {MAX_PROPERTIES} are allowed"
             raise _Unfit("properties", told, "publish facts here, and results as outputs")
-        mixed = cohorts.difference((*completed.carried, *uses.cohorts()), uses.accepted())
+        own = [{frozenset(names) for _, names in completed.carried}] if completed.accepted else []
+        mixed = cohorts.difference((*completed.carried, *uses.cohorts()), [*uses.accepted(), *own])
         if mixed and common.mixed_cohorts is None:
             raise _Unfit("cohorts", mixed, judge.MIXED_HINT)
         return replace(completed, properties=facts)
