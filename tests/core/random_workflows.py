@@ -122,7 +122,7 @@ class Drawing:
             "names": {"type": "array", "default": ["alpha", "beta"]},
             "m": {"type": "string", "default": "m"},
         }
-        main: dict[str, Any] = {"v6flow": 1, "name": "w", "params": params}
+        main: dict[str, Any] = {"v6flow": 1, "name": "w", "description": "d", "federation": "f.yaml", "params": params}
         defaults = self._defaults()
         if self.chance(one_in=4):
             shared = {"v6flow": 1, "params": {"n": {"default": 1}, "other": {"default": [1]}}}
@@ -154,6 +154,8 @@ class Drawing:
             "disclosure": {"min_count": 2},
             "organizations": ["alpha", "beta"],
             "store": "s",
+            "image": "k",
+            "isolation": "organization",
         }
         return {key: given[key] for key in self.few(given, 2)}
 
@@ -240,10 +242,12 @@ class Drawing:
 
     def _local(self, here: Here, _: str) -> tuple[dict[str, Any], str]:
         work = self.some({"function": "m.py:f"}, {"command": ["cat", "{{ params.n }}"]})
-        return {"local": {**work, "kwargs": {"x": self.expression(here)}}}, "local"
+        files = {"files": ["*.py"]} if self.chance(one_in=6) else {}
+        return {"local": {**work, **files, "kwargs": {"x": self.expression(here)}}}, "local"
 
     def _gate(self, here: Here, _: str) -> tuple[dict[str, Any], str]:
-        return {"gate": {"message": self.expression(here)}}, "gate"
+        approvers = {"approvers": ["anna"]} if self.chance(one_in=4) else {}
+        return {"gate": {"message": self.expression(here), **approvers}}, "gate"
 
     def _task(self, here: Here, _: str) -> tuple[dict[str, Any], str]:
         task: dict[str, Any] = {"method": self.some("m", "{{ params.n }}m"), "kwargs": {"x": self.expression(here)}}
@@ -270,7 +274,8 @@ class Drawing:
                     task["subtasks"] = self.some("fail", "partial")
             case _:
                 pass
-        named = (("databases", ["other"]), ("image", "j"), ("name", "named"), ("store", 2))
+        database = {"label": "other", "query": "q", "sheet_name": "s", "preprocessing": [], "arguments": {}}
+        named = (("databases", [database]), ("image", "j"), ("name", "named"), ("store", 2), ("description", "why"))
         task.update({key: value for key, value in named if self.chance(one_in=6)})
         if self.chance(one_in=8):
             task["isolation"] = "task"
@@ -383,7 +388,12 @@ BESIDE: dict[str, Beside] = {
     ),
     "timeout": (("local", "task"), lambda drawing, *_: drawing.some("1h", "45s", "none", "{{ params.n }}h")),
     "memory": (("local",), lambda *_: "1G"),
-    "disclosure": (("task",), lambda drawing, *_: drawing.some({"min_count": 3}, {"min_count": "{{ params.n }}"})),
+    "disclosure": (
+        ("task",),
+        lambda drawing, *_: drawing.some(
+            {"min_count": 3}, {"min_count": "{{ params.n }}", "count": "{{ result.count }}"}
+        ),
+    ),
     "allow_nonfinite": (("task",), lambda *_: True),
     "output_schema": (
         ("local", "task"),

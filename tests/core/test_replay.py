@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import random_workflows
 from driver import Driver
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_workflows import Files, load, make, sound
 from world import World
 
-from v6flow import running
+from v6flow import loading, running
 from v6flow.core import events as ev
 from v6flow.core.commands import Ask
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from v6flow.core.plan import Plan
 
 FLAT = ("value", "local", "task", "task", "gate")
@@ -111,3 +111,15 @@ def test_retrying_what_failed_asks_only_whom_it_lacks(folder: Path, files: Files
     old = {event.token for event in run.named(ev.TaskRequested)}
     assert not old & {event.token for event in again.events[len(run.events) :] if isinstance(event, ev.TaskRequested)}
     assert all(again.state.step(name).status in ("completed", "failed", "skipped") for name in made.nested(""))
+
+
+NOT_DRAWN = {"cache"}  # keys that are drawn elsewhere
+
+
+def test_every_key_of_the_language_is_drawn() -> None:
+    parts = loading.read_schema("workflow")
+    kinds = ("step", "task", "local", "repeat", "foreach", "workflow", "gate", "quorum", "retry", "disclosure", "check")
+    named = [parts, parts["properties"]["defaults"], *(parts["$defs"][kind] for kind in kinds)]
+    keys = {key for part in named for key in part["properties"]}
+    drawn = Path(random_workflows.__file__).read_text("utf-8")
+    assert {key for key in keys - NOT_DRAWN if f'"{key}"' not in drawn} == set()

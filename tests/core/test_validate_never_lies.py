@@ -66,6 +66,15 @@ def test_what_is_accepted_runs_to_an_end(folder: Path, files: Files, seed: int) 
     assert run.state.status in ("completed", "failed")
     assert known_beforehand(run) == []
     assert all(step.status in ("completed", "failed", "skipped") for step in run.state.steps.values())
+    for step in run.state.steps.values():
+        if step.failure is not None and step.failure.kind == "skipped":  # else it would have been skipped itself
+            within = [
+                each for each in run.state.steps.values() if each.name.startswith((f"{step.name}[", f"{step.name}."))
+            ]
+            assert any((each.cause or each.name) in {other.name for other in within} for each in within
+                       if each.status != "completed"), step.name  # fmt: skip
+        if step.reason == "failed":
+            assert run.state.step(step.cause or "").status == "failed"
 
 
 # -- what is refused: references drawn freely, sound or not
@@ -279,11 +288,13 @@ class Tagged(World):
         return {"x": 7}
 
 
-def forced(folder: Path, files: Mapping[str, Any]) -> Plan:
-    """The plan of files that validation may have refused, as far as there is one."""
+def forced(folder: Path, files: Mapping[str, Any], *, known: bool = True) -> Plan:
+    """The plan of files that validation may have refused, as far as there is one; of steps that are known only."""
     write(folder, files)
     kept = {str(folder / name): spelt(value) for name, value in files.items()}
     made = make(loading.parse_kept(kept[str(folder / MAIN)], str(folder / MAIN), kept), folder)
+    if not known:
+        return made
     needs = {name: [each for each in sources if each in made.steps] for name, sources in made.needs.items()}
     return replace(made, needs=needs, graph=Graph(needs))
 
@@ -322,6 +333,17 @@ def leaks(made: Plan) -> list[str]:
             if name in (unseen, EVERYBODY) and moved.get((step, name)) != value
         ]
     return sorted(set(found))
+
+
+def single_answers(made: Plan) -> bool:
+    """Whether anybody is sent a single answer as it is, even their own, but for what is known to be their own.
+
+    Which of several answers comes first depends on who answers.
+    """
+    world = Tagged()
+    values = sent(world.play(Driver(made))).values()
+    plain = [{key: each for key, each in value.items() if key != "own"} for value in values if isinstance(value, dict)]
+    return bool(world.tags.keys() & set(_numbers(plain)))
 
 
 def _numbers(value: Any) -> Iterator[int]:
@@ -374,7 +396,13 @@ def what_comes_of(folder: Path, files: Mapping[str, Any]) -> str:
         return "a step never runs"
     if any(True for _ in failures(run)):
         return "it fails"
-    return "it leaks" if leaks(made) else "nothing"
+    if leaks(made) or single_answers(made):
+        return "it leaks"
+    try:
+        Tagged().play(Driver(forced(folder, files, known=False)))
+    except KeyError:
+        return "it waits for a step that there is not"
+    return "nothing"
 
 
 def assert_in_place(error: InvalidError, files: Mapping[str, Any]) -> None:
