@@ -188,14 +188,16 @@ class Driver:
         made: Plan | None = None,
         *,
         down: float = 0.0,
+        now: float | None = None,
         keep: int | None = None,
         retry: tuple[str, ...] = (),
         reset: tuple[str, ...] = (),
         resubmit: tuple[str, ...] = (),
     ) -> Driver:
-        """The next process, which finds the first `keep` events."""
-        events = [*self.events[:keep], ev.RunResumed(self.now + down, down, None, (), retry, reset, resubmit)]
-        return Driver(made or self.plan, events, now=self.now + down, earlier=self.earlier)
+        """The next process, which finds the first `keep` events; `now` is when this one ended, if not just now."""
+        then = (self.now if now is None else now) + down
+        events = [*self.events[:keep], ev.RunResumed(then, down, None, (), retry, reset, resubmit)]
+        return Driver(made or self.plan, events, now=then, earlier=self.earlier)
 
     # -- what a test looks at
 

@@ -309,3 +309,69 @@ finally: {{f: {{task: {{method: m, organization: alpha, kwargs: {{x: "{{{{ {valu
 """
     found = check.check(model.parse(document.parse(text, "w.yaml")))
     assert [each.rule for each in found] == (["cross-site"] if refused else [])
+
+
+LACKING = """
+steps:
+  a: {local: {function: "m:f"}, on_failure: continue}
+  fit:
+    repeat:
+      state: 0
+      max: 2
+      on_max: continue
+      steps: {x: {local: {value: "{{ steps.a.result }}"}}}
+      update: "{{ steps.x.result }}"
+  table:
+    foreach:
+      over: [1, 2]
+      steps: {y: {local: {value: "{{ steps.a.result }}"}}}
+      result: "{{ steps.y.result }}"
+  both:
+    repeat:
+      state: 0
+      max: 2
+      on_max: continue
+      steps: {inner: {foreach: {over: [1], steps: {z: {local: {value: 1}}}, result: "{{ steps.a.result }}"}}}
+      update: "{{ steps.inner.results }}"
+outputs: {o: "{{ steps.fit.result | default('none') }}"}
+"""
+
+
+def test_a_step_whose_inside_needs_what_failed_outside_is_skipped() -> None:
+    run = drive(LACKING)
+    run.crash("a")
+    for name in ("fit", "table", "both"):
+        assert (run.status(name), run.state.step(name).cause, run.state.step(name).reason) == ("skipped", "a", "failed")
+    assert (run.state.status, run.state.outputs) == ("completed", {"o": "none"})
+    for keep in range(1, len(run.events)):
+        again = run.resume(keep=keep)
+        if again.children:
+            again.crash("a")
+        assert (again.state.status, again.status("table")) == ("completed", "skipped")
+
+
+def test_a_step_whose_inside_needs_what_a_condition_left_out_is_skipped() -> None:
+    run = drive(LACKING.replace('local: {function: "m:f"}', 'local: {value: 1}, when: "{{ 1 > 2 }}"'))
+    assert [run.status(name) for name in ("fit", "table", "both")] == ["skipped"] * 3
+    assert run.state.status == "completed"
+
+
+def test_what_was_skipped_for_want_of_a_step_is_done_when_that_is_tried_again() -> None:
+    run = drive(LACKING.replace(", on_failure: continue", ""))
+    run.crash("a")
+    assert (run.state.status, run.failure().step) == ("failed", "a")
+    retry, reset = running.what_to_do_again(run.state, run.plan)
+    again = run.resume(retry=tuple(retry), reset=tuple(reset))
+    again.finish("a", 5)
+    assert (again.state.status, again.state.outputs) == ("completed", {"o": 5})
+
+
+def test_a_step_that_runs_another_file_goes_on_though_its_params_were_not_kept_yet() -> None:
+    inner = model.parse(
+        document.parse("v6flow: 1\nparams: {p: {}}\nsteps: {a: {local: {value: '{{ params.p }}'}}}", "i")
+    )
+    text = "v6flow: 1\nsteps: {w: {workflow: {file: i, params: {p: 3}}}}"
+    run = Driver(planning.make(model.parse(document.parse(text, "w.yaml"), files={"i": inner}), {}))
+    begun = [type(event) for event in run.events].index(ev.ParamsGiven)
+    again = run.resume(keep=begun)
+    assert (again.state.status, again.state.step("w.a").value) == ("completed", 3)

@@ -119,3 +119,46 @@ def test_they_may_be_mended_while_the_step_waits_and_the_plan_shows_them() -> No
     assert [key for key in before if before[key] != after[key]] == ["properties"]
     assert "properties" in planning.JUDGED_LAST
     assert next(preview(make(TASK)))["properties"]["fixed"] == 1
+
+
+MIXED = """
+steps:
+  a: {task: {method: m, organizations: [alpha, beta]}}
+  b: {task: {method: m, organizations: [beta, gamma]}}
+  both: {local: {value: "{{ [steps.a.results, steps.b.results] }}"}, mixed_cohorts: it is meant}
+  after:
+    local: {value: "{{ steps.both.result | length }}"}
+    properties: {n: "{{ this.result }}", how: "{{ this.status }}"}
+  table:
+    foreach:
+      over: [1]
+      steps: {one: {local: {value: "{{ steps.both.result }}"}}}
+      result: "{{ steps.one.result }}"
+    properties: {who: "{{ this.responded }}"}
+    checks: [{that: "{{ this.responded | length == 3 }}", message: not all}]
+outputs: {o: "{{ steps.after.result }}"}
+"""
+
+
+def test_facts_need_not_accept_again_what_was_accepted_where_it_was_mixed() -> None:
+    run = drive(MIXED)
+    run.answer("a", "alpha", "beta")
+    run.answer("b", "beta", "gamma")
+    assert run.state.status == "completed", run.state.failure
+    assert run.state.step("after").properties == {"n": 2, "how": "completed"}
+
+
+def test_what_is_said_of_a_step_with_steps_in_it_knows_whose_answers_it_comes_of() -> None:
+    run = drive(MIXED)
+    run.answer("a", "alpha", "beta")
+    run.answer("b", "beta", "gamma")
+    assert run.state.step("table").properties == {"who": ["alpha", "beta", "gamma"]}
+
+
+def test_facts_that_bring_in_other_cohorts_are_refused_still() -> None:
+    text = MIXED.replace("{{ this.result }}", "{{ [this.result, steps.c.results] }}")
+    run = drive(text.replace("steps:\n", "steps:\n  c: {task: {method: m, organizations: [alpha, gamma]}}\n", 1))
+    run.answer("a", "alpha", "beta")
+    run.answer("b", "beta", "gamma")
+    run.answer("c", "alpha", "gamma")
+    assert run.failure("after").kind in ("cohorts", "properties")

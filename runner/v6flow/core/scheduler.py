@@ -377,6 +377,8 @@ class Scheduler:
         try:
             return self._end_round(name, step, prefix, now)
         except (_Lacking, _Unfit) as error:
+            if isinstance(error, _Lacking) and self._is_outside(name, error.step):
+                return [Record(self._skip(name, error.step, now))]
             told = error if isinstance(error, _Unfit) else _Unfit("skipped", str(error))
             message = f"round {ended + 1}: {told.message}"
             return [Record(events.StepFailed(now, name, events.Failure(told.kind, message, name, hint=told.hint)))]
@@ -406,6 +408,8 @@ class Scheduler:
         if items.failed and step.on_item_failure == "fail":
             first = next(each for each in listed if each.status == "failed")
             assert first.failure is not None
+            if first.failure.kind == "skipped" and self._is_outside(name, first.failure.step or name):
+                return [Record(self._skip(name, first.failure.step or name, now))]
             counted = f"{items.failed} of {len(listed)} failed"
             failure = replace(first.failure, message=f"item {first.key}: {first.failure.message} ({counted})")
             return [Record(events.StepFailed(now, name, failure))]
@@ -432,7 +436,8 @@ class Scheduler:
             mixed = self._mixture(step, uses)
         except (_Lacking, _Unfit) as error:
             told = error if isinstance(error, _Unfit) else _Unfit("skipped", str(error))
-            failure = events.Failure(told.kind, told.message, name, hint=told.hint)
+            lacked = error.step if isinstance(error, _Lacking) and self._is_outside(name, error.step) else name
+            failure = events.Failure(told.kind, told.message, lacked, hint=told.hint)
             return events.ItemEnded(now, name, number, failure=failure)
         return events.ItemEnded(now, name, number, value, cohorts.distinct(uses.cohorts()), mixed)
 
@@ -496,7 +501,10 @@ class Scheduler:
                 self._open_items(name)
             return
         if isinstance(step, WorkflowPlan):
-            self._open_level(instances.inside(name, 0))
+            if state.params is None:
+                self._ready.append(name)
+            else:
+                self._open_level(instances.inside(name, 0))
             return
         try:
             if isinstance(step, TaskPlan):
@@ -630,6 +638,11 @@ class Scheduler:
             hint = "compare it with something, as in {{ params.x == 'full' }}"
             raise _Unfit("expression", f"`when` must be true or false, and is {kind(found)}", hint)
         return found
+
+    def _is_outside(self, name: str, lacked: str) -> bool:
+        """Whether what a step's rounds or items lack is what the step itself lacks: nothing in it came to nothing."""
+        cause = self._state.step(lacked).cause or lacked
+        return cause != name and not cause.startswith((f"{name}[", f"{name}."))
 
     def _skip(self, name: str, lacked: str, now: Time) -> Event:
         """The event of a step that cannot run, since one that it needs has not completed."""
@@ -1132,7 +1145,8 @@ class Scheduler:
         if size > MAX_PROPERTIES:
             told = f"they are {size} characters of JSON, and {MAX_PROPERTIES} are allowed"
             raise _Unfit("properties", told, "publish facts here, and results as outputs")
-        mixed = cohorts.difference((*completed.carried, *uses.cohorts()), uses.accepted())
+        own = [{frozenset(names) for _, names in completed.carried}] if completed.accepted else []
+        mixed = cohorts.difference((*completed.carried, *uses.cohorts()), [*uses.accepted(), *own])
         if mixed and common.mixed_cohorts is None:
             raise _Unfit("cohorts", mixed, judge.MIXED_HINT)
         return replace(completed, properties=facts)

@@ -296,7 +296,14 @@ def params(plan: Plan, state: RunState, path: str) -> Mapping[str, Json]:
 
 def this(plan: Plan, completed: StepCompleted, state: StepState, uses: Uses) -> StepView:
     """`this` in an expression: a step that is about to complete, as others will see it."""
-    return StepView(plan, replace(state, status="completed", value=completed.value), uses)
+    settled = replace(
+        state,
+        status="completed",
+        value=completed.value,
+        carried=completed.carried,
+        accepted=completed.accepted,
+    )
+    return StepView(plan, settled, uses)
 
 
 def _settled(step: StepState, name: str) -> Json:

@@ -120,7 +120,7 @@ def alias_problem(alias: str, taken: tuple[str, ...], key: Path, complain: Calla
 
 def misplaced(raw: Mapping[str, Any]) -> tuple[str, ...]:
     """The keys beside a step with nested ones that only steps which work by themselves can have."""
-    return tuple(key for key in ("retry", "timeout", "cache") if key in raw)
+    return tuple(key for key in ("retry", "timeout", "cache", "output_schema") if key in raw)
 
 
 def no_nested(_raw: Mapping[str, Any]) -> Mapping[str, Any]:
