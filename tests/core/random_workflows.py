@@ -388,6 +388,7 @@ BESIDE: dict[str, Beside] = {
     ),
     "timeout": (("local", "task"), lambda drawing, *_: drawing.some("1h", "45s", "none", "{{ params.n }}h")),
     "memory": (("local",), lambda *_: "1G"),
+    "cache": (("local", "task"), lambda drawing, *_: drawing.some("1d", "{{ params.n }}h", "none")),
     "disclosure": (
         ("task",),
         lambda drawing, *_: drawing.some(

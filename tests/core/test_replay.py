@@ -14,8 +14,9 @@ from random_workflows import Files, load, make, sound
 from world import World
 
 from v6flow import loading, running
+from v6flow.core import caching
 from v6flow.core import events as ev
-from v6flow.core.commands import Ask
+from v6flow.core.commands import Ask, Keep
 
 if TYPE_CHECKING:
     from v6flow.core.plan import Plan
@@ -113,7 +114,23 @@ def test_retrying_what_failed_asks_only_whom_it_lacks(folder: Path, files: Files
     assert all(again.state.step(name).status in ("completed", "failed", "skipped") for name in made.nested(""))
 
 
-NOT_DRAWN = {"cache"}  # keys that are drawn elsewhere
+@settings(max_examples=150)
+@given(files=sound(), seed=st.integers(0, 1000), kills=KILLS)
+def test_reuse_changes_nothing_but_who_is_asked(folder: Path, files: Files, seed: int, kills: list[float]) -> None:
+    made = planned(folder, files)
+    first = World(seed).play(Driver(made, earlier={}))
+    results = caching.results("w-0", first.events)
+    earlier = {each.key.digest: results[each.step] for each in first.commands if isinstance(each, Keep)}
+    run = World(seed).play(Driver(made, earlier=earlier))
+    for kill in [None, *kills]:
+        if kill is not None:
+            before = run.events[: 1 + int(kill * (len(run.events) - 1))]
+            run = World(seed).play(run.resume(keep=len(before), now=before[-1].at))
+        assert end(run) == end(first)
+        reused = {name for name, step in run.state.steps.items() if step.reused is not None}
+        assert not reused & {event.step for event in run.named(ev.TaskRequested)}
+        kept = [each.step for each in first.commands if isinstance(each, Keep)]
+        assert reused == set(kept)
 
 
 def test_every_key_of_the_language_is_drawn() -> None:
@@ -122,4 +139,4 @@ def test_every_key_of_the_language_is_drawn() -> None:
     named = [parts, parts["properties"]["defaults"], *(parts["$defs"][kind] for kind in kinds)]
     keys = {key for part in named for key in part["properties"]}
     drawn = Path(random_workflows.__file__).read_text("utf-8")
-    assert {key for key in keys - NOT_DRAWN if f'"{key}"' not in drawn} == set()
+    assert {key for key in keys if f'"{key}"' not in drawn} == set()
