@@ -637,15 +637,13 @@ def broken(draw: st.DrawFn, mutation: Mutation) -> tuple[Files, bool]:
             there = files[MAIN].get(key)
             files[MAIN][key] = [*(there or ()), *added] if isinstance(added, list) else {**(there or {}), **added}
         return files, True
-    whole = [files[MAIN]["steps"]]
-    places = (
-        []
-        if mutation.outer
-        else [level for file in files.values() for key in ("steps", "finally") for level in levels(file.get(key, {}))]
-    )
-    chosen = draw(st.sampled_from([whole[0], *(level for level in places if level)]))
+    outer = files[MAIN]["steps"]
+    tops = [file[key] for file in files.values() for key in ("steps", "finally") if key in file]
+    # what is within a step that says allow_cross_site may be sent on
+    places = tops if mutation.proof == LEAKS else [level for top in tops for level in levels(top)]
+    chosen = draw(st.sampled_from([outer, *(() if mutation.outer else places)]))
     chosen.update(mutation.step)
-    return files, chosen is whole[0]
+    return files, chosen is outer
 
 
 PROOFS = {
