@@ -7,8 +7,8 @@ from driver import Driver, drive, journalled, make
 
 from v6flow.core import events as ev
 from v6flow.core import plan as planning
+from v6flow.core.completing import MAX_PROPERTIES
 from v6flow.core.preview import preview
-from v6flow.core.scheduler import MAX_PROPERTIES
 from v6flow.reporters import summary
 from v6flow.reporters.lines import sentence
 

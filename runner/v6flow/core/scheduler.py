@@ -6,28 +6,26 @@ import heapq
 import math
 import sys
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from v6flow.core import answers, caching, cohorts, events, instances, json, judge, schema, scope
+from v6flow.core import asking, caching, events, instances, judge, nested, scope
 from v6flow.core.commands import (
     Ask,
     Keep,
-    Kill,
     KillLocal,
     LocalRequest,
     Look,
     Recall,
     Record,
     StartLocal,
-    TaskRequest,
 )
-from v6flow.core.expressions import ExpressionError, Template, kind
+from v6flow.core.completing import Completion
 from v6flow.core.json import canonical
-from v6flow.core.plan import digest, iso, token
+from v6flow.core.preparing import Preparation
+from v6flow.core.rendering import Lacking, Renderer, Unfit
 from v6flow.core.state import SETTLED
-from v6flow.core.steps import ForeachPlan, GatePlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan, foreach
-from v6flow.core.steps.task import OrganizationError, check_required, parse_organizations
+from v6flow.core.steps import ForeachPlan, GatePlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan
 from v6flow.errors import ResumeError
 
 if sys.version_info >= (3, 11):
@@ -36,47 +34,13 @@ else:
     from typing_extensions import assert_never
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from v6flow.core.commands import Command
+    from v6flow.core.commands import Command, Kill
     from v6flow.core.events import Event, Failure, Time
     from v6flow.core.json import Json
     from v6flow.core.plan import Plan
-    from v6flow.core.state import Cohort, OrganizationState, RunState, StepState
+    from v6flow.core.preparing import Prepared
+    from v6flow.core.state import OrganizationState, RunState, StepState
     from v6flow.core.steps import StepPlan
-    from v6flow.core.steps.base import Common
-
-
-MAX_PROPERTIES = 10_000  # characters of JSON: facts that stand in every table and log, not results
-
-
-@dataclass(slots=True)
-class _Running:
-    """What is remembered of a running step, and can be computed again: what it sends, and whom it needs."""
-
-    kwargs: Mapping[str, Json]  # of a task: those of each organization
-    uses: scope.Uses
-    needed: int = 0
-    command: tuple[str, ...] | None = None
-    key: caching.Key | None = None  # under which its result is reused, if it may be
-
-
-class _Lacking(Exception):  # noqa: N818 - a verdict, not an error
-    """A step cannot run: what it uses failed or was skipped."""
-
-    def __init__(self, step: str) -> None:
-        super().__init__(f"it needs step {step}, which did not complete")
-        self.step = step
-
-
-class _Unfit(Exception):  # noqa: N818 - a verdict, not an error
-    """A step fails before it asks anybody."""
-
-    def __init__(self, kind: str, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.message = message
-        self.hint = hint
 
 
 @dataclass(slots=True)
@@ -110,15 +74,17 @@ class Scheduler:
         self._plan = plan
         self._state = state
         self._jobs = jobs  # local child processes at once
-        self._basis = basis
+        self._renderer = Renderer(plan, state)
+        self._preparation = Preparation(plan, state, self._renderer, basis)
+        self._completion = Completion(plan, state, self._renderer)
+        self._nesting = nested.Nesting(plan, state, self._renderer, self._completion)
         self._recalling: set[str] = set()  # steps of which it is looked up what an earlier run has
         self._recalled: dict[str, caching.Kept | str] = {}  # what was found, or why nothing was
         self._to_keep: list[Keep] = []
-        self._known: Mapping[str, Json] = {}
         self._open: dict[str, int] = {}
         self._ready: deque[str] = deque()
         self._queued: deque[str] = deque()  # local steps that wait for a free place
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Prepared] = {}
         self._touched: dict[str, None] = {}
         self._timers: list[tuple[Time, str]] = []
         self._locals: set[str] = set()
@@ -131,7 +97,7 @@ class Scheduler:
         self._last_looks: set[str | None] = set()  # steps, and None for the run, whose deadline made us look
         for step in state.steps.values():  # whoever held the run may have been killed before it could kill these
             if step.status in SETTLED or (state.ending is not None and not self._is_final(step.name)):
-                self._left += _kills(step)
+                self._left += asking.kills(step)
         self._enter_part()
 
     def decide(self, now: Time) -> list[Command]:
@@ -244,7 +210,7 @@ class Scheduler:
 
     def local_completed(self, step: str, value: Json, log: str | None, now: Time) -> Event:
         """The event of a local step whose child process answered."""
-        event = self._complete(step, value, self._running[step].uses, log, now)
+        event = self._completion.complete(step, value, self._running[step].uses, log, now)
         if isinstance(event, events.StepFailed):  # the attempt is told of, so that its log is kept
             return events.LocalFailed(now, step, self._state.step(step).attempt, event.failure, log)
         return event
@@ -253,7 +219,7 @@ class Scheduler:
 
     def _enter_part(self) -> None:
         """Take up the steps whose turn it is: all but those under `finally`, or these once the run ends."""
-        self._known = scope.known(self._plan, self._state.ending)
+        self._renderer.enter_part()
         self._open_level("")
 
     def _leave_part(self) -> None:
@@ -357,132 +323,33 @@ class Scheduler:
                 self._open_level(instances.inside(name, items.begun))
 
     def _go_on_rounds(self, name: str, step: RepeatPlan, state: StepState, now: Time) -> list[Command]:
-        ended = state.rounds
         if not state.history:
             return []
-        if state.converged or ended >= step.max:
-            if state.converged or step.on_max == "continue":
-                return [Record(self._approved(events.StepCompleted(now, name, None, state.carried, state.accepted)))]
-            counted = "1 round" if ended == 1 else f"{ended} rounds"
-            message = f"after {counted}, the most there may be, it has not converged"
-            hint = "raise max, or write on_max: continue if the last state will do"
-            return [Record(events.StepFailed(now, name, events.Failure("max", message, name, hint=hint)))]
-        prefix = instances.inside(name, ended + 1)
-        level = self._levels.get(prefix)
+        if state.converged or state.rounds >= step.max:
+            return [Record(self._nesting.end_rounds(name, step, state, now))]
+        number = state.rounds + 1
+        level = self._levels.get(instances.inside(name, number))
         if level is None or level.open:
             return []
-        failure = self._failure_inside(level)
-        if failure is not None:
-            return [Record(events.StepFailed(now, name, failure))]
-        try:
-            return self._end_round(name, step, prefix, now)
-        except (_Lacking, _Unfit) as error:
-            if isinstance(error, _Lacking) and self._is_outside(name, error.step):
-                return [Record(self._skip(name, error.step, now))]
-            told = error if isinstance(error, _Unfit) else _Unfit("skipped", str(error))
-            message = f"round {ended + 1}: {told.message}"
-            return [Record(events.StepFailed(now, name, events.Failure(told.kind, message, name, hint=told.hint)))]
-
-    def _end_round(self, name: str, step: RepeatPlan, prefix: str, now: Time) -> list[Command]:
-        number = instances.around(prefix)[1]
-        uses = scope.Uses()
-        following = self._render(step.update, uses, prefix)
-        mixed = self._mixture(step, uses)
-        converged = False
-        if step.until is not None:
-            found = self._render(step.until, scope.Uses(), prefix, following=following)
-            if not isinstance(found, bool):
-                raise _Unfit("expression", f"until is true or false, not {_short(found)}")
-            converged = found
-        carried = cohorts.distinct(uses.cohorts())
-        return [Record(events.RoundEnded(now, name, number, following, carried, mixed, converged))]
+        return [Record(self._nesting.end_round(name, step, number, level.steps, now))]
 
     def _go_on_items(self, name: str, step: ForeachPlan, state: StepState, now: Time) -> list[Command]:
         items = self._items[name]
         settled, items.settled = items.settled, []
         if settled:
-            return [Record(self._end_item(name, step, instances.inside(name, number), now)) for number in settled]
+            levels = {number: self._levels[instances.inside(name, number)] for number in settled}
+            return [
+                Record(self._nesting.end_item(name, step, number, level.steps, now)) for number, level in levels.items()
+            ]
         if items.at_work or (items.open and not items.failed):
             return []
-        listed = state.items or []
-        if items.failed and step.on_item_failure == "fail":
-            first = next(each for each in listed if each.status == "failed")
-            assert first.failure is not None
-            if first.failure.kind == "skipped" and self._is_outside(name, first.failure.step or name):
-                return [Record(self._skip(name, first.failure.step or name, now))]
-            counted = f"{items.failed} of {len(listed)} failed"
-            failure = replace(first.failure, message=f"item {first.key}: {first.failure.message} ({counted})")
-            return [Record(events.StepFailed(now, name, failure))]
-        made = [(state.carried, state.accepted), *((each.carried, each.accepted) for each in listed)]
-        carried = cohorts.distinct(each for some, _ in made for each in some)
-        accepted = [{frozenset(names) for _, names in some} for some, accepted in made if accepted]
-        mixed = cohorts.difference(carried, accepted)
-        if mixed and step.common.mixed_cohorts is None:
-            failure = events.Failure("cohorts", mixed, step=name, hint=judge.MIXED_HINT)
-            return [Record(events.StepFailed(now, name, failure))]
-        whole = mixed is not None or bool(accepted)
-        return [Record(self._approved(events.StepCompleted(now, name, None, carried, whole)))]
-
-    def _end_item(self, name: str, step: ForeachPlan, prefix: str, now: Time) -> Event:
-        number = instances.around(prefix)[1]
-        failure = self._failure_inside(self._levels[prefix])
-        if failure is not None:
-            return events.ItemEnded(now, name, number, failure=failure)
-        uses = scope.Uses()
-        value: Json = None
-        try:
-            if step.result is not None:
-                value = self._render(step.result, uses, prefix)
-            mixed = self._mixture(step, uses)
-        except (_Lacking, _Unfit) as error:
-            told = error if isinstance(error, _Unfit) else _Unfit("skipped", str(error))
-            lacked = error.step if isinstance(error, _Lacking) and self._is_outside(name, error.step) else name
-            failure = events.Failure(told.kind, told.message, lacked, hint=told.hint)
-            return events.ItemEnded(now, name, number, failure=failure)
-        return events.ItemEnded(now, name, number, value, cohorts.distinct(uses.cohorts()), mixed)
+        return [Record(self._nesting.end_items(name, step, state, now))]
 
     def _go_on_file(self, name: str, step: WorkflowPlan, now: Time) -> list[Command]:
-        prefix = instances.inside(name, 0)
-        level = self._levels.get(prefix)
+        level = self._levels.get(instances.inside(name, 0))
         if level is None or level.open:
             return []
-        failure = self._failure_inside(level)
-        if failure is not None:
-            return [Record(events.StepFailed(now, name, failure))]
-        values: dict[str, Json] = {}
-        carried: dict[Cohort, None] = {}
-        accepted: list[set[frozenset[str]]] = []
-        try:
-            for output in step.inner.outputs.values():
-                uses = scope.Uses()
-                values[output.name] = self._render(output.value, uses, prefix)
-                mixed = cohorts.difference(uses.cohorts(), uses.accepted())
-                if mixed and output.mixed_cohorts is None:
-                    raise _Unfit("cohorts", f"output {output.name}: {mixed}", judge.MIXED_HINT)
-                carried.update(dict.fromkeys(uses.cohorts()))
-                accepted += uses.accepted()
-                if mixed:
-                    accepted.append({frozenset(names) for _, names in uses.cohorts()})
-        except (_Lacking, _Unfit) as error:
-            told = error if isinstance(error, _Unfit) else _Unfit("skipped", str(error))
-            failure = events.Failure(told.kind, f"{step.file}: {told.message}", name, hint=told.hint)
-            return [Record(events.StepFailed(now, name, failure))]
-        mixed = cohorts.difference(carried, accepted)
-        if mixed and step.common.mixed_cohorts is None:
-            failure = events.Failure("cohorts", mixed, step=name, hint=judge.MIXED_HINT)
-            return [Record(events.StepFailed(now, name, failure))]
-        whole = mixed is not None or any(accepted)
-        return [Record(self._approved(events.StepCompleted(now, name, values, tuple(carried), whole)))]
-
-    def _failure_inside(self, level: _Level) -> Failure | None:
-        """The first failure of steps that stand together, of those that may not fail."""
-        failed = [
-            state
-            for state in map(self._state.step, level.steps)
-            if state.status == "failed" and self._plan.step(state.name).common.on_failure == "fail"
-        ]
-        first = min(failed, key=lambda each: each.ended or 0.0, default=None)
-        return first.failure if first is not None else None
+        return [Record(self._nesting.end_file(name, step, level.steps, now))]
 
     def _resume(self, name: str, state: StepState) -> None:
         """Go on with a step that was running when the run was let go of."""
@@ -508,16 +375,16 @@ class Scheduler:
             return
         try:
             if isinstance(step, TaskPlan):
-                self._running[name] = self._prepare_task(name, step, tuple(state.organizations), check=False)
+                self._running[name] = self._preparation.task(name, step, tuple(state.organizations), check=False)
                 if state.closed is None:
                     self._readopt.append(name)
                 else:
                     self._touched[name] = None
             else:
                 assert isinstance(step, LocalPlan)  # a gate waits, and does not run
-                self._running[name] = self._prepare_local(name, step)
+                self._running[name] = self._preparation.local(name, step)
                 self._touched[name] = None
-        except (_Lacking, _Unfit) as error:
+        except (Lacking, Unfit) as error:
             raise ResumeError(f"step {name} was running, and now cannot: {error}") from error
         if state.deadline is not None:
             heapq.heappush(self._timers, (state.deadline, name))
@@ -544,187 +411,92 @@ class Scheduler:
         step = self._plan.step(name)
         prefix = instances.prefix(name)
         if isinstance(step, GatePlan) and self._state.step(name).status == "waiting":
-            return self._decided(name, now)
+            decided = self._completion.decided(name, now)
+            return [Record(decided)] if decided is not None else []
         try:
-            if step.common.when is not None and not self._holds(step.common.when, prefix):
+            if step.common.when is not None and not self._renderer.holds(step.common.when, prefix):
                 return [Record(events.StepSkipped(now, name, name, "when"))]
             for short in step.common.needs:
                 needed = self._plan.find(prefix, short) or short
                 if self._state.step(needed).status != "completed":
-                    raise _Lacking(needed)
-            if isinstance(step, TaskPlan):
-                return self._begin_task(name, step, now)
-            if isinstance(step, RepeatPlan):
-                return self._begin_rounds(name, step, now)
-            if isinstance(step, ForeachPlan):
-                return self._begin_items(name, step, now)
-            if isinstance(step, WorkflowPlan):
-                return self._begin_file(name, step, now)
-            if isinstance(step, GatePlan):
-                return self._ask_person(name, step, now)
-            if step.value is not None:
-                uses = scope.Uses()
-                value = self._render(step.value, uses, prefix)
-                return [Record(self._complete(name, value, uses, None, now))]
-            return self._begin_local(name, step, now)
-        except _Lacking as error:
-            return [Record(self._skip(name, error.step, now))]
-        except _Unfit as error:
+                    raise Lacking(needed)
+            return self._begin_sound(name, step, now)
+        except Lacking as error:
+            return [Record(nested.skipped(self._state, name, error.step, now))]
+        except Unfit as error:
             failure = events.Failure(error.kind, error.message, step=name, hint=error.hint)
             return [Record(events.StepFailed(now, name, failure))]
 
+    def _begin_sound(self, name: str, step: StepPlan, now: Time) -> list[Command]:
+        """Begin a step that has all it waits for. Raises Lacking, Unfit."""
+        match step:
+            case TaskPlan():
+                return self._begin_task(name, step, now)
+            case RepeatPlan():
+                return [*map(Record, self._nesting.begin_rounds(name, step, now))]
+            case ForeachPlan():
+                return [*map(Record, self._nesting.begin_items(name, step, now))]
+            case WorkflowPlan():
+                return [*map(Record, self._nesting.begin_file(name, step, now))]
+            case GatePlan():
+                return self._ask_person(name, step, now)
+            case LocalPlan():
+                return self._begin_local(name, step, now)
+            case _:
+                assert_never(step)
+
     def _begin_local(self, name: str, step: LocalPlan, now: Time) -> list[Command]:
-        running = self._prepare_local(name, step)
-        found = self._recall(name, step, running)
+        if step.value is not None:
+            uses = scope.Uses()
+            value = self._renderer.render(step.value, uses, instances.prefix(name))
+            return [Record(self._completion.complete(name, value, uses, None, now))]
+        prepared = self._preparation.local(name, step)
+        found = self._recall(name, step, prepared)
         if isinstance(found, Recall):
             return [found]
-        self._running[name] = running
+        self._running[name] = prepared
         if isinstance(found, caching.Kept):
-            completed = self._complete(name, found.value, running.uses, None, now)
+            completed = self._completion.complete(name, found.value, prepared.uses, None, now)
             return [Record(_reused(name, found, now)), Record(completed)]
         self._queued.append(name)
         return [Record(events.StepNotReused(now, name, found))] if found is not None else []
 
-    def _recall(self, name: str, step: TaskPlan | LocalPlan, running: _Running) -> Recall | caching.Kept | str | None:
+    def _recall(self, name: str, step: TaskPlan | LocalPlan, prepared: Prepared) -> Recall | caching.Kept | str | None:
         """What an earlier run has of a step: first the command to look, then what was found or why nothing was.
 
         None for a step that may reuse nothing, and for one that has asked before.
         """
         state = self._state.step(name)
-        if running.key is None or step.cache is None or state.organizations or state.attempt > state.spared:
+        if prepared.key is None or step.cache is None or state.organizations or state.attempt > state.spared:
             return None
         if name not in self._recalled:
             self._recalling.add(name)
-            return Recall(name, running.key, step.cache)
+            return Recall(name, prepared.key, step.cache)
         return self._recalled.pop(name)
 
     def _note_result(self, name: str) -> None:
         """Have later runs find what a step has completed with, if they may."""
-        running = self._running.get(name)
-        if running is None or running.key is None:
+        prepared = self._running.get(name)
+        if prepared is None or prepared.key is None:
             return
         step = self._plan.step(name)
         assert isinstance(step, (TaskPlan, LocalPlan))
         state = self._state.step(name)
         if caching.whole(step, state) and state.ended is not None:
-            self._to_keep.append(Keep(name, running.key, state.ended))
+            self._to_keep.append(Keep(name, prepared.key, state.ended))
 
     def _ask_person(self, name: str, step: GatePlan, now: Time) -> list[Command]:
-        message = self._render(step.message, scope.Uses(), instances.prefix(name))
+        message = self._renderer.render(step.message, scope.Uses(), instances.prefix(name))
         text = message if isinstance(message, str) else canonical(message)
         return [Record(events.GateAsked(now, name, text, step.approvers))]
 
-    def _decided(self, name: str, now: Time) -> list[Command]:
-        """What follows from what a person has decided at a gate; nothing as long as nobody has."""
-        decided = self._state.step(name).decision
-        if decided is None:
-            return []
-        if decided.decision != "approved":
-            why = f": {decided.comment}" if decided.comment else ""
-            failure = events.Failure("rejected", f"{decided.by} rejected it{why}", step=name)
-            return [Record(events.StepFailed(now, name, failure))]
-        value: Json = {
-            "decision": decided.decision,
-            "by": decided.by,
-            "at": iso(decided.at),
-            "comment": decided.comment,
-        }
-        return [Record(self._approved(events.StepCompleted(now, name, value)))]
-
-    def _holds(self, condition: Template, prefix: str) -> bool:
-        """Whether the condition of a step holds."""
-        found = self._render(condition, scope.Uses(), prefix)
-        if not isinstance(found, bool):
-            hint = "compare it with something, as in {{ params.x == 'full' }}"
-            raise _Unfit("expression", f"`when` must be true or false, and is {kind(found)}", hint)
-        return found
-
-    def _is_outside(self, name: str, lacked: str) -> bool:
-        """Whether what a step's rounds or items lack is what the step itself lacks: nothing in it came to nothing."""
-        cause = self._state.step(lacked).cause or lacked
-        return cause != name and not cause.startswith((f"{name}[", f"{name}."))
-
-    def _skip(self, name: str, lacked: str, now: Time) -> Event:
-        """The event of a step that cannot run, since one that it needs has not completed."""
-        cause = self._state.step(lacked).cause or lacked
-        reason = "failed" if self._state.step(cause).status == "failed" else "skipped"
-        return events.StepSkipped(now, name, cause, reason)
-
-    def _begin_rounds(self, name: str, step: RepeatPlan, now: Time) -> list[Command]:
-        uses = scope.Uses()
-        first = self._render(step.state, uses, instances.prefix(name))
-        mixed = self._mixture(step, uses)
-        return [
-            Record(events.StepStarted(now, name, (), None, uses.cohorts())),
-            Record(events.RoundEnded(now, name, 0, first, cohorts.distinct(uses.cohorts()), mixed)),
-        ]
-
-    def _begin_items(self, name: str, step: ForeachPlan, now: Time) -> list[Command]:
-        uses = scope.Uses()
-        prefix = instances.prefix(name)
-        over = self._render(step.over, uses, prefix) if step.over is not None else None
-        matrix = self._render(step.matrix, uses, prefix) if step.matrix is not None else None
-        mixed = self._mixture(step, uses)
-        try:
-            listed = foreach.items(over, matrix)
-        except ValueError as error:
-            raise _Unfit("expression", str(error)) from error
-        if step.key is not None:
-            listed = self._keyed(name, step, listed)
-        value: list[list[Json]] = [[key, item] for key, item in listed]
-        return [
-            Record(events.StepStarted(now, name, (), None, uses.cohorts())),
-            Record(events.ItemsListed(now, name, value, cohorts.distinct(uses.cohorts()), mixed)),
-        ]
-
-    def _begin_file(self, name: str, step: WorkflowPlan, now: Time) -> list[Command]:
-        uses = scope.Uses()
-        given = dict(_mapping(self._render(step.params, uses, instances.prefix(name))))
-        mixed = self._mixture(step, uses)
-        for param in step.inner.params.values():
-            if param.name not in given:
-                given[param.name] = param.schema.get("default")
-            problems = schema.param_problems(param.name, param.schema, given[param.name])
-            if problems:
-                raise _Unfit("param", f"{step.file}: {problems[0]}")
-        return [
-            Record(events.StepStarted(now, name, (), None, uses.cohorts())),
-            Record(events.ParamsGiven(now, name, given, cohorts.distinct(uses.cohorts()), mixed)),
-        ]
-
-    def _keyed(self, name: str, step: ForeachPlan, listed: list[tuple[str, Json]]) -> list[tuple[str, Json]]:
-        """The items by the keys that the step gives them."""
-        assert step.key is not None
-        found: dict[str, Json] = {}
-        for number, (key, item) in enumerate(listed, start=1):
-            around = scope.names(self._plan, self._state, scope.Uses(), self._known, instances.prefix(name))
-            try:
-                given = step.key.render(scope.of_item(around, key, number, step.alias, item))
-            except ExpressionError as error:
-                raise _Unfit("expression", error.message, error.hint) from error
-            if not isinstance(given, (str, int)) or isinstance(given, bool):
-                raise _Unfit("expression", f"a key is text or a whole number, not {_short(given)}")
-            if str(given) in found:
-                raise _Unfit("expression", f"two items have the key {given}")
-            found[str(given)] = item
-        return list(found.items())
-
-    def _mixture(self, step: StepPlan, uses: scope.Uses, *own: Cohort) -> bool:
-        """Whether a value of what was used, and of a step's own answers, mixes cohorts. Raises _Unfit if it may not."""
-        mixed = cohorts.difference((*uses.compared(), *own), uses.accepted())
-        if mixed and step.common.mixed_cohorts is None:
-            raise _Unfit("cohorts", mixed, judge.MIXED_HINT)
-        if mixed or any(uses.accepted()):
-            return True
-        return bool(uses.loose) and cohorts.difference((*uses.cohorts(), *own)) is not None
-
     def _begin_task(self, name: str, step: TaskPlan, now: Time) -> list[Command]:
-        asked = self._organizations(name, step)
-        running = self._prepare_task(name, step, asked, check=True)
-        found = self._recall(name, step, running)
+        asked = self._preparation.organizations(name, step)
+        prepared = self._preparation.task(name, step, asked, check=True)
+        found = self._recall(name, step, prepared)
         if isinstance(found, Recall):
             return [found]
-        self._running[name] = running
+        self._running[name] = prepared
         if isinstance(found, caching.Kept):
             params = scope.params(self._plan, self._state, name)
             refused = caching.refused(self._plan, step, name, asked, found, params)
@@ -742,7 +514,7 @@ class Scheduler:
             heapq.heappush(self._timers, (deadline, name))
         self._touched[name] = None  # those who have answered before may be all
         commands: list[Command] = [Record(events.StepNotReused(now, name, found))] if found is not None else []
-        commands.append(Record(events.StepStarted(now, name, asked, deadline, running.uses.cohorts())))
+        commands.append(Record(events.StepStarted(now, name, asked, deadline, prepared.uses.cohorts())))
         return commands + self._ask(name, step, waiting, now)
 
     def _check_queries(self, names: list[str]) -> None:
@@ -751,112 +523,10 @@ class Scheduler:
         if too_much:
             most = self._plan.directory.policy.max_queries
             told = f"{', '.join(too_much)} may not be asked again: the federation's policy allows a run {most} each"
-            raise _Unfit("policy", told, "do with fewer task steps, or attempts")
+            raise Unfit("policy", told, "do with fewer task steps, or attempts")
 
     def _may_be_asked(self, name: str) -> bool:
         return self._plan.directory.policy.may_ask(self._queries.get(name, 0))
-
-    def _organizations(self, name: str, step: TaskPlan) -> tuple[str, ...]:
-        if not isinstance(step.organizations, Template):
-            names: Json = list(step.organizations)
-        else:
-            names = self._render(step.organizations, scope.Uses(), instances.prefix(name))
-        if step.single and isinstance(names, list) and len(names) != 1:
-            raise _Unfit("organizations", f"this step asks one organization, not {len(names)}")
-        try:
-            asked = parse_organizations(names, step.members, step.study)
-        except OrganizationError as error:
-            raise _Unfit("organizations", str(error), error.hint) from error
-        before = self._round_before(name)
-        return asked if before is None else self._as_before(name, asked, *before)
-
-    def _round_before(self, name: str) -> tuple[str, tuple[str, ...]] | None:
-        """The policy of the innermost repeat step that has had a round, and who answered this step in that round."""
-        for inner in instances.outward(instances.prefix(name))[:-1]:
-            path, number = instances.around(inner)
-            step = self._plan.step(path)
-            if not isinstance(step, RepeatPlan) or step.cohort == "any" or number == 1:
-                continue
-            earlier = 1 if step.cohort == "fixed" else number - 1
-            then = self._state.step(instances.inside(path, earlier) + name[len(inner) :])
-            if then.status == "completed":
-                return step.cohort, tuple(then.responded)
-        return None
-
-    def _as_before(self, name: str, asked: tuple[str, ...], cohort: str, before: tuple[str, ...]) -> tuple[str, ...]:
-        """Whom to ask in a later round. Raises _Unfit if those who must be asked are not all among those meant."""
-        lost = [each for each in before if each not in asked]
-        if cohort == "fixed" and lost:
-            message = f"{', '.join(lost)} answered in the first round, and would not be asked in this one"
-            raise _Unfit(
-                "cohorts", message, "cohort: shrink goes on with those who answered last; cohort: any with all"
-            )
-        left = tuple(each for each in asked if each in before)
-        if not left:
-            raise _Unfit("cohorts", f"nobody is left of those who answered {instances.short(name)} in the round before")
-        return left
-
-    def _prepare_task(self, name: str, step: TaskPlan, asked: tuple[str, ...], *, check: bool) -> _Running:
-        uses = scope.Uses()
-        prefix = instances.prefix(name)
-        minimum = step.quorum.minimum
-        before = self._round_before(name)
-        try:
-            needed = step.quorum.needed(
-                self._render(minimum, uses, prefix) if isinstance(minimum, Template) else minimum, len(asked)
-            )
-            if before is not None and before[0] == "fixed":
-                needed = len(asked)  # those who answered in the first round, and all of them
-            check_required(step.quorum, asked)
-        except ValueError as error:
-            raise _Unfit("quorum", str(error)) from error
-        uses = scope.Uses()
-        kwargs: dict[str, Json] = {}
-        each_its_own = any(reference.root == "organization" for reference in step.kwargs.references)
-        shared: Json = None
-        for each in asked:
-            if each_its_own or not kwargs:
-                shared = self._render(step.kwargs, uses, prefix, organization=each)
-            kwargs[each] = shared
-        if check and step.common.mixed_cohorts is None:
-            self._mixture(step, uses)
-            if not step.central and not any(uses.accepted()):
-                mixed = cohorts.unreachable(uses.compared(), asked, needed, step.quorum.required)
-                if mixed:
-                    raise _Unfit("cohorts", mixed, judge.MIXED_HINT)
-        key = None
-        if step.cache is not None and self._basis is not None:
-            key = caching.of_task(self._plan, step, asked, kwargs, self._basis)
-        return _Running(kwargs, uses, max(needed, 1), key=key)
-
-    def _prepare_local(self, name: str, step: LocalPlan) -> _Running:
-        uses = scope.Uses()
-        prefix = instances.prefix(name)
-        kwargs = _mapping(self._render(step.kwargs, uses, prefix))
-        command: tuple[str, ...] | None = None
-        if step.command is not None:
-            command = _command(self._render(step.command, uses, prefix))
-        self._mixture(step, uses)
-        key = None
-        if step.cache is not None and self._basis is not None:
-            key = caching.of_local(step, command, kwargs, self._basis)
-        return _Running(kwargs, uses, command=command, key=key)
-
-    def _render(
-        self,
-        template: Template,
-        uses: scope.Uses,
-        prefix: str,
-        *,
-        organization: str | None = None,
-        following: object = scope.NOTHING,
-    ) -> Json:
-        if template.literal:
-            return template.source
-        names = scope.names(self._plan, self._state, uses, self._known, prefix, following)
-        if organization is not None:
-            names["organization"] = organization
-        return _evaluate(template, names, uses)
 
     # -- going on with a step
 
@@ -880,7 +550,7 @@ class Scheduler:
                 assert_never(step)
 
     def _go_on_task(self, name: str, step: TaskPlan, state: StepState, now: Time) -> list[Command]:
-        running = self._running[name]
+        prepared = self._running[name]
         organizations = state.organizations.values()
         due = self._due(step, state)
         open_ = [each for each in organizations if each.status in ("waiting", "requested") or each.name in due]
@@ -889,12 +559,12 @@ class Scheduler:
             if state.deadline is not None and now >= state.deadline:
                 if name not in self._last_looks:
                     self._last_looks.add(name)
-                    if looks := self._look(name, _kills(state)):
+                    if looks := self._look(name, asking.kills(state)):
                         return looks
                 if self._unseen.get(name):
                     return []  # what was answered in time may be there
                 reason = "timeout"
-            elif not step.quorum.wait and judge.met(step.quorum, running.needed, state.responded):
+            elif not step.quorum.wait and judge.met(step.quorum, prepared.needed, state.responded):
                 reason = "quorum"
         if open_ and reason is None:
             again = [each.name for each in open_ if each.status == "waiting" or due.get(each.name, math.inf) <= now]
@@ -908,8 +578,8 @@ class Scheduler:
         if open_ and state.closed is None and reason is not None:
             commands.append(Record(events.StepClosed(now, name, reason)))
         if open_:
-            commands += _kills(state)
-        return [*commands, Record(self._judge(step, state, running, now))]
+            commands += asking.kills(state)
+        return [*commands, Record(self._completion.judge(step, state, prepared, now))]
 
     def _look(self, name: str, kills: list[Kill]) -> list[Command]:
         """See what is there of what would be killed, since a deadline has passed."""
@@ -931,20 +601,6 @@ class Scheduler:
             and asked.attempt - asked.spared < step.retry.attempts
             and self._may_be_asked(asked.name)
         )
-
-    def _judge(self, step: TaskPlan, state: StepState, running: _Running, now: Time) -> Event:
-        name = state.name
-        failure = judge.quorum(step, state, running.needed)
-        if failure is not None:
-            return events.StepFailed(now, name, failure)
-        own = judge.own_cohort(step, state)
-        try:
-            mixed = self._mixture(step, running.uses, own)
-        except _Unfit as error:
-            failure = events.Failure(error.kind, error.message, step=name, hint=error.hint)
-            return events.StepFailed(now, name, failure)
-        carried = tuple(dict.fromkeys((*running.uses.cohorts(), own)))
-        return self._approved(events.StepCompleted(now, name, None, carried, mixed))
 
     def _go_on_local(self, name: str, step: LocalPlan, state: StepState, now: Time) -> list[Command]:
         if state.requested:
@@ -976,15 +632,15 @@ class Scheduler:
         if deadline is None and step.timeout is not None:
             deadline = now + step.timeout
         self._locals.add(name)
-        running = self._running[name]
+        prepared = self._running[name]
         attempt = state.attempt + 1
         request = LocalRequest(
             name,
             attempt,
             step.folder or self._plan.folder,
             function=step.function,
-            command=running.command,
-            kwargs=running.kwargs,
+            command=prepared.command,
+            kwargs=prepared.kwargs,
             timeout=max(deadline - now, 0.001) if deadline is not None else None,
             memory=step.memory,
         )
@@ -1003,29 +659,10 @@ class Scheduler:
         for organizations in together:
             tried = [state.organizations[each].attempt for each in organizations if each in state.organizations]
             attempt = 1 + max(tried, default=state.spared)
-            request = self._request(name, step, organizations, attempt)
-            event = events.TaskRequested(now, name, organizations, attempt, request.token, _digest(request))
+            request = asking.request(self._plan, name, self._running[name].kwargs, organizations, attempt)
+            event = events.TaskRequested(now, name, organizations, attempt, request.token, asking.sent(request))
             commands.append(Ask(request, event))
         return commands
-
-    def _request(self, name: str, step: TaskPlan, organizations: tuple[str, ...], attempt: int) -> TaskRequest:
-        kwargs = self._running[name].kwargs
-        alone = len(organizations) == 1 and step.isolation == "organization"
-        label = step.label or f"{self._plan.workflow.name}/{name}"
-        return TaskRequest(
-            token(self._plan.run, name, organizations, attempt),
-            name,
-            attempt,
-            step.image,
-            step.method,
-            {each: _mapping(kwargs[each]) for each in organizations},
-            step.databases,
-            name=f"{label}/{organizations[0]}" if alone else label,
-            description=step.description,
-            central=step.central,
-            study=step.study,
-            store=step.store,
-        )
 
     def _adopt(self) -> list[Command]:
         """Ask again, under the same tokens, for what was asked before the run was let go of."""
@@ -1041,8 +678,8 @@ class Scheduler:
                 if not any(asked.status == "requested" for asked in asked_together):
                     continue
                 organizations = tuple(asked.name for asked in asked_together)
-                request = self._request(name, step, organizations, attempt)
-                if request.token != sent_as or _digest(request) != sent:
+                request = asking.request(self._plan, name, self._running[name].kwargs, organizations, attempt)
+                if request.token != sent_as or asking.sent(request) != sent:
                     raise ResumeError(
                         f"step {name} would now send something else to {', '.join(organizations)} than it has sent",
                         hint="start a new run",
@@ -1056,7 +693,7 @@ class Scheduler:
     def _open_tasks(self) -> list[tuple[str, list[Kill]]]:
         """For each task step that runs, what would end what it has asked."""
         return [
-            (name, _kills(self._state.step(name)))
+            (name, asking.kills(self._state.step(name)))
             for name in self._running
             if isinstance(self._plan.step(name), TaskPlan)
         ]
@@ -1103,60 +740,6 @@ class Scheduler:
             return []
         return commands or ([] if self._levels[""].open else [Record(self._finish(now))])
 
-    def _complete(self, name: str, value: Json, uses: scope.Uses, log: str | None, now: Time) -> Event:
-        step = self._plan.step(name)
-        carried = uses.cohorts()
-        if not carried:
-            return self._approved(events.StepCompleted(now, name, value, (), accepted=False, log=log))
-        try:
-            mixed = self._mixture(step, uses)
-        except _Unfit as error:
-            return events.StepFailed(now, name, events.Failure(error.kind, error.message, step=name, hint=error.hint))
-        return self._approved(events.StepCompleted(now, name, value, carried, mixed, log))
-
-    def _approved(self, completed: events.StepCompleted) -> Event:
-        """The event of a step that has all it needs to complete: that one, or its failure by what the file demands."""
-        name = completed.step
-        step = self._plan.step(name)
-        if isinstance(step, LocalPlan) and step.common.output_schema is not None:
-            wrong = answers.misfit(step.common.output_schema, completed.value)
-            if wrong is not None:
-                failure = events.Failure("output_schema", wrong, step=name)
-                return events.StepFailed(completed.at, name, failure)
-        for check in step.common.checks:
-            if not check.each:
-                wrong = answers.unmet(check, self._names_of(completed, scope.Uses()))
-                if wrong is not None:
-                    return events.StepFailed(completed.at, name, events.Failure("check", wrong, step=name))
-        if step.common.properties is None:
-            return completed
-        try:
-            return self._published(completed, step.common, step.common.properties)
-        except (_Lacking, _Unfit) as error:
-            hint = error.hint if isinstance(error, _Unfit) else "write default(…) around what may be missing"
-            failure = events.Failure("properties", f"its properties: {error}", step=name, hint=hint)
-            return events.StepFailed(completed.at, name, failure)
-
-    def _published(self, completed: events.StepCompleted, common: Common, properties: Template) -> Event:
-        """The event of a step that has completed, with its properties, which mix no cohorts either."""
-        uses = scope.Uses()
-        facts = _mapping(_evaluate(properties, self._names_of(completed, uses), uses))
-        size = len(canonical(dict(facts)))
-        if size > MAX_PROPERTIES:
-            told = f"they are {size} characters of JSON, and {MAX_PROPERTIES} are allowed"
-            raise _Unfit("properties", told, "publish facts here, and results as outputs")
-        own = [{frozenset(names) for _, names in completed.carried}] if completed.accepted else []
-        mixed = cohorts.difference((*completed.carried, *uses.cohorts()), [*uses.accepted(), *own])
-        if mixed and common.mixed_cohorts is None:
-            raise _Unfit("cohorts", mixed, judge.MIXED_HINT)
-        return replace(completed, properties=facts)
-
-    def _names_of(self, completed: events.StepCompleted, uses: scope.Uses) -> dict[str, object]:
-        """The names in what is said of a step that is about to complete."""
-        this = scope.this(self._plan, completed, self._state.step(completed.step), uses)
-        prefix = instances.prefix(completed.step)
-        return {**scope.names(self._plan, self._state, uses, self._known, prefix), "this": this}
-
     def _end(self, ending: events.RunEnding) -> Event:
         """What ends the run, or begins to where there are steps under `finally`. What is known stays so."""
         known = self._state.ending
@@ -1167,104 +750,10 @@ class Scheduler:
     def _finish(self, now: Time) -> Event:
         """The end of a run in which nothing is left to do."""
         ending = self._state.ending
-        return self._end(self._outcome(now)) if ending is None else ending.outcome(now)
-
-    def _outcome(self, now: Time) -> events.RunEnding:
-        def failed(failure: Failure) -> events.RunEnding:
-            return events.RunEnding(now, "failed", {}, failure, 1)
-
-        failure = judge.first_failure(self._plan, self._state)
-        if failure is not None:
-            return failed(failure)
-        outputs: dict[str, Json] = {}
-        for output in self._plan.workflow.outputs.values():
-            uses = scope.Uses()
-            try:
-                outputs[output.name] = self._render(output.value, uses, "")
-            except _Lacking as error:
-                return failed(self._lacking_output(output.name, error.step))
-            except _Unfit as error:
-                message = f"output {output.name}: {error.message}"
-                return failed(events.Failure(error.kind, message, hint=error.hint))
-            mixed = cohorts.difference(uses.cohorts(), uses.accepted())
-            if mixed and output.mixed_cohorts is None:
-                hint = "write the output as {value: …, mixed_cohorts: <reason>} if that is meant"
-                return failed(events.Failure("cohorts", f"output {output.name}: {mixed}", hint=hint))
-        return events.RunEnding(now, "completed", outputs)
-
-    def _lacking_output(self, output: str, step: str) -> Failure:
-        cause = self._state.step(step).cause or step
-        failure = self._state.step(cause).failure
-        if failure is None:
-            why = f"step {cause} was left out, since its `when` does not hold"
-            message = f"output {output} needs step {step}: {why}"
-            hint = "write default(…) around what may be missing"
-            return events.Failure("skipped", message, step, hint=hint)
-        message = f"output {output} needs step {step}: {failure.message}"
-        return events.Failure(failure.kind, message, cause, failure.organization, failure.hint, failure.log_tail)
-
-
-def _evaluate(template: Template, names: Mapping[str, object], uses: scope.Uses) -> Json:
-    try:
-        return template.render(names)
-    except ExpressionError as error:
-        if error.message in uses.lacked:
-            raise _Lacking(uses.lacked[error.message]) from error
-        raise _Unfit("expression", error.message, error.hint) from error
-
-
-def _mapping(value: Json) -> Mapping[str, Json]:
-    assert isinstance(value, dict)  # the schema has kwargs as a mapping, and rendering keeps the shape
-    return value
-
-
-def _command(value: Json) -> tuple[str, ...]:
-    """A rendered command: numbers as text; anything else that is not text is refused."""
-    words: list[str] = []
-    for word in value if isinstance(value, list) else []:
-        if isinstance(word, bool) or not isinstance(word, (str, int, float)):
-            raise _Unfit("expression", f"a word of a command is text or a number, not {word!r}", "use | json or | join")
-        words.append(word if isinstance(word, str) else repr(word))
-    return tuple(words)
-
-
-def _short(value: Json) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+        return self._end(self._completion.outcome(now)) if ending is None else ending.outcome(now)
 
 
 def _reused(name: str, kept: caching.Kept, now: Time) -> Event:
     value: Json = {each: answer.value for each, answer in kept.answers.items()} or None
     subtasks = tuple(subtask for answer in kept.answers.values() for subtask in answer.subtasks)
     return events.StepReused(now, name, kept.run, kept.step, kept.answered, value, subtasks)
-
-
-def _kills(state: StepState) -> list[Kill]:
-    tokens: dict[str, list[str]] = {}
-    for asked in state.organizations.values():
-        if asked.status == "requested":
-            tokens.setdefault(asked.token, []).append(asked.name)
-    return [Kill(token, tuple(names)) for token, names in tokens.items()]
-
-
-def _digest(request: TaskRequest) -> str:
-    return digest(
-        [
-            request.image,
-            request.method,
-            {name: dict(kwargs) for name, kwargs in request.kwargs.items()},
-            [
-                [
-                    each.label,
-                    each.query,
-                    each.sheet_name,
-                    [dict(item) for item in each.preprocessing],
-                    dict(each.arguments),
-                ]
-                for each in request.databases
-            ],
-            request.central,
-            request.study,
-            request.store,
-        ]
-    )
