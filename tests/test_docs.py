@@ -555,6 +555,17 @@ def test_what_was_reused_is_explained_as_shown(folder: Path, capsys: pytest.Capt
     assert rest.startswith(" answered ")
 
 
+def test_a_sweep_prints_what_is_shown(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    command, *shown = next(each.text for each in BLOCKS if "--sweep a=" in each.text).splitlines()
+    assert main(command.split()[2:]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    ids = re.compile(r"product-\d{8}-\d{4}-\w{4}")
+    assert [ids.sub("", line) for line in printed] == [ids.sub("", line) for line in shown]
+
+
 def test_the_words_for_how_runs_and_steps_stand_are_those_there_are() -> None:
     section = OUTPUT.partition("\n## Words for how it stands\n")[2].partition("\n## ")[0]
     of_runs, _, of_steps = section.partition("| of a step |")
