@@ -8,21 +8,29 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
 import v6flow
 from v6flow import aggregation, errors, loading
 from v6flow.backends.base import Failed
-from v6flow.cli import init, validate
+from v6flow.backends.vantage6 import encryption
+from v6flow.cli import init, show, sweep, validate
 from v6flow.cli.commands import COMMANDS
 from v6flow.cli.main import main, parser
-from v6flow.core import json, lint
+from v6flow.core import check, json, lint, problem, scheduler, state
 from v6flow.core.expressions import FUNCTIONS, compile, limits  # noqa: A004 - as the package calls it
 from v6flow.core.reference import reference
-from v6flow.core.steps import STEP_KINDS, task
-from v6flow.core.steps.base import SETTLED
+from v6flow.core.steps import STEP_KINDS, foreach, repeat, task
+from v6flow.core.steps.base import NOT_CARRYING, SETTLED
 from v6flow.errors import V6flowError
+from v6flow.local import sources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from v6flow.core.problem import Path as Key
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -312,7 +320,8 @@ def _expressions(cell: str) -> list[str]:
 def test_the_limits_are_those_there_are() -> None:
     told = [row[1] for row in _rows(_section("Limits"))]
     real = (limits.MAX_LENGTH, limits.MAX_NESTING, limits.MAX_RANGE, limits.MAX_STEPS, json.MAX_DIGITS, json.MAX_DEPTH)
-    assert told == [f"{limit:,}" for limit in real]
+    assert told == [f"{limit:,}" for limit in (*real, repeat.MOST, scheduler.MAX_PROPERTIES, sweep.MOST)]
+    assert repeat.MOST == foreach.MOST
 
 
 @pytest.mark.parametrize("page", ["language.md", "federation.md", "server.md"])
@@ -372,6 +381,16 @@ def test_the_kinds_of_failure_are_those_there_are() -> None:
     assert told == {*kinds, "timeout"} - {"kind"}
 
 
+def test_the_files_of_the_code_are_those_there_are() -> None:
+    page = (DOCS / "architecture.md").read_text("utf-8")
+    package = Path(v6flow.__file__).parent
+    named = set(re.findall(r"\b(\w+)\.py\b", page))
+    assert named <= {file.stem for folder in (package, ROOT / "tests") for file in folder.rglob("*.py")}
+    table = page.partition("| files | |")[2].partition("\n## ")[0]
+    told = {code for row in _rows("| files | |" + table) for code in _CODE.findall(row[0])}
+    assert told == {file.stem for file in (package / "backends/vantage6").glob("*.py")} - {"__init__"}
+
+
 def test_every_exit_code_is_explained() -> None:
     page = (DOCS / "cron.md").read_text("utf-8").partition("\n## Exit codes")[2].partition("\n## ")[0]
     told = {int(code) for row in _rows(page) for code in row[0].split(", ")}
@@ -394,3 +413,245 @@ def test_the_aggregations_are_those_there_are() -> None:
     assert {row[0].strip("`") for row in _rows(table)} == public
     assert set(re.findall(r"function: v6flow\.aggregation:(\w+)", page)) == public
     assert set(re.findall(r"^### (\w+)$", page, re.MULTILINE)) == public
+
+
+# ---------------------------------------------------------------------------------------- what is printed, and to whom
+
+OUTPUT = (DOCS / "output.md").read_text("utf-8")
+
+EVERYTHING = """\
+v6flow: 1
+name: everything
+federation: federations/hospitals.yaml
+defaults: {image: "registry.example/hospital-stats:1.0"}
+steps:
+  parts:
+    task: {method: partial_average, kwargs: {column: age}, organizations: [alpha, beta]}
+    cache: 7d
+    properties: {n: "{{ this.results | length }}"}
+  rounds:
+    repeat: {state: 0, max: 2, on_max: continue, steps: {v: {local: {value: 1}}}, update: "{{ loop.state + 1 }}"}
+  items:
+    foreach: {over: [1, 0], on_item_failure: continue, steps: {w: {local: {value: "{{ 1 / each.item }}"}}}}
+  left_out:
+    when: "{{ false }}"
+    local: {value: 1}
+  agreed:
+    gate: {message: May it go on?}
+outputs:
+  n: "{{ steps.parts.results | length }}"
+"""
+
+
+def _output(heading: str) -> dict[str, list[str]]:
+    """The rows of the tables under a heading of output.md: the other cells, by each word of code in the first."""
+    section = OUTPUT.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return {code: row[1:] for row in _rows(section) for code in _CODE.findall(row[0])}
+
+
+@pytest.fixture
+def say(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., dict[str, Any]]:
+    """Call a command in a folder with the workflow everything.yaml, and read the document that it prints."""
+    monkeypatch.chdir(folder)
+    (folder / "everything.yaml").write_text(EVERYTHING, "utf-8")
+    shutil.copy(ROOT / "workflows" / "average.yaml", folder)
+
+    def call(*words: str, code: int = 0) -> dict[str, Any]:
+        assert main([*words, "--output", "json"]) == code
+        document = json.loads(capsys.readouterr().out)
+        assert isinstance(document, dict)
+        return document
+
+    return call
+
+
+def test_documents_of_runs_have_the_keys_that_are_told(say: Callable[..., dict[str, Any]]) -> None:
+    top = OUTPUT.partition("\n## A run as JSON\n")[2].partition("Under `steps`")[0]
+    keys = [code for row in _rows(top) for code in _CODE.findall(row[0])]
+    of_steps = OUTPUT.partition("Under `steps`")[2].partition("\n## ")[0]
+    told: dict[str, set[str]] = {}
+    for row in _rows(of_steps):
+        told.setdefault(row[1], set()).update(_CODE.findall(row[0]))
+    first = say("run", "everything.yaml", "--quiet", code=6)
+    waiting = say("run", "everything.yaml", "--quiet", code=6)
+    say("approve", waiting["run"], "agreed")
+    done = say("resume", waiting["run"], "--quiet")
+    every = told["every step"]
+    for document in (first, waiting, done, say("status", done["run"])):
+        assert list(document) == keys
+        assert all(every <= set(step) for step in document["steps"].values())
+    more = {name: set(step) - every for name, step in done["steps"].items()}
+    assert more["parts"] == told["with properties"] | told["with a reused result"]
+    assert more["rounds"] == told["repeat that has begun"]
+    assert more["items"] == told["foreach that has begun"]
+    assert more["left_out"] == told["skipped"]
+    assert more["agreed"] == told["gate that has asked"] | told["decided gate"]
+    assert set(waiting["steps"]["agreed"]) - every == told["gate that has asked"]
+    assert set().union(*told.values()) == every.union(*more.values())
+    assert "items[2].w" in done["steps"]  # it has failed; of the others in it nothing is said
+    wrong = say("status", "nothing", code=2)
+    assert list(wrong) == [key for key in keys if key not in ("started", "ended", "seconds")]
+
+
+def test_other_documents_have_the_keys_that_are_told(say: Callable[..., dict[str, Any]]) -> None:
+    told = {
+        cell: set(_CODE.findall(row[1])) - {"--diff"}
+        for row in _rows(OUTPUT.partition("\n## Other documents\n")[2])
+        for cell in _CODE.findall(row[0])
+    }
+    run = say("run", "everything.yaml", "--quiet", code=6)["run"]
+    explained = [say("explain", run, step) for step in ("parts", "rounds", "items", "left_out", "agreed")]
+    assert told.pop("v6flow explain RUN STEP") == {key for each in explained for key in each}
+    decided = set(say("reject", run, "agreed"))
+    assert told.pop("v6flow reject RUN STEP") == told.pop("v6flow approve RUN STEP") == decided
+    assert told.pop("v6flow cancel RUN") == set(say("cancel", run))
+    for command, words in {
+        "run --sweep …": ("run", "shown.yaml", "--sweep", "a=1,2", "--quiet"),
+        "run --help-params": ("run", "average.yaml", "--help-params"),
+        "list": ("list",),
+        "logs RUN": ("logs", run),
+        "logs RUN STEP": ("logs", run, "parts"),
+        "plan WORKFLOW": ("plan", "average.yaml"),
+        "validate FILE": ("validate", "average.yaml"),
+        "lint FILE": ("lint", "average.yaml"),
+        "fmt FILE": ("fmt", "average.yaml", "--diff"),
+        "test FILE": ("test", "average.test.yaml"),
+        "doctor WORKFLOW": ("doctor", "average.yaml"),
+    }.items():
+        text = "v6flow: 1\nparams: {a: {type: integer}}\nsteps: {b: {local: {value: '{{ params.a }}'}}}\n"
+        Path("shown.yaml").write_text(text, "utf-8")
+        assert told.pop(f"v6flow {command}") == set(say(*words)), command
+    assert set(told) == {"v6flow run --detach"}  # for which a process would go on
+
+
+def test_a_gate_asks_as_shown(say: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    index, block = next((i, each) for i, each in enumerate(BLOCKS) if "name: pressures" in each.text)
+    shown = BLOCKS[index + 1].text.splitlines()
+    Path("pressures.yaml").write_text(block.text, "utf-8")
+    assert main(["run", "pressures.yaml", "--quiet"]) == 6
+    asked = capsys.readouterr().err.splitlines()
+    run = say("list")["runs"][0]["run"]
+    example = shown[2].split()[2]
+    assert [line.replace(run, example) for line in asked] == shown[1:4]
+    assert main(["approve", run, "agreed", "--comment", "seen"]) == 0
+    assert main(["resume", run, "--quiet"]) == 0
+    assert capsys.readouterr().out.splitlines() == shown[-2:]
+
+
+def test_what_was_reused_is_explained_as_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    index, block = next(
+        (i, each) for i, each in enumerate(BLOCKS) if each.page == "docs/language.md" and "cache: 7d" in each.text
+    )
+    file, store = folder / "shown.yaml", folder / "store"
+    file.write_text(block.text, "utf-8")
+    first, second = (v6flow.run(file, store=store).check() for _ in range(2))
+    assert main(["explain", second.run, "parts", "--store", str(store)]) == 0
+    told = capsys.readouterr().out
+    *_, heading, line = BLOCKS[index + 1].text.splitlines()
+    begins, _, rest = line.partition(line.split()[-3])
+    assert f"{heading}\n{begins}{first.run}, answered " in told
+    assert rest.startswith(" answered ")
+
+
+def test_a_sweep_prints_what_is_shown(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    command, *shown = next(each.text for each in BLOCKS if "--sweep a=" in each.text).splitlines()
+    assert main(command.split()[2:]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    ids = re.compile(r"product-\d{8}-\d{4}-\w{4}")
+    assert [ids.sub("", line) for line in printed] == [ids.sub("", line) for line in shown]
+
+
+def test_the_words_for_how_runs_and_steps_stand_are_those_there_are() -> None:
+    section = OUTPUT.partition("\n## Words for how it stands\n")[2].partition("\n## ")[0]
+    of_runs, _, of_steps = section.partition("| of a step |")
+    assert {code for row in _rows(of_runs) for code in _CODE.findall(row[0])} == set(get_args(state.RunStatus))
+    told = {code for row in _rows("| of a step |" + of_steps) for code in _CODE.findall(row[0])}
+    assert told == {*get_args(state.StepStatus), "interrupted", "cancelled"}
+
+
+def test_the_kinds_of_failure_of_steps_are_those_there_are() -> None:
+    """Those of organizations are in server.md, and those of errors are below."""
+    package = Path(v6flow.__file__).parent
+    sources = [package / name for name in ("engine.py", "core/scheduler.py", "core/answers.py", "core/judge.py")]
+    text = "".join(source.read_text("utf-8") for source in [*sources, *sorted((package / "local").glob("*.py"))])
+    made = set(re.findall(r'(?:Failure|_Unfit|Refused|\.failed|\.end)\(\s*"(\w+)"', text))
+    page = (DOCS / "server.md").read_text("utf-8").partition("\n## Failures")[2].partition("\n## ")[0]
+    of_organizations = {key for row in _rows(page) for key in _CODE.findall(row[0])}
+    kinds = OUTPUT.partition("\n## Kinds of failure\n")[2].partition("What ends the program")[0]
+    told = {key for row in _rows(kinds) for key in _CODE.findall(row[0])}
+    assert {"cohorts", "max", "memory", "disclosure", "subtask_failed"} <= made
+    assert told == made - of_organizations - {"bug"}
+
+
+def test_the_kinds_of_errors_are_those_there_are() -> None:
+    rows = _rows(OUTPUT.partition("What ends the program")[2].partition("\n## ")[0])
+    told = {kind: int(row[1]) for row in rows for kind in _CODE.findall(row[0])}
+    found = [each for module in (errors, problem, show, sources, encryption) for each in vars(module).values()]
+    families = [each for each in found if isinstance(each, type) and issubclass(each, V6flowError)]
+    made = {each.kind: each.exit_code for each in families if each not in (V6flowError, encryption.DecryptionError)}
+    assert told == made | {"bug": 70}
+
+
+def test_the_names_in_scope_are_those_there_are(tmp_path: Path) -> None:
+    """Each key with expressions stands in a row of the table that has just the names it may use."""
+    rows = {row[0]: set(re.findall(r"`(\w+)`", row[1])) for row in _rows(_section("Names in scope"))}
+    file = tmp_path / "other.yaml"
+    file.write_text("v6flow: 1\nparams: {p: {type: integer}}\nsteps: {a: {local: {value: 1}}}\n", "utf-8")
+    every = """\
+v6flow: 1
+preconditions: [{that: "{{ true }}", message: m}]
+steps:
+  a:
+    task: {image: i, method: m, kwargs: {}, databases: [d], organizations: [o], study: s, store: s,
+           isolation: organization, central: false, name: n, description: d}
+    quorum: {min: 1, required: [o], wait: all}
+    retry: 1
+    timeout: 1h
+    cache: 1d
+    disclosure: {min_count: 1, count: "{{ result.n }}"}
+    when: "{{ true }}"
+    checks: [{that: "{{ true }}", message: m}, {each: "{{ true }}", message: m}]
+    properties: {x: 1}
+  b: {task: {image: i, method: m, organization: o}, quorum: 1}
+  c: {local: {function: "v6flow.aggregation:total_count", kwargs: {partials: []}}, memory: 1G}
+  d: {local: {command: [x]}}
+  e: {local: {value: 1}}
+  f: {repeat: {state: 1, max: 1, steps: {v: {local: {value: 1}}}, update: 1, until: "{{ true }}"}}
+  g: {foreach: {over: [1], key: "{{ each.item }}", max_parallel: 1, steps: {w: {local: {value: 1}}}, result: 1}}
+  h: {foreach: {matrix: {x: [1]}, steps: {w: {local: {value: 1}}}}}
+  i: {workflow: {file: other.yaml, params: {p: 1}}}
+  j: {gate: {message: m}}
+outputs: {x: 1}
+"""
+    (tmp_path / "every.yaml").write_text(every, "utf-8")
+    workflow = loading.parse_workflow(every, str(tmp_path / "every.yaml"))
+    told: set[str] = set()
+    for _, field in check._all_fields(workflow):
+        word = _scope_key(field.key)
+        names = set(field.scope) & {"loop", "each"} if field.inside else set(field.scope)
+        fitting = [cell for cell, known in rows.items() if f"`{word}`" in cell and names <= known]
+        assert any(field.inside or rows[cell] == names for cell in fitting), f"{word}: {names}"
+        told.add(word)
+    shown = {code for cell in rows for code in _CODE.findall(cell)} - {"finally", "steps", "repeat", "foreach"}
+    assert shown == told
+
+
+def _scope_key(key: Key) -> str:
+    """How the table calls a place: `quorum.min`, `checks.that`, `kwargs`."""
+    if key[0] == "outputs":
+        return "outputs"
+    for outer in ("quorum", "disclosure", "checks", "preconditions"):
+        if outer in key[:-1] and key[-1] != "message":
+            return f"{outer}.{key[-1]}"
+    return str(key[-1])
+
+
+def test_what_carries_no_cohort_is_told() -> None:
+    text = _section("Cohorts do not mix")
+    told = next(set(re.findall(r"\.(\w+)", code)) for code in re.findall(r"`(\.status [^`]*)`", text))
+    assert told == NOT_CARRYING

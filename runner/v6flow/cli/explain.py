@@ -1,7 +1,8 @@
 """Say what a step of a run did and why, from the journal alone.
 
 When it began and what it waited for, what was sent to whom, each attempt with its failure, how the quorum was judged,
-whose data its value was computed from, and why it failed or was skipped. What was sent is shown as `v6flow plan` does.
+whose data its value was computed from, and why it failed, was skipped, or has the result of an earlier run. What was
+sent is shown as `v6flow plan` does. Steps in rounds and for items have a number: `fit[3].part`.
 """
 
 from __future__ import annotations

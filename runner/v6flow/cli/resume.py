@@ -1,4 +1,4 @@
-"""Take up a run that was interrupted.
+"""Take up a run that was interrupted, or that has waited for a person to decide.
 
 Nobody is asked again whose answer or failure is in the journal. A failed run prints its failure and exits 1;
 with --retry-failed the failed and missing organizations, and only they, are asked again.

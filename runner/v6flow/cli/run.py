@@ -3,6 +3,7 @@
 The outputs go to stdout, one `name: <JSON>` line each; progress goes to stderr. The run is kept in the store
 and can be resumed with `v6flow resume`. With --detach, the run goes on in the background, and stdout is its id.
 With --sweep, there is a run for each set of params, one after the other, and stdout is a table of them.
+A run that waits for a person at a gate ends with exit code 6: see `v6flow approve` and `v6flow reject`.
 """
 
 from __future__ import annotations

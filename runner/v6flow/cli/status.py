@@ -1,4 +1,4 @@
-"""Show how a run fares: its steps, its outputs and, if it failed, why. Without RUN: the newest."""
+"""Show how a run fares: its steps, its outputs or why it failed, and what it waits for. Without RUN: the newest."""
 
 from __future__ import annotations
 
