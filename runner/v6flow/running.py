@@ -569,6 +569,9 @@ def check_decision(run: str, state: RunState, step: str, by: str) -> float:
     if state.over or step not in waiting:
         decided = state.step(step).decision
         what = f"was {decided.decision} by {decided.by}" if decided is not None else "waits for nobody"
+        steps = {*state.steps, *state.pinned.get("steps", ())}
+        if step not in steps and instances.definition(step) not in steps:
+            raise UsageError(f"run {run} has no step {step!r}", hint=suggestion(step, [*waiting, *sorted(steps)]))
         hint = f"those that wait: {', '.join(waiting)}" if waiting and not state.over else None
         raise UsageError(f"step {step} of run {run} {what}", hint=suggestion(step, waiting) or hint)
     asked = state.step(step).question

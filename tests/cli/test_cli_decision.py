@@ -97,7 +97,7 @@ def test_only_approvers_may_decide(here: Path, capsys: Capture) -> None:
     ("step", "told"),
     [
         ("n", "step n of run {run} waits for nobody\n  hint: those that wait: agreed"),
-        ("agred", "waits for nobody\n  hint: did you mean agreed?"),
+        ("agred", "run {run} has no step 'agred'\n  hint: did you mean agreed?"),
     ],
 )
 def test_what_does_not_wait_is_not_decided(step: str, told: str, here: Path, capsys: Capture) -> None:

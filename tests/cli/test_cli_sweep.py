@@ -219,3 +219,11 @@ def test_the_params_that_there_are(here: Path, capsys: Capture) -> None:
     assert [each["name"] for each in document["params"]] == ["n", "unit", "list"]
     assert call(capsys, "run", "none.yaml", "--help-params").out == "workflow none has no params\n"
     assert run_ids(here) == []
+
+
+def test_a_quiet_sweep_says_why_a_set_failed(here: Path, capsys: Capture) -> None:
+    write(here, roots_yaml=ROOTS)
+    said = call(capsys, "run", "roots.yaml", "--sweep", "n=4,-1", "--quiet")
+    assert said.code == 1
+    assert said.err.startswith("step root: ")
+    assert "to go on after mending the workflow: v6flow resume --retry-failed roots-" in said.err

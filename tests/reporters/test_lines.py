@@ -238,3 +238,20 @@ def test_a_result_that_is_reused_is_told_once() -> None:
         "05:23:00Z moments: reused from run variance-20261120-0523-abcd, answered 2026-11-21T05:22:00Z",
         "05:23:00Z moments: completed in 0.0s, 2 of 2 answered",
     ]
+
+
+def test_what_was_done_for_items_does_not_count_as_settled_steps() -> None:
+    plan = make(
+        "v6flow: 1\nsteps:\n  t: {foreach: {over: [1, 2], steps: {v: {local: {value: 1}}}}}\n  u: {gate: {message: m}}"
+    )
+    events: list[Event] = [
+        BEGUN[0],
+        ev.ItemsListed(START, "t", [["1", 1], ["2", 2]]),
+        ev.StepCompleted(START, "t[1].v", 1),
+        ev.StepCompleted(START, "t[2].v", 1),
+        ev.StepCompleted(START, "t"),
+        ev.RunResumed(START + 1, 1.0),
+    ]
+    stream = io.StringIO()
+    Lines(stream).begin(plan, replay(events))
+    assert stream.getvalue().splitlines()[0].endswith(", 3 steps, 2 of them settled before")

@@ -62,6 +62,8 @@ def test_the_document_of_a_failed_run_has_no_outputs_and_says_why() -> None:
     }
     steps = told["steps"]
     assert isinstance(steps, dict)
+    assert steps["deviations"]["error"] == told["error"]
+    assert "error" not in steps["moments"]
     assert steps["deviations"]["failures"] == {
         "beta": {
             "status": "crashed",

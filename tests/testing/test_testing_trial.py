@@ -292,7 +292,7 @@ def test_what_is_as_expected_is_not_complained_of(bench: Bench) -> None:
         ({"steps": {"parts": {"attempts": {"beta": 0}}}}, "steps.parts.attempts.beta: expected 0, found 1"),
         ({"steps": {"parts": {"error": "x"}}}, "steps.parts.error: expected a failure, found none"),
         ({"steps": {"parts": {"result": 1}}},
-         "steps.parts.result: expected the result of a local step that has completed, found a task step"),
+         "steps.parts.result: expected the one result of a step that has completed, found a task step"),
         ({"steps": {"total": {"result": 4}}}, "steps.total.result: expected 4, found 3"),
         ({"sent": {"parts": None}}, "sent.parts: expected that nobody is asked, found alpha, beta"),
         ({"sent": {"parts": {"beta": None}}},
@@ -638,3 +638,30 @@ def test_a_number_that_is_another_items_key_is_a_number(bench: Bench) -> None:
         "expect": {"status": "waiting", "steps": steps, "sent": {"tab[2].mean": {"default": {"column": "age"}}}},
     }
     assert bench.complaints(case, text=ITEMS, answers={}) == []
+
+
+RESULTS = """\
+v6flow: 1
+name: w
+steps:
+  fit:
+    repeat:
+      state: 0
+      max: 2
+      on_max: continue
+      steps: {v: {local: {value: "{{ loop.index }}"}}}
+      update: "{{ steps.v.result }}"
+  all: {foreach: {over: [5], steps: {v: {local: {value: "{{ each.item }}"}}}}}
+outputs: {a: "{{ steps.fit.result }}"}
+"""
+
+
+def test_results_in_rounds_and_items_are_there(bench: Bench) -> None:
+    right = {"fit[1].v": {"result": 1}, "fit[2].v": {"result": 2}, "fit": {"result": 2}, "all[1].v": {"result": 5}}
+    assert bench.complaints({"expect": {"steps": right}}, text=RESULTS, answers={}) == []
+    wrong = {"fit[2].v": {"result": None}, "fit": {"result": 1}, "all": {"result": 5}}
+    assert bench.complaints({"expect": {"steps": wrong}}, text=RESULTS, answers={}) == [
+        "steps.fit[2].v.result: expected null, found 2",
+        "steps.fit.result: expected 1, found 2",
+        "steps.all.result: expected the one result of a step that has completed, found a foreach step",
+    ]

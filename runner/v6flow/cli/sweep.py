@@ -16,6 +16,7 @@ from v6flow.core import plan as planning
 from v6flow.core.problem import InvalidError
 from v6flow.core.state import replay
 from v6flow.errors import HeldError, InterruptedRunError, ResumeError, UsageError, V6flowError
+from v6flow.reporters import summary
 from v6flow.reporters.terminal import plain
 
 if TYPE_CHECKING:
@@ -238,6 +239,9 @@ class _Sweep:
             except V6flowError as error:
                 show.error(error.message, error.hint)
                 return Outcome(name, "interrupted", error.exit_code, error=error.message)
+        if self._arguments.quiet and self._arguments.output == "text":
+            store = self._arguments.store or ""
+            show.lines([*summary.failure_text(state, store), *summary.waiting_text(state, store)])
         failure = state.failure.message if state.failure is not None else None
         outputs = dict(state.outputs) if state.status == "completed" else {}
         return Outcome(name, state.status, state.exit_code, outputs, failure)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from v6flow.core import events as ev
 from v6flow.core import instances, json
 from v6flow.core.plan import iso
+from v6flow.core.state import SETTLED
 from v6flow.core.steps import LocalPlan, TaskPlan
 from v6flow.core.units import spell
 from v6flow.reporters import summary, terminal
@@ -154,7 +155,8 @@ def clock(at: float) -> str:
 
 def beginning(plan: Plan, state: RunState, now: float, kept: str) -> list[str]:
     """What is said before anything happens: which run, where it is kept, who is offline."""
-    settled = sum(step.status in ("completed", "failed", "skipped") for step in state.steps.values())
+    # what is nested in a step is settled with it, however often it was done
+    settled = sum(state.step(name.partition(".")[0]).status in SETTLED for name in plan.steps)
     resumed = bool(state.steps)
     lines = [
         f"run {plain(state.run or plan.run)} of workflow {plain(plan.workflow.name)} "

@@ -24,7 +24,8 @@ LOG_LINES = 12  # of a log's last lines, as many as leave the cause in view
 FACT = 80  # characters of a property in a table
 NAMED = 12  # as many names as a person reads in one line
 
-_OF_THE_FILE = ("cohorts", "expression", "organizations", "quorum")  # asking again alone does not mend these
+# asking again alone does not mend these
+_OF_THE_FILE = ("check", "cohorts", "expression", "max", "organizations", "output_schema", "properties", "quorum")
 
 _NOISE = ("error > None",)  # vantage6's own tools end every log of a crash with it
 
@@ -82,6 +83,7 @@ def _step(step: StepState, run_status: str) -> dict[str, Json]:
         **_reused(step),
         **({"properties": dict(step.properties)} if step.properties else {}),
         **({"reason": skipped(step.reason, step.cause)} if step.status == "skipped" else {}),
+        **({"error": scope.failure(step.failure)} if step.status == "failed" else {}),
     }
 
 

@@ -230,9 +230,10 @@ def _status(where: str, expected: str, step: StepState) -> Iterator[Complaint]:
 
 
 def _result(where: str, expected: Json, step: StepState) -> Iterator[Complaint]:
-    if step.status != "completed" or step.organizations:
-        what = "a task step" if step.organizations else f"one that is {step.status}"
-        yield Complaint(f"{where}: expected the result of a local step that has completed, found {what}")
+    others = "a task step" if step.organizations else "a foreach step" if step.items is not None else None
+    if step.status != "completed" or others is not None:
+        what = others or f"one that is {step.status}"
+        yield Complaint(f"{where}: expected the one result of a step that has completed, found {what}")
     else:
         yield from _compare(where, expected, step.value)
 

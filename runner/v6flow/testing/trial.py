@@ -11,7 +11,7 @@ from v6flow import params
 from v6flow.backends.fixtures import AmbiguousError, FixtureBackend, Sent, StandstillError, VirtualTime
 from v6flow.core import plan as planning
 from v6flow.core import scope
-from v6flow.core.events import GateDecided, RunResumed, RunStarted
+from v6flow.core.events import GateDecided, RoundEnded, RunResumed, RunStarted, StepCompleted
 from v6flow.core.problem import InvalidError
 from v6flow.core.state import RunState, apply, replay
 from v6flow.engine import Engine
@@ -22,7 +22,7 @@ from v6flow.local.runner import ChildRunner
 from v6flow.testing.people import People
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from v6flow.core.commands import LocalRequest
     from v6flow.core.events import Event
@@ -76,7 +76,20 @@ def run(suite: Suite, case: Case) -> Outcome:
         outcome.error = scope.failure(state.failure)
         outcome.log_tail = state.failure.log_tail if state.failure is not None else ""
     outcome.seconds = state.last - START
+    _recall_values(state, journal.events())
     return outcome
+
+
+def _recall_values(state: RunState, happened: Iterable[Event]) -> None:
+    """Have each step show its result, those in rounds and items too, of which a state that goes on keeps none."""
+    for event in happened:
+        match event:
+            case StepCompleted() if event.value is not None:
+                state.steps[event.step].value = event.value
+            case RoundEnded():
+                state.steps[event.step].value = event.value
+            case _:
+                pass
 
 
 def item_keys(state: RunState, step: str) -> Sequence[str]:
