@@ -213,3 +213,10 @@ steps:
     for forgotten in ("fit[1].twice", "table[2].v"):
         with pytest.raises(KeyError, match="is all that is kept of it"):
             run.value(forgotten)
+
+
+def test_a_run_that_waits_says_for_what(tmp_path: Path, file: Path) -> None:
+    text = "v6flow: 1\nname: w\nsteps: {agreed: {gate: {message: may it go on?}}}\noutputs: {}\n"
+    (tmp_path / "w.yaml").write_text(text)
+    with pytest.raises(v6flow.RunFailedError, match=r"step agreed asks: may it go on\?\n  v6flow approve w-"):
+        v6flow.run(tmp_path / "w.yaml").check()

@@ -27,12 +27,13 @@ PathLike: TypeAlias = "str | os.PathLike[str]"
 
 
 class RunFailedError(V6flowError):
-    """A run failed or was cancelled; `result` has what is known of it."""
+    """A run failed, was cancelled, or waits for a person; `result` has what is known of it."""
 
     kind = "run_failed"
 
     def __init__(self, result: Result) -> None:
-        super().__init__("\n".join(summary.failure_text(result.state)) or f"run {result.run} {result.status}")
+        told = summary.failure_text(result.state) or summary.waiting_text(result.state)
+        super().__init__("\n".join(told) or f"run {result.run} {result.status}")
         self.result = result
 
 
