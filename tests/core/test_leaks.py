@@ -96,6 +96,32 @@ def problems(expression: str, task: str = "") -> list[Problem]:
         "steps.value.result.raw",
         "steps.value.result.raw[0][0]",
         "steps.value.result.by.alpha",
+        # places and weights that leave one of all
+        "steps.all.results[::2] | sum",
+        "steps.all.results[::params.site] | sum",
+        "[steps.alpha.result, 5][::-1][1]",
+        "dot(steps.all.results, [1, 0, 0])",
+        # how many there are, where an answer says it, or it is of one only
+        "range(9)[0:steps.alpha.result] | length",
+        "range(9)[::steps.alpha.result] | length",
+        "steps.all.results[0:1] | selectattr(\"n\", \">\", 5) | length",
+        "[steps.alpha.result] | selectattr(\"n\", \">\", 5) | length",
+        "[steps.alpha.result] | sort | selectattr(\"n\", \">\", 5) | length",
+        "[1, steps.alpha.result] | unique | length",
+        "[1, steps.alpha.result] | groupby(\"n\") | length",
+        "steps.all.results | selectattr(\"n\", \"<\", steps.alpha.result) | length",
+        "zip(steps.alpha.result.rows, steps.alpha.result.rows) | length",
+        # whether something is there, where an answer says what
+        "range(9)[steps.alpha.result] is defined",
+        "range(9)[1:2][steps.alpha.result] is defined",
+        "first([steps.alpha.result] | selectattr(\"n\", \">\", 5)) is defined",
+        "(1 if steps.alpha.result > 3 else params.site.x) is undefined",
+        # attributes that are computed, and errors that quote
+        "steps.alpha[params.site]",
+        "steps.value[params.site]",
+        "steps.value.error",
+        "steps.value.error.message",
+        "steps.pooled.error.message",
     ],
 )  # fmt: skip
 def test_what_is_one_organizations_own_is_not_sent_on(expression: str) -> None:
@@ -131,6 +157,13 @@ def test_what_is_one_organizations_own_is_not_sent_on(expression: str) -> None:
         "steps.all.error.kind | default(\"none\")",
         "steps.all.status",
         "steps.alpha.result is defined",
+        "steps.all.results[0].n is defined",
+        "(steps.all.results | sum) is defined",
+        "steps.all.results | selectattr(\"n\", \">\", 1) | unique | length",
+        "zip(steps.all.results, steps.all.results) | selectattr(0, \">\", 1) | length",
+        "steps.all.results[:] | sum",
+        "steps.pooled.error.kind",
+        "steps.value.status",
         "steps.central.result",
         "steps.central.result.n",
         "steps.central.subtasks",
@@ -484,3 +517,127 @@ def test_what_goes_into_another_file_and_comes_out(asks: str, raw: str, used: st
     )
     found = check.check(model.parse(document.parse(text, "w.yaml"), files={"inner.yaml": inner}))
     assert [each.rule for each in found] == ["cross-site"] * told
+
+
+ONE = """
+  one: {task: {method: m, organization: alpha}}
+"""
+
+
+def fared(step: str, attribute: str) -> list[str]:
+    """Where what a step offers is told not to be sent on; LOCAL and TASK are what stands inside."""
+    step = step.replace("LOCAL", "{a: {local: {value: 1}}}").replace("TASK", "{a: {task: {method: m}}}")
+    return nested(
+        f'{ONE}  s: {step}\n  after: {{task: {{method: m, kwargs: {{x: "{{{{ steps.s.{attribute} }}}}"}}}}}}\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("step", "sent"),
+    [
+        # how often, and how many: counted by an answer
+        (
+            '{repeat: {state: 0, max: 9, steps: LOCAL, update: 1, until: "{{ steps.one.result < loop.index }}"}}',
+            ["iterations", "converged", "history | length"],
+        ),
+        (
+            '{foreach: {over: "{{ range(steps.one.result) }}", key: "k{{ each.index }}", steps: LOCAL, result: 1}}',
+            ["summary.total", "results | length", "results | sum", "completed", "by_key", "items"],
+        ),
+        (
+            '{foreach: {matrix: {x: "{{ range(steps.one.result) }}"}, steps: LOCAL, result: 1}}',
+            ["summary", "results | length"],
+        ),
+        ('{when: "{{ steps.one.result > 3 }}", local: {value: 1}}', ["status"]),
+        # errors quote what they are about, and what tasks inside have said
+        (
+            '{local: {value: 1}, checks: [{that: "{{ false }}", message: "it is {{ steps.one.result }}"}]}',
+            ["error.message"],
+        ),
+        (
+            '{local: {value: "{{ steps.one.result }}"}, checks: [{that: "{{ false }}", message: "{{ this.result }}"}]}',
+            ["error"],
+        ),
+        ('{gate: {message: "{{ steps.one.result }} rows?"}}', ["error.message"]),
+        ("{repeat: {state: 0, max: 2, on_max: continue, steps: TASK, update: 1}}", ["error.message", "error"]),
+        ("{foreach: {over: [1], steps: TASK}}", ["error.message"]),
+        ("{foreach: {over: [1], on_item_failure: continue, steps: TASK}}", ["items", "items[0].error"]),
+    ],
+)
+def test_how_a_step_fared_tells_no_answer(step: str, sent: list[str]) -> None:
+    for attribute in sent:
+        assert len(fared(step, attribute)) == 1, attribute
+
+
+@pytest.mark.parametrize(
+    ("step", "sent"),
+    [
+        (
+            '{repeat: {state: 0, max: 9,steps: TASK, update: "{{sum(steps.a.results)}}", until: "{{loop.next > 3}}"}}',
+            ["iterations", "converged", "history | length", "error.kind"],
+        ),
+        (
+            '{foreach: {over: "{{ steps.all.by_organization }}", steps: TASK, result: 1}}',
+            ["summary.total", "results | sum", "error.kind"],
+        ),
+        ('{when: "{{ sum(steps.all.results) > 3 }}", local: {value: 1}}', ["status", "error.message"]),
+        ("{foreach: {over: [1], steps: TASK}}", ["items"]),
+    ],
+)
+def test_how_a_step_fared_is_sent_where_no_answer_decides_it(step: str, sent: list[str]) -> None:
+    for attribute in sent:
+        assert fared(step, attribute) == [], attribute
+
+
+@pytest.mark.parametrize("sent", ["each[params.k]", "loop[params.k]", "loop.state", "each.item"])
+def test_what_of_an_item_or_a_round_is_computed(sent: str) -> None:
+    text = f"""
+  many:
+    foreach:
+      over: "{{{{ steps.all.results }}}}"
+      steps:
+        fit:
+          repeat:
+            state: "{{{{ each.item }}}}"
+            max: 2
+            on_max: continue
+            steps: {{a: {{task: {{method: m, kwargs: {{x: "{{{{ {sent} }}}}"}}}}}}}}
+            update: 1
+params: {{k: {{default: item}}}}
+"""
+    assert len(nested(text)) == 1
+
+
+def test_a_whole_loop_that_is_sent_is_told_and_no_bug() -> None:
+    text = """v6flow: 1
+steps:
+  one: {task: {method: m, organization: alpha}}
+  r:
+    repeat:
+      state: "{{ steps.one.result }}"
+      max: 2
+      on_max: continue
+      steps: {a: {task: {method: m, kwargs: {x: "{{ loop | json }}"}}}}
+      update: 1
+finally:
+  last: {task: {method: m, kwargs: {x: "{{ run[params.k] }}"}}}
+params: {k: {default: error}}
+"""
+    found = check.check(model.parse(document.parse(text, "w.yaml")))
+    assert [each.position.line for each in found if each.rule == "cross-site"] == [9, 12]
+
+
+@pytest.mark.parametrize("value", ["params", "params | json", "params[params.k]", "params.raw"])
+def test_what_goes_through_another_file_is_followed_however_it_is_named(value: str) -> None:
+    inner = f"""v6flow: 1
+params: {{raw: {{}}, k: {{default: raw}}}}
+outputs: {{x: "{{{{ {value} }}}}"}}
+steps: {{a: {{local: {{value: 1}}}}}}
+"""
+    text = f"""{NESTED}
+  by: {{workflow: {{file: i.yaml, params: {{raw: "{{{{ steps.alpha.result }}}}"}}}}}}
+  after: {{task: {{method: m, kwargs: {{x: "{{{{ steps.by.result.x }}}}"}}}}}}
+"""
+    files = {"i.yaml": model.parse(document.parse(inner, "i.yaml"))}
+    found = check.check(model.parse(document.parse(text, "w.yaml"), files=files))
+    assert [(each.rule, each.position.line) for each in found] == [("cross-site", 7)]

@@ -6,10 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from v6flow.core import places
-from v6flow.core.expressions import CLEAN, Flow, Origin, Reference, alike, either, enter, mixed, written
+from v6flow.core.expressions import CLEAN, Flow, Origin, Reference, alike, counted, either, enter, mixed, written
 from v6flow.core.naming import levels, resolve
 from v6flow.core.problem import Problem
-from v6flow.core.steps import ForeachStep, GateStep, LocalStep, RepeatStep, TaskStep, WorkflowStep
+from v6flow.core.steps import STEP_KINDS, ForeachStep, GateStep, LocalStep, RepeatStep, TaskStep, WorkflowStep
+from v6flow.core.steps.base import common_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,8 +28,6 @@ HINT = (
 ROUNDS = 10  # passes over a loop, after which its state is taken for one that has all in it
 
 _HARMLESS = frozenset({"kind", "step", "organization"})  # of an error; its message may quote what an algorithm said
-
-_RUN_ERROR = ("run", "error")  # under finally: the error of a step, whichever that was
 
 
 def problems(workflow: Workflow, order: Callable[[Workflow], Sequence[str]]) -> Iterable[Problem]:
@@ -73,7 +72,7 @@ class _Tracing:
     """
 
     def __init__(
-        self, workflow: Workflow, order: Callable[[Workflow], Sequence[str]], params: Mapping[str, Flow]
+        self, workflow: Workflow, order: Callable[[Workflow], Sequence[str]], params: Mapping[str | int, Flow]
     ) -> None:
         self.problems: dict[tuple[str, Reference], Problem] = {}
         self._workflow = workflow
@@ -82,7 +81,9 @@ class _Tracing:
         self._params = params
         self._results: dict[str, Flow] = {}
         self._rounds: dict[str, Flow] = {}  # of a repeat step, what its state has in it
+        self._ends: dict[str, Flow] = {}  # of a repeat step, what the condition that ends it has in it
         self._items: dict[str, tuple[Flow, Flow]] = {}  # of a foreach step, its items and their keys
+        self._sizes: dict[str, Flow] = {}  # of a foreach step, what says how many items there are
         self._alone: dict[str, str | None] = {}
 
     def follow(self, outer: str) -> None:
@@ -130,21 +131,25 @@ class _Tracing:
         else:
             self._rounds[name] = state = mixed([state])
             self.follow(name)
+        if step.until is not None:
+            self._ends[name] = mixed([self._flow(step.until, name)])
         self._note(step, state)
 
     def _each(self, step: ForeachStep) -> None:
         name, where = step.common.name, step.common.parent
         over = self._flow(step.over, where) if step.over is not None else CLEAN
-        item = enter(over, None)
+        item, size = enter(over, None), counted(over)
         if step.matrix is not None:
-            item = mixed([self._flow(step.matrix, where)])
+            matrix = self._flow(step.matrix, where)
+            item, size = mixed([matrix]), mixed(counted(each) for each in matrix.parts.values() or [matrix])
+        self._sizes[name] = size
         named = over.spread == "named" or any(isinstance(key, str) for key in over.parts)
         self._items[name] = item, CLEAN if named else mixed([over, item])
         if step.key is not None:
             self._items[name] = item, mixed([self._flow(step.key, name)])
         self.follow(name)
         if step.result is not None:
-            self._note(step, alike(self._flow(step.result, name)))
+            self._note(step, self._flow(step.result, name))
 
     def _call(self, step: WorkflowStep) -> None:
         """Another file asks whom it likes, so what is sent to it is sent to all, if it asks anybody."""
@@ -153,7 +158,7 @@ class _Tracing:
         given = self._flow(step.params, step.common.parent)
         if step.inner.uses_federation():
             self._send(step, step.params, (*step.common.at, "workflow", "params"), None)
-        params = {name: _from_elsewhere(enter(given, name)) for name in step.inner.params}
+        params: dict[str | int, Flow] = {name: _from_elsewhere(enter(given, name)) for name in step.inner.params}
         self._note(step, _Tracing(step.inner, self._order, params).outputs())
 
     def _note(self, step: Step, flow: Flow) -> None:
@@ -191,26 +196,30 @@ class _Tracing:
 
     def _may_have(self, reference: Reference, where: str) -> bool:
         if reference.root != "steps":
-            return reference.root in ("params", "loop", "each") or (reference.root, *reference.path[:1]) == _RUN_ERROR
+            return reference.root in ("params", "loop", "each", "run")
         name = resolve(self._workflow.steps, where, str(reference.path[0])) if reference.path else None
-        return name is not None and (name in self._results or not isinstance(self._workflow.steps[name], LocalStep))
+        if name is None:
+            return False
+        plain = isinstance(self._workflow.steps[name], LocalStep) and reference.path[1:2] == ("result",)
+        return name in self._results or not plain
 
     def _source(self, where: str, path: Steps, at: Path) -> Flow:
         """The flow of what stands at a path, as having come by that reference."""
         root, *rest = path
         flow, keys = CLEAN, rest[1:]
         match root:
-            case "steps" if len(rest) > 1:
+            case "steps" if rest:
                 name = resolve(self._workflow.steps, where, str(rest[0]))
-                flow = self._offered(self._workflow.steps[name], rest[1], rest[2:]) if name is not None else CLEAN
+                if name is not None:
+                    flow = self._offered(self._workflow.steps[name], rest[1] if rest[1:] else None, rest[2:])
                 keys = rest[2:]
-            case "params" if rest:
-                flow = self._params.get(str(rest[0]), CLEAN)
+            case "params":
+                flow = self._params.get(str(rest[0]), CLEAN) if rest else written(self._params)
             case "loop":
                 flow, keys = self._round(where, rest), _behind_state(rest)
-            case "each" if rest:
-                flow = self._item(where, rest[0])
-            case "run" if tuple(path[:2]) == _RUN_ERROR and not (rest[1:] and rest[1] in _HARMLESS):
+            case "each":
+                flow = self._item(where, rest[0] if rest else None)
+            case "run" if rest[:1] in ([], ["error"]) and not (rest[1:] and rest[1] in _HARMLESS):
                 flow = Flow(frozenset({Origin("whichever step failed", None)}))
             case _:
                 pass
@@ -223,7 +232,9 @@ class _Tracing:
     def _round(self, where: str, rest: Sequence[str | int | None]) -> Flow:
         """What is in the state of the innermost loop, or of the one that is named."""
         loops = [step for step in self._around(where) if isinstance(step, RepeatStep)]
-        first = rest[0] if rest else None
+        if not rest:  # which of all is computed
+            return mixed(self._rounds.get(step.common.name, CLEAN) for step in loops)
+        first = rest[0]
         if first == "index":
             return CLEAN
         if first not in ("state", "next"):
@@ -236,6 +247,8 @@ class _Tracing:
         around = [step for step in self._around(where) if isinstance(step, ForeachStep)]
         if name == "index" or not around:
             return CLEAN
+        if name is None:  # which of all is computed
+            return mixed(flow for step in around for flow in self._items[step.common.name])
         if name == "key":
             return self._items[around[0].common.name][1]
         named = [step for step in around if step.alias == name]
@@ -247,29 +260,53 @@ class _Tracing:
             yield self._workflow.steps[where]
             where = where.rpartition(".")[0]
 
-    def _offered(self, step: Step, attribute: object, keys: Sequence[object]) -> Flow:
+    def _offered(self, step: Step, attribute: str | int | None, keys: Sequence[object]) -> Flow:
+        """What is in an attribute of a step, all of them if it is None: one that is computed."""
+        if attribute is None:
+            every = sorted(STEP_KINDS[step.kind].offers(step))
+            return mixed(self._offered(step, each, ()) for each in every)
+        if attribute == "error":
+            return CLEAN if keys and keys[0] in _HARMLESS else self._error(step)
+        if attribute == "status":
+            when = step.common.when
+            return mixed([self._flow(when, step.common.parent)]) if when is not None else CLEAN
         if isinstance(step, TaskStep):
-            return self._answers(step, attribute, keys)
-        flow = self._results.get(step.common.name, CLEAN)
+            return self._answers(step, attribute)
+        name = step.common.name
+        flow = self._results.get(name, CLEAN)
         if isinstance(step, ForeachStep):
-            item, named = self._items.get(step.common.name, (CLEAN, CLEAN))
+            (item, named), size = self._items.get(name, (CLEAN, CLEAN)), self._sizes.get(name, CLEAN)
+            error = self._error(step) if step.on_item_failure == "continue" else CLEAN  # else no item has one
             told = {
-                "results": flow,
-                "by_key": alike(enter(flow, None), named),
-                "items": mixed([flow, item, named]),
-                **dict.fromkeys(("completed", "failed", "skipped"), named),
+                "results": alike(flow, size),
+                "by_key": alike(flow, mixed([named, size])),
+                "items": mixed([flow, item, named, size, error]),
+                "summary": size,
+                **dict.fromkeys(("completed", "failed", "skipped"), mixed([named, size])),
             }
             return told.get(str(attribute), CLEAN)
-        return {"result": flow, "history": alike(flow)}.get(str(attribute), CLEAN)
+        end = self._ends.get(name, CLEAN)
+        told = {"result": flow, "history": alike(flow, end), **dict.fromkeys(("iterations", "converged"), end)}
+        return told.get(str(attribute), CLEAN)
 
-    def _answers(self, step: TaskStep, attribute: object, keys: Sequence[object]) -> Flow:
+    def _error(self, step: Step) -> Flow:
+        """What its error may quote: what it is given, and what tasks in it have said."""
+        name, parent = step.common.name, step.common.parent
+        if isinstance(step, TaskStep):
+            return Flow(frozenset({Origin(name, self._alone_at(step))}))
+        fields = [*STEP_KINDS[step.kind].fields(step), *common_fields(step.common)]
+        flows = [self._flow(field.template, name if field.inside else parent) for field in fields]
+        flows += [self._error(self._workflow.steps[each]) for each in self._levels.get(name, ())]
+        if isinstance(step, WorkflowStep) and step.inner is not None and step.inner.uses_federation():
+            flows.append(Flow(frozenset({Origin(name)})))
+        return mixed(flows)
+
+    def _answers(self, step: TaskStep, attribute: object) -> Flow:
         central = step.central is not None and step.central.source is True
         alone = self._alone_at(step)
         origins = frozenset({Origin(step.common.name, alone)})
         if attribute in ("failures", "by_organization"):
             return Flow(origins, "named")
-        if attribute == "error" and not (keys and keys[0] in _HARMLESS):
-            return Flow(origins)
         if attribute not in ("result", "results") or central:
             return CLEAN
         return Flow(origins, "all" if attribute == "results" and alone is None else "one")
@@ -288,7 +325,8 @@ class _Tracing:
         whose = {each.organization for each in origins}
         who = next(iter(whose)) if len(whose) == 1 else None
         direct = reference.root == "steps" and reference.path[0] in names
-        by_way = reference.path[0] if reference.root == "steps" else f"{reference.root}.{reference.path[0]}"
+        words = [*(() if reference.root == "steps" else (reference.root,)), *map(str, reference.path[:1])]
+        by_way = ".".join(words)
         message = (
             f"what {who if who and '{' not in who else 'single organizations'} answered to {', '.join(names)} "
             + ("" if direct else f"(by way of {by_way}) ")

@@ -1,6 +1,6 @@
 """Expressions between `{{` and `}}`: which names they use, and their values."""
 
-from v6flow.core.expressions.flows import CLEAN, Flow, Origin, alike, either, enter, mixed, written
+from v6flow.core.expressions.flows import CLEAN, Flow, Origin, alike, counted, either, enter, mixed, written
 from v6flow.core.expressions.functions import FUNCTIONS
 from v6flow.core.expressions.names import ROOTS, WORDS, name_problem
 from v6flow.core.expressions.template import Template, compile  # noqa: A004 - what the re module calls it too
@@ -23,6 +23,7 @@ __all__ = [
     "Undefined",
     "alike",
     "compile",
+    "counted",
     "either",
     "enter",
     "kind",

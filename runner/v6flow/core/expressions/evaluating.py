@@ -421,12 +421,20 @@ def literal_link(link: Any) -> str | int | None:
     """The name, key or index of a link if it stands there as it is."""
     if type(link).__name__ == "Getattr":
         return str(link.attr)
-    arg, sign = link.arg, 1
-    if type(arg).__name__ == "Neg":
-        arg, sign = arg.node, -1
-    value = arg.value if type(arg).__name__ == "Const" else None
-    if type(value) is str and sign == 1:
-        return value
+    text = link.arg.value if type(link.arg).__name__ == "Const" else None
+    return text if type(text) is str else _literal_number(link.arg)
+
+
+def literal_step(bounds: Any) -> int | None:
+    """The step of a slice if it stands there as it is; 1 if there is none."""
+    return 1 if bounds.step is None else _literal_number(bounds.step)
+
+
+def _literal_number(node: Any) -> int | None:
+    sign = 1
+    if type(node).__name__ == "Neg":
+        node, sign = node.node, -1
+    value = node.value if type(node).__name__ == "Const" else None
     return sign * value if type(value) is int else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from v6flow.core.expressions.evaluating import is_slice, literal_link
+from v6flow.core.expressions.evaluating import is_slice, literal_link, literal_step
 from v6flow.core.expressions.functions import FUNCTIONS
 from v6flow.core.expressions.lexing import SLOT
 from v6flow.core.expressions.operators import BINARY
@@ -154,14 +154,18 @@ class _Walk:
         if name is not None:
             return enter(flow, name)
         if is_slice(link):
-            bounds = [part for part in (link.arg.start, link.arg.stop) if part is not None]
-            if flow.clean or not bounds:  # all of them, in another order perhaps
-                return flow
-            return _choice(flow, map(self.flow, bounds))
+            return self._slice(flow, link.arg)
         if flow.spread == "named" and self._is_own(link.arg):
             return CLEAN  # who is asked gets back what it said itself
         found, by = enter(flow, None), self.flow(link.arg)
         return found if by.clean else mixed([found, by])
+
+    def _slice(self, flow: Flow, bounds: Any) -> Flow:
+        """All of a list, in another order perhaps; or those of its items that stand at some places."""
+        said = [each for each in (bounds.start, bounds.stop, bounds.step) if each is not None]
+        if said in ([], [bounds.step]) and literal_step(bounds) in (1, -1):
+            return _ordered(flow, (), None) if said else flow
+        return mixed([flow, *map(self.flow, said)])
 
     def _is_own(self, node: Any) -> bool:
         return type(node).__name__ == "Name" and self._root(node) == ("organization",)
@@ -191,7 +195,17 @@ class _Walk:
         return chosen if test.clean else mixed([chosen, test])
 
     def test(self, node: Any) -> Flow:
-        return CLEAN if node.name in ("defined", "undefined") else self.inner(node)
+        """Whether a key is there tells of nobody, unless an answer says which key, or what it is looked for in."""
+        if node.name not in ("defined", "undefined"):
+            return self.inner(node)
+        base = node.node
+        keys: list[Any] = []
+        while type(base).__name__ in ("Getattr", "Getitem"):
+            if literal_link(base) is None:
+                bounds = (base.arg.start, base.arg.stop, base.arg.step) if is_slice(base) else (base.arg,)
+                keys.extend(each for each in bounds if each is not None)
+            base = base.node
+        return mixed(map(self.flow, keys if type(base).__name__ == "Name" else [*keys, base]))
 
     # -- functions
 
@@ -211,6 +225,8 @@ class _Walk:
         flows = [self.flow(items), *(self.flow(each) for each in rest if hasattr(each, "lineno"))]
         if all(flow.clean for flow in flows):
             return CLEAN
+        if name == "dot" and any(_is_pick(each) for each in (items, *rest)):
+            return mixed(flows)
         return FLOWS[name](flows[0], flows[1:], attribute)
 
 
@@ -237,6 +253,12 @@ _NODES: dict[str, Callable[[_Walk, Any], Flow]] = {
 }
 
 
+def _is_pick(node: Any) -> bool:
+    """Whether weights that are written out leave one item at most: all others are 0."""
+    weights = [_constant(each) for each in node.items] if type(node).__name__ == "List" else []
+    return bool(weights) and sum(each != 0 for each in weights) < 2
+
+
 def _constant(node: Any) -> Any:
     return node.value if type(node).__name__ == "Const" else None
 
@@ -255,9 +277,11 @@ def either(one: Flow, other: Flow) -> Flow:
     return Flow(one.origins | other.origins, "some" if len(spreads) > 1 else one.spread)
 
 
-def _choice(flow: Flow, by: Iterable[Flow] = ()) -> Flow:
-    """Some items of a list: perhaps those of one organization only."""
-    return Flow(mixed([flow, *by]).origins, "one" if flow.spread == "one" and not flow.parts else "some")
+def _choice(flow: Flow, by: Sequence[Flow] = ()) -> Flow:
+    """Some items of a list, perhaps those of one organization only; how many tells of nobody if it was of several."""
+    chosen = mixed([flow, *by])
+    several = flow.spread in ("all", "some") or (flow.parts and _is_whole(flow))
+    return Flow(chosen.origins, "some") if several and all(each.clean for each in by) else chosen
 
 
 def _picked(flow: Flow, attribute: Key) -> Flow:
@@ -295,7 +319,8 @@ def _reduced(items: Flow, others: Sequence[Flow], attribute: Key) -> Flow:
     return CLEAN if all(map(_is_whole, flows)) else mixed(flows)
 
 
-def _counted(items: Flow, _: Sequence[Flow], __: Key) -> Flow:
+def counted(items: Flow) -> Flow:
+    """How many items there are: as many as are written out, or as organizations answered, or an answer says it."""
     return CLEAN if items.parts or items.spread != "one" else mixed([items])
 
 
@@ -314,7 +339,7 @@ def _chosen(items: Flow, others: Sequence[Flow], _: Key) -> Flow:
 
 def _ordered(items: Flow, others: Sequence[Flow], _: Key) -> Flow:
     if items.parts:  # which item is where is no longer known
-        return Flow(items.origins, "all" if _is_whole(items) else "some")
+        return Flow(items.origins, "all" if _is_whole(items) else "one")
     return items if all(other.clean for other in others) else mixed([items, *others])
 
 
@@ -324,7 +349,10 @@ def _extreme(items: Flow, others: Sequence[Flow], attribute: Key) -> Flow:
 
 def _paired(items: Flow, others: Sequence[Flow], _: Key) -> Flow:
     flows = [items, *others]
-    return Flow(mixed(flows).origins, "all" if all(map(_is_whole, flows)) else "some")
+    if all(map(_is_whole, flows)):
+        return Flow(mixed(flows).origins, "all")
+    several = all(_is_whole(flow) or flow.spread == "some" for flow in flows)
+    return Flow(mixed(flows).origins, "some" if several else "one")
 
 
 def _names(items: Flow, _: Sequence[Flow], __: Key) -> Flow:
@@ -345,7 +373,7 @@ def _either(items: Flow, others: Sequence[Flow], _: Key) -> Flow:
 
 FLOWS: dict[str, _Of] = {
     **dict.fromkeys(("sum", "mean", "dot"), _reduced),
-    "length": _counted,
+    "length": lambda items, _, __: counted(items),
     **dict.fromkeys(("abs", "round", "sqrt", "log", "exp", "range", "json", "join", "organization_ids"), _kept),
     **dict.fromkeys(("min", "max"), _extreme),
     "first": lambda items, _, __: enter(items, 0),
