@@ -163,6 +163,8 @@ def test_a_workflow_without_params() -> None:
         ({"enum": [1, 2]}, "2", 2),
         ({"enum": [1, "two"]}, "two", "two"),
         ({"const": 5}, "5", 5),
+        ({"default": None}, "hello", "hello"),
+        ({"default": None}, "007", "007"),
     ],
 )
 def test_read(fragment: dict[str, Any], text: str, value: object) -> None:

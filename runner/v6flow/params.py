@@ -199,6 +199,8 @@ def read(fragment: Mapping[str, Any], text: str) -> Json:
     examples = fragment.get("enum") or [fragment[key] for key in ("const", "default") if key in fragment] or [""]
     declared = fragment.get("type") or [_type_of(example) for example in examples]
     types = [declared] if isinstance(declared, str) else list(dict.fromkeys(declared))
+    if types == ["null"] and "type" not in fragment and "enum" not in fragment:
+        types.append("string")  # a default of null says nothing of what else it may be
     for kind in ("null", "boolean", "integer", "number", "array", "object", "string"):
         if kind in types:
             try:
