@@ -129,3 +129,19 @@ def test_steps_in_rounds_are_named_as_they_are_done(here: Path, capsys: Capture)
     said = call(capsys, "explain", run, "fit.twice")
     assert (said.code, "is done more than once: fit[1].twice, fit[2].twice" in said.err) == (2, True)
     assert "did you mean" in call(capsys, "explain", run, "fit[3].twice").err
+
+
+def test_facts_are_shown_as_the_status_shows_them(here: Path, capsys: Capture) -> None:
+    write(here, facts_yaml="""\
+v6flow: 1
+steps:
+  a:
+    local: {value: {odd: "ü", none: null}}
+    properties: {all: "{{ this.result }}", ok: "{{ this.result.odd == 'ü' }}"}
+""")  # fmt: skip
+    call(capsys, "run", "facts.yaml")
+    said = call(capsys, "explain", "facts", "a")
+    assert [line for line in said.out.splitlines() if line.startswith(("  all:", "  ok:"))] == [
+        '  all: {"odd":"ü","none":null}',
+        "  ok: true",
+    ]

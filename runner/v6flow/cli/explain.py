@@ -228,12 +228,14 @@ def _judged(told: dict[str, Any]) -> str:
 
 def _came_of_it(told: dict[str, Any]) -> list[str]:
     """The rounds, the items and the facts of a step, where it has any."""
+    from v6flow.core import json
+
     lines = []
     if "rounds" in told:
         converged = ", and its condition held" if told["converged"] else ""
         lines.append(f"  {told['rounds']} round{'' if told['rounds'] == 1 else 's'} ended{converged}")
     lines += [f"  item {each['key']}: {each['status']}" for each in told.get("items", ())]
-    lines += [f"  {name}: {value}" for name, value in told["properties"].items()]
+    lines += [f"  {name}: {json.dumps(json.printable(value))}" for name, value in told["properties"].items()]
     return ["what came of it:", *lines] if lines else []
 
 

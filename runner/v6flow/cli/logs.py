@@ -115,6 +115,7 @@ class _Logs:
         self._arguments = arguments
         self._step: str = arguments.step
         self._access: Access | None = None
+        self._judged: bool | None = None
         self._shown: dict[str, int] = {}
 
     def close(self) -> None:
@@ -199,8 +200,20 @@ class _Logs:
         asked = step.organizations.get(name)
         digest = step.log if asked is None else asked.log
         if asked is not None and asked.status == "requested":
-            return self._live(state, asked.token, name)
+            return None if self._is_judged(state) else self._live(state, asked.token, name)
         return self._folder.fetch(digest).decode("utf-8", "replace") if digest else None
+
+    def _is_judged(self, state: RunState) -> bool:
+        """Whether results of the step are refused with all that was printed, where they are about too few."""
+        from v6flow import running
+        from v6flow.core.steps import TaskPlan
+
+        if self._judged is None:
+            plan = running.pinned_plan(state)
+            step = plan.steps.get(instances.definition(self._step))
+            least = plan.directory.policy.least(step.disclosure.min_count) if isinstance(step, TaskPlan) else None
+            self._judged = least is not None
+        return self._judged
 
     def _live(self, state: RunState, token: str, name: str) -> str | None:
         from v6flow import running
@@ -221,6 +234,10 @@ class _Logs:
         if step.reused is not None:
             again = " ".join(["v6flow logs", step.reused.run, step.reused.source, *([plain(name)] if name else [])])
             return f"nothing was done{where}, since the result of an earlier run is reused; its log: {again}"
+        if asked is not None and asked.failure is not None and asked.failure.kind == "disclosure":
+            return f"what was printed{where} is refused with its result, unseen"
         if asked is not None and asked.status == "requested":
+            if self._is_judged(state):
+                return f"what is printed{where} is shown once its result is known to be about enough"
             return f"nothing was printed{where} so far, or its node does not share it"
         return f"nothing was printed{where}"
