@@ -230,3 +230,44 @@ def test_a_comment_may_name_several_rules() -> None:
     problems = found(text)
     assert [each.rule for each in problems] == ["builtin-timeout", "unknown-rule"]
     assert problems[1].position.column == text.splitlines()[1].index("nothing") + 1
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        'when: "{{ USED }}"',
+        'checks: [{that: "{{ USED }}", message: no}]',
+        'checks: [{that: "{{ 1 > 0 }}", message: "{{ USED }}"}]',
+        'properties: {fact: "{{ USED }}"}',
+    ],
+)
+def test_what_stands_beside_a_step_uses_params_and_steps(use: str) -> None:
+    text = """v6flow: 1
+params: {full: {type: boolean, default: true, description: All of it}}
+steps:
+  first: {local: {value: true}}
+  last: {local: {value: 1}, BESIDE}
+outputs: {last: "{{ steps.last.result }}"}
+"""
+    for used, other in (("params.full", "unused-step"), ("steps.first.result", "unused-param")):
+        assert rules(text.replace("BESIDE", use.replace("USED", used))) == [other]
+
+
+def test_a_precondition_uses_params() -> None:
+    text = """v6flow: 1
+params: {n: {type: integer, default: 1, description: How many}, most: {type: integer, default: 2, description: Most}}
+preconditions: [{that: "{{ params.n > 0 }}", message: "it is above {{ params.most }}"}]
+steps: {a: {local: {value: 1}}}
+outputs: {a: "{{ steps.a.result }}"}
+"""
+    assert rules(text) == []
+
+
+def test_a_task_at_the_end_and_what_comes_of_items_are_no_findings() -> None:
+    text = f"""{HEAD}steps:
+  parts: {{task: {{method: m}}}}
+  many: {{foreach: {{over: [1], steps: {{a: {{local: {{value: 1}}}}}}, result: "{{{{ steps.a.result }}}}"}}}}
+finally: {{tell: {{task: {{method: m, kwargs: {{how: "{{{{ run.status }}}}"}}}}}}}}
+outputs: {{many: "{{{{ steps.many.results }}}}", n: "{{{{ sum(steps.parts.results) }}}}"}}
+"""
+    assert rules(text) == []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from v6flow.core.problem import Path, Position, Problem
 from v6flow.core.steps import STEP_KINDS, LocalStep, TaskStep, task
-from v6flow.core.steps.base import NOT_CARRYING, STEPS, Field
+from v6flow.core.steps.base import NOT_CARRYING, PARAMS, STEPS, Field, common_fields
 from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ def _unused_step(workflow: Workflow) -> Found:
         used.update(source for source in _sources(workflow, name, _steps(field.template)) if source != name)
     for name, step in workflow.steps.items():
         pure = isinstance(step, TaskStep) or (isinstance(step, LocalStep) and step.value is not None)
-        if name in used or not (pure or step.common.on_failure == "continue"):
+        told = isinstance(step, TaskStep) and step.common.final  # nobody can use it: it is there to tell of the end
+        if name in used or told or not (pure or step.common.on_failure == "continue"):
             continue
         what = "hospitals are asked, and" if isinstance(step, TaskStep) else "it is computed, and"
         where = workflow.document.key_position(step.common.at)
@@ -157,7 +158,7 @@ def _param_description(workflow: Workflow) -> Found:
 def _per_organization_output(workflow: Workflow) -> Found:
     for output in workflow.outputs.values():
         for path, _, text in _texts(output.value.source, output.at):
-            if match := _WHOLE.fullmatch(text):
+            if (match := _WHOLE.fullmatch(text)) and isinstance(workflow.steps.get(match[1]), TaskStep):
                 where = workflow.document.position(path)
                 told = f"the output {output.name} has every hospital's own answer, so that all readers see who had what"
                 yield where, told, f"output what is pooled from steps.{match[1]}.{match[2]}"
@@ -195,8 +196,11 @@ def _fields(workflow: Workflow) -> Iterator[tuple[str, Field]]:
         for field in task.setting_fields(key, path, template):
             yield "", field
     for name, step in workflow.steps.items():
-        for field in STEP_KINDS[step.kind].fields(step):
+        for field in (*STEP_KINDS[step.kind].fields(step), *common_fields(step.common)):
             yield name, field
+    for check in workflow.preconditions:
+        yield "", Field(check.key, check.condition, PARAMS)
+        yield "", Field((*check.at, "message"), check.message, PARAMS)
     for output in workflow.outputs.values():
         yield "", Field(output.at, output.value, STEPS)
 
