@@ -572,8 +572,10 @@ def check_decision(run: str, state: RunState, step: str, by: str) -> float:
         steps = {*state.steps, *state.pinned.get("steps", ())}
         if step not in steps and instances.definition(step) not in steps:
             raise UsageError(f"run {run} has no step {step!r}", hint=suggestion(step, [*waiting, *sorted(steps)]))
-        hint = f"those that wait: {', '.join(waiting)}" if waiting and not state.over else None
-        raise UsageError(f"step {step} of run {run} {what}", hint=suggestion(step, waiting) or hint)
+        hint = f"v6flow status {run} says how it stands: no gate waits in it"
+        if waiting and not state.over:
+            hint = suggestion(step, waiting) or f"those that wait: {', '.join(waiting)}"
+        raise UsageError(f"step {step} of run {run} {what}", hint=hint)
     asked = state.step(step).question
     if asked is not None and asked.approvers and by not in asked.approvers:
         raise AccessError(f"{by} may not decide at step {step}: it asks {', '.join(asked.approvers)}")

@@ -50,6 +50,8 @@ def test_a_run_that_another_process_works_on(here: Path, capsys: Capture) -> Non
     assert ended.code == 1
     assert ended.document["status"] == "cancelled"
     assert call(capsys, "status", "-o", "json").document["status"] == "cancelled"
+    said = call(capsys, "cancel", run)
+    assert (said.code, f"run {run} is over: it was cancelled" in said.err) == (2, True)
 
 
 def test_a_run_that_is_over(here: Path, capsys: Capture) -> None:
@@ -57,7 +59,7 @@ def test_a_run_that_is_over(here: Path, capsys: Capture) -> None:
     call(capsys, "run", "small.yaml")
     said = call(capsys, "cancel", "small")
     assert (said.code, said.out) == (2, "")
-    assert "is over: it has completed" in said.err
+    assert "is over: it has completed\n  hint: there is nothing left to cancel" in said.err
     assert call(capsys, "status", "-o", "json").document["status"] == "completed"
 
 

@@ -43,7 +43,8 @@ def main(arguments: argparse.Namespace) -> int:
         held = running.take(folder)  # it ended just now
     with held:
         if held.state.over:
-            raise UsageError(f"run {folder.id} is over: it has {held.state.status}")
+            fate = "was cancelled" if held.state.status == "cancelled" else f"has {held.state.status}"
+            raise UsageError(f"run {folder.id} is over: it {fate}", hint="there is nothing left to cancel")
         try:
             notes = running.cancel(held, arguments.federation)
         except UnreachableError as error:
