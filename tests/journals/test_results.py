@@ -67,6 +67,8 @@ def test_what_changed_since_is_told(store: Store) -> None:
     results(answered_run(store)).keep("s", KEY, 1003.0)
     found = results(store.create("w-2")).find("s", OTHER, DAY, 2000.0)
     assert found == "since run w-1, this changed: kwargs"
+    found = results(store.create("w-3")).find("s", Key({**KEY.parts, "data": "d"}), DAY, 2000.0)
+    assert found == "since run w-1, this changed: data or algorithms"
 
 
 @pytest.mark.parametrize(("longest", "is_found"), [(999.0, True), (998.9, False)])

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from v6flow.core.caching import Basis, Kept, Key
     from v6flow.journals.store import RunFolder
 
+_WORDS = {"data": "data or algorithms"}  # what people call a part of a key, where its name says too little
+
 
 @dataclass(frozen=True, slots=True)
 class _Note:
@@ -121,7 +123,7 @@ class EarlierResults:
         newest = _note(self._newest(step))
         if newest is None:
             return "no run before has a result of it"
-        changed = caching.changed(newest.parts, key.parts)
+        changed = [_WORDS.get(part, part) for part in caching.changed(newest.parts, key.parts)]
         return f"since run {newest.run}, this changed: {', '.join(changed)}" if changed else "its result is gone"
 
 
