@@ -78,6 +78,11 @@ def answer(run: Driver, *numbers: int, names: tuple[str, ...] = ALL, value: Any 
         ),
         ('matrix: {c: [age], n: "{{ range(2) }}"}', {"age,0": ["age,0", 1, {"c": "age", "n": 0}],
                                                      "age,1": ["age,1", 2, {"c": "age", "n": 1}]}),
+        ('matrix: {c: ["1", "1,2"], n: ["2,3", "3"]}', {
+            str(at): [str(at), at, {"c": c, "n": n}]
+            for at, (c, n) in enumerate([("1", "2,3"), ("1", "3"), ("1,2", "2,3"), ("1,2", "3")], start=1)
+        }),
+        ('matrix: {c: [1, "1"]}', {"1": ["1", 1, {"c": 1}], "2": ["2", 2, {"c": "1"}]}),
         ("over: []", {}),
         ("over: {}", {}),
         ("matrix: {c: [], n: [1]}", {}),

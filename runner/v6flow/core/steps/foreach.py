@@ -147,10 +147,13 @@ def plan(step: ForeachStep, known: Callable[[Template], Json]) -> ForeachPlan:
 def items(over: Json, matrix: Json) -> list[tuple[str, Json]]:
     """The items with their keys, in order: a list's by their own text or number, a mapping's by its keys.
 
-    A matrix is a mapping of lists: its items are mappings, one for each combination. Raises ValueError.
+    A matrix is a mapping of lists: its items are mappings, one for each combination, and their keys the values joined,
+    or numbers where that would give two the same. Raises ValueError.
     """
     if matrix is not None:
         found = list(_combinations(matrix))
+        if len({key for key, _ in found}) < len(found):
+            found = [(str(number), item) for number, (_, item) in enumerate(found, start=1)]
     elif isinstance(over, dict):
         found = list(over.items())
     elif isinstance(over, list):
