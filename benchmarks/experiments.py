@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 import graphs
 import hospitals
 import peers
-from measure import Sample, interleave, measure
+from measure import Sample, interleave, measure, settled
 from peers import Peer, Reference, V6flow
 from report import Row, progress
 
@@ -230,7 +229,7 @@ def _running(bench: Bench, tool: V6flow | Peer | Reference, graph: Graph) -> Cal
     def once() -> Sample:
         folder = bench.folder()
         tool.write(graph, folder)
-        sample = _settled(tool.run(), folder, tool.environment)
+        sample = settled(tool.run(), folder, tool.environment)
         tool.check(graph, folder)
         shutil.rmtree(folder)
         return sample
@@ -251,7 +250,7 @@ def _again(bench: Bench, tool: V6flow | Peer, graph: Graph, finished: Path) -> C
     def once() -> Sample:
         folder = bench.folder() / "copy"  # some keep a second record of what they found again
         shutil.copytree(finished, folder)
-        sample = _settled(tool.run_again(folder), folder, tool.environment)
+        sample = settled(tool.run_again(folder), folder, tool.environment)
         tool.check(graph, folder, again=True)
         shutil.rmtree(folder.parent)
         return sample
@@ -263,7 +262,7 @@ def _asking(bench: Bench, organizations: int, steps: int) -> Callable[[], Sample
     def once() -> Sample:
         folder = bench.folder()
         hospitals.write(folder, organizations=organizations, steps=steps)
-        sample = _settled(bench.v6flow.run(), folder, bench.v6flow.environment)
+        sample = settled(bench.v6flow.run(), folder, bench.v6flow.environment)
         hospitals.check(folder, organizations=organizations, steps=steps)
         shutil.rmtree(folder)
         return sample
@@ -276,7 +275,7 @@ def _plain(bench: Bench, organizations: int) -> Callable[[], Sample]:
         folder = bench.folder()
         hospitals.write_plain(folder, organizations=organizations)
         command = [sys.executable, str(peers.PROGRAMS / "run_plain.py")]
-        sample = _settled(command, folder, bench.v6flow.environment)
+        sample = settled(command, folder, bench.v6flow.environment)
         hospitals.check_plain(folder, organizations=organizations)
         shutil.rmtree(folder)
         return sample
@@ -291,7 +290,7 @@ def _command(
     check: Callable[[], None] | None = None,
 ) -> Callable[[], Sample]:
     def once() -> Sample:
-        sample = _settled(command, folder, environment)
+        sample = settled(command, folder, environment)
         if check is not None:
             check()
         return sample
@@ -307,12 +306,6 @@ def _lists(folder: Path, graph: Graph) -> Callable[[], None]:
         peers.compare("steps not listed", sorted({step.name for step in graph.steps} - found), [])
 
     return check
-
-
-def _settled(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Sample:
-    """Measure once what earlier commands wrote is on the disk, so that none pays for another."""
-    os.sync()
-    return measure(command, folder, environment)
 
 
 def _wall(samples: Sequence[Sample]) -> list[float]:

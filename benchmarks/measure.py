@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -42,6 +43,12 @@ def measure(command: Sequence[str], folder: Path, environment: Mapping[str, str]
         said = (folder / "stderr").read_text(errors="replace").splitlines()[-ERROR_TAIL:]
         raise CommandFailedError("\n  ".join([f"failed in {folder}: {' '.join(command)}", *said]))
     return Sample(**told)
+
+
+def settled(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Sample:
+    """Measure once what earlier commands wrote is on the disk, so that none pays for another."""
+    os.sync()
+    return measure(command, folder, environment)
 
 
 def interleave(contenders: Mapping[str, Callable[[], Sample]], repeat: int) -> dict[str, list[Sample]]:

@@ -38,7 +38,9 @@ class V6flow:
     def __init__(self) -> None:
         beside = Path(sys.executable).parent / "v6flow"
         self.command = [str(beside)] if beside.exists() else [sys.executable, "-m", "v6flow"]
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("V6FLOW_")}
+        self.environment = clean_environment()  # with bytecode kept as where it is installed
+        if "PYTHONPATH" in os.environ:  # v6flow itself may be found by it
+            self.environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
 
     def write(self, graph: Graph, folder: Path) -> None:
         (folder / "workflow.yaml").write_text(workflow(graph))

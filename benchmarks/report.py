@@ -113,6 +113,8 @@ def _range(figures: Sequence[float], unit: str) -> str:
 
 
 def _spell(figure: float, unit: str) -> str:
+    if unit == "s" and 0 < abs(figure) < 0.001:
+        return f"{figure * 1e6:.0f} µs"
     if unit == "s":
         return f"{figure:.2f} s" if abs(figure) >= 1 else f"{figure * 1000:.1f} ms"
     if unit == "×":

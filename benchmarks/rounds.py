@@ -1,114 +1,380 @@
-"""Measure what rounds and items cost beyond what is done in them: time, journal, memory, taking up again.
+"""What rounds of a `repeat` step and items of a `foreach` step cost beyond what is done in them.
 
-python benchmarks/rounds.py            # prints one JSON document
+All but replaying is timed as whole processes: a long run less a short one, by what the long one has more of.
 """
 
 from __future__ import annotations
 
 import json
-import resource
+import shutil
+import sqlite3
 import sys
-import tempfile
-import time
-from pathlib import Path
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import v6flow
-from v6flow.core.state import replay
-from v6flow.journals.store import Store
+import hospitals
+import peers
+from measure import Sample, measure, settled
+from report import Row
 
-ROUNDS = 200
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from experiments import Bench
+
 ORGANIZATIONS = 10
-ITEMS = 5000
-ROOT = Path(__file__).parent
+PACKAGE = "bench_count"
+AT_ONCE = 20  # items, as v6flow has them unless told otherwise
+ROUNDS, ITEMS = "Rounds of a repeat", "Items of a foreach"
+ALONE, FORKS, COMMITS, LOOP, NOTHING = "backend alone", "bare forks", "bare commits", "loop", "python -c pass"
+ROWS, TEXT, PROCESSES = "rows parsed", "text of its rows", "plain process"
 
 REPEAT = """\
 v6flow: 1
 name: rounds
 federation: federation.yaml
-defaults: {image: bench}
 steps:
   fit:
     repeat:
       state: 0
-      max: %d
+      max: {rounds}
       on_max: continue
-      steps: {part: {task: {method: count, kwargs: {x: "{{ loop.state }}"}}}}
-      update: "{{ loop.state + length(steps.part.results) }}"
-outputs: {o: "{{ steps.fit.result }}"}
+      steps: {{part: {{task: {{image: {package}, method: count, kwargs: {{state: "{{{{ loop.state }}}}"}}}}}}}}
+      update: "{{{{ loop.state + sum(steps.part.results, attribute='n') }}}}"
+outputs: {{total: "{{{{ steps.fit.result }}}}"}}
 """
 FOREACH = """\
 v6flow: 1
 name: items
 steps:
-  t:
+  doubled:
     foreach:
-      over: "{{ range(%d) }}"
-      steps: {v: {local: {value: "{{ each.item * 2 }}"}}}
-      result: "{{ steps.v.result }}"
-outputs: {o: "{{ length(steps.t.results) }}"}
+      over: "{{{{ range({items}) }}}}"
+      steps: {{value: {{local: {local}}}}}
+      result: "{{{{ steps.value.result }}}}"
+outputs: {{total: "{{{{ sum(steps.doubled.results) }}}}"}}
 """
-ALGORITHM = """\
-def count(x=None):
-    return {"n": 1}
-"""
+VALUE = '{value: "{{ each.item * 2 }}"}'
+FUNCTION = '{function: "doubling.py:double", kwargs: {x: "{{ each.item }}"}}'
+DOUBLING = '''\
+"""What a local step calls for each item."""
 
 
-def federation(folder: Path) -> None:
-    """A federation of ten organizations with an algorithm that does nothing."""
-    (folder / "bench").mkdir()
-    (folder / "bench" / "__init__.py").write_text(ALGORITHM)
-    (folder / "d.csv").write_text("a\n1\n")
-    names = "".join(f"  o{number}: {{databases: {{default: d.csv}}}}\n" for number in range(ORGANIZATIONS))
-    algorithms = "algorithms: {bench: {package: bench, path: .}}\n"
-    (folder / "federation.yaml").write_text(
-        f"v6flow_federation: 1\nbackend: embedded\norganizations:\n{names}{algorithms}"
+def double(x):
+    """Twice a number."""
+    return x * 2
+'''
+
+
+PROCESSES_BOUND = (
+    "A round on the embedded backend is bound by starting its processes, on all processors; after that by the disk, "
+    "for which the engine waits 31 times (a log and its folder for each answer, 11 durable commits), and the children "
+    "20 times."
+)
+OTHERS_BOUND = (
+    "A round answered at once is bound by the journal's commits, an item with a value by Python itself, in no single "
+    "place, an item with a function by starting Python for it, a resume by starting v6flow; what grows with the rounds "
+    "is reading and parsing the journal's rows."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured; of each pair the first is the short run."""
+
+    rounds: tuple[int, int]
+    middle: int  # a round whose part of the journal is compared with the last round's
+    cuts: tuple[int, int]  # rounds after which a run is killed, to be resumed
+    values: tuple[int, int]
+    functions: tuple[int, int]
+
+
+FULL = Size((10, 200), 50, (5, 150), (500, 5_000), (20, 200))
+QUICK = Size((3, 12), 5, (2, 8), (100, 600), (4, 12))
+
+
+def experiment(bench: Bench, size: Size) -> Iterator[Row]:
+    """Rounds, with what they leave behind and how they are taken up again; then items."""
+    bench.notes.extend((PROCESSES_BOUND, OTHERS_BOUND))
+    if hospitals.available():
+        yield from _rounds(bench, size)
+        yield from _engine(bench, size)
+        yield from _resume(bench, size)
+    else:
+        bench.notes.append("Rounds were not measured: vantage6's algorithm tools are not installed.")
+    yield from _values(bench, size)
+    yield from _functions(bench, size)
+
+
+def _rounds(bench: Bench, size: Size) -> Iterator[Row]:
+    """Task runs in processes: v6flow, its backend alone, and nothing but the processes."""
+    kept: dict[int, int] = {}
+    journals: dict[int, _Journal] = {}
+
+    def look(folder: Path, rounds: int) -> None:
+        journals[rounds] = _Journal(bench.v6flow.journal(folder))
+        kept[rounds] = bench.v6flow.kept(folder)
+
+    contenders: dict[str, Callable[[], Sample]] = {}
+    for rounds in size.rounds:
+        tools = {
+            "v6flow": (bench.v6flow.run(), lambda folder, rounds=rounds: look(folder, rounds)),
+            ALONE: (_program("ask_rounds.py", rounds, PACKAGE, "count"), None),
+            FORKS: (_program("fork_rounds.py", rounds, ORGANIZATIONS, PACKAGE), None),
+        }
+        for name, (command, after) in tools.items():
+            contenders[f"{name} {rounds}"] = _once(
+                bench,
+                command,
+                lambda folder, rounds=rounds: _write_rounds(folder, rounds),
+                rounds * ORGANIZATIONS,
+                after,
+            )
+    samples = _measured(bench, contenders)
+    ours = _each(samples, "v6flow", size.rounds)
+    for peer in (ALONE, FORKS):
+        theirs = _each(samples, peer, size.rounds)
+        yield Row(ROUNDS, "a round, embedded", "s", _walls(ours), peer, _walls(theirs))
+        yield Row(ROUNDS, "a round, embedded: processor", "s", _cpus(ours), peer, _cpus(theirs))
+    few, many = (journals[rounds] for rounds in size.rounds)
+    more = size.rounds[1] - size.rounds[0]
+    text = sum(many.texts[-more:]) / more
+    yield Row(ROUNDS, "journal, a round: events", "", [(many.events - few.events) / more])
+    yield Row(ROUNDS, "journal, a round: bytes", "B", [(many.bytes - few.bytes) / more], TEXT, [text])
+    last = size.rounds[1]
+    yield Row(
+        ROUNDS,
+        f"text of the journal's rows, round {last}",
+        "B",
+        [many.texts[last]],
+        f"round {size.middle}",
+        [many.texts[size.middle]],
     )
+    all_ = (kept[size.rounds[1]] - kept[size.rounds[0]]) / more
+    yield Row(ROUNDS, "the run's folder, a round", "B", [all_], "its journal", [(many.bytes - few.bytes) / more])
 
 
-def rounds(folder: Path) -> dict[str, float]:
-    """Time and journal of each round, and the time that a resume in round 150 takes to read where it was."""
-    federation(folder)
-    found: dict[str, float] = {}
-    for count in (10, ROUNDS):
-        (folder / "rounds.yaml").write_text(REPEAT % count)
-        store = folder / f"store{count}"
-        begun = time.perf_counter()
-        v6flow.run(folder / "rounds.yaml", store=store).check()
-        found[f"seconds_{count}"] = time.perf_counter() - begun
-        journal = next(store.glob("runs/*/journal.sqlite"))
-        found[f"bytes_{count}"] = journal.stat().st_size
-    found["seconds_per_round"] = (found[f"seconds_{ROUNDS}"] - found["seconds_10"]) / (ROUNDS - 10)
-    found["bytes_per_round"] = (found[f"bytes_{ROUNDS}"] - found["bytes_10"]) / (ROUNDS - 10)
-    events = list(Store(folder / f"store{ROUNDS}").find(None).events())
-    kept = events[: len(events) * 150 // ROUNDS]
-    begun = time.perf_counter()
-    replay(kept)
-    found["events"] = len(events)
-    found["replay_seconds_at_150"] = time.perf_counter() - begun
-    return found
+def _engine(bench: Bench, size: Size) -> Iterator[Row]:
+    """Organizations that answer at once: what is left is v6flow's own; beside it the commits of its journal."""
+    contenders: dict[str, Callable[[], Sample]] = {}
+    commits: dict[int, list[tuple[int, bool]]] = {}
+    recorded: list[Path] = []
+    for rounds in size.rounds:
+        total = rounds * ORGANIZATIONS
+        folder = bench.folder()
+        recorded.append(folder)
+        _write_rounds(folder, rounds)
+        measure(_program("instant.py", total, "commits", *_run()), folder, bench.v6flow.environment)
+        commits[rounds] = json.loads((folder / "commits").read_text())
+        bare = _program("commit_rows.py", bench.v6flow.journal(folder), folder / "commits")
+        contenders[f"v6flow {rounds}"] = _once(
+            bench,
+            _program("instant.py", total, "-", *_run()),
+            lambda folder, rounds=rounds: _write_rounds(folder, rounds),
+            total,
+        )
+        rows = sum(events for events, _ in commits[rounds])
+        contenders[f"{COMMITS} {rounds}"] = _once(bench, bare, lambda _: None, rows)
+    samples = _measured(bench, contenders)
+    for folder in recorded:
+        shutil.rmtree(folder)
+    ours, theirs = (_each(samples, name, size.rounds) for name in ("v6flow", COMMITS))
+    yield Row(ROUNDS, "a round, answered at once", "s", _walls(ours), COMMITS, _walls(theirs))
+    yield Row(ROUNDS, "a round, answered at once: processor", "s", _cpus(ours), COMMITS, _cpus(theirs))
+    few, many = (commits[rounds] for rounds in size.rounds)
+    more = size.rounds[1] - size.rounds[0]
+    durable = (sum(each for _, each in many) - sum(each for _, each in few)) / more
+    made = (len(many) - len(few)) / more
+    yield Row(ROUNDS, "a round, answered at once: commits", "", [made], "durable ones", [durable])
 
 
-def items(folder: Path) -> dict[str, float]:
-    """The cost of items of which each computes a value."""
-    found: dict[str, float] = {}
-    for count in (500, ITEMS):
-        (folder / "items.yaml").write_text(FOREACH % count)
-        begun = time.perf_counter()
-        v6flow.run(folder / "items.yaml", store=folder / "store").check()
-        found[f"seconds_{count}"] = time.perf_counter() - begun
-        found[f"peak_mib_{count}"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    found["seconds_per_item"] = (found[f"seconds_{ITEMS}"] - found["seconds_500"]) / (ITEMS - 500)
-    return found
+def _resume(bench: Bench, size: Size) -> Iterator[Row]:
+    """Runs killed between two rounds: until the next round's first task is asked for, by the command line."""
+    cut: dict[int, Path] = {}
+    for rounds in size.cuts:
+        cut[rounds] = folder = bench.folder()
+        _write_rounds(folder, size.rounds[1])
+        measure(_program("instant.py", rounds * ORGANIZATIONS, "-", *_run()), folder, bench.v6flow.environment)
+        found = len(_Journal(bench.v6flow.journal(folder)).texts) - 1
+        peers.compare("rounds before the kill", found, rounds)
+    few, many = size.cuts
+    replayed: dict[int, list[Mapping[str, float]]] = {few: [], many: []}
+
+    def replay(rounds: int) -> Sample:
+        folder = bench.folder()
+        command = _program("replay_rows.py", bench.v6flow.journal(cut[rounds]))
+        sample = settled(command, folder, bench.v6flow.environment)
+        replayed[rounds].append(json.loads((folder / "stdout").read_text()))
+        return sample
+
+    samples = bench.measure(
+        {
+            NOTHING: lambda: settled([sys.executable, "-c", "pass"], bench.folder(), bench.v6flow.environment),
+            f"{few}": lambda: _resumed(bench, cut[few]),
+            f"{many}": lambda: _resumed(bench, cut[many]),
+            f"replay {few}": lambda: replay(few),
+            f"replay {many}": lambda: replay(many),
+        }
+    )
+    what = f"resume in round {many + 1}"
+    ours = _walls(samples[f"{many}"])
+    yield Row(ROUNDS, what, "s", ours, f"in round {few + 1}", _walls(samples[f"{few}"]))
+    yield Row(ROUNDS, what, "s", ours, NOTHING, _walls(samples[NOTHING]))
+    for rounds in (many, few):
+        read = [[each[name] for each in replayed[rounds]] for name in ("replay", "rows")]
+        yield Row(ROUNDS, f"journal of {rounds} rounds read and replayed", "s", read[0], ROWS, read[1])
 
 
-def main() -> None:
-    measured = {}
-    for name, measure in (("items", items), ("rounds", rounds)):
-        with tempfile.TemporaryDirectory() as folder:
-            measured[name] = measure(Path(folder))
-    json.dump(measured, sys.stdout, indent=2)
-    print()
+def _values(bench: Bench, size: Size) -> Iterator[Row]:
+    """Items of which each computes a value here."""
+    contenders: dict[str, Callable[[], Sample]] = {}
+    journals: dict[int, _Journal] = {}
+    for items in size.values:
+        total = items * (items - 1)
+        contenders[f"v6flow {items}"] = _once(
+            bench,
+            bench.v6flow.run(),
+            lambda folder, items=items: _write_items(folder, items, VALUE),
+            total,
+            lambda folder, items=items: journals.update({items: _Journal(bench.v6flow.journal(folder))}),
+        )
+        contenders[f"{LOOP} {items}"] = _once(bench, _program("loop_items.py", items, AT_ONCE), lambda _: None, total)
+    samples = _measured(bench, contenders)
+    ours, theirs = (_each(samples, name, size.values) for name in ("v6flow", LOOP))
+    few, many = size.values
+    yield Row(ITEMS, "value, an item", "s", _walls(ours), LOOP, _walls(theirs))
+    yield Row(ITEMS, "value, an item: processor", "s", _cpus(ours), LOOP, _cpus(theirs))
+    growth = (journals[many].bytes - journals[few].bytes) / (many - few)
+    yield Row(ITEMS, "value, an item: journal", "B", [growth])
+    peak, floor = ([each.memory for each in samples[f"{name} {many}"]] for name in ("v6flow", LOOP))
+    yield Row(ITEMS, f"{many:,} values: peak memory", "MiB", peak, LOOP, floor)
+    more = [(each.memory * (many - few)) for each in ours]
+    yield Row(ITEMS, f"{many:,} values: memory beyond that of {few:,}", "MiB", more)
 
 
-if __name__ == "__main__":
-    main()
+def _functions(bench: Bench, size: Size) -> Iterator[Row]:
+    """Items of which each calls a function in a process of its own."""
+    contenders: dict[str, Callable[[], Sample]] = {}
+    tools = {"v6flow": lambda _: bench.v6flow.run(), PROCESSES: lambda n: _program("start_items.py", n, "doubling.py")}
+    for items in size.functions:
+        for name, command in tools.items():
+            contenders[f"{name} {items}"] = _once(
+                bench,
+                command(items),
+                lambda folder, items=items: _write_items(folder, items, FUNCTION),
+                items * (items - 1),
+            )
+    samples = _measured(bench, contenders)
+    ours, theirs = (_each(samples, name, size.functions) for name in tools)
+    yield Row(ITEMS, "function, an item", "s", _walls(ours), PROCESSES, _walls(theirs))
+    yield Row(ITEMS, "function, an item: processor", "s", _cpus(ours), PROCESSES, _cpus(theirs))
+
+
+class _Journal:
+    """A journal: its bytes, its events, and the bytes of text of each round; round 0 is the first state."""
+
+    def __init__(self, path: Path) -> None:
+        self.bytes = path.stat().st_size
+        with closing(sqlite3.connect(path)) as journal:
+            rows = journal.execute(
+                "SELECT kind, length(kind) + length(data) + ifnull(length(value), 0) + length(checksum) "
+                "FROM events ORDER BY seq"
+            ).fetchall()
+        self.events = len(rows)
+        self.texts: list[int] = []
+        text = 0
+        for kind, length in rows:
+            text += length
+            if kind == "RoundEnded":
+                self.texts.append(text)
+                text = 0
+
+
+def _measured(bench: Bench, contenders: Mapping[str, Callable[[], Sample]]) -> dict[str, list[Sample]]:
+    for once in [*contenders.values()][: len(contenders) // 2]:  # the short runs
+        once()  # not counted: the first may have to compile
+    return bench.measure(contenders)
+
+
+def _run() -> list[str]:
+    return ["run", "workflow.yaml", "--quiet", "--store", "store"]
+
+
+def _program(name: str, *arguments: object) -> list[str]:
+    return [sys.executable, str(peers.PROGRAMS / name), *map(str, arguments)]
+
+
+def _once(
+    bench: Bench,
+    command: Sequence[str],
+    write: Callable[[Path], None],
+    expected: int,
+    after: Callable[[Path], None] | None = None,
+) -> Callable[[], Sample]:
+    """Run a command in a new folder; its last word must be a number. `after` looks at what it left."""
+
+    def once() -> Sample:
+        folder = bench.folder()
+        write(folder)
+        environment = bench.v6flow.environment
+        paths = [str(hospitals.ALGORITHMS), environment.get("PYTHONPATH", "")]
+        environment = {**environment, "PYTHONPATH": ":".join(filter(None, paths))}
+        sample = settled(command, folder, environment)
+        found = (folder / "stdout").read_text().split()[-1]
+        peers.compare(" ".join(command), found, str(expected))
+        if after is not None:
+            after(folder)
+        shutil.rmtree(folder)
+        return sample
+
+    return once
+
+
+def _resumed(bench: Bench, cut: Path) -> Sample:
+    folder = bench.folder() / "copy"  # a resume leaves its mark
+    shutil.copytree(cut, folder)
+    run = bench.v6flow.journal(folder).parent.name
+    command = _program("instant.py", 0, "-", "resume", run, "--quiet", "--store", "store")
+    sample = settled(command, folder, bench.v6flow.environment)
+    with closing(sqlite3.connect(bench.v6flow.journal(folder))) as journal:
+        (kind,) = journal.execute("SELECT kind FROM events ORDER BY seq DESC").fetchone()
+    peers.compare("the last event before the first task of a resumed run", kind, "RunResumed")
+    shutil.rmtree(folder.parent)
+    return sample
+
+
+def _write_rounds(folder: Path, rounds: int) -> None:
+    lines = ["v6flow_federation: 1", "backend: embedded", "organizations:"]
+    (folder / "table.csv").write_text("age\n1\n")
+    lines += [f"  o{number}: {{databases: {{default: table.csv}}}}" for number in range(ORGANIZATIONS)]
+    lines += ["algorithms:", f"  {PACKAGE}: {{package: {PACKAGE}, path: {json.dumps(str(hospitals.ALGORITHMS))}}}"]
+    (folder / "federation.yaml").write_text("\n".join(lines) + "\n")
+    (folder / "workflow.yaml").write_text(REPEAT.format(rounds=rounds, package=PACKAGE))
+
+
+def _write_items(folder: Path, items: int, local: str) -> None:
+    (folder / "workflow.yaml").write_text(FOREACH.format(items=items, local=local))
+    (folder / "doubling.py").write_text(DOUBLING)
+
+
+def _each(samples: Mapping[str, Sequence[Sample]], name: str, counts: tuple[int, int]) -> list[Sample]:
+    """What each round or item costs, by the difference of a long run and a short one."""
+    few, many = counts
+    return [
+        Sample(
+            (most.wall - least.wall) / (many - few),
+            (most.cpu - least.cpu) / (many - few),
+            (most.memory - least.memory) / (many - few),
+        )
+        for least, most in zip(samples[f"{name} {few}"], samples[f"{name} {many}"], strict=True)
+    ]
+
+
+def _walls(samples: Sequence[Sample]) -> list[float]:
+    return [sample.wall for sample in samples]
+
+
+def _cpus(samples: Sequence[Sample]) -> list[float]:
+    return [sample.cpu for sample in samples]

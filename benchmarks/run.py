@@ -13,18 +13,20 @@ from pathlib import Path
 import experiments
 import peers
 import report
+import rounds
 import server
 from measure import CommandFailedError
 
 WORK = peers.HERE / ".work"
-SERVER = "server"  # the experiment that needs no peers, but a vantage6 server
+ROUNDS = "rounds"  # needs no peers
+SERVER = "server"  # needs no peers, but a vantage6 server
 REPEAT = 5
 QUICK_REPEAT = 2
 
 
 def main() -> int:
     arguments = _arguments()
-    beside_peers = any(name != SERVER for name in arguments.only)
+    beside_peers = any(name not in (ROUNDS, SERVER) for name in arguments.only)
     try:
         if beside_peers:
             peers.set_up()
@@ -37,6 +39,7 @@ def main() -> int:
     size = server.QUICK if arguments.quick else server.FULL
     size = replace(size, rounds=arguments.repeat or size.rounds)
     measured = dict(experiments.EXPERIMENTS)
+    measured[ROUNDS] = partial(rounds.experiment, size=rounds.QUICK if arguments.quick else rounds.FULL)
     measured[SERVER] = partial(server.experiment, size=size)
     rows: list[report.Row] = []
     try:
@@ -65,7 +68,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    names = [*experiments.EXPERIMENTS, SERVER]
+    names = [*experiments.EXPERIMENTS, ROUNDS, SERVER]
     parser.add_argument(
         "--only", nargs="+", choices=names, default=names, metavar="NAME", help=f"of {', '.join(names)}"
     )

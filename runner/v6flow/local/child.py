@@ -1,6 +1,6 @@
 """The process that stands between v6flow and a local step: runs it, says how it ended, and outlives nobody.
 
-Started by path (`python child.py supervise FOLDER`), without importing v6flow, since each module costs time.
+Started by path (`python start.py supervise FOLDER`), without importing v6flow, since each module costs time.
 FOLDER holds `request.json` and `input.json`; here appear `output.json` (the result) or `failure.json` (kind,
 message, hint). There are two processes:
 
@@ -226,7 +226,7 @@ def _become_worker(folder: str, request: Mapping[str, Any], descriptors: tuple[i
         os.dup2(source, 0)
         os.close(source)
         if request["cold"]:
-            os.execv(sys.executable, [sys.executable, __file__, "work", folder])  # noqa: S606  no shell
+            os.execv(sys.executable, [sys.executable, sys.argv[0], "work", folder])  # noqa: S606  no shell
         code = work(folder, request)
     except BaseException:  # noqa: BLE001  whatever it is, the supervisor's code must not run twice
         sys.excepthook(*sys.exc_info())

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MAX_RESULT = 256 << 20
 """Bytes of a result: what is larger is refused before it is in memory."""
 
-_CHILD = Path(__file__).with_name("child.py")
+_CHILD = Path(__file__).with_name("start.py")
 _READ = 1 << 16
 _SPOOLED = 1 << 20  # bytes of a command's stdout kept in memory; beyond it they go to a file without a name
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import importlib
 import io
@@ -137,6 +138,7 @@ def warm_up() -> str:
         importlib.import_module(module)
     pandas = sys.modules["pandas"]
     pandas.read_csv(io.StringIO("a,b\n1,x\n"))["a"].sum()  # imports more of pandas when first used
+    sys.path_importer_cache.clear()  # each child goes over all of it, and what it writes to is copied
     gc.collect()
     gc.freeze()  # so that collections in the children do not copy these pages
     return importlib.metadata.version("vantage6-algorithm-tools")
@@ -273,7 +275,13 @@ def _leave_parent(control: socket.socket, parent: int) -> None:
 def _die_with_parent(number: int) -> None:
     """Ask the system for this signal when the parent dies (Linux only; elsewhere nobody forks)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+        _system().prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+
+
+@functools.cache
+def _system() -> ctypes.CDLL:
+    """The system's library, opened once: the children of a zygote find it open."""
+    return ctypes.CDLL(None)
 
 
 def _die_with(pipe: int) -> None:

@@ -1,0 +1,33 @@
+"""What it takes to read a journal and know the state of its run, beside its rows read and parsed, and no more.
+
+replay_rows.py JOURNAL: prints the seconds of both, in this process.
+"""
+
+import json
+import sqlite3
+import sys
+import time
+from pathlib import Path
+
+from v6flow.core.state import replay
+from v6flow.journals import sqlite
+
+
+def ours():
+    return len(replay(sqlite.read(journal)).steps)
+
+
+def floor():
+    rows = sqlite3.connect(journal).execute("SELECT * FROM events ORDER BY seq").fetchall()
+    return len([(json.loads(row[2]), json.loads(row[3] or "null")) for row in rows])
+
+
+def seconds(what):
+    began = time.perf_counter()
+    what()
+    return time.perf_counter() - began
+
+
+journal = Path(sys.argv[1])
+ours(), floor()  # imports what they need
+print(json.dumps({"replay": seconds(ours), "rows": seconds(floor)}))

@@ -1,0 +1,49 @@
+"""The program that a local step's process begins with: it is compiled once, and keeps no name from a workflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from v6flow.core.commands import LocalRequest
+from v6flow.local import process
+from v6flow.local.base import LocalAnswered, LocalReport
+from v6flow.local.runner import ChildRunner
+
+PATIENCE = 60.0  # seconds until a test that waits has failed
+
+
+def test_the_bytecode_of_what_runs_is_kept(tmp_path: Path) -> None:
+    for name in ("start.py", "child.py"):
+        shutil.copy(Path(process.__file__).with_name(name), tmp_path)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    command = [sys.executable, str(tmp_path / "start.py"), "supervise", str(tmp_path / "nothing")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert f'File "{tmp_path / "child.py"}"' in done.stderr
+    assert [kept.name.split(".")[0] for kept in (tmp_path / "__pycache__").iterdir()] == ["child"]
+
+
+@pytest.mark.parametrize("cold", [False, True])
+def test_a_workflow_has_modules_of_the_same_names(tmp_path: Path, *, cold: bool) -> None:
+    for name in ("child", "start"):
+        (tmp_path / f"{name}.py").write_text(f"def said():\n    return '{name}'\n")
+    (tmp_path / "steps.py").write_text(
+        "import __main__, child, start\n\ndef f():\n    return [child.said(), start.said(), __main__.__file__]\n"
+    )
+    reports: queue.Queue[LocalReport] = queue.Queue()
+    runner = ChildRunner(jobs=1, cold=cold)
+    runner.open(reports.put)
+    try:
+        runner.start(LocalRequest("step", 1, str(tmp_path), "steps.py:f"))
+        report = reports.get(timeout=PATIENCE)
+    finally:
+        runner.close()
+    assert isinstance(report, LocalAnswered)
+    assert json.loads(report.body) == ["child", "start", str(Path(process.__file__).with_name("start.py"))]
