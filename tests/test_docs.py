@@ -513,6 +513,7 @@ def test_other_documents_have_the_keys_that_are_told(say: Callable[..., dict[str
         "list": ("list",),
         "logs RUN": ("logs", run),
         "logs RUN STEP": ("logs", run, "parts"),
+        "graph WORKFLOW": ("graph", "average.yaml"),
         "plan WORKFLOW": ("plan", "average.yaml"),
         "validate FILE": ("validate", "average.yaml"),
         "lint FILE": ("lint", "average.yaml"),

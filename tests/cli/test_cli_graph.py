@@ -19,6 +19,21 @@ if TYPE_CHECKING:
 
 Capture = pytest.CaptureFixture[str]
 
+NESTED = """\
+v6flow: 1
+name: nested
+steps:
+  one: {local: {value: [1, 2]}}
+  every:
+    foreach:
+      over: "{{ steps.one.result }}"
+      steps:
+        file: {workflow: {file: inner.yaml}}
+        after: {local: {value: "{{ steps.file.result.o }}"}}
+finally:
+  last: {local: {value: 3}}
+"""
+
 
 def test_the_picture(here: Path, capsys: Capture) -> None:
     write(here, small_yaml=SMALL)
@@ -55,3 +70,20 @@ def test_where_lines_cannot_be_written_ascii_is_drawn(here: Path) -> None:
     assert said.out.isascii()
     assert "double" in said.out
     assert "\\u" not in said.out
+
+
+def test_a_document(here: Path, capsys: Capture) -> None:
+    write(here, inner_yaml='v6flow: 1\nsteps: {v: {local: {value: 1}}}\noutputs: {o: "{{ steps.v.result }}"}\n')
+    write(here, nested_yaml=NESTED)
+    document = call(capsys, "graph", "nested.yaml", "-o", "json").document
+    assert document["workflow"] == "nested"
+    steps = {each.pop("step"): each for each in document["steps"]}
+    assert {name: (each["kind"], each["within"], each["needs"]) for name, each in steps.items()} == {
+        "one": ("local", None, []),
+        "every": ("foreach", None, ["one"]),
+        "every.file": ("workflow", "every", []),
+        "every.after": ("local", "every", ["every.file"]),
+        "last": ("local", None, []),
+    }
+    assert steps["every.file"]["file"] == "inner.yaml"
+    assert [name for name, step in steps.items() if step["finally"]] == ["last"]

@@ -119,16 +119,18 @@ def test_retrying_what_failed_asks_only_whom_it_lacks(folder: Path, files: Files
 @given(files=sound(TIMELESS), seed=st.integers(0, 1000), kills=KILLS)
 def test_reuse_changes_nothing_but_who_is_asked(folder: Path, files: Files, seed: int, kills: list[float]) -> None:
     made = planned(folder, files)
-    first = World(seed).play(Driver(made, earlier={}))
+    first = World(seed, calm=True).play(Driver(made, earlier={}))
     keys = [each.key.digest for each in first.commands if isinstance(each, Recall)]
     assume(len(set(keys)) == len(keys))  # else a step that failed would take what its twin came to
+    # nor is it told which failure came first, or which items had begun before one failed: that is a matter of time
+    assume(not any(step.status == "failed" or step.failure for step in first.state.steps.values()))
     results = caching.results("w-0", first.events)
     earlier = {each.key.digest: results[each.step] for each in first.commands if isinstance(each, Keep)}
-    run = World(seed).play(Driver(made, earlier=earlier))
+    run = World(seed, calm=True).play(Driver(made, earlier=earlier))
     for kill in [None, *kills]:
         if kill is not None:
             before = run.events[: 1 + int(kill * (len(run.events) - 1))]
-            run = World(seed).play(run.resume(keep=len(before), now=before[-1].at))
+            run = World(seed, calm=True).play(run.resume(keep=len(before), now=before[-1].at))
         assert end(run) == end(first)
         reused = {name for name, step in run.state.steps.items() if step.reused is not None}
         assert not reused & {event.step for event in run.named(ev.TaskRequested)}

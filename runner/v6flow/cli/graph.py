@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.cli.arguments import Parser
+    from v6flow.core.json import Json
+    from v6flow.core.model import Workflow
 
 
 def configure(parser: Parser) -> None:
     common.workflow(parser)
     parser.add_argument("--format", choices=["picture", "mermaid", "dot"], default="picture", help="built in: picture")
+    common.output(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -25,6 +28,9 @@ def main(arguments: argparse.Namespace) -> int:
     from v6flow.core import check, drawing
 
     workflow = loading.read_workflow(arguments.workflow)
+    if arguments.output == "json":
+        show.write(_document(workflow))
+        return 0
     needs = check.drawn(workflow)
     match arguments.format:
         case "mermaid":
@@ -35,6 +41,28 @@ def main(arguments: argparse.Namespace) -> int:
             text = drawing.picture(workflow, needs, shutil.get_terminal_size((100, 24)).columns, unicode=_draws_lines())
     show.data(text.rstrip("\n") + "\n")
     return 0
+
+
+def _document(workflow: Workflow) -> dict[str, Json]:
+    """The steps in the file's order: what each is, what it is nested in, and what it waits for by itself."""
+    from v6flow.core import check
+    from v6flow.core.steps import WorkflowStep
+
+    needs = check.needs(workflow)
+    return {
+        "workflow": workflow.name,
+        "steps": [
+            {
+                "step": name,
+                "kind": step.kind,
+                "within": step.common.parent or None,
+                "finally": step.common.final,
+                "file": step.file if isinstance(step, WorkflowStep) else None,
+                "needs": [*needs[name]],
+            }
+            for name, step in workflow.steps.items()
+        ],
+    }
 
 
 def _draws_lines() -> bool:
