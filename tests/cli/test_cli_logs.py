@@ -97,15 +97,16 @@ def test_without_a_step_the_story_of_the_run_is_told_again(here: Path, capsys: C
 def test_what_is_still_at_work_is_followed(here: Path, capsys: Capture) -> None:
     pytest.importorskip("vantage6.algorithm.tools")
     federated(here)
-    gate = here / "gate"
-    os.mkfifo(gate)
+    gates = [here / f"gate-{name}" for name in ("alpha", "beta")]
+    for gate in gates:  # one for each: of two that read the same, one may take all that is written
+        os.mkfifo(gate)
     text = f"""\
 v6flow: 1
 name: slow
 federation: federation.yaml
 defaults: {{image: probe, timeout: 60s}}
 steps:
-  wait: {{task: {{method: wait, kwargs: {{gate: "{gate}"}}, organizations: [alpha, beta]}}}}
+  wait: {{task: {{method: wait, kwargs: {{gate: "{here}/gate-{{{{ organization }}}}"}}, organizations: [alpha, beta]}}}}
 """
     write(here, slow_yaml=text)
     process = start("run", "slow.yaml", until="wait: asks alpha, beta")
@@ -115,7 +116,7 @@ steps:
     assert all(" | " in line for line in heard), heard
     live = call(capsys, "logs", "slow", "wait", "alpha")
     assert "v6_probe" in live.out
-    for _ in range(2):
+    for gate in gates:
         gate.write_text("open", encoding="utf-8")
     assert end(process).code == 0
     out, _ = following.communicate(timeout=60)
