@@ -114,7 +114,6 @@ class Run:
 
         local_jobs = self.jobs or os.cpu_count() or 1
         folder = self.held.folder
-        reads = self.held.state.pinned.get("cache", True)
         engine = Engine(
             self.plan,
             self.held.state,
@@ -124,7 +123,7 @@ class Run:
             clock=self.clock,
             reporter=reporter,
             jobs=local_jobs,
-            results=_earlier_results(folder, self.plan, self.access, reads=reads),
+            results=_earlier_results(folder, self.plan, self.access, self.held.state.pinned),
         )
         for note in self.notes:
             engine.note(note)
@@ -142,7 +141,7 @@ class Run:
         return self.held.state
 
 
-def _earlier_results(folder: RunFolder, plan: Plan, access: Access | None, *, reads: bool) -> Results | None:
+def _earlier_results(folder: RunFolder, plan: Plan, access: Access | None, pinned: Mapping[str, Any]) -> Results | None:
     """The results of earlier runs, for a plan of which a step may reuse one."""
     if not caching.wanted(plan):
         return None
@@ -154,8 +153,8 @@ def _earlier_results(folder: RunFolder, plan: Plan, access: Access | None, *, re
             return key.parts["source"] == (_source_digest(step, plan) or "")
         return access is None or key.parts["data"] == access.contents()
 
-    basis = caching.Basis(source_digests(plan), access.contents() if access is not None else "")
-    return EarlierResults(folder, plan.workflow.name, basis, still=still, reads=reads)
+    basis = caching.Basis(pinned["sources"], access.contents() if access is not None else "")
+    return EarlierResults(folder, plan.workflow.name, basis, still=still, reads=pinned.get("cache", True))
 
 
 def reach(federation: Federation) -> Access:
@@ -449,7 +448,7 @@ def _resume(
     pinned = state.pinned
     clock = LaterClock(clock or SystemClock(), state.last)
     now = clock.now()
-    down = now - (state.last if state.left is None else state.left)
+    down = now - state.held_until
     pinned_deadline = pinned["deadline"] if seconds is None else now + seconds - state.down - down
     deadline = pinned_deadline and pinned_deadline + state.down + down
     plan = _current_plan(state, workflow, access, deadline)

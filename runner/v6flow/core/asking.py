@@ -48,16 +48,7 @@ def sent(request: TaskRequest) -> str:
             request.image,
             request.method,
             {name: dict(kwargs) for name, kwargs in request.kwargs.items()},
-            [
-                [
-                    each.label,
-                    each.query,
-                    each.sheet_name,
-                    [dict(item) for item in each.preprocessing],
-                    dict(each.arguments),
-                ]
-                for each in request.databases
-            ],
+            [each.parts() for each in request.databases],
             request.central,
             request.study,
             request.store,

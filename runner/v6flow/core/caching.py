@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from v6flow.core import answers
+from v6flow.core import answers, instances
 from v6flow.core import events as ev
 from v6flow.core.plan import digest
 from v6flow.core.steps import LocalPlan, TaskPlan
@@ -72,10 +72,6 @@ def wanted(plan: Plan) -> bool:
 
 def of_task(plan: Plan, step: TaskPlan, asked: Sequence[str], kwargs: Mapping[str, Json], basis: Basis) -> Key:
     """The key of what organizations are about to be asked; how patiently, and how it is judged, is not in it."""
-    databases: list[Json] = [
-        [each.label, each.query, each.sheet_name, [dict(item) for item in each.preprocessing], dict(each.arguments)]
-        for each in step.databases
-    ]
     settings: list[Json] = [
         step.central, step.subtasks, step.study, step.store, step.isolation, step.allow_nonfinite
     ]  # fmt: skip
@@ -85,7 +81,7 @@ def of_task(plan: Plan, step: TaskPlan, asked: Sequence[str], kwargs: Mapping[st
             "method": step.method,
             "kwargs": digest({name: kwargs[name] for name in asked}),
             "organizations": digest([*asked]),
-            "databases": digest(databases),
+            "databases": digest([each.parts() for each in step.databases]),
             "settings": digest(settings),
             "federation": digest(plan.directory.identity),
             "data": basis.data,
@@ -139,7 +135,7 @@ def results(run: str, events: Iterable[Event]) -> dict[str, Kept]:
     for event in events:
         match event:
             case ev.RunResumed():
-                for step in [each for each in answered if _is_in(each, event.reset)]:
+                for step in [each for each in answered if any(instances.is_in(each, outer) for outer in event.reset)]:
                     del answered[step]
             case ev.StepStarted():
                 asked[event.step] = event.asked
@@ -164,8 +160,3 @@ def results(run: str, events: Iterable[Event]) -> dict[str, Kept]:
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """The parts in which two keys differ."""
     return [part for part in {**before, **now} if before.get(part) != now.get(part)]
-
-
-def _is_in(step: str, outer: Sequence[str]) -> bool:
-    """Whether a step is one of these, or nested in one."""
-    return any(step == each or step.startswith((f"{each}.", f"{each}[")) for each in outer)

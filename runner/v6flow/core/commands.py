@@ -23,6 +23,11 @@ class DatabaseChoice:
     preprocessing: tuple[Mapping[str, Json], ...] = ()
     arguments: Mapping[str, Json] = field(default_factory=dict)
 
+    def parts(self) -> list[Json]:
+        """All of it, for a digest of what is asked."""
+        preprocessing: list[Json] = [dict(each) for each in self.preprocessing]
+        return [self.label, self.query, self.sheet_name, preprocessing, dict(self.arguments)]
+
 
 @dataclass(frozen=True, slots=True)
 class TaskRequest:

@@ -42,7 +42,7 @@ class Completion:
         try:
             mixed = self._renderer.mixture(step, uses)
         except Unfit as error:
-            return events.StepFailed(now, name, events.Failure(error.kind, error.message, step=name, hint=error.hint))
+            return events.StepFailed(now, name, error.failure(name))
         return self.approved(events.StepCompleted(now, name, value, carried, mixed, log))
 
     def judge(self, step: TaskPlan, state: StepState, prepared: Prepared, now: Time) -> Event:
@@ -55,8 +55,7 @@ class Completion:
         try:
             mixed = self._renderer.mixture(step, prepared.uses, own)
         except Unfit as error:
-            failure = events.Failure(error.kind, error.message, step=name, hint=error.hint)
-            return events.StepFailed(now, name, failure)
+            return events.StepFailed(now, name, error.failure(name))
         carried = tuple(dict.fromkeys((*prepared.uses.cohorts(), own)))
         return self.approved(events.StepCompleted(now, name, None, carried, mixed))
 

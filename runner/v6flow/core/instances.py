@@ -26,6 +26,11 @@ def short(path: str) -> str:
     return path[path.rfind(".") + 1 :]
 
 
+def is_in(path: str, outer: str) -> bool:
+    """Whether a step, as it is done, is another one or nested in it, whichever the round or item."""
+    return path == outer or path.startswith((f"{outer}.", f"{outer}["))
+
+
 def inside(path: str, number: int) -> str:
     """The prefix of the steps in a round, or an item, of a step; `number` is from 1, and 0 where there are none."""
     return f"{path}[{number}]." if number else f"{path}."

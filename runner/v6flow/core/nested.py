@@ -115,8 +115,7 @@ class Nesting:
             lacked = error.step if self._is_outside(name, error.step) else name
             return events.ItemEnded(now, name, number, failure=events.Failure("skipped", str(error), lacked))
         except Unfit as error:
-            failure = events.Failure(error.kind, error.message, name, hint=error.hint)
-            return events.ItemEnded(now, name, number, failure=failure)
+            return events.ItemEnded(now, name, number, failure=error.failure(name))
         return events.ItemEnded(now, name, number, value, cohorts.distinct(uses.cohorts()), mixed)
 
     def end_items(self, name: str, step: ForeachPlan, state: StepState, now: Time) -> Event:
@@ -202,7 +201,7 @@ class Nesting:
     def _is_outside(self, name: str, lacked: str) -> bool:
         """Whether what a step's rounds or items lack is what the step itself lacks: nothing in it came to nothing."""
         cause = self._state.step(lacked).cause or lacked
-        return cause != name and not cause.startswith((f"{name}[", f"{name}."))
+        return not instances.is_in(cause, name)
 
     def _keyed(self, name: str, step: ForeachPlan, listed: list[tuple[str, Json]]) -> list[tuple[str, Json]]:
         """The items by the keys that the step gives them."""

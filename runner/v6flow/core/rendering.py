@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from v6flow.core import cohorts, json, judge, scope
+from v6flow.core.events import Failure
 from v6flow.core.expressions import ExpressionError, kind
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ class Unfit(Exception):  # noqa: N818 - a verdict, not an error
         self.kind = kind
         self.message = message
         self.hint = hint
+
+    def failure(self, step: str) -> Failure:
+        """The failure of the step."""
+        return Failure(self.kind, self.message, step, hint=self.hint)
 
 
 class Renderer:

@@ -424,8 +424,7 @@ class Scheduler:
         except Lacking as error:
             return [Record(nested.skipped(self._state, name, error.step, now))]
         except Unfit as error:
-            failure = events.Failure(error.kind, error.message, step=name, hint=error.hint)
-            return [Record(events.StepFailed(now, name, failure))]
+            return [Record(events.StepFailed(now, name, error.failure(name)))]
 
     def _begin_sound(self, name: str, step: StepPlan, now: Time) -> list[Command]:
         """Begin a step that has all it waits for. Raises Lacking, Unfit."""

@@ -154,6 +154,11 @@ class RunState:
         return self.status in ("completed", "failed", "cancelled")
 
     @property
+    def held_until(self) -> Time:
+        """The last moment at which a process is known to have held it: people may decide at gates later."""
+        return self.last if self.left is None else self.left
+
+    @property
     def gates(self) -> list[StepState]:
         """The gates that wait for a person: none any more once it is known how the run ends."""
         if self.over or self.ending is not None:

@@ -275,7 +275,7 @@ def _attempts(happened: Iterable[Event]) -> dict[tuple[str, str], list[_Attempt]
 def _forget(found: dict[tuple[str, str], list[_Attempt]], event: events.RunResumed) -> None:
     for (step, _), attempts in found.items():
         answered = bool(attempts) and isinstance(attempts[-1].outcome, events.TaskAnswered)
-        reset = any(step == each or step.startswith((f"{each}[", f"{each}.")) for each in event.reset)
+        reset = any(instances.is_in(step, each) for each in event.reset)
         if reset or (step in event.retry and not answered):
             attempts.clear()
 

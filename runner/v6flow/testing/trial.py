@@ -124,9 +124,8 @@ def _resume(
     plan: Plan, case: Case, state: RunState, journal: MemoryJournal, decided: Sequence[Decide], now: float
 ) -> Plan:
     """Write down what people have decided while nobody worked on the run, and that it goes on, as `resume` does."""
-    paused = state.left if state.left is not None else state.last
     made: list[Event] = [GateDecided(now, each.step, each.decision, each.by, each.comment) for each in decided]
-    for event in [*made, RunResumed(now, now - paused)]:
+    for event in [*made, RunResumed(now, now - state.held_until)]:
         journal.append([event], durable=True)
         apply(state, event)
     return replace(plan, deadline=None if case.deadline is None else START + case.deadline + state.down)
