@@ -147,7 +147,9 @@ def test_eight_at_once_on_one_run_seven_are_told_who_holds_it(here: Path) -> Non
     losers = 0
     while losers < 7:
         pid, status = os.wait()
-        loser = next(each for each in many if each.pid == pid)
+        loser = next((each for each in many if each.pid == pid), None)
+        if loser is None:
+            continue  # an orphan of another test, which this process has taken in
         loser.returncode = os.waitstatus_to_exitcode(status)
         assert loser.returncode == 75, loser.communicate()
         losers += 1
