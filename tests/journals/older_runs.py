@@ -19,7 +19,8 @@ MADE_IN = "/tmp/v6flow-study"  # the folder's path when the runs were made, whic
 def unpack(archive: Path, folder: Path) -> Path:
     """Unpack a project with runs into a folder, and make their journals name that; the project's folder."""
     with tarfile.open(archive) as packed:
-        packed.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+        packed.extraction_filter = getattr(tarfile, "data_filter", None)  # a Python of 2022 has none
+        packed.extractall(folder)
     study = folder / "study"
     for path in study.glob(".v6flow/runs/*/journal.sqlite"):
         _move(path, str(study))

@@ -39,7 +39,7 @@ ENDS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(name="study", params=ARCHIVES.values(), ids=ARCHIVES.keys())
+@pytest.fixture(name="study", params=[*ARCHIVES.values()], ids=[*ARCHIVES])
 def a_study(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project in which an older version has made runs; the current folder."""
     for name in ("V6FLOW_STORE", "V6FLOW_FEDERATION"):
