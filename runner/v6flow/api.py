@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from v6flow import loading, params, running
+from v6flow import actor, loading, params, running
 from v6flow.core import json, units
 from v6flow.core.model import Workflow
 from v6flow.errors import InterruptedRunError, UsageError, V6flowError
@@ -173,6 +173,7 @@ def run(
         jobs=jobs,
         preflight=preflight,
         cache=cache,
+        by=actor.here(python=True),
     )
     return _carry_on(started, reporter)
 
@@ -194,7 +195,9 @@ def resume(
         status = held.state.status
         if status in ("completed", "cancelled") or (status == "failed" and not retry_failed):
             return Result(held.state, held.folder)
-        return _carry_on(running.resume(held, retry_failed=retry_failed, jobs=jobs), reporter)
+        return _carry_on(
+            running.resume(held, retry_failed=retry_failed, jobs=jobs, by=actor.here(python=True)), reporter
+        )
 
 
 def _carry_on(run: running.Run, reporter: Reporter | None) -> Result:

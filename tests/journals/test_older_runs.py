@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from older_runs import ARCHIVES, unpack
 
+from v6flow import running
 from v6flow.cli.main import main
 from v6flow.core.events import TaskAnswered, TaskRequested
 from v6flow.core.state import replay
+from v6flow.journals.sqlite import FORMAT
 from v6flow.journals.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from v6flow.journals.store import RunFolder
 
 pytest.importorskip("vantage6.algorithm.tools")
 
@@ -108,6 +114,33 @@ def test_a_failed_run_asks_again_whom_it_lacks(study: Path, capsys: pytest.Captu
     assert status(capsys, run)["outputs"] == {"sum": 160.0}
     asked = [each for each in Store(study / ".v6flow").find(run).events() if isinstance(each, TaskRequested)]
     assert [each.organizations for each in asked] == [("alpha",), ("beta",), ("gamma",), ("gamma",)]
+
+
+def _format(folder: RunFolder) -> int:
+    with contextlib.closing(sqlite3.connect(folder.journal_path)) as connection:
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        return int(found)
+
+
+def test_the_first_event_that_is_added_makes_a_journal_one_of_the_format_of_today(study: Path) -> None:
+    (run,) = runs(study, "local")
+    folder = Store(study / ".v6flow").find(run)
+    before = _format(folder)
+    with running.take(folder):
+        assert _format(folder) == before
+    assert main(["resume", run, "--quiet"]) == 0
+    assert _format(folder) == FORMAT
+
+
+def test_what_older_journals_do_not_have_is_not_recorded(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run,) = runs(study, "every")
+    found = status(capsys, run)
+    assert [found[key] for key in ("by", "via", "key", "comment", "labels")] == [None] * 5
+    assert main(["status", run]) == 0
+    assert "by whom is not recorded" in capsys.readouterr().err
+    assert main(["explain", run, "many", "--output", "json"]) == 0
+    (attempt,) = json.loads(capsys.readouterr().out)["attempts"]["alpha"]
+    assert [attempt[key] for key in ("began", "size", "image", "origin")] == [None] * 4
 
 
 def test_a_cancelled_run_stays_so(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
