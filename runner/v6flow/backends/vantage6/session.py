@@ -10,6 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, NoReturn
 
 from v6flow.backends.vantage6 import totp
+from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import AmbiguousError, DeniedError, RefusedError, StaleTokenError
 from v6flow.core import json
 from v6flow.errors import AccessError, UnreachableError, V6flowError
@@ -92,6 +93,11 @@ class Session:
             raise AccessError("the server's token does not say who we are")
         return user
 
+    @property
+    def username(self) -> str:
+        """The user name that we log in with. Raises FederationError."""
+        return self._credentials.username.reveal()
+
     def get(
         self,
         path: str,
@@ -165,8 +171,11 @@ class Session:
                 return tokens
             if self._refused is not None:
                 raise AccessError(self._refused.message, hint=self._refused.hint)
-            self._tokens = (self._refresh(tokens) if tokens else None) or self._log_in(stale + 1)
-            return self._tokens
+            newer = (self._refresh(tokens) if tokens else None) or self._log_in(stale + 1)
+            if tokens is not None and tokens.user is not None and newer.user != tokens.user:
+                raise StrangeError(f"the server renewed the token of user {tokens.user} with one of user {newer.user}")
+            self._tokens = newer
+            return newer
 
     def _refresh(self, tokens: Tokens) -> Tokens | None:
         """New tokens, None if the server does not take our refresh token any more."""
