@@ -91,6 +91,7 @@ class ServerBackend:
     def open(self, emit: Callable[[Report], None]) -> None:
         """From now on reports go to `emit`."""
         self._emit = emit
+        self._session.attended = False
         self._session.heard = Presence(self._say, self._clock)
         self._errands = Errands(THREADS, self._broken, clock=self._clock)
         self._watcher = Watcher(
