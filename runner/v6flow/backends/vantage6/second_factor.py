@@ -74,9 +74,9 @@ class Person:
     def ask(self, user: str, server: str) -> Iterator[str]:
         """The codes that a person types, TRIES lines at most; it ends where the person ends the input."""
         for left in reversed(range(TRIES)):
-            self._show(f"two-factor code of {plain(user)} at {plain(server)} ({totp.DIGITS} digits): ", end="")
             self.asking = True
             try:
+                self._show(f"two-factor code of {plain(user)} at {plain(server)} ({totp.DIGITS} digits): ", end="")
                 line = self._input.readline() if self._input is not None else ""
             except KeyboardInterrupt:
                 self._show("")
