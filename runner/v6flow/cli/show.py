@@ -69,7 +69,13 @@ def while_waiting(federation: Federation | None) -> Iterator[None]:
         return
     from threading import Timer
 
-    timer = Timer(_SILENCE, lines, ([f"{plain(federation.server)} has not answered yet …"],))
+    from v6flow.backends.vantage6.second_factor import PERSON
+
+    def tell(server: str) -> None:
+        if not PERSON.asking:  # else it waits for a person, who knows
+            lines([f"{server} has not answered yet …"])
+
+    timer = Timer(_SILENCE, tell, (plain(federation.server),))
     timer.daemon = True
     timer.start()
     try:

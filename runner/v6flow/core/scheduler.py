@@ -498,7 +498,7 @@ class Scheduler:
         self._running[name] = prepared
         if isinstance(found, caching.Kept):
             params = scope.params(self._plan, self._state, name)
-            refused = caching.refused(self._plan, step, name, asked, found, params)
+            refused = caching.refused(self._plan, step, name, asked, prepared.kwargs, found, params)
             if refused is None:
                 self._touched[name] = None
                 return [Record(_reused(name, found, now))]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from v6flow.backends.vantage6 import address, connecting, dialects, directory, encryption
 from v6flow.backends.vantage6.encryption import KeyProblemError
 from v6flow.backends.vantage6.refusals import AmbiguousError
+from v6flow.backends.vantage6.second_factor import PERSON
 from v6flow.backends.vantage6.session import Session
 from v6flow.backends.vantage6.transport import Transport
 from v6flow.errors import FederationError, PersonNeededError, UnreachableError
@@ -75,7 +76,7 @@ def logged_in(federation: ServerFederation, environ: Mapping[str, str] = os.envi
     transport = Transport(where, ca_file=federation.ca_file, environ=environ)
     try:
         there, _ = dialects.find_server(transport)
-        yield Session(there, connecting.credentials(federation, environ))
+        yield Session(there, connecting.credentials(federation, environ), person=PERSON)
     finally:
         transport.close()
 
