@@ -19,7 +19,7 @@ from v6flow.backends.vantage6 import encryption
 from v6flow.cli import init, show, sweep, validate
 from v6flow.cli.commands import COMMANDS
 from v6flow.cli.main import main, parser
-from v6flow.core import check, completing, json, lint, problem, state
+from v6flow.core import check, completing, incomplete, json, lint, problem, state
 from v6flow.core.expressions import FUNCTIONS, compile, limits  # noqa: A004 - as the package calls it
 from v6flow.core.reference import reference
 from v6flow.core.steps import STEP_KINDS, foreach, repeat, task
@@ -493,6 +493,18 @@ def test_documents_of_runs_have_the_keys_that_are_told(say: Callable[..., dict[s
     assert "items[2].w" in done["steps"]  # it has failed; of the others in it nothing is said
     wrong = say("status", "nothing", code=2)
     assert list(wrong) == [key for key in keys if key not in ("started", "ended", "seconds")]
+
+
+def test_incomplete_results_have_the_keys_and_kinds_that_are_told(say: Callable[..., dict[str, Any]]) -> None:
+    section = OUTPUT.partition("\n## Incomplete results\n")[2].partition("\n## ")[0]
+    keys, kinds = (
+        [_CODE.findall(row[0])[0] for row in _rows(part)]
+        for part in section.replace("| kind of", "¶| kind of").split("¶")
+    )
+    (entry,) = say("run", "everything.yaml", "--quiet", "--no-cache", code=6)["incomplete"]
+    assert list(entry) == keys
+    assert entry["kind"] == "items"
+    assert tuple(kinds) == incomplete.KINDS
 
 
 def test_other_documents_have_the_keys_that_are_told(say: Callable[..., dict[str, Any]]) -> None:

@@ -21,6 +21,16 @@ def test_the_document_of_a_completed_run() -> None:
         "ended": "2026-11-21T07:23:05Z",
         "seconds": 7205.0,
         "outputs": {"variance": 3.0},
+        "incomplete": [
+            {
+                "kind": "partial",
+                "step": "moments",
+                "output": None,
+                "instances": ["moments"],
+                "organizations": ["gamma"],
+                "message": "2 of 3 answered (gamma did not answer in time)",
+            }
+        ],
         "steps": {
             "moments": {
                 "status": "completed",
