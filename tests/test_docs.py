@@ -492,7 +492,18 @@ def test_documents_of_runs_have_the_keys_that_are_told(say: Callable[..., dict[s
     assert set().union(*told.values()) == every.union(*more.values())
     assert "items[2].w" in done["steps"]  # it has failed; of the others in it nothing is said
     wrong = say("status", "nothing", code=2)
-    assert list(wrong) == [key for key in keys if key not in ("started", "ended", "seconds")]
+    of_a_run = ("started", "ended", "seconds", "by", "via", "key", "comment", "labels")
+    assert list(wrong) == [key for key in keys if key not in of_a_run]
+
+
+def test_attempts_have_the_keys_that_are_told(say: Callable[..., dict[str, Any]]) -> None:
+    run = say("run", "average.yaml", "--quiet")["run"]
+    told = set(_output("Attempts"))
+    (attempt,) = say("explain", run, "parts")["attempts"]["alpha"]
+    assert set(attempt) == told
+    assert None not in (attempt["began"], attempt["size"])
+    (attempt,) = say("explain", run, "pooled")["attempts"][""]
+    assert set(attempt) == told - {"token", "began", "size", "image"}
 
 
 def test_incomplete_results_have_the_keys_and_kinds_that_are_told(say: Callable[..., dict[str, Any]]) -> None:
@@ -510,7 +521,7 @@ def test_incomplete_results_have_the_keys_and_kinds_that_are_told(say: Callable[
 def test_other_documents_have_the_keys_that_are_told(say: Callable[..., dict[str, Any]]) -> None:
     told = {
         cell: set(_CODE.findall(row[1])) - {"--diff"}
-        for row in _rows(OUTPUT.partition("\n## Other documents\n")[2])
+        for row in _rows(OUTPUT.partition("\n## Other documents\n")[2].partition("\n## ")[0])
         for cell in _CODE.findall(row[0])
     }
     run = say("run", "everything.yaml", "--quiet", code=6)["run"]

@@ -154,7 +154,24 @@ def test_late_doubled_and_unknown_answers_do_not_enter() -> None:
     state = carry_on(make(ASK), journal, FakeBackend(script))
     assert state.outputs["list"] == list(ORGANIZATIONS)
     assert len(journal.of(ev.TaskAnswered)) == 3
-    assert journal.of(ev.TaskFailed) == []
+    assert journal.of(ev.TaskFailed, ev.TaskStarted) == []
+
+
+def test_when_an_organization_begins_is_journalled_and_how_large_its_answer_is() -> None:
+    def script(request: TaskRequest, again: bool) -> Iterable[Report]:
+        (name,) = request.kwargs
+        yield Working(request.token, name, 999.5)
+        yield Answered(request.token, name, b" 666", image="sha256:5")
+        yield Working(request.token, name, 999.5)
+
+    journal = FakeJournal()
+    carry_on(make(ASK), journal, FakeBackend(script))
+    began = journal.of(ev.TaskStarted)
+    assert [(each.organization, each.attempt, each.began) for each in began] == [
+        (name, 1, 999.5) for name in ORGANIZATIONS
+    ]
+    assert {(each.size, each.image) for each in journal.of(ev.TaskAnswered)} == {(4, "sha256:5")}
+    assert (("TaskStarted",), False) in journal.writes
 
 
 def test_an_answer_after_the_deadline_does_not_enter() -> None:
@@ -582,9 +599,6 @@ class Angry:
         self._fail()
 
     def event(self, event: Event, state: RunState) -> None:
-        self._fail()
-
-    def working(self, step: str, organization: str) -> None:
         self._fail()
 
     def end(self, state: RunState) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from v6flow import loading, params, running
+from v6flow import actor, loading, params, running
 from v6flow.core import incomplete, json, units
 from v6flow.core.incomplete import Incomplete
 from v6flow.core.model import Workflow
@@ -188,6 +188,7 @@ def run(
         jobs=jobs,
         preflight=preflight,
         cache=cache,
+        by=actor.here(python=True),
     )
     return _carry_on(started, reporter)
 
@@ -209,7 +210,9 @@ def resume(
         status = held.state.status
         if status in ("completed", "cancelled") or (status == "failed" and not retry_failed):
             return _result(held.state, held.folder)
-        return _carry_on(running.resume(held, retry_failed=retry_failed, jobs=jobs), reporter)
+        return _carry_on(
+            running.resume(held, retry_failed=retry_failed, jobs=jobs, by=actor.here(python=True)), reporter
+        )
 
 
 def _carry_on(run: running.Run, reporter: Reporter | None) -> Result:

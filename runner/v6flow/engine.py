@@ -41,8 +41,12 @@ LOG_TAIL = 20  # lines of a log that stand in a failure
 LOOK = 1.0  # seconds; a signal that comes just before the wait begins is heard only after it
 
 
+@dataclass(frozen=True, slots=True)
 class Cancel:
-    """A person asks for the run to be cancelled."""
+    """A person asks for the run to be cancelled; `by` and `via` say who and from where (see `actor`)."""
+
+    by: str = ""
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Decide:
     decision: str
     by: str
     comment: str
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +145,9 @@ class Engine:
         """Have a person told, and the journal keep, what they should know."""
         self._inbox.put(backends.Noted(message))
 
-    def cancel(self) -> None:
-        """Cancel the run. Safe to call from a signal handler."""
-        self._inbox.put(Cancel())
+    def cancel(self, asked: Cancel | None = None) -> None:
+        """Cancel the run, as somebody asked. Safe to call from a signal handler."""
+        self._inbox.put(asked or Cancel())
 
     def decide(self, decided: Decide) -> None:
         """Have a gate hear what a person decided. Safe to call from a signal handler."""
@@ -236,7 +241,7 @@ class Engine:
                 self._carry_out(self._scheduler.withdraw(failure, error.exit_code, now))
                 return
             events = list(self._interpret(message))
-            self._write(events, durable=not isinstance(message, backends.Accepted))
+            self._write(events, durable=not isinstance(message, (backends.Accepted, backends.Working)))
             self._forget_refused()
 
     def _forget_refused(self) -> None:
@@ -275,11 +280,12 @@ class Engine:
                     yield self._local_answer(message, now)
             case Cancel():
                 if not self._state.cancelling:
-                    yield ev.CancelRequested(now)
+                    yield ev.CancelRequested(now, message.by, message.via)
             case Decide():
                 asked = {gate.name: gate.question.at for gate in self._state.gates if gate.question is not None}
                 if asked.get(message.step) == message.asked:  # not of what was asked before, or decided meanwhile
-                    yield ev.GateDecided(now, message.step, message.decision, message.by, message.comment)
+                    said = message.decision, message.by, message.comment
+                    yield ev.GateDecided(now, message.step, *said, via=message.via)
             case backends.Looked():
                 request = self._requests.get(message.token)
                 if request is not None:
@@ -307,7 +313,10 @@ class Engine:
             case backends.Accepted():
                 yield ev.TaskAccepted(now, request.step, message.token, message.remote)
             case backends.Working():
-                self._tell("working", request.step, message.organization)
+                asked = self._state.step(request.step).organizations.get(message.organization)
+                if asked is not None and asked.token == message.token and asked.status == "requested":
+                    place = request.step, message.organization, request.attempt
+                    yield ev.TaskStarted(now, *place, message.began)
             case _:
                 if self._scheduler.waits_for(request.step, message.organization, message.token):
                     yield self._answer(request, message, now)
@@ -317,7 +326,8 @@ class Engine:
         if isinstance(message, backends.Answered):
             found = self._judge(request.step, message)
             if not isinstance(found, ev.Failure):
-                return ev.TaskAnswered(*place, found, self._keep(message.log), message.subtasks)
+                size = len(message.body)
+                return ev.TaskAnswered(*place, found, self._keep(message.log), message.subtasks, size, message.image)
             if found.kind == "disclosure":  # what it printed may tell what it answered
                 self._refused.append((message.token, message.organization))
                 return ev.TaskFailed(*place, found)

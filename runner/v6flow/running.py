@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v6flow import loading
+from v6flow import actor, loading
 from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
 from v6flow.core import caching, check, events, instances, json, policy
@@ -25,7 +25,7 @@ from v6flow.core.steps import LocalPlan, TaskStep, local
 from v6flow.core.words import suggestion
 from v6flow.errors import AccessError, FederationError, ResumeError, UnreachableError, UsageError
 from v6flow.journals.lock import CANCEL_SIGNAL
-from v6flow.journals.store import RunFolder, Store, run_id
+from v6flow.journals.store import CancelRequest, RunFolder, Store, run_id
 from v6flow.version import __version__
 
 if sys.version_info >= (3, 11):
@@ -36,6 +36,7 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from v6flow.actor import Actor
     from v6flow.backends.base import Access, Report
     from v6flow.clock import Clock
     from v6flow.core.events import Event
@@ -128,8 +129,8 @@ class Run:
         for note in self.notes:
             engine.note(note)
         with _signals(engine, folder, kill=self.kill_on_interrupt):
-            if folder.cancel_requested() is not None and self.held.state.ending is None:
-                engine.cancel()
+            if self.held.state.ending is None:
+                _hear_cancel(engine, folder)
             _hear_decisions(engine, folder)
             engine.run()
         waiting = {gate.name for gate in self.held.state.gates}
@@ -196,11 +197,13 @@ def start(
     jobs: int | None = None,
     preflight: bool = True,
     cache: bool = True,
+    by: Actor | None = None,
     clock: Clock | None = None,
 ) -> Run:
     """A new run of a workflow whose file stands in `folder`; `deadline` is in seconds from now.
 
-    Without `cache` no result of an earlier run is reused; those of this one are kept for later runs all the same.
+    `by` is who starts it (default: the user of this program). Without `cache` no result of an earlier run is reused;
+    those of this one are kept for later runs all the same.
     `access` is that of the federation if it was reached before, and closed by the run. Without `preflight` nothing is
     asked of the federation before the first task is sent.
     Raises InvalidError if the workflow does not fit the params or the federation; nothing has been kept then.
@@ -218,6 +221,7 @@ def start(
             jobs=jobs,
             preflight=preflight,
             cache=cache,
+            by=by or actor.here(),
             clock=clock or SystemClock(),
         )
     except BaseException:
@@ -238,6 +242,7 @@ def _start(
     jobs: int | None,
     preflight: bool,
     cache: bool,
+    by: Actor,
     clock: Clock,
 ) -> Run:
     now = clock.now()
@@ -253,7 +258,8 @@ def _start(
     )
     notes = [str(each) for each in check.warnings(workflow, plan.directory)]
     notes += _preflight(access, plan) if preflight and access is not None else []
-    event = RunStarted(now, run, workflow.name, pin(plan, federation, jobs, cache=cache))
+    pinned = pin(plan, federation, jobs, cache=cache)
+    event = RunStarted(now, run, workflow.name, pinned, by=by.by, via=by.via)
     held = take(store.create(run))
     try:
         held.journal.append([event], durable=True)
@@ -399,6 +405,7 @@ def resume(
     federation_file: str | None = None,
     deadline: float | None = None,
     jobs: int | None = None,
+    by: Actor | None = None,
     clock: Clock | None = None,
 ) -> Run:
     """An unfinished run, or with `retry_failed` a failed one, ready to go on.
@@ -424,6 +431,7 @@ def resume(
             resubmit=tuple(tokens),
             seconds=deadline,
             jobs=jobs,
+            by=by or actor.here(),
             clock=clock,
         )
     except BaseException:
@@ -442,6 +450,7 @@ def _resume(
     resubmit: tuple[str, ...],
     seconds: float | None,
     jobs: int | None,
+    by: Actor,
     clock: Clock | None,
 ) -> Run:
     state = held.state
@@ -468,7 +477,7 @@ def _resume(
         or _pinned_texts(pinned) != (plan.workflow.document.text, dict(_texts(plan.workflow)))
     ):
         value = {**pin(plan, federation, pinned["jobs"], cache=pinned.get("cache", True)), "deadline": pinned_deadline}
-    event = RunResumed(now, down, value, tuple(changed), tuple(retry), tuple(reset), resubmit)
+    event = RunResumed(now, down, value, tuple(changed), tuple(retry), tuple(reset), resubmit, by=by.by, via=by.via)
     held.folder.mark_over(False)
     if state.status == "failed":
         held.folder.forget_cancel()  # it was meant for what has failed since
@@ -549,8 +558,9 @@ def cancel(held: Held, federation_file: str | None = None, clock: Clock | None =
         held.journal.append([event], durable=True)
         apply(held.state, event)
 
-    held.folder.request_cancel("user", now)
-    write(CancelRequested(now))
+    who = actor.here()
+    held.folder.request_cancel(CancelRequest(who.by, now, who.via))
+    write(CancelRequested(now, who.by, who.via))
     notes += _kill_open(held, federation_file)
     for note in notes:
         write(events.Noted(now, note))
@@ -582,15 +592,16 @@ def check_decision(run: str, state: RunState, step: str, by: str) -> float:
 
 
 def decide_gate(
-    held: Held, step: str, decision: str, *, by: str, comment: str, clock: Clock | None = None
+    held: Held, step: str, decision: str, *, by: Actor, comment: str, clock: Clock | None = None
 ) -> GateDecided:
     """Write down what a person decides (`approved` or `rejected`) at a gate that waits; the run goes on when resumed.
 
     Raises UsageError where nothing waits there, AccessError for who may not decide.
     """
     state = held.state
-    check_decision(held.folder.id, state, step, by)
-    event = GateDecided(LaterClock(clock or SystemClock(), state.last).now(), step, decision, by, comment)
+    check_decision(held.folder.id, state, step, by.by)
+    now = LaterClock(clock or SystemClock(), state.last).now()
+    event = GateDecided(now, step, decision, by.by, comment, via=by.via)
     held.journal.append([event], durable=True)
     apply(state, event)
     return event
@@ -601,7 +612,8 @@ def _cancel_and_finish(held: Held, federation_file: str | None, now: float) -> l
     from v6flow.reporters.base import Silent
 
     run = resume(held, federation_file=federation_file)
-    held.folder.request_cancel("user", now)
+    who = actor.here()
+    held.folder.request_cancel(CancelRequest(who.by, now, who.via))
     run.carry_on(Silent())
     return []
 
@@ -778,12 +790,21 @@ def _show_cursor() -> None:
             os.write(2, b"\x1b[?25h")
 
 
+def _hear_cancel(engine: Engine, folder: RunFolder) -> None:
+    """Have a run cancelled, if somebody has asked for that."""
+    from v6flow.engine import Cancel
+
+    asked = folder.cancel_requested()
+    if asked is not None:
+        engine.cancel(Cancel(asked.by, asked.via))
+
+
 def _hear_decisions(engine: Engine, folder: RunFolder) -> None:
     """Have gates hear what people have decided while a process worked on the run."""
     from v6flow.engine import Decide
 
     for each in folder.decisions():
-        engine.decide(Decide(each.step, each.asked, each.decision, each.by, each.comment))
+        engine.decide(Decide(each.step, each.asked, each.decision, each.by, each.comment, each.via))
 
 
 @contextmanager
@@ -806,8 +827,7 @@ def _signals(engine: Engine, folder: RunFolder, *, kill: bool) -> Iterator[None]
         engine.interrupt(terminate=number != signal.SIGINT, kill=kill)
 
     def look(_number: int, _frame: object) -> None:
-        if folder.cancel_requested() is not None:
-            engine.cancel()
+        _hear_cancel(engine, folder)
         _hear_decisions(engine, folder)
 
     wanted = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGHUP: stop, CANCEL_SIGNAL: look}

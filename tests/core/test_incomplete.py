@@ -413,6 +413,16 @@ def test_a_result_of_an_earlier_run_with_its_age() -> None:
     assert found(run) == ["a: reused from run w-0, answered 1970-01-01T00:16:40Z (2h00m old)"]
 
 
+def test_a_change_that_a_person_accepted() -> None:
+    run = drive(QUORUM)
+    run.answer("a", "alpha")
+    changed = ev.RunResumed(0.0, 5.0, change_accepted="beta corrected a date")
+    run = Driver(run.plan, [*run.events, changed])
+    run.answer("a", "beta", "gamma")
+    assert found(run) == ["run: resumed although data or code had changed; accepted: beta corrected a date"]
+    assert [each.document()["step"] for each in of_run(run.state)] == [None]
+
+
 # ------------------------------------------------------------------------------------------- all together
 
 

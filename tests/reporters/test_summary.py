@@ -20,6 +20,11 @@ def test_the_document_of_a_completed_run() -> None:
         "started": "2026-11-21T05:23:00Z",
         "ended": "2026-11-21T07:23:05Z",
         "seconds": 7205.0,
+        "by": None,
+        "via": None,
+        "key": None,
+        "comment": None,
+        "labels": None,
         "outputs": {"variance": 3.0},
         "incomplete": [
             {

@@ -21,16 +21,18 @@ def configure(parser: Parser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from v6flow import running
+    from v6flow import actor, running
     from v6flow.cli import show
     from v6flow.errors import HeldError, UnreachableError, UsageError
+    from v6flow.journals.store import CancelRequest
 
     folder = common.open_store(arguments).find(arguments.run)
     held = None
     try:
         held = running.take(folder)
     except HeldError:
-        folder.request_cancel("user", time.time())
+        who = actor.here()
+        folder.request_cancel(CancelRequest(who.by, time.time(), who.via))
         holder = folder.signal_holder()
         if holder is not None:
             if arguments.output == "json":

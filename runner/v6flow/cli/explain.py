@@ -199,8 +199,11 @@ def _attempt(each: dict[str, Any], day: str) -> str:
     task = "" if each["task"] is None else f" ({'' if 'task' in each['task'] else 'task '}{each['task']})"
     again = f" again, attempt {each['attempt']}," if each["attempt"] > 1 else ""
     told = f"{verb}{again} at {_at(each['asked'], day)}{task}"
+    if each.get("began") is not None:
+        told += f", began at {_at(each['began'], day)}"
     if each["outcome"] in ("answered", "completed"):
-        return f"{told}, {each['outcome']} after {spell(each['seconds'])}"
+        size = f" with {each['size']:,} bytes" if each.get("size") is not None else ""
+        return f"{told}, {each['outcome']} after {spell(each['seconds'])}{size}"
     if each["outcome"] == "no answer":
         return f"{told}, and no answer came"
     if each["failure"] is not None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
     from v6flow.core.state import RunState, StepState
 
-KINDS = ("partial", "items", "max", "failed", "skipped", "mixed_cohorts", "reused")
+KINDS = ("partial", "items", "max", "failed", "skipped", "mixed_cohorts", "change_accepted", "reused")
 """Every kind of `Incomplete`, the most serious first: the order in which they are reported."""
 
 NAMED = 12  # names in one message
@@ -33,12 +33,14 @@ class Incomplete:
     `kind`: `partial` (organizations failed or are missing, and the quorum did without them, or a central function
     without some of its subtasks), `items` (items of a foreach step failed), `max` (a repeat step reached `max` before
     its condition held), `failed` (a step failed, and the run did without it), `skipped` (a step was skipped because
-    another one failed), `mixed_cohorts` (answers of different cohorts were put together, with a reason) or `reused` (a
-    result is that of an earlier run).
+    another one failed), `mixed_cohorts` (answers of different cohorts were put together, with a reason),
+    `change_accepted` (data or code changed while the run was interrupted, and a person resumed it with a reason) or
+    `reused` (a result is that of an earlier run).
 
     `step` is the step as the file names it, and `instances` are the steps as they were run, `fit[3].gradient`. For an
-    output `output` is its name, and both are empty. `organizations` are those whose answers are not in the result, in
-    the order asked. `message` is a sentence that does not name the step or output.
+    output `output` is its name, and both are empty; for the run as a whole all three are. `organizations` are those
+    whose answers are not in the result, in the order asked. `message` is a sentence that does not name the step or
+    output.
     """
 
     kind: str
@@ -50,9 +52,9 @@ class Incomplete:
 
     @property
     def subject(self) -> str:
-        """What is incomplete: `parts`, `fit.gradient`, in one iteration alone `fit[3].gradient`, `outputs.mean`."""
+        """What is incomplete: `parts`, `fit.gradient`, `fit[3].gradient` alone, `outputs.mean`, `run`."""
         if self.step is None:
-            return f"outputs.{self.output}"
+            return "run" if self.output is None else f"outputs.{self.output}"
         return self.instances[0] if len(self.instances) == 1 else self.step
 
     def __str__(self) -> str:
@@ -79,7 +81,11 @@ def of_run(state: RunState) -> tuple[Incomplete, ...]:
     outputs = [
         Incomplete("mixed_cohorts", _mixed(reason), output=output) for output, reason in state.mixed_cohorts.items()
     ]
-    return _sorted([*_merged(state, state.steps.values()), *outputs])
+    changes = [
+        Incomplete("change_accepted", f"resumed although data or code had changed; accepted: {_quoted(reason)}")
+        for reason in state.changes_accepted
+    ]
+    return _sorted([*_merged(state, state.steps.values()), *outputs, *changes])
 
 
 def of_step(state: RunState, name: str) -> tuple[Incomplete, ...]:

@@ -120,7 +120,7 @@ class _Show:
             self._value(step.organizations) if isinstance(step.organizations, Template) else list(step.organizations)
         )
         own = any(reference.root == "organization" for reference in step.kwargs.references)
-        if own and isinstance(asked, list):
+        if own and isinstance(asked, list) and all(isinstance(name, str) for name in asked):
             sent: dict[str, Any] = {"kwargs_by_organization": {name: self._value(step.kwargs, name) for name in asked}}
         else:
             sent = {"kwargs": self._value(step.kwargs, None if own else "")}

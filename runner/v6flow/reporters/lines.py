@@ -84,9 +84,6 @@ class Lines:
                 self._tell_counted()
                 self._tell(event.at, line)
 
-    def working(self, step: str, organization: str) -> None:
-        """Nothing: a fact without a time, and soon followed by the answer."""
-
     def end(self, state: RunState) -> None:
         self._tell_counted()
         if state.status == "running":
@@ -248,7 +245,7 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
             return f"{event.step}: begins" + (f" with {plain(given[:200])}" if given else "")
         case ev.ItemEnded():
             return _item_ended(event, state.step(event.step))
-        case ev.RunStarted() | ev.TaskAccepted():
+        case ev.RunStarted() | ev.TaskAccepted() | ev.TaskStarted():  # its answer soon follows
             return None
         case _:
             assert_never(event)

@@ -47,11 +47,30 @@ def document(state: RunState, steps: Sequence[str], *, status: str | None = None
         "started": iso(state.started),
         "ended": None if state.ended is None else iso(state.ended),
         "seconds": _seconds(state.started, state.ended),
+        **_origin(state),
         "outputs": dict(state.outputs) if status == "completed" else {},
         "incomplete": [each.document() for each in incomplete.of_run(state)],
         "steps": {name: _step(state.step(name), status) for name in _worth_telling(state, steps)},
         "error": None if status in ("running", "completed") else scope.failure(state.failure),
     }
+
+
+def _origin(state: RunState) -> dict[str, Json]:
+    """Who started a run and by what, its key, and what people said of it; null: not given, or not recorded."""
+    begun = state.begun
+    if begun is None:
+        return dict.fromkeys(("by", "via", "key", "comment", "labels"))
+    labels = dict(begun.labels) if begun.labels else None
+    return {"by": begun.by or None, "via": begun.via or None, "key": begun.key, "comment": begun.comment or None,
+            "labels": labels}  # fmt: skip
+
+
+def started(state: RunState) -> str:
+    """When a run began, and by whom, for people."""
+    begun = state.begun
+    if begun is None or not begun.by:
+        return f"started {iso(state.started)}; by whom is not recorded"
+    return f"started {iso(state.started)} by {begun.by} ({begun.via})"
 
 
 def _worth_telling(state: RunState, steps: Sequence[str]) -> list[str]:

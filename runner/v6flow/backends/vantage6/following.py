@@ -146,12 +146,13 @@ class Following:
             return ours
 
     def note(self, asked: Asked, run: Run) -> None:
-        """Tell that an organization has begun, once."""
+        """Tell that an organization has begun, once, be it that it has ended since."""
         name = asked.runs[run.id]
-        if run.phase == "working" and name not in asked.working:
+        begun = run.phase == "working" or (run.phase in ENDED and run.began is not None)
+        if begun and name not in asked.working:
             asked.working.add(name)
             self._changed()
-            self._tell(asked, name, Working(asked.token, name))
+            self._tell(asked, name, Working(asked.token, name, run.began))
 
     def _waits(self) -> Backoff:
         return backoff(self._times, self._random)
@@ -204,6 +205,7 @@ class Following:
             yield 0.3  # some nodes send the status first and the log a moment later
             run = yield from patiently(partial(self._api.run, run.id, patience=0.0), self._waits())
         report = yield from self._report(asked, name, run, stored)
+        self.note(asked, run)
         with self._lock:
             asked.open.discard(run.id)
         self._tell(asked, name, report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from v6flow.backends.vantage6.refusals import plain
@@ -19,6 +20,7 @@ FAILED = frozenset(
         "unknown error",
     }
 )  # fmt: skip
+_YEAR_9999 = 253370764800.0  # seconds since 1970; later moments have no date in every zone
 SIBLING = "Marked as failed because sibling run"  # how a log begins that tells of a consequence
 
 Phase: TypeAlias = Literal["pending", "working", "completed", "failed", "unheard"]
@@ -82,6 +84,11 @@ class Run:
         if self.status in WORKING:
             return "working"
         return "pending" if self.status == "pending" else "unheard"
+
+    @property
+    def began(self) -> float | None:
+        """When its node began with it, in seconds since 1970-01-01 UTC; None if the server does not tell that."""
+        return _moment(self.started_at)
 
     @property
     def is_consequence(self) -> bool:
@@ -199,6 +206,16 @@ def _link(value: Any) -> int | None:
     if isinstance(value, dict):
         value = value.get("id")
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _moment(text: str | None) -> float | None:
+    """A time of the server, which is in UTC where it names no zone; None for what is no time."""
+    try:
+        found = datetime.fromisoformat((text or "").replace("Z", "+00:00"))
+        at = (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return at if 0 <= at < _YEAR_9999 else None
 
 
 def _text(value: Any) -> str | None:
