@@ -51,11 +51,16 @@ class Incomplete:
     organizations: tuple[str, ...] = ()
 
     @property
-    def subject(self) -> str:
-        """What is incomplete: `parts`, `fit.gradient`, `fit[3].gradient` alone, `outputs.mean`, `run`."""
+    def name(self) -> str:
+        """What is incomplete, as the file names it: `parts`, `fit.gradient`, `outputs.mean`, and for the run `run`."""
         if self.step is None:
             return "run" if self.output is None else f"outputs.{self.output}"
-        return self.instances[0] if len(self.instances) == 1 else self.step
+        return self.step
+
+    @property
+    def subject(self) -> str:
+        """What is incomplete, as it was run: `fit[3].gradient`; what is in several iterations or items as `name`."""
+        return self.instances[0] if len(self.instances) == 1 else self.name
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.message}"
@@ -92,6 +97,14 @@ def of_step(state: RunState, name: str) -> tuple[Incomplete, ...]:
     """What is incomplete in a step as it was run, `fit[3].gradient`, and in the steps nested in it."""
     inside = [step for step in state.steps.values() if instances.is_in(step.name, name)]
     return _sorted(_merged(state, inside))
+
+
+def kinds_by_name(found: Iterable[Incomplete]) -> dict[str, list[str]]:
+    """The kinds of what is incomplete, by what the file calls it: `{"fit": ["max"]}`."""
+    kinds: dict[str, list[str]] = {}
+    for each in found:
+        kinds.setdefault(each.name, []).append(each.kind)
+    return kinds
 
 
 def reused(found: StepReused) -> str:
