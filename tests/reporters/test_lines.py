@@ -258,3 +258,10 @@ def test_what_was_done_for_items_does_not_count_as_settled_steps() -> None:
     stream = io.StringIO()
     Lines(stream).begin(plan, replay(events))
     assert stream.getvalue().splitlines()[0].endswith(", 3 steps, 2 of them settled before")
+
+
+def test_a_late_answer_is_reported_and_why_it_is_missing() -> None:
+    late = ev.TaskLate(START + 7202, "moments", "gamma", 1)
+    lines = told([*MOMENTS, late, ev.RunCompleted(START + 7210, {})])
+    assert "07:23:02Z moments: gamma answered too late; its answer is not used" in lines
+    assert lines[-1] == "incomplete: moments: 2 of 3 answered (gamma answered too late)"

@@ -204,6 +204,8 @@ def _attempt(each: dict[str, Any], day: str) -> str:
     if each["outcome"] in ("answered", "completed"):
         size = f" with {each['size']:,} bytes" if each.get("size") is not None else ""
         return f"{told}, {each['outcome']} after {spell(each['seconds'])}{size}"
+    if each["outcome"] == "too late":
+        return f"{told}, answered after {spell(each['seconds'])}: too late to be used"
     if each["outcome"] == "no answer":
         return f"{told}, and no answer came"
     if each["failure"] is not None:

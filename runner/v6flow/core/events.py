@@ -192,6 +192,16 @@ class TaskFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskLate:
+    """An organization answered when the step no longer waited for it: the answer is not used, and not kept."""
+
+    at: Time
+    step: str
+    organization: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class TaskWithdrawn:
     """What was asked under a token is about to be killed, since the run is let go of: it may be asked anew."""
 
@@ -450,6 +460,7 @@ Event: TypeAlias = (
     | TaskStarted
     | TaskAnswered
     | TaskFailed
+    | TaskLate
     | TaskWithdrawn
     | StepClosed
     | RoundEnded

@@ -139,6 +139,8 @@ class _History:
                 known = {"size": event.size, "image": event.image, "origin": event.origin}
                 self._note(event.organization, event.attempt, known)
                 self._end(event.organization, event.attempt, event.at, "answered")
+            case ev.TaskLate():
+                self._end(event.organization, event.attempt, event.at, "too late")
             case ev.TaskFailed():
                 self._end(event.organization, event.attempt, event.at, event.failure.kind, event.failure)
             case ev.TaskWithdrawn():

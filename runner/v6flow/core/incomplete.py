@@ -182,6 +182,8 @@ def _fate(step: StepState, name: str, subtask: str | None) -> str:
             if each.organization == name and each.status != _ANSWERED and each.message
         ]
         return f"subtask at {name} {subtask}" + (f": {_quoted(told[0])}" if told else "")
+    if asked is not None and asked.late:
+        return f"{name} answered too late"
     why = {"quorum": "was not waited for", "timeout": "did not answer in time"}
     return f"{name} {why.get(step.closed or '', 'did not answer')}"
 

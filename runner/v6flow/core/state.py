@@ -45,6 +45,7 @@ class OrganizationState:
     accepted: str | None = None
     began: Time | None = None  # when it began to work on this attempt, by the federation's clock if that is recorded
     withdrawn: bool = False  # it was to be killed when the run was let go of: as killed it is asked anew
+    late: bool = False  # it answered this attempt when the step no longer waited for it
     unsubmitted: bool = False  # a person says that nothing came of submitting it
     value: Json = None
     failure: Failure | None = None
@@ -216,11 +217,13 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
                 asked = _step(state, event.step).organizations[name]
                 asked.status, asked.attempt, asked.since = "requested", event.attempt, event.at
                 asked.token, asked.digest, asked.accepted, asked.began = event.token, event.digest, None, None
-                asked.withdrawn = asked.unsubmitted = False
+                asked.withdrawn = asked.unsubmitted = asked.late = False
         case ev.TaskAccepted():
             for asked in _step(state, event.step).organizations.values():
                 if asked.token == event.token:
                     asked.accepted, asked.unsubmitted = event.remote, False
+        case ev.TaskLate():
+            _step(state, event.step).organizations[event.organization].late = True
         case ev.TaskStarted():
             asked = _step(state, event.step).organizations[event.organization]
             if asked.attempt == event.attempt:

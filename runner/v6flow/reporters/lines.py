@@ -184,6 +184,8 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
             return _answered(event, state.step(event.step))
         case ev.TaskFailed():
             return _failed(event, state, plan)
+        case ev.TaskLate():
+            return f"{event.step}: {plain(event.organization)} answered too late; its answer is not used"
         case ev.StepReused():
             return f"{event.step}: {summary.reused(event)}"
         case ev.StepNotReused():
