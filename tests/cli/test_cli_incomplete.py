@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import shlex
+from typing import TYPE_CHECKING
 
 import pytest
 from cli_stage import (
@@ -179,10 +180,10 @@ def test_a_run_that_failed_reports_its_failure_and_has_the_rest_in_its_status(st
 
 def test_a_loop_that_failed_at_max_leads_to_its_states(here: Path, capsys: Capture) -> None:
     write(here, many_yaml=MANY.replace("      on_max: continue\n", ""))
-    said = call(capsys, "run", "many.yaml", "--quiet")
+    said = call(capsys, "run", "many.yaml", "--quiet", "--store", "a store")
     assert said.code == 1
-    hint = next(line for line in said.err.splitlines() if "what to do:" in line)
-    words: Any = hint.partition("v6flow ")[2].split()[:3]
-    explained = call(capsys, *words)
+    (line,) = (line for line in said.err.splitlines() if line.startswith("to see the state after each iteration: "))
+    explained = call(capsys, *shlex.split(line.partition("v6flow ")[2]))
     assert explained.code == 0
     assert "  state after round 2: 2" in explained.out.splitlines()
+    assert call(capsys, "list", "--store", "a store").out.count("incomplete") == 0

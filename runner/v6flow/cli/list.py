@@ -22,6 +22,7 @@ def configure(parser: Parser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli import show
     from v6flow.core.units import spell
+    from v6flow.reporters.summary import WITH_RESULTS
 
     store = common.open_store(arguments)
     runs = [_row(store.find(name)) for name in store.runs()]
@@ -34,7 +35,7 @@ def main(arguments: argparse.Namespace) -> int:
     width = max(len(run["run"]) for run in runs)
     for run in runs:
         took = spell(run["seconds"]) if run["seconds"] is not None else ""
-        less = "incomplete" if run["incomplete"] else ""
+        less = "incomplete" if run["incomplete"] and run["status"] in WITH_RESULTS else ""
         cells = f"{run['run']:<{width}}  {run['status']:<11}  {run['started'] or '':<20}  {took:<7}  {less}"
         show.data(cells.rstrip() + "\n")
     return 0

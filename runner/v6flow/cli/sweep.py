@@ -96,7 +96,7 @@ def _incomplete(every: Sequence[Set], outcomes: Sequence[Outcome], store: str) -
         f"run {outcome.run} ({_spell(each.said)}): {outcome.incomplete[0]}"
         + (f"; {len(outcome.incomplete) - 1} more" if len(outcome.incomplete) > 1 else "")
         for each, outcome in zip(every, outcomes, strict=True)
-        if outcome.incomplete
+        if _lacks(outcome)
     ]
     return summary.incomplete_lines(found, f" runs; {summary.status_command('RUN', store)} shows what each lacks")
 
@@ -291,7 +291,12 @@ def _table(every: Sequence[Set], outcomes: Sequence[Outcome]) -> list[str]:
 
 def _word(outcome: Outcome) -> str:
     """The status of a set's run, with a mark where its results are less than the whole."""
-    return f"{outcome.status} (incomplete)" if outcome.incomplete else outcome.status
+    return f"{outcome.status} (incomplete)" if _lacks(outcome) else outcome.status
+
+
+def _lacks(outcome: Outcome) -> bool:
+    """Whether the results of a set's run are less than the whole."""
+    return bool(outcome.incomplete) and outcome.status in summary.WITH_RESULTS
 
 
 def _spell(said: Mapping[str, Json]) -> str:

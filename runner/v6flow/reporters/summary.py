@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LOG_LINES = 12  # of a log's last lines, as many as leave the cause in view
 FACT = 80  # characters of a property in a table
 NAMED = 12  # as many names as a person reads in one line
+WITH_RESULTS = ("completed", "cancelled", "waiting")  # of a run whose results somebody may go on with
 FEW = 3  # lines about what is incomplete at the end of a run
 
 # asking again alone does not mend these
@@ -168,7 +169,11 @@ def resume_command(run: str, store: str = "", *, retry: bool = False) -> str:
 
 def status_command(run: str, store: str = "") -> str:
     """The command that shows how a run fares; `store` as in `resume_command`."""
-    return plain(shlex.join(["v6flow", "status", *(["--store", store] if store else []), run]))
+    return _command("status", store, run)
+
+
+def _command(command: str, store: str, *words: str) -> str:
+    return plain(shlex.join(["v6flow", command, *(["--store", store] if store else []), *words]))
 
 
 def failure_text(state: RunState, store: str = "") -> list[str]:
@@ -196,7 +201,7 @@ def incomplete_text(state: RunState, store: str = "") -> list[str]:
 
     Empty if they are whole, and where there are none: a run that failed, or can go on, reports why and how.
     """
-    if state.status not in ("completed", "cancelled", "waiting"):
+    if state.status not in WITH_RESULTS:
         return []
     return incomplete_lines(incomplete.of_run(state), f"; {status_command(state.run, store)} shows all")
 
@@ -279,10 +284,15 @@ def _next(state: RunState, failed: Sequence[StepState], store: str) -> list[str]
         return lines
     if state.status != "failed" or not failed:
         return []
+    lines = [
+        f"to see the state after each iteration: {_command('explain', store, state.run, step.name)}"
+        for step in failed[:FEW]
+        if step.failure is not None and (step.failure.kind, step.failure.step) == ("max", step.name)
+    ]
     again = resume_command(state.run, store, retry=True)
     if all(step.failure is not None and step.failure.kind in _OF_THE_FILE for step in failed):
-        return [f"to go on after mending the workflow: {again}"]
-    return [f"to do only what failed again: {again}"]
+        return [*lines, f"to go on after mending the workflow: {again}"]
+    return [*lines, f"to do only what failed again: {again}"]
 
 
 def table(state: RunState, steps: Sequence[str]) -> str:
