@@ -19,7 +19,7 @@ from v6flow.backends.vantage6 import encryption
 from v6flow.cli import init, show, sweep, validate
 from v6flow.cli.commands import COMMANDS
 from v6flow.cli.main import main, parser
-from v6flow.core import check, completing, json, lint, problem, state
+from v6flow.core import check, completing, incomplete, json, lint, problem, state
 from v6flow.core.expressions import FUNCTIONS, compile, limits  # noqa: A004 - as the package calls it
 from v6flow.core.reference import reference
 from v6flow.core.steps import STEP_KINDS, foreach, repeat, task
@@ -125,7 +125,7 @@ TESTS = [each for each in BLOCKS if "v6flow_test: 1" in each.text.splitlines()]
 def test_tests_that_are_shown_pass(block: Block, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     named = _FILE_NAME.search(block.text)
     assert named, "the test file has no name"
-    for name in ("average.yaml", "release.yaml"):
+    for name in ("average.yaml", "release.yaml", "variance.yaml"):
         shutil.copy(ROOT / "workflows" / name, folder)
     assert main(["test", str(folder / named[1])]) == 0, capsys.readouterr().out
 
@@ -504,6 +504,18 @@ def test_attempts_have_the_keys_that_are_told(say: Callable[..., dict[str, Any]]
     assert None not in (attempt["began"], attempt["size"])
     (attempt,) = say("explain", run, "pooled")["attempts"][""]
     assert set(attempt) == told - {"token", "began", "size", "image"}
+
+
+def test_incomplete_results_have_the_keys_and_kinds_that_are_told(say: Callable[..., dict[str, Any]]) -> None:
+    section = OUTPUT.partition("\n## Incomplete results\n")[2].partition("\n## ")[0]
+    keys, kinds = (
+        [_CODE.findall(row[0])[0] for row in _rows(part)]
+        for part in section.replace("| kind of", "¶| kind of").split("¶")
+    )
+    (entry,) = say("run", "everything.yaml", "--quiet", "--no-cache", code=6)["incomplete"]
+    assert list(entry) == keys
+    assert entry["kind"] == "items"
+    assert tuple(kinds) == incomplete.KINDS
 
 
 def test_other_documents_have_the_keys_that_are_told(say: Callable[..., dict[str, Any]]) -> None:

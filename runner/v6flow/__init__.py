@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from v6flow.api import Cohort, Result, RunFailedError, load, resume, run
     from v6flow.errors import V6flowError
 
-__all__ = ["Cohort", "Result", "RunFailedError", "V6flowError", "__version__", "load", "resume", "run"]
+__all__ = ["Cohort", "Incomplete", "Result", "RunFailedError", "V6flowError", "__version__", "load", "resume", "run"]
 
 
 def __getattr__(name: str) -> Any:

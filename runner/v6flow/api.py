@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from v6flow import actor, loading, params, running
-from v6flow.core import json, units
+from v6flow.core import incomplete, json, units
+from v6flow.core.incomplete import Incomplete
 from v6flow.core.model import Workflow
 from v6flow.errors import InterruptedRunError, UsageError, V6flowError
 from v6flow.journals.store import RunFolder, Store, store_folder
 from v6flow.reporters import summary
 from v6flow.reporters.base import Silent
+from v6flow.reporters.terminal import plain as shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
     from v6flow.core.state import RunState
     from v6flow.reporters.base import Reporter
+
+LOG = logging.getLogger("v6flow")
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
@@ -56,7 +61,8 @@ class Result:
         self._folder = folder
 
     def __repr__(self) -> str:
-        return f"<v6flow.Result {self.run}: {self.status}>"
+        less = ", incomplete" if self.incomplete else ""
+        return f"<v6flow.Result {self.run}: {self.status}{less}>"
 
     @property
     def run(self) -> str:
@@ -77,6 +83,15 @@ class Result:
     def outputs(self) -> dict[str, Json]:
         """The outputs by name; empty if the run did not complete."""
         return self.state.outputs
+
+    @property
+    def incomplete(self) -> tuple[Incomplete, ...]:
+        """What in the run is less than the whole and used all the same, the most serious first; empty if it is whole.
+
+        Organizations that failed or are missing, items that failed, loops that did not converge, steps that failed or
+        were skipped for it, mixtures of cohorts that were accepted, results of earlier runs.
+        """
+        return incomplete.of_run(self.state)
 
     @property
     def cohorts(self) -> dict[str, Cohort]:
@@ -194,7 +209,7 @@ def resume(
     with held:
         status = held.state.status
         if status in ("completed", "cancelled") or (status == "failed" and not retry_failed):
-            return Result(held.state, held.folder)
+            return _result(held.state, held.folder)
         return _carry_on(
             running.resume(held, retry_failed=retry_failed, jobs=jobs, by=actor.here(python=True)), reporter
         )
@@ -208,7 +223,16 @@ def _carry_on(run: running.Run, reporter: Reporter | None) -> Result:
         raise InterruptedRunError(
             f"run {state.run} was let go of: {message}", hint=f"v6flow.resume({state.run!r}) takes it up"
         )
-    return Result(state, run.held.folder)
+    return _result(state, run.held.folder, reported=reporter is not None)
+
+
+def _result(state: RunState, folder: RunFolder, *, reported: bool = False) -> Result:
+    """The result of a run; each thing that is incomplete is logged as a warning, unless a reporter has reported it."""
+    result = Result(state, folder)
+    if state.status == "completed" and not reported:
+        for each in result.incomplete:
+            LOG.warning("run %s is incomplete: %s", result.run, shown(str(each)))
+    return result
 
 
 def _params(workflow: Workflow, given: Mapping[str, Json]) -> dict[str, Json]:
@@ -229,4 +253,4 @@ def _store(folder: PathLike | None) -> Store:
     return Store(store_folder(os.fspath(folder) if folder is not None else None))
 
 
-__all__ = ["Cohort", "Result", "RunFailedError", "load", "resume", "run"]
+__all__ = ["Cohort", "Incomplete", "Result", "RunFailedError", "load", "resume", "run"]

@@ -320,6 +320,13 @@ class Engine:
             case _:
                 if self._scheduler.waits_for(request.step, message.organization, message.token):
                     yield self._answer(request, message, now)
+                elif isinstance(message, backends.Answered) and self._is_late(request.step, message):
+                    yield ev.TaskLate(now, request.step, message.organization, request.attempt)
+
+    def _is_late(self, step: str, message: backends.Answered) -> bool:
+        """Whether an answer that does not enter is the first one to its question."""
+        asked = self._state.step(step).organizations.get(message.organization)
+        return asked is not None and asked.status == "requested" and asked.token == message.token and not asked.late
 
     def _answer(self, request: TaskRequest, message: backends.Answered | backends.Failed, now: float) -> Event:
         place = now, request.step, message.organization, request.attempt

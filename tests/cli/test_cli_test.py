@@ -126,6 +126,7 @@ def test_as_a_document(here: Path, capsys: Capture) -> None:
         "line": 12,
         "status": "failed",
         "failures": ["outputs.total: expected 7, found 6"],
+        "incomplete": [],
     }
 
 
@@ -308,3 +309,40 @@ def test_what_cannot_be_recorded(here: Path, capsys: Capture) -> None:
     said = call(capsys, "test", "--record", "small", "other.test.yaml")
     assert (said.code, "is gone" in said.err) == (2, True)
     assert json.loads(call(capsys, "test", "--record", "x", "y.yaml", "-o", "json").out)["exit_code"] == 2
+
+
+LESS = """\
+v6flow_test: 1
+workflow: federated.yaml
+organizations: [alpha, beta, gamma]
+answers:
+  sums: {gamma: crash, default: {value: {sum: 2}}}
+cases:
+  says nothing: {}
+  fails: {answers: {sums: {beta: crash}}, expect: {status: failed}}
+"""
+
+
+def test_a_case_that_does_not_mention_an_incomplete_result_passes_and_is_reported(here: Path, capsys: Capture) -> None:
+    put(here, LESS)
+    write(here, federated_yaml=FEDERATED.replace("age}}}", "age}}, quorum: {min: 2}}"))
+    said = call(capsys, "test")
+    assert said.code == 0
+    assert said.out.splitlines()[2:-1] == [
+        "1 case has an incomplete result that `expect` does not mention; -v shows what to write there"
+    ]
+    assert call(capsys, "test", "-v").out.splitlines()[:4] == [
+        "federated.test.yaml::says nothing passed",
+        "  incomplete: sums: 2 of 3 answered (gamma failed: the algorithm crashed)",
+        "  to expect it: incomplete: {sums: partial}",
+        "federated.test.yaml::fails passed",
+    ]
+    first, second = call(capsys, "test", "-o", "json").document["cases"]
+    assert [each["kind"] for each in first["incomplete"]] == ["partial"]
+    assert second["incomplete"] == []
+    call(capsys, "test", "--junit", "report.xml")
+    (told,) = ET.parse(here / "report.xml").getroot().iter("system-out")
+    assert (told.text or "").splitlines()[-1] == "  to expect it: incomplete: {sums: partial}"
+    put(here, LESS.replace("nothing: {}", "something: {expect: {incomplete: {sums: partial}}}"))
+    write(here, federated_yaml=FEDERATED.replace("age}}}", "age}}, quorum: {min: 2}}"))
+    assert "incomplete" not in call(capsys, "test").out

@@ -204,3 +204,11 @@ def test_who_began_and_what_people_accepted_since() -> None:
     assert (state.begun.by, state.begun.via, state.begun.key) == ("anna", "terminal", "k")
     assert (state.begun.comment, state.begun.labels, state.begun.value) == ("again", {"team": "c"}, {})
     assert state.changes_accepted == ["a typo"]
+
+
+def test_a_late_answer_counts_for_its_attempt_alone() -> None:
+    state = replay([*ASKED, ev.StepClosed(4.0, "a", "quorum"), ev.TaskLate(5.0, "a", "beta", 1)])
+    beta = state.step("a").organizations["beta"]
+    assert (beta.status, beta.late, beta.value) == ("requested", True, None)
+    apply(state, ev.TaskRequested(6.0, "a", ("beta",), 2, "t9", "d"))
+    assert not beta.late

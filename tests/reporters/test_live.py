@@ -213,7 +213,10 @@ def test_of_many_steps_the_table_has_those_worth_telling() -> None:
 
 
 def test_how_a_run_ended() -> None:
-    assert ending(replay(COMPLETED)).plain == f"run {RUN} completed in 2h00m"
+    assert ending(replay(COMPLETED)).plain.splitlines() == [
+        f"run {RUN} completed in 2h00m",
+        "incomplete: moments: 2 of 3 answered (gamma did not answer in time)",
+    ]
     assert ending(replay(INTERRUPTED)).plain.splitlines() == [
         f"run {RUN} interrupted after 2h00m",
         f"to go on where it stopped: v6flow resume {RUN}",
@@ -287,4 +290,4 @@ def test_a_step_that_reuses_a_result_says_whose() -> None:
         ev.StepCompleted(START, "moments"),
     ]
     (line,) = [line for line in look(events, START, width=110) if "moments" in line]
-    assert line.endswith("reused from run variance-20261120-0523-abcd, answered 2026-11-21T05:22:00Z")
+    assert line.endswith("reused from run variance-20261120-0523-abcd, answered 2026-11-21T05:22:00Z (1m00s old)")

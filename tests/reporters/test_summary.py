@@ -26,6 +26,16 @@ def test_the_document_of_a_completed_run() -> None:
         "comment": None,
         "labels": None,
         "outputs": {"variance": 3.0},
+        "incomplete": [
+            {
+                "kind": "partial",
+                "step": "moments",
+                "output": None,
+                "instances": ["moments"],
+                "organizations": ["gamma"],
+                "message": "2 of 3 answered (gamma did not answer in time)",
+            }
+        ],
         "steps": {
             "moments": {
                 "status": "completed",

@@ -102,6 +102,7 @@ def _story(folder: RunFolder, state: RunState, arguments: argparse.Namespace) ->
         if not arguments.follow or not held or retold.over:
             break
         time.sleep(LOOK)
+    reporter.less(retold)
     if told is not None:
         show.write({"run": folder.id, "lines": told.getvalue().splitlines()})
     return 0

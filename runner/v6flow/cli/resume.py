@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from v6flow.cli import arguments as common
-from v6flow.cli.run import carry_on, finish
+from v6flow.cli.run import carry_on, conclude, finish
 
 if TYPE_CHECKING:
     import argparse
@@ -47,7 +47,6 @@ def main(arguments: argparse.Namespace) -> int:
     from v6flow import running
     from v6flow.cli import show
     from v6flow.errors import ResumeError
-    from v6flow.reporters import summary
 
     folder = _pick(common.open_store(arguments), arguments)
     held = running.take(folder)
@@ -56,8 +55,7 @@ def main(arguments: argparse.Namespace) -> int:
         if state.status == "cancelled":
             raise ResumeError(f"run {folder.id} was cancelled", hint="start a new run")
         if state.status == "completed" or (state.status == "failed" and not arguments.retry_failed):
-            if state.status == "failed" and arguments.output == "text":
-                show.lines(summary.failure_text(state, arguments.store or ""))
+            conclude(state, arguments)
             return finish(state, list(state.pinned["steps"]), arguments)
         with show.while_waiting(running.pinned_federation(state.pinned, arguments.federation) if state.run else None):
             run = running.resume(

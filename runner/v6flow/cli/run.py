@@ -163,14 +163,20 @@ def detached(folder: RunFolder, code: int | None, arguments: argparse.Namespace)
     from v6flow import detaching
     from v6flow.cli import show
     from v6flow.cli.status import current
+    from v6flow.core import incomplete
     from v6flow.core.state import replay
+    from v6flow.reporters import summary
     from v6flow.reporters.terminal import plain
 
     if code:
         show.lines(plain(detaching.said(folder), keep_newlines=True).rstrip().split("\n"))
+    state = replay(folder.events() if code is not None else ())
+    if code == 0:
+        show.lines(summary.incomplete_text(state, arguments.store or ""))
     if arguments.output == "json":
-        status = current(folder, replay(folder.events())) if code is not None else "running"
-        show.write({"run": folder.id, "status": status, "exit_code": code})
+        status = current(folder, state) if code is not None else "running"
+        less = [each.document() for each in incomplete.of_run(state)]
+        show.write({"run": folder.id, "status": status, "exit_code": code, "incomplete": less})
     else:
         show.data(f"{folder.id}\n")
         if code is None:
@@ -197,10 +203,24 @@ def carry_on(run: Run, arguments: argparse.Namespace) -> int:
                 show.write(document | {key: show.error_document(error)[key] for key in ("exit_code", "error")})
             show.error(error.message, hint)
             return error.exit_code
-        if arguments.quiet and arguments.output == "text":
-            store = arguments.store or ""
-            show.lines([*summary.failure_text(state, store), *summary.waiting_text(state, store)])
+        if arguments.quiet:
+            conclude(state, arguments)
         return finish(state, steps, arguments)
+
+
+def conclude(state: RunState, arguments: argparse.Namespace) -> None:
+    """Report on stderr what no reporter has: why a run failed, what is incomplete, what it waits for.
+
+    What is incomplete is reported beside a JSON document too: the exit code does not say it.
+    """
+    from v6flow.cli import show
+    from v6flow.reporters import summary
+
+    store = arguments.store or ""
+    text = arguments.output == "text"
+    show.lines(summary.failure_text(state, store) if text else [])
+    show.lines(summary.incomplete_text(state, store))
+    show.lines(summary.waiting_text(state, store) if text else [])
 
 
 def finish(state: RunState, steps: list[str], arguments: argparse.Namespace) -> int:

@@ -139,6 +139,7 @@ def failure_document(kind: str, message: str, hint: str | None, exit_code: int) 
         "status": "failed",
         "exit_code": exit_code,
         "outputs": {},
+        "incomplete": [],
         "steps": {},
         "error": {"kind": kind, "message": message, "step": None, "organization": None, "hint": hint},
     }

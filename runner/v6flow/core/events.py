@@ -192,6 +192,16 @@ class TaskFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskLate:
+    """An organization answered when the step no longer waited for it: the answer is not used, and not kept."""
+
+    at: Time
+    step: str
+    organization: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class TaskWithdrawn:
     """What was asked under a token is about to be killed, since the run is let go of: it may be asked anew."""
 
@@ -291,8 +301,9 @@ class StepCompleted:
     """A step completed; `value` is a local step's result, `carried` the cohorts its value was computed from.
 
     A cohort is (the step whose answers they are, the organizations that answered). `accepted` says that the
-    difference between the cohorts was accepted, with the reason given in the workflow. `properties` are the facts that
-    the step publishes.
+    difference between the cohorts was accepted, and `mixed_cohorts` is the reason where this step accepted it.
+    `properties` are the facts that the step publishes. `exhausted` is the number of iterations of a repeat step that
+    reached its max while its condition did not hold, else 0.
     """
 
     at: Time
@@ -302,6 +313,8 @@ class StepCompleted:
     accepted: bool = False
     log: str | None = None
     properties: Mapping[str, Json] | None = None
+    mixed_cohorts: str | None = None
+    exhausted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,7 +404,8 @@ class RunInterrupted:
 class RunEnding:
     """It is known how the run ends, and what stands under `finally` is done before it does.
 
-    `status` is `completed` (`value` holds its outputs), `failed` or `cancelled`.
+    `status` is `completed` (`value` holds its outputs), `failed` or `cancelled`. `mixed_cohorts` has, for each output
+    that mixes cohorts, the reason why it may.
     """
 
     at: Time
@@ -399,20 +413,24 @@ class RunEnding:
     value: dict[str, Json]
     failure: Failure | None = None
     exit_code: int = 0
+    mixed_cohorts: Mapping[str, str] | None = None
 
     def outcome(self, now: Time) -> RunCompleted | RunFailed | RunCancelled:
         """The event that ends the run."""
         if self.failure is not None:
             return RunFailed(now, self.failure, self.exit_code)
-        return RunCompleted(now, self.value) if self.status == "completed" else RunCancelled(now)
+        if self.status == "completed":
+            return RunCompleted(now, self.value, self.mixed_cohorts)
+        return RunCancelled(now)
 
 
 @dataclass(frozen=True, slots=True)
 class RunCompleted:
-    """The run completed; `value` holds its outputs."""
+    """The run completed; `value` holds its outputs, and `mixed_cohorts` why some of them may mix cohorts."""
 
     at: Time
     value: dict[str, Json]
+    mixed_cohorts: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -442,6 +460,7 @@ Event: TypeAlias = (
     | TaskStarted
     | TaskAnswered
     | TaskFailed
+    | TaskLate
     | TaskWithdrawn
     | StepClosed
     | RoundEnded

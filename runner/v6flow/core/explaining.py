@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import events as ev
-from v6flow.core import instances, judge, scope
+from v6flow.core import incomplete, instances, judge, scope
 from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
 from v6flow.core.plan import iso
 from v6flow.core.preview import preview
@@ -57,9 +57,10 @@ def explain(plan: Plan, events: Iterable[Event], name: str) -> dict[str, Any]:
         "failure": _failure(step.failure) if step.status == "failed" else None,
         "cause": _cause(state, step),
         "properties": dict(step.properties),
+        "incomplete": [each.document() for each in incomplete.of_step(state, name)],
     }
     if isinstance(planned, RepeatPlan):
-        told |= {"rounds": step.rounds, "converged": step.converged}
+        told |= {"rounds": step.rounds, "converged": step.converged, "history": [*step.history]}
     if isinstance(planned, ForeachPlan):
         told["items"] = [{"key": each.key, "status": each.status} for each in step.items or ()]
     if isinstance(planned, TaskPlan):
@@ -138,6 +139,8 @@ class _History:
                 known = {"size": event.size, "image": event.image, "origin": event.origin}
                 self._note(event.organization, event.attempt, known)
                 self._end(event.organization, event.attempt, event.at, "answered")
+            case ev.TaskLate():
+                self._end(event.organization, event.attempt, event.at, "too late")
             case ev.TaskFailed():
                 self._end(event.organization, event.attempt, event.at, event.failure.kind, event.failure)
             case ev.TaskWithdrawn():

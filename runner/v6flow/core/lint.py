@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from v6flow.core.problem import Path, Position, Problem
-from v6flow.core.steps import STEP_KINDS, LocalStep, TaskStep, task
+from v6flow.core.steps import STEP_KINDS, LocalStep, RepeatStep, TaskStep, task
 from v6flow.core.steps.base import NOT_CARRYING, PARAMS, STEPS, Field, common_fields
 from v6flow.core.words import suggestion
 
@@ -164,6 +164,24 @@ def _per_organization_output(workflow: Workflow) -> Found:
                 yield where, told, f"output what is pooled from steps.{match[1]}.{match[2]}"
 
 
+def _unread_convergence(workflow: Workflow) -> Found:
+    read: set[str] = set()
+    for name, field in _fields(workflow):
+        for reference in field.template.references:
+            if reference.root == "steps" and reference.path[1:2] in (("converged",), (None,)):
+                read.update(_sources(workflow, name, reference.path[:1]))
+            elif reference.root == "this" and reference.path[:1] in (("converged",), (None,)):
+                read.add(name)
+    for name, step in workflow.steps.items():
+        if isinstance(step, RepeatStep) and step.on_max == "continue" and step.until is not None and name not in read:
+            short = _short(name)
+            told = f"step {short} may end at max without having converged, and nothing reads steps.{short}.converged"
+            hint = f'write an output: converged: "{{{{ steps.{short}.converged }}}}"'
+            if step.common.parent:
+                hint = f"use steps.{short}.converged in what the step around it returns"
+            yield workflow.document.position((*step.common.at, "repeat", "on_max")), told, hint
+
+
 def _mixed_case(workflow: Workflow) -> Found:
     steps = [(step.common.at, _short(name)) for name, step in workflow.steps.items()]
     params = [(("params", name), name) for name in _own_params(workflow)]
@@ -295,6 +313,20 @@ _MEAN = """\
 outputs:
   mean: "{{ steps.pooled.result.mean }}"
 """
+_LOOP = """\
+steps:
+  search:
+    repeat:
+      state: 1.0
+      max: 20
+      on_max: continue
+      steps:
+        better: {local: {value: "{{ (loop.state + 2 / loop.state) / 2 }}"}}
+      update: "{{ steps.better.result }}"
+      until: "{{ abs(loop.next - loop.state) < 1e-9 }}"
+outputs:
+  root: "{{ steps.search.result }}"
+"""
 _PARTS = """\
 steps:
   parts:
@@ -385,6 +417,14 @@ RULES: dict[str, Rule] = {
         good=f'{_HEAD}{_PARTS}outputs:\n  parts: "{{{{ steps.parts.results }}}}"'
         " # lint: ignore per-organization-output\n",
         find=_per_organization_output,
+    ),
+    "unread-convergence": Rule(
+        "a loop with on_max: continue of which nothing reads .converged",
+        "A loop that stops at max has a state, and nobody can see from the outputs that it is not the solution. "
+        "(v6flow reports the run as incomplete, but what reads the outputs does not see that.)",
+        bad=f"v6flow: 1\n{_LOOP}",
+        good=f'v6flow: 1\n{_LOOP}  converged: "{{{{ steps.search.converged }}}}"\n',
+        find=_unread_convergence,
     ),
     "mixed-case-name": Rule(
         "a step, param or output with capital letters in its name",

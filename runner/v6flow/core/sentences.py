@@ -125,8 +125,11 @@ def value_hint(fault: Fault) -> str | None:
     options = fault.limit if fault.keyword == "enum" else fault.schema.get("x-words", [])
     if near := suggestion(value, [option for option in options if isinstance(option, str)]):
         return near
-    accepted = fault.schema.get("type", "string")
-    if hint := _text_hint(value, {accepted} if isinstance(accepted, str) else set(accepted)):
+    named = fault.schema.get("type", "string")
+    accepted = {named} if isinstance(named, str) else set(named)
+    if value not in fault.schema.get("items", {}).get("enum", [value]):
+        accepted.discard("array")  # it would be wrong in a list as well
+    if hint := _text_hint(value, accepted):
         return hint
     spelling = fault.schema.get("x-number-hint")
     return str(spelling).format(value) if spelling and re.fullmatch(r"[0-9]{1,60}", value) else None

@@ -45,6 +45,7 @@ class OrganizationState:
     accepted: str | None = None
     began: Time | None = None  # when it began to work on this attempt, by the federation's clock if that is recorded
     withdrawn: bool = False  # it was to be killed when the run was let go of: as killed it is asked anew
+    late: bool = False  # it answered this attempt when the step no longer waited for it
     unsubmitted: bool = False  # a person says that nothing came of submitting it
     value: Json = None
     failure: Failure | None = None
@@ -98,6 +99,8 @@ class StepState:
     converged: bool = False
     items: list[ItemState] | None = None  # of a foreach step, once they are known
     params: dict[str, Json] | None = None  # of a workflow step, once they are known
+    mixed_cohorts: str | None = None  # why its value may mix cohorts, where it does
+    exhausted: int = 0  # iterations of a repeat step that reached its max while its condition did not hold
 
     @property
     def rounds(self) -> int:
@@ -149,6 +152,7 @@ class RunState:
     inside: dict[str, list[str]] = field(default_factory=dict)  # the nested steps there are, by their prefix
     queries: dict[str, int] = field(default_factory=dict)  # how many task runs each organization was asked for
     outputs: dict[str, Json] = field(default_factory=dict)
+    mixed_cohorts: Mapping[str, str] = field(default_factory=dict)  # why outputs may mix cohorts, where they do
     failure: Failure | None = None
     exit_code: int | None = None
     cancelling: bool = False
@@ -194,6 +198,7 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             step.status, step.ended, step.value = "completed", event.at, event.value
             step.carried, step.accepted, step.log = event.carried, event.accepted, event.log
             step.requested, step.failure, step.properties = False, None, event.properties or {}
+            step.mixed_cohorts, step.exhausted = event.mixed_cohorts, event.exhausted
             if step.started is None:
                 step.started = event.at
         case ev.TaskAnswered():
@@ -212,11 +217,13 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
                 asked = _step(state, event.step).organizations[name]
                 asked.status, asked.attempt, asked.since = "requested", event.attempt, event.at
                 asked.token, asked.digest, asked.accepted, asked.began = event.token, event.digest, None, None
-                asked.withdrawn = asked.unsubmitted = False
+                asked.withdrawn = asked.unsubmitted = asked.late = False
         case ev.TaskAccepted():
             for asked in _step(state, event.step).organizations.values():
                 if asked.token == event.token:
                     asked.accepted, asked.unsubmitted = event.remote, False
+        case ev.TaskLate():
+            _step(state, event.step).organizations[event.organization].late = True
         case ev.TaskStarted():
             asked = _step(state, event.step).organizations[event.organization]
             if asked.attempt == event.attempt:
@@ -307,6 +314,7 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             state.left = event.at
         case ev.RunCompleted():
             state.status, state.ended, state.outputs, state.exit_code = "completed", event.at, event.value, 0
+            state.mixed_cohorts = event.mixed_cohorts or {}
         case ev.RunFailed():
             state.status, state.ended, state.failure, state.exit_code = (
                 "failed",

@@ -439,7 +439,8 @@ def ending(state: RunState, store: str = "") -> Text:
     took = spell(max(until - state.started, 0.0))
     text.append(f" in {took}" if state.status == "completed" else f" after {took}")
     lines = summary.failure_text(state, store) if state.status in ("failed", "interrupted") else []
-    lines += [*summary.failed_last(state), *summary.waiting_text(state, store)]
+    lines += summary.waiting_text(state, store)
     if state.status == "running":
         lines = [f"to go on where it stopped: {summary.resume_command(state.run, store)}"]
-    return Text("\n").join([text, *(Text(line) for line in lines if line != state.status)])
+    less = [Text(line, _STYLES["missing"]) for line in summary.incomplete_text(state, store)]
+    return Text("\n").join([text, *less, *(Text(line) for line in lines if line != state.status)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import scope
+from v6flow.core import incomplete, scope
 from v6flow.core.json import dumps
 from v6flow.core.plan import iso
 from v6flow.core.state import SETTLED
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 LOG_LINES = 12  # of a log's last lines, as many as leave the cause in view
 FACT = 80  # characters of a property in a table
 NAMED = 12  # as many names as a person reads in one line
+WITH_RESULTS = ("completed", "cancelled", "waiting")  # of a run whose results somebody may go on with
+FEW = 3  # lines about what is incomplete at the end of a run
 
 # asking again alone does not mend these
 _OF_THE_FILE = ("check", "cohorts", "expression", "max", "organizations", "output_schema", "properties", "quorum")
@@ -48,6 +50,7 @@ def document(state: RunState, steps: Sequence[str], *, status: str | None = None
         "seconds": _seconds(state.started, state.ended),
         **_origin(state),
         "outputs": dict(state.outputs) if status == "completed" else {},
+        "incomplete": [each.document() for each in incomplete.of_run(state)],
         "steps": {name: _step(state.step(name), status) for name in _worth_telling(state, steps)},
         "error": None if status in ("running", "completed") else scope.failure(state.failure),
     }
@@ -164,8 +167,22 @@ def resume_command(run: str, store: str = "", *, retry: bool = False) -> str:
     return plain(shlex.join(words))
 
 
+def status_command(run: str, store: str = "") -> str:
+    """The command that shows how a run fares; `store` as in `resume_command`."""
+    return _command("status", store, run)
+
+
+def _command(command: str, store: str, *words: str) -> str:
+    return plain(shlex.join(["v6flow", command, *(["--store", store] if store else []), *words]))
+
+
 def failure_text(state: RunState, store: str = "") -> list[str]:
-    """What went wrong in a run, the first cause on top, and what to do next; empty if nothing did."""
+    """What went wrong in a run, the first cause on top, and what to do next.
+
+    Empty if nothing did, and for a run that goes on without what failed: that is incomplete (`incomplete_text`).
+    """
+    if state.status in ("completed", "waiting"):
+        return []
     failed = sorted(
         (each for each in state.steps.values() if each.status == "failed"), key=lambda each: each.ended or 0.0
     )
@@ -179,12 +196,27 @@ def failure_text(state: RunState, store: str = "") -> list[str]:
     return [*lines, *_next(state, failed, store)]
 
 
-def failed_last(state: RunState) -> list[str]:
-    """The steps under `finally` that failed in a run that has not: they do not change how it ended."""
-    if state.status not in ("completed", "cancelled"):
+def incomplete_text(state: RunState, store: str = "") -> list[str]:
+    """What in the results of a run is less than the whole, a line each, and of many the first ones.
+
+    Empty if they are whole, and where there are none: a run that failed, or can go on, reports why and how.
+    """
+    if state.status not in WITH_RESULTS:
         return []
-    last = [state.step(name) for name in state.pinned.get("finally", ())]
-    return [_also(step) for step in last if step.status == "failed"]
+    return incomplete_lines(incomplete.of_run(state), f"; {status_command(state.run, store)} shows all")
+
+
+def incomplete_section(state: RunState) -> list[str]:
+    """All that is incomplete in a run, under a heading; empty if the run is whole."""
+    found = incomplete.of_run(state)
+    return ["incomplete:", *(plain(f"  {each}") for each in found)] if found else []
+
+
+def incomplete_lines(found: Sequence[object], rest: str) -> list[str]:
+    """A line for each thing that is incomplete; of many the first ones, and how many more, with `rest` behind it."""
+    lines = [plain(f"incomplete: {each}") for each in found[:FEW]]
+    more = len(found) - FEW
+    return [*lines, f"incomplete: {more} more{rest}"] if more > 0 else lines
 
 
 def waiting_text(state: RunState, store: str = "") -> list[str]:
@@ -252,10 +284,15 @@ def _next(state: RunState, failed: Sequence[StepState], store: str) -> list[str]
         return lines
     if state.status != "failed" or not failed:
         return []
+    lines = [
+        f"to see the state after each iteration: {_command('explain', store, state.run, step.name)}"
+        for step in failed[:FEW]
+        if step.failure is not None and (step.failure.kind, step.failure.step) == ("max", step.name)
+    ]
     again = resume_command(state.run, store, retry=True)
     if all(step.failure is not None and step.failure.kind in _OF_THE_FILE for step in failed):
-        return [f"to go on after mending the workflow: {again}"]
-    return [f"to do only what failed again: {again}"]
+        return [*lines, f"to go on after mending the workflow: {again}"]
+    return [*lines, f"to do only what failed again: {again}"]
 
 
 def table(state: RunState, steps: Sequence[str]) -> str:
@@ -299,7 +336,8 @@ def remark(step: StepState) -> str:
     if step.history:
         if step.status == "running" and not step.converged:
             return f"in round {step.rounds + 1}"
-        return f"{step.rounds} round{'' if step.rounds == 1 else 's'}" + (", converged" if step.converged else "")
+        ended = ", converged" if step.converged else ", not converged" if step.exhausted else ""
+        return f"{step.rounds} round{'' if step.rounds == 1 else 's'}{ended}"
     if step.items is not None:
         return _items(step.items)
     if step.status == "waiting" and step.question is not None:
@@ -334,8 +372,8 @@ def skipped(reason: str | None, cause: str | None) -> str:
 
 
 def reused(found: StepReused) -> str:
-    """Which result a step has, as `reused from run average-…, answered 2026-11-21T05:23:01Z`."""
-    return f"reused from run {plain(found.run)}, answered {iso(found.answered)}"
+    """Which result a step has, in words that are safe to show."""
+    return plain(incomplete.reused(found))
 
 
 def lost(answered: Iterable[OrganizationState]) -> list[str]:

@@ -214,6 +214,11 @@ class _Check:
     def _expect(self, at: Place, expect: Mapping[str, Any]) -> Iterator[Problem]:
         outputs, steps, sent = (expect.get(key, {}) for key in ("outputs", "steps", "sent"))
         yield from self._keys((*at, "outputs"), outputs, self._workflow.outputs, "output")
+        lacking = expect.get("incomplete", ())
+        if not isinstance(lacking, str):
+            known = [*self._steps, *(f"outputs.{name}" for name in self._workflow.outputs)]
+            given = ((name, name) for name in lacking) if isinstance(lacking, dict) else enumerate(lacking)
+            yield from self._named((*at, "incomplete"), given, known, "step")
         for name in steps:
             _, problem = self._step((*at, "steps"), name, self._steps, "step")
             if problem is not None:

@@ -14,6 +14,7 @@ from v6flow.backends.fixtures import DEFAULT, KINDS
 from v6flow.backends.fixtures.answers import SILENCE
 from v6flow.core import document, events, expressions, instances, json, scope, units
 from v6flow.core import plan as planning
+from v6flow.core.incomplete import kinds_by_name, of_run
 from v6flow.core.problem import InvalidError
 from v6flow.core.steps import TaskPlan
 from v6flow.errors import UsageError
@@ -186,6 +187,8 @@ class _Recorder:
             expect["error"] = {key: value for key, value in told.items() if value is not None}
         if state.outputs:
             expect["outputs"] = {name: self._expected(value) for name, value in state.outputs.items()}
+        if state.status == "completed":
+            expect["incomplete"] = self._incomplete()
         plan = self.plan
         steps = {name: step for name, step in state.steps.items() if instances.definition(name) in plan.steps}
         if told_of := {name: _fared(step) for name, step in steps.items()}:
@@ -193,6 +196,16 @@ class _Recorder:
         if sent := {name: self._sent(plan, step) for name, step in steps.items() if step.attempt or step.asked}:
             expect["sent"] = {name: each for name, each in sent.items() if each}
         return {key: value for key, value in expect.items() if value != {}}
+
+    def _incomplete(self) -> Any:
+        """What is less than the whole and will be in the test: there nothing is reused, and no data change."""
+        found = [
+            each
+            for each in of_run(self.state)
+            if each.kind not in ("reused", "change_accepted") and (each.step is None or each.step in self.plan.steps)
+        ]
+        kinds = kinds_by_name(found)
+        return {name: every[0] if len(every) == 1 else every for name, every in kinds.items()} or "none"
 
     @functools.cached_property
     def plan(self) -> Plan:
