@@ -243,7 +243,7 @@ def test_of_two_policies_the_stricter_limits_hold() -> None:
 
 def test_of_two_policies_each_declared_count_must_be_enough() -> None:
     began = counting({"i": {"m": "{{ result.n }}"}})
-    for now in (counting({"i": {"m": "{{ result.n + 1000 }}"}}), Policy(min_count=250), Policy()):
+    for now in (counting({"i": {"m": "{{ result.n + 1000 }}"}}), counting({"*": {"m": "{{ result.n }}"}}), Policy()):
         both = now.stricter(began)
         made = under(one(), both)
         assert failure(made, {"n": 250, "count": 1}) is None
@@ -251,9 +251,16 @@ def test_of_two_policies_each_declared_count_must_be_enough() -> None:
         assert parse(both.raw()) == both
 
 
-def test_a_count_that_is_declared_later_counts_alone() -> None:
-    both = counting({"i": {"m": "{{ result.n }}"}}).stricter(Policy(min_count=10))
-    assert failure(under(one(), both), {"n": 250}) is None
+def test_a_count_that_only_one_of_two_policies_declares_counts_beside_the_key_count() -> None:
+    declares, silent = counting({"i": {"m": "{{ result.n + 0 }}"}}), Policy(min_count=10)
+    for both in (declares.stricter(silent), silent.stricter(declares)):
+        made = under(one(), both)
+        assert failure(made, {"n": 250}) is None, "nothing else says how many it is about"
+        assert failure(made, {"n": 250, "count": 250}) is None
+        assert failure(made, {"n": 250, "count": 249}) is not None
+        assert failure(made, {"count": 250}) is not None
+        assert parse(both.raw()) == both
+        assert silent.stricter(declares.stricter(both)) in (both, declares.stricter(silent), silent.stricter(declares))
 
 
 def test_nothing_is_refused_where_nobody_says_so() -> None:

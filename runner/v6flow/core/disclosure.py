@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from v6flow.core import expressions
 from v6flow.core.expressions import ExpressionError
-from v6flow.core.steps.task import COUNT
+from v6flow.core.steps.task import COUNT, TaskPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from v6flow.core.events import Subtask
     from v6flow.core.expressions import Template
     from v6flow.core.policy import Policy
-    from v6flow.core.steps import TaskPlan
+    from v6flow.core.steps import StepPlan
 
 
 def least(policy: Policy, step: TaskPlan) -> int | None:
@@ -29,15 +29,19 @@ def counts(policy: Policy, step: TaskPlan) -> tuple[Template, ...]:
     """The counts that must all be large enough: those of the policy first, then that of the step itself.
 
     Where the policy demands a count and declares none for this method, that is `result.count`, whatever the step says.
+    Where a run began before it was declared, results that have a `count` must pass by that as well.
     """
-    sources = [*policy.counted_by(step.image, step.method)]
+    declared = policy.counted_by(step.image, step.method)
+    sources = [source for each in declared for source in each]
     own = step.disclosure.count
     if not sources and (policy.min_count is not None or own is None):
         sources = [str(COUNT.source)]
-    declared = {source: _compiled(source) for source in sources}
+    elif sources and not all(declared):
+        sources.append(f"{{{{ {bare(COUNT)} | default(({bare(_compiled(sources[0]))})) }}}}")
+    found = {source: _compiled(source) for source in sources}
     if own is not None:
-        declared.setdefault(str(own.source), own)
-    return tuple(declared.values())
+        found.setdefault(str(own.source), own)
+    return tuple(found.values())
 
 
 def refusal(policy: Policy, step: TaskPlan, names: Mapping[str, object]) -> tuple[str, str | None] | None:
@@ -83,20 +87,22 @@ def bare(template: Template) -> str:
 # ---------------------------------------------------------------------------------------------------- withholding
 
 
-def why_withheld(policy: Policy, step: TaskPlan) -> str | None:
-    """Why logs and messages of a step's task runs are neither kept nor shown; None if they are."""
+def why_withheld(policy: Policy, step: StepPlan | None) -> str | None:
+    """Why logs and messages of a step's task runs are neither kept nor shown; None if they are, or if it has none."""
+    if not isinstance(step, TaskPlan):
+        return None
     if policy.min_count is not None:
         return "the federation's policy sets min_count"
     return None if least(policy, step) is None else "the step's disclosure sets min_count"
 
 
 def who_can_see(policy: Policy) -> str:
-    """Where a person finds what is withheld."""
+    """What a person can do who needs what is withheld."""
     if policy.min_count is not None:
         here = "on an embedded federation, run with a federation file whose policy has no min_count"
     else:
-        here = "to see it here, take `disclosure` out of the step and of `defaults`"
-    return f"the administrator of the organization's node can read its log; {here}"
+        here = "or run without min_count in the step's disclosure"
+    return f"the administrator of the organization's node can read the log there; {here}"
 
 
 def sentence(kind: str, why: str, image: str) -> str:
@@ -105,9 +111,9 @@ def sentence(kind: str, why: str, image: str) -> str:
     return f"{what} (the details are withheld, because {why})"
 
 
-def withheld(subtasks: Iterable[Subtask], why: str) -> tuple[Subtask, ...]:
+def withheld(subtasks: Iterable[Subtask]) -> tuple[Subtask, ...]:
     """Subtasks without anything that their algorithms printed or raised."""
-    told = f"the details are withheld, because {why}"
+    told = "the details are withheld"
     return tuple(replace(each, message=told if each.message else "", log_tail="") for each in subtasks)
 
 

@@ -19,7 +19,7 @@ class Policy:
     """The smallest count, the most task runs a run may ask of one organization, the images; None: no such limit.
 
     `counts` declares which part of a result counts for `min_count`. There are several tables where a run was resumed
-    under another policy; a result must pass by each.
+    under another policy: a result must pass by each, and one that declares nothing looks at the result's `count`.
     """
 
     min_count: int | None = None
@@ -40,23 +40,27 @@ class Policy:
         given = [each for each in (self.min_count, wanted) if each is not None]
         return max(given, default=None)
 
-    def counted_by(self, image: str, method: str) -> tuple[str, ...]:
-        """The expressions that are declared for a method of an image; empty if none is."""
-        return tuple(dict.fromkeys(source for table in self.counts for source in _declared(table, image, method)))
+    def counted_by(self, image: str, method: str) -> tuple[tuple[str, ...], ...]:
+        """The expressions that each table declares for a method of an image; empty where one declares none."""
+        return tuple(tuple(_declared(table, image, method)) for table in self.counts)
 
     def stricter(self, before: Policy) -> Policy:
         """The policy that allows only what both allow, and refuses each result that one of them refuses.
 
-        `before` is the older one. Where it declares no count for a method, the declaration of this one is enough.
+        `before` is the older one.
         """
         queries = [each.max_queries for each in (self, before) if each.max_queries is not None]
-        new = tuple(table for table in self.counts if table not in before.counts)
+        tables = [*self._tables(), *before._tables()]
         return Policy(
             self.least(before.min_count),
             min(queries, default=None),
             _common(self.images, before.images),
-            new + before.counts,
+            tuple(each for index, each in enumerate(tables) if each not in tables[:index]) if any(tables) else (),
         )
+
+    def _tables(self) -> tuple[Counts, ...]:
+        """Its tables of counts; an empty one where it demands a count and declares none."""
+        return self.counts or (({},) if self.min_count is not None else ())
 
     def raw(self) -> dict[str, Json]:
         """The policy as plain JSON, which `parse` reads."""

@@ -32,8 +32,11 @@ def kept(path: Path) -> bytes | None:
         return None
 
 
-def keep(path: Path, output: Path, log: Path) -> None:
-    """Keep what a task run wrote but did not keep itself; nothing happens if it wrote nothing."""
+def keep(path: Path, output: Path, log: Path | None) -> None:
+    """Keep what a task run wrote but did not keep itself, without its log if that is None.
+
+    Nothing happens if it wrote no output.
+    """
     try:
         if output.stat().st_size == 0:
             return
@@ -41,7 +44,8 @@ def keep(path: Path, output: Path, log: Path) -> None:
         return
     with output.open("rb") as file:
         os.fsync(file.fileno())
-    log.replace(path / LOG)
+    if log is not None:
+        log.replace(path / LOG)
     output.replace(path / ANSWER)
 
 
