@@ -162,10 +162,7 @@ def leak_and_wait(df: Any, gate: str) -> Any:
 @algorithm_client
 def central_leak(client: Any, how: str) -> Any:
     """Prints what its subtasks return, and passes it on if it is told to."""
-    ids = [each["id"] for each in client.organization.list()]
-    input_ = {"method": "leak", "kwargs": {"how": how}}
-    task = client.task.create(input_, organizations=ids, name="leak", databases=[{"label": "default"}])
-    results = client.wait_for_results(task["id"])
+    results = _ask(client, [each["id"] for each in client.organization.list()], "leak", {"how": how})
     print(results)
     return {"count": 1000, "answers": len(results)}
 
