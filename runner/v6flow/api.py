@@ -128,8 +128,13 @@ class Result:
         return state.value
 
     def logs(self, step: str, organization: str | None = None) -> str:
-        """What an organization's algorithm, or a local step, printed. Raises KeyError if it is unknown."""
+        """What an organization's algorithm, or a local step, printed. Raises KeyError if it is unknown.
+
+        Empty where it is withheld, because the federation's policy or the step's `disclosure` sets `min_count`.
+        """
         state = self.state.steps[step]
+        if running.log_withheld(self.state, step) is not None:
+            return ""
         digest = state.log if organization is None else state.organizations[organization].log
         return self._folder.fetch(digest).decode("utf-8", "replace") if digest else ""
 

@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import check, document, federation, json, model, salvage, schema
+from v6flow.core import check, document, federation, json, model, policy, salvage, schema
 from v6flow.core.problem import InvalidError, Problem
 from v6flow.core.steps import LocalStep
 from v6flow.core.words import NEAR_FILE, nearest, suggestion
 from v6flow.errors import FederationError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from v6flow.core.document import Document
     from v6flow.core.federation import Federation
@@ -286,6 +286,8 @@ def check_federation(path: str | os.PathLike[str]) -> list[Problem]:
                 checking.exists(("algorithms", image, key), algorithm[key], f"{what} {algorithm[key]}")
         if "path" in algorithm:
             checking.package(("algorithms", image, "package"), algorithm["package"], algorithm["path"])
+    for image in found.value.get("policy", {}).get("counts", {}):
+        checking.counted(("policy", "counts", image), image, list(found.value.get("algorithms", {})))
     return checking.problems
 
 
@@ -327,6 +329,14 @@ class _FederationCheck:
         near = nearest(name, sorted(names))
         hint = f"did you mean {'.'.join([*outer, near])}?" if near else None
         self._complain(at, f"no package {package} in the folder {path}", "missing-file", hint)
+
+    def counted(self, at: Place, image: str, known: Sequence[str]) -> None:
+        """Warn of an image whose counts are declared, and that no algorithm of the federation has."""
+        if not any(policy.may_mean(image, each) for each in known):
+            message = f"no algorithm of this federation has the image {image}, so these counts are never used"
+            hint = suggestion(image, known) or f"it has {', '.join(known) or 'none'}"
+            where = self._document.key_position(at)
+            self.problems.append(Problem(message, "unknown-image", self._document.name, where, hint, "warning"))
 
     def _there(self, path: str) -> Path:
         return self._folder / Path(path).expanduser()

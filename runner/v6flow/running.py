@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import signal
 import sys
 import threading
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from v6flow import actor, loading
 from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
-from v6flow.core import caching, check, events, instances, json, policy
+from v6flow.core import caching, check, disclosure, events, instances, json, policy
 from v6flow.core import plan as planning
 from v6flow.core.events import CancelRequested, GateDecided, RunCancelled, RunResumed, RunStarted
 from v6flow.core.federation import Directory, EmbeddedFederation
+from v6flow.core.policy import NO_LIMITS, Policy
+from v6flow.core.problem import InvalidError
+from v6flow.core.sentences import choice
 from v6flow.core.server import ServerFederation
 from v6flow.core.state import RunState, apply, replay
 from v6flow.core.steps import LocalPlan, TaskStep, local
@@ -315,12 +319,17 @@ def make_plan(
     run: str = "",
     started: float = 0.0,
     deadline: float | None = None,
+    began_under: Policy = NO_LIMITS,
 ) -> Plan:
-    """The plan of a workflow on a federation, None where it needs none. Raises InvalidError, FederationError."""
+    """The plan of a workflow on a federation, None where it needs none. Raises InvalidError, FederationError.
+
+    `began_under` is the policy of a run that is resumed: of it and the federation's own the stricter holds.
+    """
+    directory = _directory(workflow, access)
     return planning.make(
         workflow,
         params,
-        _directory(workflow, access),
+        replace(directory, policy=directory.policy.stricter(began_under)),
         folder=str(folder.absolute()),
         run=run,
         started=started,
@@ -474,6 +483,7 @@ def _resume(
     if (
         changed
         or seconds is not None
+        or plan.directory.policy != old.directory.policy
         or _pinned_texts(pinned) != (plan.workflow.document.text, dict(_texts(plan.workflow)))
     ):
         value = {**pin(plan, federation, pinned["jobs"], cache=pinned.get("cache", True)), "deadline": pinned_deadline}
@@ -483,7 +493,19 @@ def _resume(
         held.folder.forget_cancel()  # it was meant for what has failed since
     held.journal.append([event], durable=True)
     apply(state, event)
-    return Run(held, plan, access, jobs or pinned["jobs"], clock)
+    return Run(held, plan, access, jobs or pinned["jobs"], clock, _stricter_before(plan, access, federation))
+
+
+def _stricter_before(plan: Plan, access: Access | None, federation: Federation | None) -> list[str]:
+    """A note of each limit that a resumed run keeps to and its federation file no longer has."""
+    if access is None or federation is None:
+        return []
+    now, held = access.directory().policy.raw(), plan.directory.policy.raw()
+    lifted = [key for key in held if held[key] != now.get(key)]
+    if not lifted:
+        return []
+    limits = choice([f"{key}: {_short(held[key])}" for key in lifted], "and")
+    return [f"the policy that this run began with is stricter than {federation.file} is now, and still holds: {limits}"]
 
 
 def what_to_do_again(state: RunState, plan: Plan) -> tuple[list[str], list[str]]:
@@ -712,7 +734,19 @@ def _current_plan(state: RunState, workflow: Workflow, access: Access | None, de
             hint="give the param a default, or start a new run",
         )
     params = {name: pinned["params"].get(name, param.schema.get("default")) for name, param in workflow.params.items()}
-    return make_plan(workflow, params, access, folder=folder, run=state.run, started=state.started, deadline=deadline)
+    make = functools.partial(
+        make_plan, workflow, params, access, folder=folder, run=state.run, started=state.started, deadline=deadline
+    )
+    began_under = policy.parse(pinned.get("policy", {}))
+    try:
+        return make(began_under=began_under)
+    except InvalidError as error:
+        make()  # what is wrong under the file's own policy is told as it is
+        raise ResumeError(
+            f"run {state.run} cannot go on under the policy that it began with, which is stricter than the federation "
+            "file is now:\n  " + "\n  ".join(each.message for each in error.problems),
+            hint="start a new run",
+        ) from error
 
 
 def pinned_plan(state: RunState, current: Workflow | None = None) -> Plan:
@@ -732,6 +766,14 @@ def pinned_plan(state: RunState, current: Workflow | None = None) -> Plan:
     return planning.make(
         workflow, pinned["params"], directory, folder=pinned["folder"], run=state.run, started=state.started
     )
+
+
+def log_withheld(state: RunState, name: str) -> tuple[str, str] | None:
+    """Why the logs of a step's task runs are withheld, and what a person can do; None if they are not."""
+    plan = pinned_plan(state)
+    limits = plan.directory.policy
+    why = disclosure.why_withheld(limits, plan.steps.get(instances.definition(name)))
+    return (why, disclosure.who_can_see(limits)) if why is not None else None
 
 
 def _differences(state: RunState, old: Plan, new: Plan) -> tuple[list[str], list[str]]:

@@ -11,6 +11,7 @@ from driver import Driver, make
 from v6flow.core import caching
 from v6flow.core import events as ev
 from v6flow.core.caching import Answer, Basis, Kept, Key
+from v6flow.core.policy import parse
 from v6flow.core.problem import InvalidError
 from v6flow.core.steps import LocalPlan, TaskPlan
 
@@ -288,6 +289,36 @@ def test_a_policy_on_queries_does_not_count_what_is_reused() -> None:
     strict = replace(plan, directory=replace(plan.directory, policy=replace(plan.directory.policy, max_queries=0)))
     assert Driver(strict, earlier=earlier()).state.status == "completed"
     assert Driver(strict, earlier={}).failure("s").kind == "policy"
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        ({"min_count": 10}, "it is about fewer than 10"),
+        (
+            {"min_count": 5, "counts": {"i": {"m": "{{ result.n }}"}}},
+            "it does not say how many it is about, at result.n",
+        ),
+    ],
+)
+def test_an_answer_from_under_a_laxer_policy_is_judged_by_that_of_today(policy: dict[str, Any], told: str) -> None:
+    text = TEXT.replace("cache: 7d", "disclosure: {min_count: 1, count: '{{ result.count + 1000 }}'}, cache: 7d")
+    plan = make(text)
+    found = earlier(values={name: {"count": 9} for name in EVERYBODY})
+    assert Driver(plan, earlier=found).requests == {}
+    strict = replace(plan, directory=replace(plan.directory, policy=parse(policy)))
+    run = Driver(strict, earlier=found)
+    assert len(run.requests) == 3
+    (reason,) = [event.reason for event in run.events if isinstance(event, ev.StepNotReused)]
+    assert told in reason
+
+
+def test_why_an_answer_is_not_reused_quotes_nothing_of_it_under_a_policy() -> None:
+    plan = make(TEXT.replace("cache: 7d", "output_schema: {properties: {name: {enum: [x]}}}, cache: 7d"))
+    strict = replace(plan, directory=replace(plan.directory, policy=parse({"min_count": 1})))
+    run = Driver(strict, earlier=earlier(values={name: {"count": 9, "name": "patient 4711"} for name in EVERYBODY}))
+    (reason,) = [event.reason for event in run.events if isinstance(event, ev.StepNotReused)]
+    assert reason.endswith("would be refused now: its result does not fit the step's output_schema")
 
 
 def test_each_round_looks_for_itself() -> None:

@@ -169,7 +169,10 @@ class _Explainer:
         name = str(fault.value)
         expected = fault.schema.get("patternErrorMessage", "it is empty")
         right = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_")[:63]
-        hint = f"write {right}" if right != name and re.match(r"[A-Za-z]", right) else None
+        free = (
+            re.search(fault.schema.get("pattern", ""), "a/b") is not None
+        )  # an image, say: which one is not ours to guess
+        hint = f"write {right}" if right != name and re.match(r"[A-Za-z]", right) and not free else None
         at = (*fault.path, name)
         return self._at_key(at, "bad-name", f"`{clip(name)}` cannot be a key here: {expected}", hint)
 

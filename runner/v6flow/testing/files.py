@@ -171,6 +171,7 @@ class _Check:
             if "{{" in json.dumps(value):
                 message = "a federation's defaults are literal: no expression is filled in here"
                 yield self._problem(("defaults", key), message, "literal-only", "write the expression in the workflow")
+        yield from check.count_problems(self._document)
         for study, members in raw.get("studies", {}).items():
             yield from self._named(("studies", study), enumerate(members), self._organizations, "organization")
         yield from self._answers(("answers",), raw.get("answers", {}))

@@ -54,8 +54,11 @@ def _question(path: Path) -> str | None:
         return None
 
 
-def keep(path: Path, output: Path, log: Path) -> None:
-    """Keep what a task run wrote but did not keep itself; nothing happens if it wrote nothing."""
+def keep(path: Path, output: Path, log: Path | None) -> None:
+    """Keep what a task run wrote but did not keep itself, without its log if that is None.
+
+    Nothing happens if it wrote no output.
+    """
     try:
         if output.stat().st_size == 0:
             return
@@ -63,7 +66,8 @@ def keep(path: Path, output: Path, log: Path) -> None:
         return
     with output.open("rb") as file:
         os.fsync(file.fileno())
-    log.replace(path / LOG)
+    if log is not None:
+        log.replace(path / LOG)
     output.replace(path / ANSWER)
 
 

@@ -188,7 +188,8 @@ class ServerBackend:
             )
         except TurnedDownError as error:
             for name in asked.request.kwargs:
-                self._tell(asked, name, Failed(asked.token, name, "not_allowed", error.message, hint=error.hint))
+                turned_down = Failed(asked.token, name, "not_allowed", error.message, hint=error.hint, own=True)
+                self._tell(asked, name, turned_down)
             return
         finally:
             asked.settled = True

@@ -227,7 +227,7 @@ class Following:
                 hidden = True
         if run.phase == "failed":
             cause = causes.of(run, asked.request.image, asked.runs)
-            return Failed(token, name, cause.kind, cause.message, log, cause.hint, subtasks)
+            return Failed(token, name, cause.kind, cause.message, log, cause.hint, subtasks, own=cause.own)
         try:
             if stored is not None and stored.text is not None and not stored.blob:
                 body: bytes | None = self._api.decoded(stored)
@@ -235,9 +235,10 @@ class Following:
                 body = yield from self._result(run)
         except (DecryptionError, TooLargeError, StrangeResultError) as error:
             why = f"its result is refused: {error.message}"
-            return Failed(token, name, "garbage", why, log, error.hint, subtasks)
+            own = not isinstance(error, StrangeError)  # which may quote what the server has sent
+            return Failed(token, name, "garbage", why, log, error.hint, subtasks, own=own)
         if not body:
-            return Failed(token, name, "garbage", "it ended well but returned nothing", log, None, subtasks)
+            return Failed(token, name, "garbage", "it ended well but returned nothing", log, None, subtasks, own=True)
         return Answered(token, name, body, log, subtasks, hidden)
 
     def _result(self, run: Run) -> Generator[float, None, bytes | None]:
@@ -284,4 +285,4 @@ class Following:
             self._fail(asked, name, "killed", f"task {asked.task} was deleted at the server")
 
     def _fail(self, asked: Asked, name: str, kind: str, message: str) -> None:
-        self._tell(asked, name, Failed(asked.token, name, kind, message))
+        self._tell(asked, name, Failed(asked.token, name, kind, message, own=True))

@@ -126,7 +126,7 @@ class Disclosure:
     """How many a result must be about, and where it says how many those are; None: what the federation demands."""
 
     min_count: int | None = None
-    count: Template = COUNT
+    count: Template | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,8 +340,8 @@ def parse_disclosure(value: Any, policy: Policy) -> Disclosure:
         raise ValueError("disclosure says no min_count, and the federation demands none: it would refuse nothing")
     if least is not None and (isinstance(least, bool) or not isinstance(least, int) or least < 1):
         raise ValueError(f"min_count is a whole number from 1, not {_spell(least)}")
-    count = value.get("count", COUNT)
-    return Disclosure(least, count if isinstance(count, expressions.Template) else expressions.compile(count))
+    count = value.get("count")
+    return Disclosure(least, expressions.compile(count) if isinstance(count, str) else count)
 
 
 def _name_or_id(what: str, value: Json | Template) -> str | int:
