@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from v6flow.core.problem import Path, Position, Problem
-from v6flow.core.steps import STEP_KINDS, LocalStep, TaskStep, task
+from v6flow.core.steps import STEP_KINDS, LocalStep, TaskStep, local, task
 from v6flow.core.steps.base import NOT_CARRYING, PARAMS, STEPS, Field, common_fields
 from v6flow.core.words import suggestion
 
@@ -146,6 +146,15 @@ def _secret_literal(workflow: Workflow) -> Found:
                 where = workflow.document.position(path)
                 told = f"what stands at {key or path[-1]} looks like a secret; it is in the file, the journal, the task"
                 yield where, told, "keep it where the algorithm runs, in the node's environment"
+
+
+def _leading_dash(workflow: Workflow) -> Found:
+    for step in workflow.steps.values():
+        if isinstance(step, LocalStep):
+            for index in local.dashed(step.command):
+                where = workflow.document.position((*step.common.at, "local", "command", index))
+                told = "a value that begins with - would be read as an option here"
+                yield where, told, "write -- before it if the program takes that, or pass it as kwargs, on stdin"
 
 
 def _param_description(workflow: Workflow) -> Found:
@@ -365,6 +374,14 @@ RULES: dict[str, Rule] = {
         bad=_HEAD + _PARTS.replace("column: age", "column: age, db_password: hunter2") + _MEAN,
         good=_HEAD + _PARTS + _MEAN,
         find=_secret_literal,
+    ),
+    "leading-dash": Rule(
+        "an argument of a command that comes from a step, and that could begin with -",
+        "What an organization answers then chooses what the program does. Behind -- nothing is an option; what is "
+        "passed as kwargs, on stdin, is never one. In a run, a value that begins with - is noted.",
+        bad=f'{_HEAD}{_PARTS}  count:\n    local: {{command: [wc, "{{{{ steps.parts.results | json }}}}"]}}\n',
+        good=f'{_HEAD}{_PARTS}  count:\n    local: {{command: [wc, --, "{{{{ steps.parts.results | json }}}}"]}}\n',
+        find=_leading_dash,
     ),
     "param-description": Rule(
         "a param without a description",
