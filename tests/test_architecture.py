@@ -17,7 +17,7 @@ LAYERS = (
     ("version",),
     ("errors",),
     ("core", "aggregation"),
-    ("clock", "dotenv"),
+    ("clock", "dotenv", "paths"),
     ("references",),
     ("backends", "journals", "local", "reporters"),
     ("engine", "loading", "params"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v6flow import loading
+from v6flow import loading, paths
 from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
 from v6flow.core import caching, check, events, instances, json, policy
@@ -684,7 +684,7 @@ def _current_workflow(state: RunState) -> Workflow:
     """The workflow by its file as it is now; one that is gone is taken as it was."""
     pinned = state.pinned
     text: bytes | str = pinned["text"]
-    if Path(pinned["file"]).is_file():
+    if paths.is_file(pinned["file"]):
         text = loading.read_bytes(pinned["file"], "workflow")
     return loading.parse_workflow(text, pinned["file"], folder=Path(pinned["folder"]))
 

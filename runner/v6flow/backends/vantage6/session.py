@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 EARLY = 60.0  # seconds before its end that a token is renewed, or a fifth of its life if that is less
 UNKNOWN_LIFE = 600.0  # seconds, of a token that does not say
+LONGEST_LIFE = 10 * 365 * 86400.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,10 +250,7 @@ class Session:
         newer = value.get("refresh_token")
         claims = _claims(access)
         began, ends, user = claims.get("iat"), claims.get("exp"), claims.get("sub")
-        life = UNKNOWN_LIFE
-        if isinstance(ends, (int, float)):
-            # its own times only: our clock may be wrong
-            life = ends - (began if isinstance(began, (int, float)) else self._now())
+        life = _life(began, ends, self._now())
         return Tokens(
             access,
             newer if isinstance(newer, str) else refresh,
@@ -260,6 +258,25 @@ class Session:
             self._clock() + life - min(EARLY, life / 5),
             generation,
         )
+
+
+def _life(began: Json, ends: Json, now: float) -> float:
+    """How many seconds a token lives, by its own times: our clock, `now`, may be wrong and counts only without them.
+
+    Times that no token has (an end before its beginning, or after centuries) say nothing.
+    """
+    try:
+        life = _seconds(ends) - (_seconds(began) if isinstance(began, (int, float)) else now)
+    except (OverflowError, TypeError):
+        return UNKNOWN_LIFE
+    return life if 0 < life <= LONGEST_LIFE else UNKNOWN_LIFE
+
+
+def _seconds(time: Json) -> float:
+    """A time of a token, in seconds since 1970. Raises TypeError for what is no number, OverflowError."""
+    if isinstance(time, bool) or not isinstance(time, (int, float)):
+        raise TypeError("not a number")
+    return float(time)
 
 
 def _user(subject: Json) -> int | None:
