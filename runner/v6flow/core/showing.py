@@ -45,8 +45,11 @@ _NAMES = (
     "access_token",
     "credentials",
 )
+_INITIALS = frozenset(name[0] for name in _NAMES)
 _NEAR = 0.8
-_KEY = re.compile(r"([\"']?)([A-Za-z_][\w.-]*)\1[ \t]*[:=][ \t]*|^[ \t]*(?:- +|\? +)*([A-Za-z_][\w.-]*)(?:[ \t]+|$)")
+_KEY = re.compile(
+    r"(?<![\w.-])([\"']?)([A-Za-z_][\w.-]*)\1[ \t]*[:=][ \t]*|^[ \t]*(?:- +|\? +)*([A-Za-z_][\w.-]*)(?:[ \t]+|$)"
+)
 _REFERENCE = re.compile(r"([\"']?)\$\{(?:env|file|keyring):[^{}]+\}\1(?=[\s,}\]]|$)")
 _END_OF_KEY = re.compile(r"-----END [A-Z ]*PRIVATE KEY")
 
@@ -84,7 +87,8 @@ def is_secret(key: str) -> bool:
     """Whether what stands under a key is to be kept from messages, by the key's name; a misspelt one too."""
     if _SECRET.search(key):
         return True
-    return len(key) > 4 and nearest(key.replace("-", "_"), _NAMES, cutoff=_NEAR) is not None
+    likely = 4 < len(key) < 20 and key[0].lower() in _INITIALS  # looking for near words takes long
+    return likely and nearest(key.replace("-", "_"), _NAMES, cutoff=_NEAR) is not None
 
 
 def told(problems: Sequence[Problem], text: bytes | str, kind: str) -> list[Problem]:
@@ -95,8 +99,9 @@ def told(problems: Sequence[Problem], text: bytes | str, kind: str) -> list[Prob
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if kind_of(data) is None:
         return [_unquoted(problems, kind)]
-    lines = re.split(r"\r\n|\r|\n", data.decode("utf-8", "replace"))
-    hidden = list(_hidden(lines))
+    if not any(each.rule in _STATIC for each in problems):
+        return list(problems)
+    hidden = list(_hidden(re.split(r"\r\n|\r|\n", data.decode("utf-8", "replace"))))
     return [
         _static(each) if each.rule in _STATIC and _is_hidden(hidden, each.position.line, each.position.column) else each
         for each in problems
@@ -126,19 +131,23 @@ def _static(problem: Problem) -> Problem:
 
 def excerpt(text: str, line: int, column: int) -> tuple[str, int] | None:
     """A line of a file, from 1, without secrets, and where a column of it has come to be; None if it is not shown."""
-    if kind_of(text.encode("utf-8", "surrogatepass")) is None:
+    is_ours, lines, hidden = _scanned(text)
+    if not is_ours or not 0 < line <= len(lines):
         return None
+    return _blanked(lines[line - 1], hidden[line - 1], column)
+
+
+@functools.lru_cache(maxsize=2)  # of one file there are often many excerpts
+def _scanned(text: str) -> tuple[bool, list[str], list[list[tuple[int, int]]]]:
+    """Whether a text says that it is a file of ours, its lines, and what of each is secret."""
     lines = text.split("\n")
-    if not 0 < line <= len(lines):
-        return None
-    spans = next(found for number, found in enumerate(_hidden(lines), 1) if number == line)
-    return _blanked(lines[line - 1], spans, column)
+    return kind_of(text.encode("utf-8", "surrogatepass")) is not None, lines, list(_hidden(lines))
 
 
 def blank(text: str) -> str:
     """A text without the secrets in it."""
-    lines = text.split("\n")
-    return "\n".join(_blanked(line, spans, 1)[0] for line, spans in zip(lines, _hidden(lines), strict=True))
+    _, lines, hidden = _scanned(text)
+    return "\n".join(_blanked(line, spans, 1)[0] for line, spans in zip(lines, hidden, strict=True))
 
 
 def _blanked(line: str, spans: Sequence[tuple[int, int]], column: int) -> tuple[str, int]:

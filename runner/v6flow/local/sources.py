@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from v6flow import paths
 from v6flow.core import signatures
+from v6flow.core.sentences import clip
 from v6flow.core.signatures import Signature, Unknown
 from v6flow.core.words import NEAR_FILE, nearest
 from v6flow.errors import UsageError
@@ -199,7 +200,7 @@ def _missing(parts: list[str], path: list[str]) -> SourceError:
     hint = f"did you mean {'.'.join([*parts[:-1], near])}?" if near else None
     if hint is None and len(parts) == 1:
         hint = "is the package installed where v6flow runs? A file beside the workflow is named with its .py"
-    return SourceError(f"there is no module {name}", hint=hint)
+    return SourceError(f"there is no module {clip(name)}", hint=hint)
 
 
 # ------------------------------------------------------------------------------------------------- signatures
