@@ -8,12 +8,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from v6flow import dotenv
+from v6flow import dotenv, paths
 from v6flow.errors import FederationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+_LARGEST = 1 << 20  # bytes of a file with a secret, or with variables
 REFERENCE = re.compile(r"\$\{(env|file|keyring):([^{}]+)\}")
 
 
@@ -78,7 +79,7 @@ class Secret:
             return self._environ[name]
         path = self._folder / ".env"
         try:
-            variables = dotenv.parse(path.read_text("utf-8"), str(path))
+            variables = dotenv.parse(paths.read(path, _LARGEST).decode("utf-8"), str(path))
         except FileNotFoundError:
             variables = {}
         except (OSError, UnicodeDecodeError) as error:
@@ -92,7 +93,7 @@ class Secret:
 
     def _file(self, name: str) -> str:
         try:
-            text = (self._folder / Path(name).expanduser()).read_text("utf-8")
+            text = paths.read(self._folder / Path(name).expanduser(), _LARGEST).decode("utf-8")
         except (OSError, UnicodeDecodeError, RuntimeError) as error:
             raise FederationError(f"{self._written} cannot be read: {_why(error)}") from None
         return text.removesuffix("\n").removesuffix("\r")

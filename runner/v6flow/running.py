@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v6flow import actor, loading
+from v6flow import actor, loading, paths
 from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
 from v6flow.core import caching, check, disclosure, events, instances, json, policy
@@ -718,7 +718,7 @@ def _current_workflow(state: RunState) -> Workflow:
     """The workflow by its file as it is now; one that is gone is taken as it was."""
     pinned = state.pinned
     text: bytes | str = pinned["text"]
-    if Path(pinned["file"]).is_file():
+    if paths.is_file(pinned["file"]):
         text = loading.read_bytes(pinned["file"], "workflow")
     return loading.parse_workflow(text, pinned["file"], folder=Path(pinned["folder"]))
 

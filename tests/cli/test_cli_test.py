@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -220,7 +222,12 @@ def run(capsys: Capture, code: int, *words: str) -> None:
 def test_a_test_is_written_from_a_run_and_passes(here: Path, capsys: Capture) -> None:
     federated(here)
     run(capsys, 0, "federated.yaml")
-    said, case = recorded(capsys)
+    before = os.umask(0)
+    try:
+        said, case = recorded(capsys)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(Path("new.test.yaml").stat().st_mode) == 0o600, "nobody else reads what was answered"
     (run_id,) = run_ids(here)
     assert said.code == 0
     assert said.err == f"new.test.yaml is written from run {run_id}\n"

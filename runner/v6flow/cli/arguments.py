@@ -138,6 +138,8 @@ def read_params(
             raise UsageError(f"--param takes NAME=VALUE, not {word!r}")
         texts[name] = _as_utf8(text)
     values = [(file, loading.read_params(file)) for file in arguments.params]
+    for file, mapping in values:
+        params.check_file(workflow, file, mapping)
     if one is not None:
         values.append(one)
     environment = {key: _as_utf8(text) for key, text in os.environ.items() if key.startswith(params.ENVIRONMENT)}

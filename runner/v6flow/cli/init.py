@@ -35,13 +35,14 @@ def configure(parser: Parser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    from v6flow import paths
     from v6flow.cli import show
     from v6flow.reporters.terminal import plain
 
     if arguments.list:
         return _list(as_json=arguments.output == "json")
     files = project(arguments.template)
-    folder = Path(arguments.folder).expanduser()
+    folder = paths.expand(arguments.folder)
     write(folder, files)
     if arguments.output == "json":
         show.write({"folder": str(folder), "template": arguments.template, "files": sorted(files)})

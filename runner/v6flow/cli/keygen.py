@@ -22,12 +22,11 @@ def configure(parser: Parser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from pathlib import Path
-
+    from v6flow import paths
     from v6flow.backends.vantage6 import encryption
     from v6flow.cli import show
 
-    path = Path(arguments.file).expanduser()
+    path = paths.expand(arguments.file)
     _check(path)
     pem = encryption.generate_private_key()
     write(path, pem)
@@ -80,11 +79,12 @@ def write(path: Path, pem: bytes) -> None:
 def _check(path: Path) -> None:
     import os
 
+    from v6flow import paths
     from v6flow.errors import UsageError
 
     if os.path.lexists(path):
         raise _exists(path)
-    if not path.parent.is_dir():
+    if not paths.is_folder(path.parent):
         raise UsageError(f"there is no folder {path.parent}", hint=f"mkdir -p {path.parent}")
 
 

@@ -7,7 +7,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import json
+from v6flow import paths
+from v6flow.core import json, showing
 from v6flow.core.problem import InvalidError
 from v6flow.errors import V6flowError
 from v6flow.reporters import terminal
@@ -103,7 +104,7 @@ def hint(text: str | None) -> None:
 
 def problems(found: Sequence[Problem]) -> None:
     """Each problem with its place, the line it is in and a caret below it."""
-    texts: dict[str, list[str]] = {}
+    texts: dict[str, str] = {}
     for problem in found:
         lines([plain(str(problem)), *_excerpt(problem, texts)])
     count = sum(problem.severity == "error" for problem in found)
@@ -145,19 +146,19 @@ def failure_document(kind: str, message: str, hint: str | None, exit_code: int) 
     }
 
 
-def _excerpt(problem: Problem, texts: dict[str, list[str]]) -> list[str]:
-    """The line that a problem is in and a caret below the place; nothing if it cannot be read."""
+def _excerpt(problem: Problem, texts: dict[str, str]) -> list[str]:
+    """The line that a problem is in and a caret below the place; nothing where it cannot be read, or be shown."""
     if problem.file not in texts:
         try:
-            with open(problem.file, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - lighter than pathlib
-                texts[problem.file] = file.read(8 * 2**20).split("\n")
-        except OSError:
-            texts[problem.file] = []
-    text = texts[problem.file]
-    row, column = problem.position.line, problem.position.column
-    if not 0 < row <= len(text):
+            body = paths.read(problem.file, 8 * 2**20).decode("utf-8", "replace")
+        except (OSError, paths.OutsideError):
+            body = ""
+        texts[problem.file] = re.sub(r"\r\n?", "\n", body)
+    row = problem.position.line
+    shown_line = showing.excerpt(texts[problem.file], row, problem.position.column)
+    if shown_line is None:
         return []
-    line = text[row - 1]
+    line, column = shown_line
     start = max(0, column - 60)  # a long line is shown around the place
     shown = line[start : start + 100]
     before = plain(shown[: column - 1 - start])

@@ -105,6 +105,13 @@ def _rank(code: int) -> int:
     return _WORST.index(code) if code in _WORST else 0
 
 
+def _sets_in(workflow: Workflow, file: str) -> list[dict[str, Any]]:
+    """The sets of params in a file, which is one of this workflow. Raises UsageError, InvalidError."""
+    found = loading.read_param_sets(file)
+    params.check_file(workflow, file, {name: None for each in found for name in each})
+    return found
+
+
 def _planned(arguments: argparse.Namespace, workflow: Workflow, federation: Federation | None) -> list[Set]:
     """All sets, each of them found to be sound before any run begins."""
     said = _sets(arguments, workflow)
@@ -142,7 +149,7 @@ def _sets(arguments: argparse.Namespace, workflow: Workflow) -> list[dict[str, J
             sweeps[name] = params.read_several(workflow, name, text)
         except ValueError as error:
             raise UsageError(f"--sweep {name}: {error}") from error
-    files = [each for file in arguments.sweep_file for each in loading.read_param_sets(file)]
+    files = [each for file in arguments.sweep_file for each in _sets_in(workflow, file)]
     fixed = {word.partition("=")[0] for word in arguments.param}
     for name in {name for each in [sweeps, *files] for name in each}:
         if name in fixed or (name in sweeps and any(name in each for each in files)):

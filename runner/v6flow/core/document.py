@@ -18,6 +18,7 @@ from yaml.events import (
 
 from v6flow.core import scalars
 from v6flow.core.problem import InvalidError
+from v6flow.core.showing import NOT_YAML, is_secret
 from v6flow.core.source import MAX_BYTES, Source, decode
 from v6flow.core.syntax import TIGHT_COLON, explain
 
@@ -33,7 +34,6 @@ MAX_CONTAINERS = 500_000  # mappings and lists: ten times a workflow of 10,000 s
 MAX_PROBLEMS = 50  # nobody reads more, and a bomb is nothing but problems
 
 _UNKNOWN = object()
-_SECRET = re.compile(r"pass|secret|token|key|totp", re.IGNORECASE)
 _UNFIT = re.compile("[\0\ud800-\udfff]")  # no file name, argument or UTF-8 text can hold these
 
 
@@ -132,7 +132,7 @@ class _Pass:
         except yaml.MarkedYAMLError as error:
             self._add_syntax(explain(error, self._source))
         except (yaml.YAMLError, ValueError, OverflowError) as error:  # also of chr(), in PyYAML's own parser
-            self._problems.append(self._source.problem(0, "syntax", f"this is not YAML: {error}"))
+            self._problems.append(self._source.problem(0, "syntax", f"{NOT_YAML}: {error}"))
         if self._problems or document is None:
             self._problems.sort(key=lambda problem: problem.position)
             raise InvalidError(self._problems, what=self._source.name)
@@ -268,7 +268,7 @@ class _Pass:
             value = scalars.resolve(text)
         except scalars.OddScalarError as error:
             message, hint = str(error), error.hint
-            if key is not None and _SECRET.search(key):
+            if key is not None and (is_secret(key) or "key" in key.lower()):
                 message, hint = "a number that readers take for different numbers", "put quotes around it"
             self._refuse(event.start_mark.index, error.rule, message, hint)
             return None

@@ -6,7 +6,7 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import disclosure, expressions, scope
+from v6flow.core import disclosure, expressions, scope, units
 from v6flow.core.check import ENDING
 from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
 from v6flow.core.state import RunState
@@ -245,6 +245,6 @@ def _retry(retry: Retry) -> dict[str, Json]:
     told: dict[str, Json] = {"attempts": retry.attempts}
     if retry.attempts > 1:
         told |= {"delay": retry.delay, "backoff": retry.backoff, "on": list(retry.on)}
-        if retry.max_delay != float("inf"):
+        if retry.max_delay != units.LONGEST:
             told["max_delay"] = retry.max_delay
     return told

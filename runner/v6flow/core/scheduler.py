@@ -458,7 +458,8 @@ class Scheduler:
             completed = self._completion.complete(name, found.value, prepared.uses, None, now)
             return [Record(_reused(name, found, now)), Record(completed)]
         self._queued.append(name)
-        return [Record(events.StepNotReused(now, name, found))] if found is not None else []
+        notes: list[Command] = [Record(events.Noted(now, note)) for note in prepared.notes]
+        return [*notes, Record(events.StepNotReused(now, name, found))] if found is not None else notes
 
     def _recall(self, name: str, step: TaskPlan | LocalPlan, prepared: Prepared) -> Recall | caching.Kept | str | None:
         """What an earlier run has of a step: first the command to look, then what was found or why nothing was.

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from v6flow.core.showing import BLANK, SECRET_VALUE, is_secret
 from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ class Fault:
     of_key: bool = False
     """Whether it is the key `value` of the mapping at `path` that does not fit."""
 
+    @property
+    def secret(self) -> bool:
+        """Whether the value is never to be repeated, by the schema or by the name of a key above it."""
+        return bool(self.schema.get("writeOnly")) or any(isinstance(key, str) and is_secret(key) for key in self.path)
+
     def allowed(self) -> Mapping[str, Any]:
         """The keys that a mapping may have here, with their schemas."""
         properties: Mapping[str, Any] = self.schema.get("properties", {})
@@ -54,7 +60,7 @@ class Fault:
 def sentence(fault: Fault) -> str:
     """The fault as a sentence about the value, without its place."""
     got = describe(fault.value)
-    shown = got if fault.schema.get("writeOnly") else show(fault.value)
+    shown = got if fault.secret else show(fault.value)
     expected = fault.schema.get("patternErrorMessage")
     if fault.keyword == "type":
         return f"{expected or f'expected {_types(fault.limit)}'}, got {got}"
@@ -90,7 +96,7 @@ def type_hint(fault: Fault) -> str | None:
     value, limit = fault.value, fault.limit
     accepted = {limit} if isinstance(limit, str) else set(limit)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if fault.schema.get("writeOnly"):
+    if fault.secret:
         return None
     if is_number and (spelling := fault.schema.get("x-number-hint")):
         return str(spelling).format(show(value))
@@ -118,7 +124,7 @@ def _text_hint(value: str, accepted: set[str]) -> str | None:
 def value_hint(fault: Fault) -> str | None:
     """How to write a value that has a right type and is wrong nevertheless, where that can be guessed."""
     value = fault.value
-    if not isinstance(value, str) or fault.schema.get("writeOnly") or fault.keyword == "uniqueItems":
+    if not isinstance(value, str) or fault.secret or fault.keyword == "uniqueItems":
         return None
     if remedy := fault.schema.get("x-hints", {}).get(value):
         return str(remedy)
@@ -156,7 +162,7 @@ def show(value: Any) -> str:
     """A value for a message: short, on one line, without control characters."""
     if isinstance(value, (list, dict)):
         return describe(value)
-    return clip(json.dumps(value, ensure_ascii=False))
+    return clip(SECRET_VALUE.sub(BLANK, json.dumps(value, ensure_ascii=False)))
 
 
 def clip(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from v6flow.core.problem import Position, Problem
+from v6flow.core.showing import NOT_YAML
 
 if TYPE_CHECKING:
     from yaml import MarkedYAMLError
@@ -40,7 +41,7 @@ def explain(error: MarkedYAMLError, source: Source) -> Problem:
     if fault is None:
         said = f"{error.context or ''}: {error.problem or ''}"
         say = next((say for words, say in _SYNTAX if words in said), None)
-        fault = say(source, at, opened) if say else _Fault(at, f"this is not YAML: {error.problem}", "mend it")
+        fault = say(source, at, opened) if say else _Fault(at, f"{NOT_YAML}: {error.problem}", "mend it")
     return Problem(fault.message, fault.rule, source.name, fault.place, fault.hint)
 
 

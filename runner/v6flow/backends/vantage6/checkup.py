@@ -181,7 +181,7 @@ def _server(transport: Transport, version: Version, now: Callable[[], float]) ->
     date = transport.get("/version").headers.get("date", "")
     try:
         ahead = parsedate_to_datetime(date).timestamp() - now()
-    except (TypeError, ValueError, IndexError):
+    except (TypeError, ValueError, IndexError, OverflowError, OSError):
         yield ok("clock", "the server does not tell the time")
         return
     if abs(ahead) <= MOST_SKEW:

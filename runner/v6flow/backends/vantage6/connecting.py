@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from v6flow import paths
 from v6flow.backends.vantage6 import address, dialects, directory, encryption
 from v6flow.backends.vantage6.api import Api
 from v6flow.backends.vantage6.second_factor import PERSON
@@ -107,7 +108,7 @@ def private_key(federation: ServerFederation, found: ServerDirectory) -> Private
             hint=f"`private_key: PATH` names that of {found.user.organization_name}",
         )
     try:
-        pem = Path(federation.private_key).read_bytes()
+        pem = paths.read(federation.private_key, encryption.LARGEST_FILE)
     except OSError as error:
         raise FederationError(f"the private key {federation.private_key} cannot be read: {error.strerror}") from error
     key = encryption.load_private_key(pem, federation.private_key)

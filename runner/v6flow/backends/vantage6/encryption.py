@@ -86,6 +86,9 @@ class PrivateKey:
 _OTHER_KEY = "it was encrypted for another key than ours, or damaged on the way"
 
 
+LARGEST_FILE = 1 << 20  # bytes of a file with a private key: a hundred times the largest key
+
+
 def load_private_key(pem: bytes, where: str) -> PrivateKey:
     """The private key in the text of a file; `where` names the file in errors. Raises KeyProblemError."""
     try:

@@ -32,6 +32,7 @@ NEEDS_CODE = (
     "`totp_secret: ${keyring:v6flow/totp}` in the federation file lets v6flow compute it"
 )
 IF_COMPUTED = "is `totp_secret` the secret of this user, and this machine's clock right?"
+LONGEST_LIFE = 10 * 365 * 86400.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,10 +319,7 @@ class Session:
         newer = value.get("refresh_token")
         claims = _claims(access)
         began, ends, user = claims.get("iat"), claims.get("exp"), claims.get("sub")
-        life = UNKNOWN_LIFE
-        if isinstance(ends, (int, float)):
-            # its own times only: our clock may be wrong
-            life = ends - (began if isinstance(began, (int, float)) else self._now())
+        life = _life(began, ends, self._now())
         return Tokens(
             access,
             newer if isinstance(newer, str) else refresh,
@@ -338,6 +336,25 @@ class _WrongCodeError(AccessError):
 def _is_code_wanted(value: dict[str, Json]) -> bool:
     tokens_or_secret = {"access_token", "otp_secret", "qr_uri"} & value.keys()
     return not tokens_or_secret and "two-factor" in str(value.get("msg", "")).lower()
+
+
+def _life(began: Json, ends: Json, now: float) -> float:
+    """How many seconds a token lives, by its own times: our clock, `now`, may be wrong and counts only without them.
+
+    Times that no token has (an end before its beginning, or after centuries) say nothing.
+    """
+    try:
+        life = _seconds(ends) - (_seconds(began) if isinstance(began, (int, float)) else now)
+    except (OverflowError, TypeError):
+        return UNKNOWN_LIFE
+    return life if 0 < life <= LONGEST_LIFE else UNKNOWN_LIFE
+
+
+def _seconds(time: Json) -> float:
+    """A time of a token, in seconds since 1970. Raises TypeError for what is no number, OverflowError."""
+    if isinstance(time, bool) or not isinstance(time, (int, float)):
+        raise TypeError("not a number")
+    return float(time)
 
 
 def _user(subject: Json) -> int | None:
