@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -16,6 +19,9 @@ from cli_stage import (
     VALUES,
     call,
     child,
+    command,
+    end,
+    environment,
     federated,
     folder_of_its_own,  # noqa: F401 - a fixture for all tests here
     run_ids,
@@ -308,3 +314,22 @@ def test_what_cannot_be_recorded(here: Path, capsys: Capture) -> None:
     said = call(capsys, "test", "--record", "small", "other.test.yaml")
     assert (said.code, "is gone" in said.err) == (2, True)
     assert json.loads(call(capsys, "test", "--record", "x", "y.yaml", "-o", "json").out)["exit_code"] == 2
+
+
+def test_an_interrupt_ends_the_tests(here: Path) -> None:
+    """No further case begins, and the step that computes here is ended."""
+    os.mkfifo(here / "gate")
+    steps = "steps: {wait: {local: {command: [sh, -c, 'echo $$ > pid; cat gate']}}}"
+    write(here, waiting_yaml=f"v6flow: 1\nname: waiting\n{steps}\n")
+    cases = "cases:\n  one: {expect: {status: completed}}\n  two: {expect: {status: completed}}\n"
+    (here / "waiting.test.yaml").write_text(f"v6flow_test: 1\nworkflow: waiting.yaml\n{cases}", "utf-8")
+    process = subprocess.Popen(
+        command("test"), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    )
+    while not ((here / "pid").exists() and (here / "pid").read_text().strip()):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    said = end(process)
+    assert (said.code, said.err) == (130, "error: interrupted\n")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((here / "pid").read_text()), 0)
