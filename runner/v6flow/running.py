@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import signal
 import sys
 import threading
@@ -279,7 +280,7 @@ def _start(
         deadline=deadline and now + deadline,
     )
     notes = [str(each) for each in check.warnings(workflow, plan.directory)]
-    notes += _preflight(access, plan) if preflight and access is not None else []
+    notes += _preflight(access, plan, federation) if preflight and access is not None else []
     event = RunStarted(now, run, workflow.name, pin(plan, federation, jobs, cache=cache))
     held = take(store.create(run))
     try:
@@ -291,7 +292,7 @@ def _start(
     return Run(held, plan, access, jobs, clock, notes)
 
 
-def _preflight(access: Access, plan: Plan) -> list[str]:
+def _preflight(access: Access, plan: Plan, federation: Federation | None) -> list[str]:
     """What a person should know before anybody is asked. Raises the error of what must be mended first."""
     from v6flow.core import findings
 
@@ -301,7 +302,9 @@ def _preflight(access: Access, plan: Plan) -> list[str]:
         message = "nothing was sent, since this run cannot succeed:\n  " + "\n  ".join(map(str, problems))
         code = findings.exit_code(problems)
         kind = next((each for each in (AccessError, UnreachableError) if each.exit_code == code), FederationError)
-        hint = "`v6flow doctor WORKFLOW --federation FILE` shows it all; --skip-preflight runs it nonetheless"
+        words = ["v6flow", "doctor", plan.workflow.document.name]
+        words += ["--federation", federation.file] if federation is not None else []
+        hint = f"`{shlex.join(words)}` shows it all; --skip-preflight runs it nonetheless"
         raise kind(message, hint=hint)
     # who is offline is told when the run begins
     return [str(each) for each in found if each.status == "warning" and each.organization not in plan.directory.offline]
@@ -598,7 +601,7 @@ def check_decision(run: str, state: RunState, step: str, by: str) -> float:
         steps = {*state.steps, *state.pinned.get("steps", ())}
         if step not in steps and instances.definition(step) not in steps:
             raise UsageError(f"run {run} has no step {step!r}", hint=suggestion(step, [*waiting, *sorted(steps)]))
-        hint = f"v6flow status {run} says how it stands: no gate waits in it"
+        hint = "no gate of this run waits; its status says how it stands"
         if waiting and not state.over:
             hint = suggestion(step, waiting) or f"those that wait: {', '.join(waiting)}"
         raise UsageError(f"step {step} of run {run} {what}", hint=hint)

@@ -164,6 +164,7 @@ def detached(folder: RunFolder, code: int | None, arguments: argparse.Namespace)
     from v6flow.cli import show
     from v6flow.cli.status import current
     from v6flow.core.state import replay
+    from v6flow.reporters import summary
     from v6flow.reporters.terminal import plain
 
     if code:
@@ -174,8 +175,8 @@ def detached(folder: RunFolder, code: int | None, arguments: argparse.Namespace)
     else:
         show.data(f"{folder.id}\n")
         if code is None:
-            store = f"--store {arguments.store} " if arguments.store else ""
-            show.lines([f"it goes on in the background; v6flow wait {store}{folder.id} waits for it"])
+            wait = summary.command("wait", folder.id, store=arguments.store or "")
+            show.lines([f"it goes on in the background; {wait} waits for it"])
     return code or 0
 
 
