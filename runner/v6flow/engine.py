@@ -341,7 +341,11 @@ class Engine:
         try:
             value = json.loads(message.body, allow_nonfinite=step.allow_nonfinite)
         except json.JsonError as error:
-            hint_ = "allow_nonfinite: true lets NaN and infinities through" if "finite" in str(error) else None
+            hint_ = (
+                "write allow_nonfinite: true beside task: to let NaN and infinities through"
+                if "finite" in str(error)
+                else None
+            )
             return _garbage(str(error), name, message.organization, message.log, hint_)
         if value is None:
             return _garbage("null, which is no result", name, message.organization, message.log)

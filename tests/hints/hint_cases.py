@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import re
+import shlex
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from v6flow import loading
+from v6flow.cli.main import main
 from v6flow.core import check, expressions, lint, schema
 from v6flow.core.federation import Directory
 from v6flow.core.plan import make
@@ -15,9 +21,10 @@ from v6flow.core.problem import InvalidError
 from v6flow.errors import UsageError
 from v6flow.local import sources
 from v6flow.testing import files as testing
+from v6flow.testing import judging, trial
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 ORGANIZATIONS = ("alpha", "beta")
 PARAMS: dict[str, Any] = {
@@ -29,7 +36,7 @@ PARAMS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Expression:
-    """An expression at fault, and how it looks with the hint followed: `{0}` is what the pattern `shown` finds in it."""
+    """An expression at fault, and how it looks with the hint followed; `{0}` is what the pattern `shown` finds."""
 
     before: str
     after: str
@@ -182,4 +189,114 @@ _CHECKS = {
     "files": _files,
 }
 
-Case = Expression | File
+
+@dataclass(frozen=True)
+class Trial:
+    """A workflow at fault only when it runs, with answers of a test; see File for how it is mended."""
+
+    text: str
+    old: str
+    shown: str
+    new: str = "{0}"
+    answers: str = "{}"
+    decisions: str = "{}"
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def printed(self, folder: Path) -> str:
+        """What is said of the failure."""
+        return self._run(self.text, folder)
+
+    def follow(self, printed: str, folder: Path) -> None:
+        """Follow it, and run it again."""
+        found = re.search(self.shown, printed)
+        assert found, f"{self.shown} shows nothing in {printed}"
+        new = self.new
+        for number, group in enumerate(found.groups()):
+            new = new.replace("{" + str(number) + "}", group)
+        assert self.old in self.text
+        assert self._run(self.text.replace(self.old, new, 1), folder) == ""
+
+    def _run(self, text: str, folder: Path) -> str:
+        test = (
+            "v6flow_test: 1\nworkflow: w.yaml\norganizations: [alpha, beta]\n"
+            f"answers: {self.answers}\ndecisions: {self.decisions}\ncases: {{c: {{expect: {{status: completed}}}}}}\n"
+        )
+        for name, body in {**self.files, "w.yaml": text, "w.test.yaml": test}.items():
+            (folder / name).write_text(body, "utf-8")
+        (suite,) = testing.read_all([str(folder / "w.test.yaml")])
+        outcome = trial.run(suite, suite.cases[0])
+        if outcome.status == "completed":
+            return ""
+        complaints = judging.judge(suite.cases[0], outcome)
+        told = "\n".join(map(str, complaints))
+        return f"{told}\n{(outcome.error or {}).get('hint')}"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A command line at fault, and the one that is printed: the words in `given` stand for what a person fills in.
+
+    `shown` finds the printed line; `code` is how it ends, and `again` how the first line ends after it, if it is tried.
+    """
+
+    line: str
+    shown: str
+    code: int = 0
+    given: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    before: tuple[str, ...] = ()
+    again: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def printed(self, folder: Path) -> str:
+        """What the command line says."""
+        for name, body in self.files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(body, "utf-8")
+        for line in self.before:
+            _call(line, folder)
+        return _call(self.line, folder)[1]
+
+    def follow(self, printed: str, folder: Path) -> None:
+        """Type what it shows."""
+        found = re.search(self.shown, printed)
+        assert found, f"{self.shown} shows nothing in {printed}"
+        line = found[1]
+        for word, meant in self.given.items():
+            assert word in line, line
+            line = line.replace(word, meant)
+        code, said = _call(line, folder)
+        assert code == self.code, f"{line}: {said}"
+        if self.again is not None:
+            assert _call(self.line, folder)[0] == self.again
+
+
+def _call(line: str, folder: Path) -> tuple[int, str]:
+    """A line as a shell takes it, in a folder; of v6flow within this process."""
+    words = shlex.split(line.replace("{run}", _newest(folder)) if "{run}" in line else line)
+    out, err = io.StringIO(), io.StringIO()
+    if words[0] != "v6flow":
+        done = subprocess.run(["sh", "-c", line], cwd=folder, capture_output=True, encoding="utf-8", check=False)
+        return done.returncode, done.stdout + done.stderr
+    with _moved(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(words[1:])
+    return code, err.getvalue() + out.getvalue()
+
+
+@contextlib.contextmanager
+def _moved(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def _newest(folder: Path) -> str:
+    """The id of the last run below a folder."""
+    return max(path.name for path in folder.glob("**/runs/*"))
+
+
+Case: TypeAlias = "Expression | File | Trial | Line"

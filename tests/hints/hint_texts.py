@@ -29,7 +29,8 @@ _ADVISING = re.compile(
     r"""(?x)
     \bdid\ you\ mean\b
   | `v6flow\ | \bv6flow\ [a-z]+(?:-[a-z]+)?\ (?:RUN|FILE|WORKFLOW|--|\{\})     # a command to type
-  | (?:^|[;:,(]\ |\bor\ |\band\ |\bthen\ )(?:write|say|put|use|add|give|name|leave|set|take|make|raise|choose|start|undo|remove)\b
+  | (?:^|[;:,(]\ |\bor\ |\band\ |\bthen\ )                                     # and a verb that asks for something
+    (?:write|say|put|use|add|give|name|leave|set|take|make|raise|choose|start|undo|remove)\b
   | \(give\ it\ with
     """
 )
@@ -104,14 +105,17 @@ def _functions_that_take_hints(modules: Iterable[ast.Module]) -> dict[str, int]:
         for node in ast.walk(tree):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 names = [each.arg for each in node.args.args if each.arg not in ("self", "cls")]
-                found |= {node.name: at for at, name in enumerate(names) if _NAMED.search(name)}
+                found.update((node.name, at) for at, name in enumerate(names) if _NAMED.search(name))
             elif isinstance(node, ast.ClassDef):
                 fields = [
                     each.target.id
                     for each in node.body
                     if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
                 ]
-                found |= {node.name: at for at, name in enumerate(fields) if _NAMED.search(name)}
+                for inner in node.body:
+                    if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
+                        fields = [each.arg for each in inner.args.args[1:]]
+                found.update((node.name, at) for at, name in enumerate(fields) if _NAMED.search(name))
     return found
 
 
@@ -156,7 +160,9 @@ class _Reader:
             elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and _NAMED.search(node.name):
                 yield from _returned(node)
 
-    def _texts(self, node: ast.expr, seen: frozenset[str] = frozenset()) -> Iterator[ast.expr]:
+    def _texts(  # noqa: C901, PLR0912 - one case for each way to write a text
+        self, node: ast.expr, seen: frozenset[str] = frozenset()
+    ) -> Iterator[ast.expr]:
         """The texts that an expression may come to, through names and functions of the module."""
         match node:
             case ast.Constant(value=str()) | ast.JoinedStr() | ast.BinOp(op=ast.Add()):

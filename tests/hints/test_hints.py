@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
-from hint_cases import Expression, File
 from hint_table import ADVICE, COMMANDS, REMEDIES
 from hint_texts import hints
+
+from v6flow.cli.commands import COMMANDS as COMMAND_NAMES
+from v6flow.cli.main import parser
+from v6flow.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,3 +51,67 @@ def test_the_table_has_no_hint_that_is_gone() -> None:
     known = [*REMEDIES, *COMMANDS, *(text for texts in ADVICE.values() for text in texts)]
     assert [text for text in known if text not in hints()] == []
     assert len(known) == len(set(known)), "a hint stands in one place"
+
+
+# -------------------------------------------------------------------------------------------------------- commands
+
+_QUOTED = re.compile(r"`((?:v6flow|resume|cancel) [^`]*)`")
+_TO_THE_END = re.compile(r"(?:^|: )(v6flow [a-z{].*)$")
+_ANY = re.compile(r"v6flow ([a-z][a-z-]*)")
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+OTHERS = {"--help", "--version"}
+FILLED = {"STEP[/ORGANIZATION]": "one/alpha", "DURATION": "2h", "…": "w.yaml", "{}": "x"}
+
+
+def commands_in(text: str) -> list[str]:
+    """The command lines in a hint: in backquotes, or from a colon to the end."""
+    found: list[str] = _QUOTED.findall(text)
+    if not found:
+        found = _TO_THE_END.findall(text)
+    return [line.removesuffix(" &") for line in found]
+
+
+def parse(line: str) -> None:
+    """Have the command's own parser take a line, with placeholders filled in."""
+    for hole, word in FILLED.items():
+        line = line.replace(hole, word)
+    words = shlex.split(line)
+    assert words[0] == "v6flow", f"{line!r} is typed as it is shown, and is no command of a shell"
+    if words[1] == "x":
+        return  # the whole line is made by one function
+    assert words[1] in COMMAND_NAMES, line
+    try:
+        parser(words[1]).parse(words[2:])
+    except UsageError as error:
+        raise AssertionError(f"{line}: {error.message}") from error
+
+
+@pytest.mark.parametrize("text", [text for text in hints() if commands_in(text)])
+def test_the_commands_in_a_hint_can_be_parsed(text: str) -> None:
+    for line in commands_in(text):
+        parse(line)
+
+
+def test_commands_stand_where_a_person_sees_what_to_type() -> None:
+    """A command amid words is in backquotes; else nobody can tell where it ends."""
+    bare = {
+        text: word
+        for text in hints()
+        for word in _ANY.findall(re.sub(r"`[^`]*`", "", text))
+        if word in COMMAND_NAMES and not commands_in(text) and text not in REMEDIES
+    }
+    assert bare == {}
+
+
+def test_the_options_in_a_hint_exist() -> None:
+    known = OTHERS.union(*(parser(command)._option_string_actions for command in COMMAND_NAMES))
+    named = {option for text in hints() for option in _OPTION.findall(text)}
+    assert named - known == set()
+
+
+def test_what_would_be_wrong_is_found() -> None:
+    for line in ("v6flow runn x", "v6flow resume --retry-faild RUN", "resume --resubmit STEP RUN"):
+        with pytest.raises(AssertionError):
+            parse(line)
+    assert commands_in("`v6flow list` shows them") == ["v6flow list"]
+    assert commands_in("name one: v6flow resume RUN") == ["v6flow resume RUN"]

@@ -455,7 +455,7 @@ def _conversion(value: object) -> str | None:
     if module == "numpy":
         return "convert it with .tolist()" if kind == "ndarray" else "convert it with .item()"
     if module == "pandas":
-        ways = {"DataFrame": '.to_dict("list")', "Series": ".to_dict() or .tolist()", "Index": ".tolist()"}
+        ways = {"DataFrame": '.to_dict("list")', "Series": ".tolist()", "Index": ".tolist()"}
         return f"convert it with {ways.get(kind, 'str(...)')}"
     ways = {
         "set": "sorted(...)",

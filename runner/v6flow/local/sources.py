@@ -102,7 +102,10 @@ def matches(files: Sequence[str], folder: Path) -> list[Path]:
     for pattern in files:
         pure = PurePosixPath(pattern)
         if pure.is_absolute() or ".." in pure.parts or not pure.parts:
-            raise SourceError(f"files: {pattern!r} is to stay in the workflow's folder", hint="write a path relative to the workflow's folder")
+            raise SourceError(
+                f"files: {pattern!r} is to stay in the workflow's folder",
+                hint="write a path relative to the workflow's folder",
+            )
         here = {path for path in _glob(pattern, folder) if path.is_file() and not _is_left_out(path, folder)}
         if not here:
             raise SourceError(f"files: nothing matches {pattern!r} in {folder}")

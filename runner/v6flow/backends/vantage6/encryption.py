@@ -148,7 +148,7 @@ def check_matches(key: PrivateKey, stored: str, whose: str) -> None:
         raise KeyProblemError(
             f"our private key is not the one whose public key the server has of {whose}",
             hint="results are encrypted for the key at the server: use its private key; "
-            "`v6flow upload-key` says what putting ours there would mean",
+            "`v6flow upload-key --federation FILE` shows what replacing it would mean",
         )
 
 
