@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -220,3 +221,16 @@ def test_a_run_that_waits_says_for_what(tmp_path: Path, file: Path) -> None:
     (tmp_path / "w.yaml").write_text(text)
     with pytest.raises(v6flow.RunFailedError, match=r"step agreed asks: may it go on\?\n  v6flow approve w-"):
         v6flow.run(tmp_path / "w.yaml").check()
+
+
+def test_what_a_failed_run_prints_names_its_store(file: Path) -> None:
+    """The command is for a shell: it must find the run there."""
+    result = v6flow.run(file, params={"n": 1}, store=file.parent / "my runs")
+    with pytest.raises(v6flow.RunFailedError) as caught:
+        result.check()
+    line = str(caught.value).splitlines()[-1].partition(": ")[2]
+    assert shlex.split(line) == [
+        "v6flow", "resume", "--retry-failed", "--store", str(file.parent / "my runs"), result.run
+    ]  # fmt: skip
+    other = v6flow.run(file, params={"n": 1})
+    assert "--store" not in str(v6flow.RunFailedError(other))

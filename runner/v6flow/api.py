@@ -41,7 +41,8 @@ class RunFailedError(V6flowError):
     kind = "run_failed"
 
     def __init__(self, result: Result) -> None:
-        told = summary.failure_text(result.state) or summary.waiting_text(result.state)
+        store = result.store_option
+        told = summary.failure_text(result.state, store) or summary.waiting_text(result.state, store)
         super().__init__("\n".join(told) or f"run {result.run} {result.status}")
         self.result = result
 
@@ -71,6 +72,12 @@ class Result:
     def run(self) -> str:
         """The run's id."""
         return self.state.run
+
+    @property
+    def store_option(self) -> str:
+        """The folder to give as `--store` to commands about this run; empty where they look there anyway."""
+        root = self._folder.path.parents[1]
+        return "" if root == store_folder(None) else str(root)
 
     @property
     def status(self) -> str:

@@ -1208,7 +1208,8 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "  what to do: {}",
         (
             "If somebody is missing, the two passes are about different patients, and the run fails for mixing "
-            "cohorts, when the hospitals have been asked already. Ask those who responded, or say mixed_cohorts: and why."
+            "cohorts, when the hospitals have been asked already. Ask those who responded, or say "
+            "mixed_cohorts: and why."
         ),
         (
             "Outputs are what is passed on. Whoever reads them then learns what each single hospital had, which pooled "
