@@ -62,10 +62,12 @@ class Decide:
 
 
 @dataclass(frozen=True, slots=True)
-class Withdraw:
-    """A person lets go of the run and wants what it has open to be killed."""
+class Release:
+    """A signal ends the work on the run, which can be resumed; with `kill`, what it has open is killed."""
 
-    error: V6flowError
+    kind: str
+    exit_code: int
+    kill: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Results(Protocol):
         """Have later runs find what the step completed with at a time; returns why that cannot be, if so."""
 
 
-Message: TypeAlias = backends.Report | local.LocalReport | Cancel | Decide | Withdraw | Recalled | V6flowError
+Message: TypeAlias = backends.Report | local.LocalReport | Cancel | Decide | Release | Recalled | V6flowError
 
 Wait: TypeAlias = "Callable[[queue.SimpleQueue[Message], float | None], Message]"
 """Gives the next message of an inbox; raises queue.Empty after so many seconds (None: no end is known), or before."""
@@ -139,9 +141,8 @@ class Engine:
 
     def interrupt(self, *, terminate: bool = False, kill: bool = False) -> None:
         """Let go of the run, resumable; with `kill`, what it has open is killed. Safe to call from a signal handler."""
-        kind = TerminatedRunError if terminate else InterruptedRunError
-        error = kind("terminated" if terminate else "interrupted")
-        self._inbox.put(Withdraw(error) if kill else error)
+        error = TerminatedRunError if terminate else InterruptedRunError
+        self._inbox.put(Release(error.kind, error.exit_code, kill))
 
     def note(self, message: str) -> None:
         """Have a person told, and the journal keep, what they should know."""
@@ -239,10 +240,9 @@ class Engine:
         for message in messages:
             if self._state.status != "running":
                 return
-            if isinstance(message, Withdraw):
-                now, error = self._clock.now(), message.error
-                failure = ev.Failure(error.kind, error.message, hint=error.hint)
-                self._carry_out(self._scheduler.withdraw(failure, error.exit_code, now))
+            if isinstance(message, Release) and message.kill:
+                failure = ev.Failure(message.kind, message.kind)
+                self._carry_out(self._scheduler.withdraw(failure, message.exit_code, self._clock.now()))
                 return
             events = list(self._interpret(message))
             self._write(events, durable=not isinstance(message, (backends.Accepted, backends.Working)))
@@ -314,8 +314,8 @@ class Engine:
                 yield ev.Noted(now, message.message)
             case Recalled():
                 self._scheduler.recalled(message.step, message.found)
-            case Withdraw():
-                pass  # it leads to commands, not to events alone: see `_receive`
+            case Release():  # with `kill` it leads to commands, not to events alone: see `_receive`
+                yield ev.RunInterrupted(now, ev.Failure(message.kind, message.kind), message.exit_code)
             case backends.Broken():
                 yield _interrupted(message.error, now)
             case V6flowError():
@@ -392,7 +392,11 @@ class Engine:
         try:
             value = json.loads(message.body, allow_nonfinite=step.allow_nonfinite)
         except json.JsonError as error:
-            hint_ = "allow_nonfinite: true lets NaN and infinities through" if "finite" in str(error) else None
+            hint_ = (
+                "write allow_nonfinite: true beside task: to let NaN and infinities through"
+                if "finite" in str(error)
+                else None
+            )
             reason = str(error) if self._why_withheld(name) is None else error.unquoted
             return _garbage(reason, name, message.organization, message.log, hint_)
         if value is None:

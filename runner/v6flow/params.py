@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,7 @@ def resolve(
                 for name, told in problems
             ],
             what="the parameters",
-            hint="v6flow run --help-params WORKFLOW lists them",
+            hint=f"`v6flow run --help-params {shlex.quote(document.name)}` lists them",
         )
     return resolved
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -56,7 +57,7 @@ class Secret:
             kept = self._keyring(service, user)
             if kept is None:
                 raise FederationError(
-                    f"the keyring has nothing for {self._written}", hint=f"keyring set {service} {user}"
+                    f"the keyring has nothing for {self._written}", hint=shlex.join(["keyring", "set", service, user])
                 )
             found = kept
         if not found and not may_be_empty:

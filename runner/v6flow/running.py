@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import secrets
+import shlex
 import signal
 import sys
 import threading
@@ -27,7 +28,15 @@ from v6flow.core.server import ServerFederation
 from v6flow.core.state import RunState, apply, replay
 from v6flow.core.steps import LocalPlan, TaskStep, local
 from v6flow.core.words import suggestion
-from v6flow.errors import AccessError, FederationError, ResumeError, UnreachableError, UsageError
+from v6flow.errors import (
+    AccessError,
+    FederationError,
+    InterruptedRunError,
+    ResumeError,
+    UnreachableError,
+    UsageError,
+    V6flowError,
+)
 from v6flow.journals.lock import CANCEL_SIGNAL
 from v6flow.journals.store import CancelRequest, RunFolder, Store, run_id
 from v6flow.version import __version__
@@ -92,13 +101,32 @@ class Run:
     """What a person should know before it goes on."""
     kill_on_interrupt: bool = False
     """Whether what it has open is killed when a person lets go of it."""
+    exit_on_second: bool = False
+    """Whether a second signal ends the process at once; else it does what it did before the run."""
+    signalled: int | None = None
+    """The first signal that asked for the end of the work; the run may have been over by then."""
 
     def carry_on(self, reporter: Reporter) -> RunState:
-        """Go on until the run is over or must be let go of; the state says how it ended."""
+        """Go on until the run is over or must be let go of; the state says how it ended.
+
+        Raises KeyboardInterrupt for a Ctrl-C that the engine could not take in; that is journalled too.
+        """
         try:
             return self._carry_on(reporter)
+        except KeyboardInterrupt:
+            with suppress(V6flowError):  # a run that nobody holds counts as interrupted anyway
+                self._keep_interrupt()
+            raise
         finally:
             self.close()
+
+    def _keep_interrupt(self) -> None:
+        if self.held.state.status != "running":
+            return
+        failure = events.Failure(InterruptedRunError.kind, InterruptedRunError.kind)
+        event = events.RunInterrupted(self.clock.now(), failure, InterruptedRunError.exit_code)
+        self.held.journal.append([event], durable=True)
+        apply(self.held.state, event)
 
     def keep_notes(self) -> None:
         """Write the notes down, where another process goes on with the run."""
@@ -132,7 +160,7 @@ class Run:
         )
         for note in self.notes:
             engine.note(note)
-        with _signals(engine, folder, kill=self.kill_on_interrupt):
+        with _signals(engine, self):
             if self.held.state.ending is None:
                 _hear_cancel(engine, folder)
             _hear_decisions(engine, folder)
@@ -261,7 +289,7 @@ def _start(
         deadline=deadline and now + deadline,
     )
     notes = [str(each) for each in check.warnings(workflow, plan.directory)]
-    notes += _preflight(access, plan) if preflight and access is not None else []
+    notes += _preflight(access, plan, federation) if preflight and access is not None else []
     pinned = pin(plan, federation, jobs, cache=cache)
     event = RunStarted(now, run, workflow.name, pinned, by=by.by, via=by.via)
     held = take(store.create(run))
@@ -274,7 +302,7 @@ def _start(
     return Run(held, plan, access, jobs, clock, notes)
 
 
-def _preflight(access: Access, plan: Plan) -> list[str]:
+def _preflight(access: Access, plan: Plan, federation: Federation | None) -> list[str]:
     """What a person should know before anybody is asked. Raises the error of what must be mended first."""
     from v6flow.core import findings
 
@@ -284,7 +312,9 @@ def _preflight(access: Access, plan: Plan) -> list[str]:
         message = "nothing was sent, since this run cannot succeed:\n  " + "\n  ".join(map(str, problems))
         code = findings.exit_code(problems)
         kind = next((each for each in (AccessError, UnreachableError) if each.exit_code == code), FederationError)
-        hint = "`v6flow doctor WORKFLOW --federation FILE` shows it all; --skip-preflight runs it nonetheless"
+        words = ["v6flow", "doctor", plan.workflow.document.name]
+        words += ["--federation", federation.file] if federation is not None else []
+        hint = f"`{shlex.join(words)}` shows it all; --skip-preflight runs it nonetheless"
         raise kind(message, hint=hint)
     # who is offline is told when the run begins
     return [str(each) for each in found if each.status == "warning" and each.organization not in plan.directory.offline]
@@ -603,7 +633,7 @@ def check_decision(run: str, state: RunState, step: str, by: str) -> float:
         steps = {*state.steps, *state.pinned.get("steps", ())}
         if step not in steps and instances.definition(step) not in steps:
             raise UsageError(f"run {run} has no step {step!r}", hint=suggestion(step, [*waiting, *sorted(steps)]))
-        hint = f"v6flow status {run} says how it stands: no gate waits in it"
+        hint = "no gate of this run waits; its status says how it stands"
         if waiting and not state.over:
             hint = suggestion(step, waiting) or f"those that wait: {', '.join(waiting)}"
         raise UsageError(f"step {step} of run {run} {what}", hint=hint)
@@ -850,23 +880,29 @@ def _hear_decisions(engine: Engine, folder: RunFolder) -> None:
 
 
 @contextmanager
-def _signals(engine: Engine, folder: RunFolder, *, kill: bool) -> Iterator[None]:
+def _signals(engine: Engine, run: Run) -> Iterator[None]:
     """While a run goes on, hear requests to cancel it; Ctrl-C and SIGTERM let go of it, a second one at once.
 
-    What was ignored before stays so: `nohup` means that nothing happens when the terminal goes.
+    What was ignored before stays so: `nohup` means that nothing happens when the terminal goes. Python hands signals
+    to the main thread only, so a run in another thread leaves them to the program.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heard = 0
+    folder = run.held.folder
+    before: dict[int, Any] = {}
 
-    def stop(number: int, _frame: object) -> None:
-        nonlocal heard
-        heard += 1
-        if heard > 1:
-            _show_cursor()
-            os._exit(128 + number)
-        engine.interrupt(terminate=number != signal.SIGINT, kill=kill)
+    def stop(number: int, frame: object) -> None:
+        if run.signalled is None:
+            run.signalled = number
+            engine.interrupt(terminate=number != signal.SIGINT, kill=run.kill_on_interrupt)
+            return
+        handler = before.get(number)
+        if callable(handler) and not run.exit_on_second:
+            handler(number, frame)
+            return
+        _show_cursor()
+        os._exit(128 + number)
 
     def look(_number: int, _frame: object) -> None:
         _hear_cancel(engine, folder)
@@ -874,9 +910,10 @@ def _signals(engine: Engine, folder: RunFolder, *, kill: bool) -> Iterator[None]
 
     wanted = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGHUP: stop, CANCEL_SIGNAL: look}
     heeded = [number for number in wanted if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, wanted[number]) for number in heeded}
+    for each in heeded:
+        before[each] = signal.signal(each, wanted[each])
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        for known, handler in before.items():
+            signal.signal(known, handler if handler is not None else signal.SIG_DFL)

@@ -119,9 +119,12 @@ def duration(option: str, text: str | None) -> float | None:
 
 
 def open_store(arguments: argparse.Namespace) -> Store:
-    """The store that is meant."""
+    """The store that is meant; printed commands name it, also where it was set for this command alone."""
+    import os
+
     from v6flow.journals.store import Store, store_folder
 
+    arguments.store = arguments.store or os.environ.get("V6FLOW_STORE")
     return Store(store_folder(arguments.store))
 
 

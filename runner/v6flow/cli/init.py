@@ -5,6 +5,7 @@ Nothing that exists is written over. --list shows the templates there are.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,7 @@ def main(arguments: argparse.Namespace) -> int:
         show.write({"folder": str(folder), "template": arguments.template, "files": sorted(files)})
         return 0
     show.data("".join(f"{plain(str(folder / name))}\n" for name in sorted(files)))
-    here = "" if folder.resolve() == Path.cwd() else f"cd {plain(str(folder))} && "
+    here = "" if folder.resolve() == Path.cwd() else f"cd {plain(shlex.quote(str(folder)))} && "
     show.lines([f"next: {here}v6flow run {WORKFLOW}"])
     return 0
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from v6flow.core.federation import Federation
     from v6flow.core.problem import Problem
+    from v6flow.errors import InterruptedRunError
 
 
 _SILENCE = 3.0  # seconds that nobody wonders at
@@ -125,7 +126,7 @@ def problem_document(problem: Problem) -> dict[str, Any]:
     }
 
 
-def error_document(error: V6flowError) -> dict[str, Any]:
+def error_document(error: V6flowError | InterruptedRunError) -> dict[str, Any]:
     """An error as the one document that `--output json` promises."""
     document = failure_document(error.kind, error.message, error.hint, error.exit_code)
     if isinstance(error, InvalidError):

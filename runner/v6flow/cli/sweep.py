@@ -59,6 +59,7 @@ class Outcome:
     error: str | None = None
     before: bool = False  # it had completed before
     incomplete: tuple[Incomplete, ...] = ()  # what in its results is less than the whole
+    last: bool = False  # a signal came when its run was over: no further set begins
 
 
 def run(arguments: argparse.Namespace, workflow: Workflow) -> int:
@@ -74,13 +75,16 @@ def run(arguments: argparse.Namespace, workflow: Workflow) -> int:
         sweep.tell_unfinished()
     outcomes: list[Outcome] = []
     for number, each in enumerate(every, start=1):
-        if any(outcome.exit_code in _STOPPING for outcome in outcomes):
+        if any(outcome.exit_code in _STOPPING or outcome.last for outcome in outcomes):
             outcomes.append(Outcome())
             continue
         if not arguments.quiet:
             show.lines([f"set {number} of {len(every)}: {_spell(each.said)}"])
         outcomes.append(sweep.outcome(each))
-    code = min((each.exit_code for each in outcomes if each.exit_code is not None), key=_rank)
+    codes = [each.exit_code for each in outcomes if each.exit_code is not None]
+    if any(each.last for each in outcomes) and len(codes) < len(every):
+        codes.append(InterruptedRunError.exit_code)
+    code = min(codes, key=_rank)
     if arguments.output == "json":
         told = [_document(each, outcome) for each, outcome in zip(every, outcomes, strict=True)]
         show.write({"workflow": workflow.name, "sweep": told, "exit_code": code})
@@ -256,6 +260,7 @@ class _Sweep:
 
     def _carried_on(self, run: running.Run) -> Outcome:
         run.kill_on_interrupt = self._arguments.on_interrupt == "kill"
+        run.exit_on_second = True
         name = run.held.folder.id
         with run.held:
             try:
@@ -263,12 +268,16 @@ class _Sweep:
             except V6flowError as error:
                 show.error(error.message, error.hint)
                 return Outcome(name, "interrupted", error.exit_code, error=error.message)
+            except KeyboardInterrupt:
+                return Outcome(name, "interrupted", InterruptedRunError.exit_code, error="interrupted")
         if self._arguments.quiet and self._arguments.output == "text":
             store = self._arguments.store or ""
             show.lines([*summary.failure_text(state, store), *summary.waiting_text(state, store)])
         failure = state.failure.message if state.failure is not None else None
         outputs = dict(state.outputs) if state.status == "completed" else {}
-        return Outcome(name, state.status, state.exit_code, outputs, failure, incomplete=incomplete.of_run(state))
+        less = incomplete.of_run(state)
+        last = run.signalled is not None and state.status != "interrupted"
+        return Outcome(name, state.status, state.exit_code, outputs, failure, incomplete=less, last=last)
 
 
 def _document(each: Set, outcome: Outcome) -> dict[str, Any]:

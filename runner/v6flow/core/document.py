@@ -16,7 +16,7 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from v6flow.core import scalars
+from v6flow.core import quoting, scalars
 from v6flow.core.problem import InvalidError
 from v6flow.core.showing import NOT_YAML, is_secret
 from v6flow.core.source import MAX_BYTES, Source, decode
@@ -315,7 +315,7 @@ class _Pass:
         if kind is AliasEvent:
             self._alias(event)
         elif self._text.startswith("{{", begin) and at == begin + 1:
-            hint = _quoted(self._source.line(self._source.place(begin).line), self._source.place(begin).column - 1)
+            hint = quoting.unquoted(self._source, begin).hint
             self._refuse(begin, "unquoted-expression", "an expression stands here without quotes", hint)
         else:
             what = "list" if event.__class__ is SequenceStartEvent else "mapping"
@@ -385,17 +385,6 @@ def _own_parser(text: str) -> Any:
             Parser.__init__(self)
 
     return OwnParser()
-
-
-def _quoted(line: str, column: int) -> str:
-    """How to write the expression that begins at a column (from 0) of a line."""
-    end = line.rfind("}}")
-    expression = line[column : end + 2]
-    quote = "'" if '"' in expression else '"'
-    goes_on = line[end + 2 :].strip()[:1] not in ("", ",", "]", "}", "#")
-    if goes_on or end < column or quote in expression or len(expression) > 100:
-        return "put quotes around the whole value"
-    return f"put quotes around it: {quote}{expression}{quote}"
 
 
 def _clip(text: str) -> str:

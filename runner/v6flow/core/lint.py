@@ -132,7 +132,7 @@ def _retry_crashed(workflow: Workflow) -> Found:
         if "crashed" in kinds:
             where = workflow.document.position((*path, "on", kinds.index("crashed")))
             told = "an algorithm that crashed crashes again on the same data, and each attempt asks the hospital"
-            yield where, told, "leave crashed out; mend the cause, then v6flow resume --retry-failed"
+            yield where, told, "leave crashed out; mend the cause, then resume the run with --retry-failed"
 
 
 def _secret_literal(workflow: Workflow) -> Found:
@@ -208,7 +208,7 @@ def _unknown_rule(workflow: Workflow) -> Found:
         for name in _ignored(line):
             if name not in RULES:
                 where = Position(number, line.rfind(name) + 1)
-                hint = suggestion(name, RULES) or "v6flow lint --explain lists the rules"
+                hint = suggestion(name, RULES) or "`v6flow lint --explain` lists the rules"
                 yield where, f"no rule {name!r} is there to be silenced", hint
 
 

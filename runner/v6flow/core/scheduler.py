@@ -720,7 +720,7 @@ class Scheduler:
             return []
         if last := self._without_asking(now) or self._pause(now):
             return last  # what waits for a person only is not out of time
-        hint = "v6flow resume --retry-failed --deadline DURATION goes on with it"
+        hint = "to give it more time, resume the run with --retry-failed and --deadline"
         failure = events.Failure("deadline", "the run's own deadline passed", hint=hint)
         withdrawn = [
             Record(events.TaskWithdrawn(now, name, kill.token)) for name, kills in self._open_tasks() for kill in kills

@@ -113,10 +113,16 @@ class _Explainer:
                 if isinstance(fault.value, dict):  # else its type is wrong, which is another fault
                     yield from _OF_KEYS[fault.keyword](self, fault)
             else:
-                hint = type_hint(fault) if fault.keyword == "type" else value_hint(fault)
+                hint = type_hint(fault, self._written(fault)) if fault.keyword == "type" else value_hint(fault)
                 rule = "wrong-type" if fault.keyword == "type" else _RULES.get(fault.keyword, "bad-value")
                 place = self._document.position(fault.path)
                 yield Problem(sentence(fault), rule, self._document.name, place, hint)
+
+    def _written(self, fault: Fault) -> str:
+        """A number or a boolean as the file spells it: `1.10` and `True` are what a text in quotes has to say."""
+        text = self._document.line(self._document.position(fault.path).line)
+        found = re.match(r"[^\s,\[\]{}#]+", text[self._document.position(fault.path).column - 1 :])
+        return found[0] if found else ""
 
     def unknown_keys(self, fault: Fault) -> Iterator[Problem]:
         allowed = fault.allowed()

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from v6flow.core import scalars
 from v6flow.core.showing import BLANK, SECRET_VALUE, is_secret
 from v6flow.core.words import suggestion
 
@@ -26,6 +27,9 @@ _TYPES = {
     "null": "null",
 }
 _BOOLEANS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+
+
+_COUNT = re.compile(r"[1-9][0-9]{0,59}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +95,19 @@ _SENTENCES: dict[str, Callable[[Any, str], str]] = {
 }
 
 
-def type_hint(fault: Fault) -> str | None:
-    """How to write a value that has the wrong type, where that can be guessed."""
+def type_hint(fault: Fault, written: str) -> str | None:
+    """How to write a value that has the wrong type, where that can be guessed; `written` is a number as it stands."""
     value, limit = fault.value, fault.limit
     accepted = {limit} if isinstance(limit, str) else set(limit)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if fault.secret:
         return None
     if is_number and (spelling := fault.schema.get("x-number-hint")):
-        return str(spelling).format(show(value))
+        return str(spelling).format(written) if _COUNT.fullmatch(written) else None
     if isinstance(value, str) and value:
         return _text_hint(value, accepted)
     if "string" in accepted and (is_number or isinstance(value, bool)):
-        return f'put quotes around it: "{show(value)}"'
+        return f'put quotes around it: "{written}"'
     if value is None and accepted == {"object"} and not _MUST_SAY & fault.schema.keys():
         return "write {} where there is nothing to say"
     if isinstance(value, list) and accepted == {"object"}:
@@ -113,10 +117,10 @@ def type_hint(fault: Fault) -> str | None:
 
 def _text_hint(value: str, accepted: set[str]) -> str | None:
     if "array" in accepted and re.fullmatch(r"[\w.-]{1,60}", value):
-        return f"write [{value}]"
+        return f"write [{value}]" if _stays_text(value) else f'write ["{value}"]'
     if "boolean" in accepted and value.lower() in _BOOLEANS:
         return f"write {_BOOLEANS[value.lower()]}"
-    if accepted & {"integer", "number"} and re.fullmatch(r"-?[0-9]{1,60}", value):
+    if accepted & {"integer", "number"} and re.fullmatch(r"-?(?:0|[1-9][0-9]{0,59})", value):
         return f"write {value} without quotes"
     return None
 
@@ -138,7 +142,15 @@ def value_hint(fault: Fault) -> str | None:
     if hint := _text_hint(value, accepted):
         return hint
     spelling = fault.schema.get("x-number-hint")
-    return str(spelling).format(value) if spelling and re.fullmatch(r"[0-9]{1,60}", value) else None
+    return str(spelling).format(value) if spelling and _COUNT.fullmatch(value) else None
+
+
+def _stays_text(value: str) -> bool:
+    """Whether a text without quotes is read as a text."""
+    try:
+        return isinstance(scalars.resolve(value), str)
+    except scalars.OddScalarError:
+        return False
 
 
 def choice(values: Iterable[Any], word: str = "or") -> str:

@@ -103,7 +103,10 @@ def matches(files: Sequence[str], folder: Path) -> list[Path]:
     for pattern in files:
         pure = PurePosixPath(pattern)
         if pure.is_absolute() or ".." in pure.parts or not pure.parts:
-            raise SourceError(f"files: {pattern!r} is to stay in the workflow's folder", hint="write it relative to it")
+            raise SourceError(
+                f"files: {pattern!r} is to stay in the workflow's folder",
+                hint="write a path relative to the workflow's folder",
+            )
         here = {path for path in _glob(pattern, folder) if not _is_left_out(path, folder) and paths.is_file(path)}
         if not here:
             raise SourceError(f"files: nothing matches {pattern!r} in {folder}")

@@ -282,7 +282,7 @@ class Session:
             return AccessError(error.message, hint=error.hint)
         return AccessError(
             "log-in failed: the user name or the password is wrong, or the account is locked for a while",
-            hint="v6flow does not try again; a server locks an account after some failures, usually for 15 minutes",
+            hint="no other attempt is made; a server locks an account after some failures, usually for 15 minutes",
         )
 
     def _not_a_log_in(self, value: dict[str, Json]) -> AccessError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
+import shlex
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -266,7 +267,7 @@ def _unknown_fate(request: TaskRequest, why: str) -> PersonNeededError:
     return PersonNeededError(
         f"whether {_called(request)} exists at the server is unknown: {why}",
         hint=f"if it does not exist there (its description begins with {request.token}), "
-        f"`resume --resubmit {place}` sends it again",
+        f"resume the run with --resubmit {shlex.quote(place)}",
     )
 
 
