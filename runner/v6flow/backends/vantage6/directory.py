@@ -193,7 +193,7 @@ def read_user(session: Session) -> User:
     if number is None:
         raise StrangeError("the server does not say of which organization we are")
     username, ours = str(raw.get("username", "")), _object(session, "organization", number)
-    if username.casefold() != session.username.casefold():
+    if username and username.casefold() != session.username.casefold():
         raise StrangeError(
             f"the log-in was for the user {session.username}, but the server says that we are {username}"
         )
