@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -271,3 +272,16 @@ def test_an_incomplete_result_says_so_and_is_logged_unless_a_reporter_reports_it
     assert whole.incomplete == ()
     assert repr(whole) == f"<v6flow.Result {whole.run}: completed>"
     assert caplog.records == []
+
+
+def test_what_a_failed_run_prints_names_its_store(file: Path) -> None:
+    """The command is for a shell: it must find the run there."""
+    result = v6flow.run(file, params={"n": 1}, store=file.parent / "my runs")
+    with pytest.raises(v6flow.RunFailedError) as caught:
+        result.check()
+    line = str(caught.value).splitlines()[-1].partition(": ")[2]
+    assert shlex.split(line) == [
+        "v6flow", "resume", "--retry-failed", "--store", str(file.parent / "my runs"), result.run
+    ]  # fmt: skip
+    other = v6flow.run(file, params={"n": 1})
+    assert "--store" not in str(v6flow.RunFailedError(other))

@@ -270,7 +270,7 @@ outputs: {s: "{{ steps.s.by_organization }}", why: "{{ steps.s.failures }}"}
 
     class Journal(FakeJournal):
         def keep(self, body: bytes) -> str:
-            assert b"gamma" not in body, "what it printed is kept"
+            assert not body, "what they printed is kept"
             return super().keep(body)
 
     journal, backend = Journal(), answers(bodies)
@@ -287,7 +287,8 @@ outputs: {s: "{{ steps.s.by_organization }}", why: "{{ steps.s.failures }}"}
     }
     (failed,) = journal.of(ev.TaskFailed)
     assert failed.log is None
-    assert backend.forgotten == [(state.step("s").organizations["gamma"].token, "gamma")]
+    asked = {(each.token, each.name) for each in state.step("s").organizations.values()}
+    assert set(backend.forgotten) == asked, "of a good answer nothing beside the journal is kept either"
     assert "4}" not in str(list(journal.events()))
 
 
@@ -299,6 +300,87 @@ def test_a_refused_result_is_forgotten_only_when_its_refusal_is_written() -> Non
         carry_on(make(text), journal, backend)
     assert backend.forgotten == []
     assert journal.of(ev.TaskFailed) == []
+
+
+ROW = "patient 4711"
+GUARDED = "steps:\n  s: {task: {method: m}, disclosure: {min_count: 10}}\n"
+
+
+def crashed(kind: str, *, own: bool = False) -> FakeBackend:
+    """A backend at which each organization fails, and all that is said of it quotes a patient's row."""
+    lost = (Subtask("beta", "crashed", ROW, ROW), Subtask("gamma", "completed"))
+
+    def script(request: TaskRequest, again: bool) -> Iterable[Report]:
+        for name in request.kwargs:
+            yield Failed(request.token, name, kind, ROW, f"{ROW}\n", f"mend {ROW}", lost, own)
+
+    return FakeBackend(script)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["crashed", "garbage", "start_failed", "unknown", "no_image", "no_database", "killed", "consequence", "a new one"],
+)
+def test_of_a_failure_where_few_may_not_be_known_only_its_kind_is_kept(kind: str) -> None:
+    journal = FakeJournal()
+    carry_on(make(GUARDED), journal, crashed(kind))
+    failed = journal.of(ev.TaskFailed)
+    assert [(each.failure.kind, each.log, each.failure.log_tail) for each in failed] == [(kind, None, "")] * 3
+    assert ROW not in str(list(journal.events()))
+    assert "(the details are withheld, because the step's disclosure sets min_count)" in failed[0].failure.message
+    assert "the administrator of the organization's node can read the log there" in failed[0].failure.hint
+    assert failed[0].subtasks == (Subtask("beta", "crashed", "the details are withheld"), Subtask("gamma", "completed"))
+
+
+def test_what_v6flow_itself_says_of_a_failure_is_kept() -> None:
+    journal = FakeJournal()
+    carry_on(make(GUARDED), journal, crashed("not_allowed", own=True))
+    failure = journal.of(ev.TaskFailed)[0].failure
+    assert (failure.message, failure.hint, failure.log_tail) == (ROW, f"mend {ROW}", "")
+
+
+def test_the_hint_on_what_is_not_finite_is_kept() -> None:
+    journal = FakeJournal()
+    carry_on(make(GUARDED), journal, answers(dict.fromkeys(ORGANIZATIONS, b'{"patient 4711": 1e400}')))
+    failure = journal.of(ev.TaskFailed)[0].failure
+    assert failure.message == "its result is refused: a number is too large to be finite"
+    assert failure.hint == "allow_nonfinite: true lets NaN and infinities through"
+
+
+def test_a_failure_is_told_as_it_is_where_nobody_demands_a_count() -> None:
+    journal, backend = FakeJournal(), crashed("crashed")
+    carry_on(make("steps:\n  s: {task: {method: m}}\n"), journal, backend)
+    failed = journal.of(ev.TaskFailed)[0]
+    assert (failed.failure.message, failed.failure.log_tail, failed.log is None) == (ROW, ROW, False)
+    assert backend.forgotten == []
+    assert not backend.submitted[0].withheld
+
+
+def test_the_backend_is_told_that_logs_are_withheld() -> None:
+    backend = crashed("crashed")
+    carry_on(make(GUARDED), FakeJournal(), backend)
+    assert all(each.withheld for each in backend.submitted)
+
+
+def test_what_a_process_that_was_killed_could_not_forget_is_forgotten_on_resume() -> None:
+    journal = FakeJournal()
+    carry_on(make(GUARDED), journal, answers(dict.fromkeys(ORGANIZATIONS, b'{"count": 4}')))
+    tokens = {(each.token, each.organizations[0]) for each in journal.of(ev.TaskRequested)}
+    before = [each for each in journal.events() if not isinstance(each, (ev.StepFailed, ev.RunFailed))]
+    again, backend = FakeJournal(), answers({})
+    again.append(before, durable=True)
+    carry_on(make(GUARDED), again, backend)
+    assert backend.submitted == []
+    assert set(backend.forgotten) == tokens
+
+
+def test_nothing_is_kept_of_who_was_killed_when_enough_had_answered() -> None:
+    text = "steps:\n  s: {task: {method: m}, quorum: {min: 2, wait: quorum}, disclosure: {min_count: 1}}\n"
+    journal, backend = FakeJournal(), answers({"alpha": b'{"count": 4}', "beta": b'{"count": 4}'})
+    state = carry_on(make(text), journal, backend)
+    gamma = state.step("s").organizations["gamma"]
+    assert backend.killed == [(gamma.token, ("gamma",))]
+    assert (gamma.token, "gamma") in backend.forgotten
 
 
 def test_a_gate_hears_a_decision_about_what_it_asked_and_no_other() -> None:

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent / "schemas"))
 from fixtures import check_fixture, invalid, read_fixture, valid  # noqa: E402 - it stands with its files
 
 CHECK_RULES = {
+    "code-argument",
     "name", "name-case", "unknown-step", "unknown-param", "unknown-attribute", "wrong-scope", "cycle",
     "param-default", "param-schema", "secret-reference", "wrong-modifier", "central-organizations",
     "isolation-quorum", "isolation-retry", "expression-syntax", "expression-name", "expression-function",
@@ -269,3 +270,49 @@ def test_a_federation_may_say_where_a_result_has_its_count(count: str, rule: str
     with pytest.raises(InvalidError) as caught:
         loading.read_federation(file)
     assert [(each.rule, each.position.line) for each in caught.value.problems] == [(rule, 4)]
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        ("{{ result.n }}", None),
+        ("{{ result.n if organization == 'alpha' else result.m }}", None),
+        ("{{ params.n + result.n }}", "5:27: params cannot be used here: a federation's count is told from the result"),
+        ("{{ steps.a.result }}", "5:27: steps cannot be used here: a federation's count is told from the result"),
+        ("{{ 1000 }}", "5:23: `count` says nothing of the result"),
+        ("{{ result.n + }}", "5:36: not an expression"),
+    ],
+)
+@pytest.mark.parametrize("backend", ["embedded", "vantage6"])
+def test_a_policy_may_say_where_a_result_has_its_count(
+    backend: str, count: str, told: str | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "f.yaml"
+    which = "backend: embedded\norganizations: {alpha: {}}\n"
+    if backend == "vantage6":
+        which = 'backend: vantage6\nserver: "https://x/api"\ncollaboration: c\nusername: u\npassword: "${env:P}"\n'
+    file.write_text(f'v6flow_federation: 1\n{which}policy:\n  counts: {{"a:1": {{m: "{count}"}}}}\n', "utf-8")
+    if told is None:
+        assert loading.read_federation(file).policy.counts == ({"a:1": {"m": count}},)
+        return
+    with pytest.raises(InvalidError) as caught:
+        loading.read_federation(file)
+    line = 5 if backend == "embedded" else 8
+    (problem,) = caught.value.problems
+    found = f"{problem.position.line}:{problem.position.column}: {problem.message}"
+    assert found.startswith(told.replace("5:", f"{line}:", 1)), found
+
+
+def test_counts_of_an_image_that_no_algorithm_has_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text(
+        "v6flow_federation: 1\nbackend: embedded\norganizations: {alpha: {}}\n"
+        "algorithms: {'registry.example/stats:1.0': {package: p}}\n"
+        "policy:\n  counts:\n    registry.example/stats: {m: '{{ result.n }}'}\n"
+        "    'registry.example/*': {m: '{{ result.n }}'}\n"
+        "    registry.example/stat:1.0: {m: '{{ result.n }}'}\n",
+        "utf-8",
+    )
+    (problem,) = loading.check_federation(file)
+    assert (problem.severity, problem.rule, problem.position.line) == ("warning", "unknown-image", 9)
+    assert problem.hint == "did you mean registry.example/stats:1.0?"

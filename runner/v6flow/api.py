@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -12,7 +13,15 @@ from v6flow import actor, loading, params, running
 from v6flow.core import incomplete, json, units
 from v6flow.core.incomplete import Incomplete
 from v6flow.core.model import Workflow
-from v6flow.errors import InterruptedRunError, UsageError, V6flowError
+from v6flow.errors import (
+    AccessError,
+    InterruptedRunError,
+    PersonNeededError,
+    TerminatedRunError,
+    UnreachableError,
+    UsageError,
+    V6flowError,
+)
 from v6flow.journals.store import RunFolder, Store, store_folder
 from v6flow.reporters import summary
 from v6flow.reporters.base import Silent
@@ -37,7 +46,8 @@ class RunFailedError(V6flowError):
     kind = "run_failed"
 
     def __init__(self, result: Result) -> None:
-        told = summary.failure_text(result.state) or summary.waiting_text(result.state)
+        store = result.store_option
+        told = summary.failure_text(result.state, store) or summary.waiting_text(result.state, store)
         super().__init__("\n".join(told) or f"run {result.run} {result.status}")
         self.result = result
 
@@ -68,6 +78,12 @@ class Result:
     def run(self) -> str:
         """The run's id."""
         return self.state.run
+
+    @property
+    def store_option(self) -> str:
+        """The folder to give as `--store` to commands about this run; empty where they look there anyway."""
+        root = self._folder.path.parents[1]
+        return "" if root == store_folder(None) else str(root)
 
     @property
     def status(self) -> str:
@@ -128,8 +144,13 @@ class Result:
         return state.value
 
     def logs(self, step: str, organization: str | None = None) -> str:
-        """What an organization's algorithm, or a local step, printed. Raises KeyError if it is unknown."""
+        """What an organization's algorithm, or a local step, printed. Raises KeyError if it is unknown.
+
+        Empty where it is withheld, because the federation's policy or the step's `disclosure` sets `min_count`.
+        """
         state = self.state.steps[step]
+        if running.log_withheld(self.state, step) is not None:
+            return ""
         digest = state.log if organization is None else state.organizations[organization].log
         return self._folder.fetch(digest).decode("utf-8", "replace") if digest else ""
 
@@ -170,7 +191,9 @@ def run(
     where runs are kept (else V6FLOW_STORE, else `.v6flow`); `deadline` is a duration like `6h`; without `preflight`
     the federation is not asked first whether it can do what is asked; without `cache` no result of an earlier run is
     reused.
-    Raises V6flowError if the run cannot start, InterruptedRunError if it was let go of (see `resume`).
+    Raises V6flowError if the run cannot start or cannot go on for now, and KeyboardInterrupt for Ctrl-C: once the run
+    exists, an InterruptedRunError with its id. SIGTERM raises TerminatedRunError, a SystemExit. After each of these
+    `resume` resumes the run. A run in another thread than the main one hears no signals.
     """
     found = workflow if isinstance(workflow, Workflow) else load(workflow)
     values = _params(found, params or {})
@@ -190,7 +213,7 @@ def run(
         cache=cache,
         by=actor.here(python=True),
     )
-    return _carry_on(started, reporter)
+    return _carry_on(started, reporter, store)
 
 
 def resume(
@@ -203,26 +226,34 @@ def resume(
 ) -> Result:
     """Take up a run by its id (or the beginning of it; left out: the newest) and return what came of it.
 
-    A run that is over is returned as it is, a failed one only without `retry_failed`. Raises V6flowError.
+    A run that is over is returned as it is, a failed one only without `retry_failed`. Raises what `run` does.
     """
     held = running.take(_store(store).find(run))
     with held:
         status = held.state.status
         if status in ("completed", "cancelled") or (status == "failed" and not retry_failed):
             return _result(held.state, held.folder)
-        return _carry_on(
-            running.resume(held, retry_failed=retry_failed, jobs=jobs, by=actor.here(python=True)), reporter
-        )
+        ready = running.resume(held, retry_failed=retry_failed, jobs=jobs, by=actor.here(python=True))
+        return _carry_on(ready, reporter, store)
 
 
-def _carry_on(run: running.Run, reporter: Reporter | None) -> Result:
-    with run.held:
-        state = run.carry_on(reporter or Silent())
+def _carry_on(run: running.Run, reporter: Reporter | None, store: PathLike | None) -> Result:
+    state = run.held.state
+    where = f", store={os.fspath(store)!r}" if store is not None else ""
+    again = f"v6flow.resume({state.run!r}{where})"
+    hint = f"{again} resumes it"
+    try:
+        with run.held:
+            run.carry_on(reporter or Silent())
+    except KeyboardInterrupt as interrupt:
+        message = f"run {state.run} was interrupted"
+        raise InterruptedRunError(message, hint=hint, run=state.run) from interrupt
     if state.status == "interrupted":
-        message = state.failure.message if state.failure is not None else "interrupted"
-        raise InterruptedRunError(
-            f"run {state.run} was let go of: {message}", hint=f"v6flow.resume({state.run!r}) takes it up"
-        )
+        raise _released(state, hint)
+    if run.signalled is not None:  # it came when the run was over, and still means the program
+        kind = InterruptedRunError if run.signalled == signal.SIGINT else TerminatedRunError
+        message = f"a signal came when run {state.run} was over: {state.status}"
+        raise kind(message, hint=f"{again} returns its result", run=state.run)
     return _result(state, run.held.folder, reported=reporter is not None)
 
 
@@ -233,6 +264,22 @@ def _result(state: RunState, folder: RunFolder, *, reported: bool = False) -> Re
         for each in result.incomplete:
             LOG.warning("run %s is incomplete: %s", result.run, shown(str(each)))
     return result
+
+
+def _released(state: RunState, hint: str) -> V6flowError | InterruptedRunError | TerminatedRunError:
+    """The error of a run that can be resumed: by a signal, or what keeps it from going on for now."""
+    failure = state.failure
+    assert failure is not None  # why it was interrupted stands in the event
+    if failure.kind == InterruptedRunError.kind:
+        return InterruptedRunError(f"run {state.run} was interrupted", hint=hint, run=state.run)
+    if failure.kind == TerminatedRunError.kind:
+        return TerminatedRunError(f"run {state.run} was terminated", hint=hint, run=state.run)
+    error = _RELEASED.get(state.exit_code or 0, V6flowError)
+    first = f"{failure.hint}; then " if failure.hint else ""
+    return error(f"run {state.run} was interrupted: {failure.message}", hint=first + hint)
+
+
+_RELEASED = {each.exit_code: each for each in (AccessError, UnreachableError, PersonNeededError)}
 
 
 def _params(workflow: Workflow, given: Mapping[str, Json]) -> dict[str, Json]:

@@ -10,11 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from v6flow.backends import base as backends
-from v6flow.core import answers, json, scope
+from v6flow.core import answers, disclosure, instances, json, scope
 from v6flow.core import events as ev
 from v6flow.core.commands import Ask, Command, Keep, Kill, KillLocal, Look, Recall, Record, StartLocal
 from v6flow.core.scheduler import Scheduler
-from v6flow.core.state import apply
+from v6flow.core.state import SETTLED, apply
 from v6flow.core.steps import TaskPlan
 from v6flow.errors import InterruptedRunError, NoSpaceError, TerminatedRunError, V6flowError
 from v6flow.local import base as local
@@ -62,10 +62,12 @@ class Decide:
 
 
 @dataclass(frozen=True, slots=True)
-class Withdraw:
-    """A person lets go of the run and wants what it has open to be killed."""
+class Release:
+    """A signal ends the work on the run, which can be resumed; with `kill`, what it has open is killed."""
 
-    error: V6flowError
+    kind: str
+    exit_code: int
+    kill: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Results(Protocol):
         """Have later runs find what the step completed with at a time; returns why that cannot be, if so."""
 
 
-Message: TypeAlias = backends.Report | local.LocalReport | Cancel | Decide | Withdraw | Recalled | V6flowError
+Message: TypeAlias = backends.Report | local.LocalReport | Cancel | Decide | Release | Recalled | V6flowError
 
 Wait: TypeAlias = "Callable[[queue.SimpleQueue[Message], float | None], Message]"
 """Gives the next message of an inbox; raises queue.Empty after so many seconds (None: no end is known), or before."""
@@ -133,13 +135,14 @@ class Engine:
         self._scheduler = Scheduler(plan, state, jobs=jobs, basis=results.basis if results is not None else None)
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._requests: dict[str, TaskRequest] = {}
-        self._refused: list[tuple[str, str]] = []  # (token, organization) of answers that nobody may see
+        self._unkept: list[
+            tuple[str, str]
+        ] = []  # (token, organization) of task runs of which the backend keeps nothing
 
     def interrupt(self, *, terminate: bool = False, kill: bool = False) -> None:
         """Let go of the run, resumable; with `kill`, what it has open is killed. Safe to call from a signal handler."""
-        kind = TerminatedRunError if terminate else InterruptedRunError
-        error = kind("terminated" if terminate else "interrupted")
-        self._inbox.put(Withdraw(error) if kill else error)
+        error = TerminatedRunError if terminate else InterruptedRunError
+        self._inbox.put(Release(error.kind, error.exit_code, kill))
 
     def note(self, message: str) -> None:
         """Have a person told, and the journal keep, what they should know."""
@@ -162,6 +165,8 @@ class Engine:
             stack.callback(lambda: self._tell("end", self._state))
             self._tell("begin", self._plan, self._state)
             stack.callback(self._take_notes)
+            self._forget_settled()
+            stack.callback(self._forget_settled)
             for performer in (self._local, self._backend):
                 if performer is not None:
                     stack.callback(performer.close)
@@ -235,21 +240,36 @@ class Engine:
         for message in messages:
             if self._state.status != "running":
                 return
-            if isinstance(message, Withdraw):
-                now, error = self._clock.now(), message.error
-                failure = ev.Failure(error.kind, error.message, hint=error.hint)
-                self._carry_out(self._scheduler.withdraw(failure, error.exit_code, now))
+            if isinstance(message, Release) and message.kill:
+                failure = ev.Failure(message.kind, message.kind)
+                self._carry_out(self._scheduler.withdraw(failure, message.exit_code, self._clock.now()))
                 return
             events = list(self._interpret(message))
             self._write(events, durable=not isinstance(message, (backends.Accepted, backends.Working)))
-            self._forget_refused()
+            self._forget_unkept()
 
-    def _forget_refused(self) -> None:
-        """Once it is written down that they are refused, answers that nobody may see are nowhere."""
-        for token, organization in self._refused:
+    def _forget_unkept(self) -> None:
+        """Once their outcome is written down, have the backend keep nothing of task runs whose logs are withheld."""
+        for token, organization in self._unkept:
             assert self._backend is not None  # it has brought them
             self._backend.forget(token, organization)
-        self._refused.clear()
+        self._unkept.clear()
+
+    def _forget_settled(self) -> None:
+        """Have the backend keep nothing of what a killed process, or one that was killed, may have left."""
+        if self._backend is None:
+            return
+        for step in self._state.steps.values():
+            if not step.organizations or self._why_withheld(step.name) is None:
+                continue
+            settled = step.status in SETTLED or self._state.over
+            for asked in step.organizations.values():
+                if asked.token and (settled or asked.status in ("answered", "failed")):
+                    self._backend.forget(asked.token, asked.name)
+
+    def _why_withheld(self, name: str) -> str | None:
+        """Why what the algorithms of a step print is neither kept nor shown; None if it is."""
+        return disclosure.why_withheld(self._plan.directory.policy, self._plan.steps.get(instances.definition(name)))
 
     def _take_notes(self) -> None:
         """Keep what could not be done at the end."""
@@ -294,8 +314,8 @@ class Engine:
                 yield ev.Noted(now, message.message)
             case Recalled():
                 self._scheduler.recalled(message.step, message.found)
-            case Withdraw():
-                pass  # it leads to commands, not to events alone: see `_receive`
+            case Release():  # with `kill` it leads to commands, not to events alone: see `_receive`
+                yield ev.RunInterrupted(now, ev.Failure(message.kind, message.kind), message.exit_code)
             case backends.Broken():
                 yield _interrupted(message.error, now)
             case V6flowError():
@@ -318,6 +338,7 @@ class Engine:
                     place = request.step, message.organization, request.attempt
                     yield ev.TaskStarted(now, *place, message.began)
             case _:
+                message = self._withheld(request, message)
                 if self._scheduler.waits_for(request.step, message.organization, message.token):
                     yield self._answer(request, message, now)
                 elif isinstance(message, backends.Answered) and self._is_late(request.step, message):
@@ -328,6 +349,20 @@ class Engine:
         asked = self._state.step(step).organizations.get(message.organization)
         return asked is not None and asked.status == "requested" and asked.token == message.token and not asked.late
 
+    def _withheld(
+        self, request: TaskRequest, message: backends.Answered | backends.Failed
+    ) -> backends.Answered | backends.Failed:
+        """A report without anything that an algorithm printed or raised, where a smallest count is demanded."""
+        why = self._why_withheld(request.step)
+        if why is None:
+            return message
+        self._unkept.append((message.token, message.organization))
+        message = replace(message, log="", subtasks=disclosure.withheld(message.subtasks))
+        if isinstance(message, backends.Answered) or message.own:
+            return message
+        told = disclosure.sentence(message.kind, why, request.image)
+        return replace(message, message=told, hint=disclosure.who_can_see(self._plan.directory.policy))
+
     def _answer(self, request: TaskRequest, message: backends.Answered | backends.Failed, now: float) -> Event:
         place = now, request.step, message.organization, request.attempt
         if isinstance(message, backends.Answered):
@@ -335,8 +370,7 @@ class Engine:
             if not isinstance(found, ev.Failure):
                 size = len(message.body)
                 return ev.TaskAnswered(*place, found, self._keep(message.log), message.subtasks, size, message.image)
-            if found.kind == "disclosure":  # what it printed may tell what it answered
-                self._refused.append((message.token, message.organization))
+            if found.kind == "disclosure":
                 return ev.TaskFailed(*place, found)
         else:
             found = _failure(message, request.step, message.organization)
@@ -358,8 +392,13 @@ class Engine:
         try:
             value = json.loads(message.body, allow_nonfinite=step.allow_nonfinite)
         except json.JsonError as error:
-            hint_ = "allow_nonfinite: true lets NaN and infinities through" if "finite" in str(error) else None
-            return _garbage(str(error), name, message.organization, message.log, hint_)
+            hint_ = (
+                "write allow_nonfinite: true beside task: to let NaN and infinities through"
+                if "finite" in str(error)
+                else None
+            )
+            reason = str(error) if self._why_withheld(name) is None else error.unquoted
+            return _garbage(reason, name, message.organization, message.log, hint_)
         if value is None:
             return _garbage("null, which is no result", name, message.organization, message.log)
         params = scope.params(self._plan, self._state, name)

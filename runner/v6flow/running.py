@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
+import shlex
 import signal
 import sys
 import threading
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v6flow import actor, loading
+from v6flow import actor, loading, paths
 from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
-from v6flow.core import caching, check, events, instances, json, policy
+from v6flow.core import caching, check, disclosure, events, instances, json, policy
 from v6flow.core import plan as planning
 from v6flow.core.events import CancelRequested, GateDecided, RunCancelled, RunResumed, RunStarted
 from v6flow.core.federation import Directory, EmbeddedFederation
+from v6flow.core.policy import NO_LIMITS, Policy
+from v6flow.core.problem import InvalidError
+from v6flow.core.sentences import choice
 from v6flow.core.server import ServerFederation
 from v6flow.core.state import RunState, apply, replay
 from v6flow.core.steps import LocalPlan, TaskStep, local
 from v6flow.core.words import suggestion
-from v6flow.errors import AccessError, FederationError, ResumeError, UnreachableError, UsageError
+from v6flow.errors import (
+    AccessError,
+    FederationError,
+    InterruptedRunError,
+    ResumeError,
+    UnreachableError,
+    UsageError,
+    V6flowError,
+)
 from v6flow.journals.lock import CANCEL_SIGNAL
 from v6flow.journals.store import CancelRequest, RunFolder, Store, run_id
 from v6flow.version import __version__
@@ -88,13 +101,32 @@ class Run:
     """What a person should know before it goes on."""
     kill_on_interrupt: bool = False
     """Whether what it has open is killed when a person lets go of it."""
+    exit_on_second: bool = False
+    """Whether a second signal ends the process at once; else it does what it did before the run."""
+    signalled: int | None = None
+    """The first signal that asked for the end of the work; the run may have been over by then."""
 
     def carry_on(self, reporter: Reporter) -> RunState:
-        """Go on until the run is over or must be let go of; the state says how it ended."""
+        """Go on until the run is over or must be let go of; the state says how it ended.
+
+        Raises KeyboardInterrupt for a Ctrl-C that the engine could not take in; that is journalled too.
+        """
         try:
             return self._carry_on(reporter)
+        except KeyboardInterrupt:
+            with suppress(V6flowError):  # a run that nobody holds counts as interrupted anyway
+                self._keep_interrupt()
+            raise
         finally:
             self.close()
+
+    def _keep_interrupt(self) -> None:
+        if self.held.state.status != "running":
+            return
+        failure = events.Failure(InterruptedRunError.kind, InterruptedRunError.kind)
+        event = events.RunInterrupted(self.clock.now(), failure, InterruptedRunError.exit_code)
+        self.held.journal.append([event], durable=True)
+        apply(self.held.state, event)
 
     def keep_notes(self) -> None:
         """Write the notes down, where another process goes on with the run."""
@@ -128,7 +160,7 @@ class Run:
         )
         for note in self.notes:
             engine.note(note)
-        with _signals(engine, folder, kill=self.kill_on_interrupt):
+        with _signals(engine, self):
             if self.held.state.ending is None:
                 _hear_cancel(engine, folder)
             _hear_decisions(engine, folder)
@@ -257,7 +289,7 @@ def _start(
         deadline=deadline and now + deadline,
     )
     notes = [str(each) for each in check.warnings(workflow, plan.directory)]
-    notes += _preflight(access, plan) if preflight and access is not None else []
+    notes += _preflight(access, plan, federation) if preflight and access is not None else []
     pinned = pin(plan, federation, jobs, cache=cache)
     event = RunStarted(now, run, workflow.name, pinned, by=by.by, via=by.via)
     held = take(store.create(run))
@@ -270,7 +302,7 @@ def _start(
     return Run(held, plan, access, jobs, clock, notes)
 
 
-def _preflight(access: Access, plan: Plan) -> list[str]:
+def _preflight(access: Access, plan: Plan, federation: Federation | None) -> list[str]:
     """What a person should know before anybody is asked. Raises the error of what must be mended first."""
     from v6flow.core import findings
 
@@ -280,7 +312,9 @@ def _preflight(access: Access, plan: Plan) -> list[str]:
         message = "nothing was sent, since this run cannot succeed:\n  " + "\n  ".join(map(str, problems))
         code = findings.exit_code(problems)
         kind = next((each for each in (AccessError, UnreachableError) if each.exit_code == code), FederationError)
-        hint = "`v6flow doctor WORKFLOW --federation FILE` shows it all; --skip-preflight runs it nonetheless"
+        words = ["v6flow", "doctor", plan.workflow.document.name]
+        words += ["--federation", federation.file] if federation is not None else []
+        hint = f"`{shlex.join(words)}` shows it all; --skip-preflight runs it nonetheless"
         raise kind(message, hint=hint)
     # who is offline is told when the run begins
     return [str(each) for each in found if each.status == "warning" and each.organization not in plan.directory.offline]
@@ -315,12 +349,17 @@ def make_plan(
     run: str = "",
     started: float = 0.0,
     deadline: float | None = None,
+    began_under: Policy = NO_LIMITS,
 ) -> Plan:
-    """The plan of a workflow on a federation, None where it needs none. Raises InvalidError, FederationError."""
+    """The plan of a workflow on a federation, None where it needs none. Raises InvalidError, FederationError.
+
+    `began_under` is the policy of a run that is resumed: of it and the federation's own the stricter holds.
+    """
+    directory = _directory(workflow, access)
     return planning.make(
         workflow,
         params,
-        _directory(workflow, access),
+        replace(directory, policy=directory.policy.stricter(began_under)),
         folder=str(folder.absolute()),
         run=run,
         started=started,
@@ -474,6 +513,7 @@ def _resume(
     if (
         changed
         or seconds is not None
+        or plan.directory.policy != old.directory.policy
         or _pinned_texts(pinned) != (plan.workflow.document.text, dict(_texts(plan.workflow)))
     ):
         value = {**pin(plan, federation, pinned["jobs"], cache=pinned.get("cache", True)), "deadline": pinned_deadline}
@@ -483,7 +523,19 @@ def _resume(
         held.folder.forget_cancel()  # it was meant for what has failed since
     held.journal.append([event], durable=True)
     apply(state, event)
-    return Run(held, plan, access, jobs or pinned["jobs"], clock)
+    return Run(held, plan, access, jobs or pinned["jobs"], clock, _stricter_before(plan, access, federation))
+
+
+def _stricter_before(plan: Plan, access: Access | None, federation: Federation | None) -> list[str]:
+    """A note of each limit that a resumed run keeps to and its federation file no longer has."""
+    if access is None or federation is None:
+        return []
+    now, held = access.directory().policy.raw(), plan.directory.policy.raw()
+    lifted = [key for key in held if held[key] != now.get(key)]
+    if not lifted:
+        return []
+    limits = choice([f"{key}: {_short(held[key])}" for key in lifted], "and")
+    return [f"the policy that this run began with is stricter than {federation.file} is now, and still holds: {limits}"]
 
 
 def what_to_do_again(state: RunState, plan: Plan) -> tuple[list[str], list[str]]:
@@ -581,7 +633,7 @@ def check_decision(run: str, state: RunState, step: str, by: str) -> float:
         steps = {*state.steps, *state.pinned.get("steps", ())}
         if step not in steps and instances.definition(step) not in steps:
             raise UsageError(f"run {run} has no step {step!r}", hint=suggestion(step, [*waiting, *sorted(steps)]))
-        hint = f"v6flow status {run} says how it stands: no gate waits in it"
+        hint = "no gate of this run waits; its status says how it stands"
         if waiting and not state.over:
             hint = suggestion(step, waiting) or f"those that wait: {', '.join(waiting)}"
         raise UsageError(f"step {step} of run {run} {what}", hint=hint)
@@ -696,7 +748,7 @@ def _current_workflow(state: RunState) -> Workflow:
     """The workflow by its file as it is now; one that is gone is taken as it was."""
     pinned = state.pinned
     text: bytes | str = pinned["text"]
-    if Path(pinned["file"]).is_file():
+    if paths.is_file(pinned["file"]):
         text = loading.read_bytes(pinned["file"], "workflow")
     return loading.parse_workflow(text, pinned["file"], folder=Path(pinned["folder"]))
 
@@ -712,7 +764,19 @@ def _current_plan(state: RunState, workflow: Workflow, access: Access | None, de
             hint="give the param a default, or start a new run",
         )
     params = {name: pinned["params"].get(name, param.schema.get("default")) for name, param in workflow.params.items()}
-    return make_plan(workflow, params, access, folder=folder, run=state.run, started=state.started, deadline=deadline)
+    make = functools.partial(
+        make_plan, workflow, params, access, folder=folder, run=state.run, started=state.started, deadline=deadline
+    )
+    began_under = policy.parse(pinned.get("policy", {}))
+    try:
+        return make(began_under=began_under)
+    except InvalidError as error:
+        make()  # what is wrong under the file's own policy is told as it is
+        raise ResumeError(
+            f"run {state.run} cannot go on under the policy that it began with, which is stricter than the federation "
+            "file is now:\n  " + "\n  ".join(each.message for each in error.problems),
+            hint="start a new run",
+        ) from error
 
 
 def pinned_plan(state: RunState, current: Workflow | None = None) -> Plan:
@@ -732,6 +796,14 @@ def pinned_plan(state: RunState, current: Workflow | None = None) -> Plan:
     return planning.make(
         workflow, pinned["params"], directory, folder=pinned["folder"], run=state.run, started=state.started
     )
+
+
+def log_withheld(state: RunState, name: str) -> tuple[str, str] | None:
+    """Why the logs of a step's task runs are withheld, and what a person can do; None if they are not."""
+    plan = pinned_plan(state)
+    limits = plan.directory.policy
+    why = disclosure.why_withheld(limits, plan.steps.get(instances.definition(name)))
+    return (why, disclosure.who_can_see(limits)) if why is not None else None
 
 
 def _differences(state: RunState, old: Plan, new: Plan) -> tuple[list[str], list[str]]:
@@ -808,23 +880,29 @@ def _hear_decisions(engine: Engine, folder: RunFolder) -> None:
 
 
 @contextmanager
-def _signals(engine: Engine, folder: RunFolder, *, kill: bool) -> Iterator[None]:
+def _signals(engine: Engine, run: Run) -> Iterator[None]:
     """While a run goes on, hear requests to cancel it; Ctrl-C and SIGTERM let go of it, a second one at once.
 
-    What was ignored before stays so: `nohup` means that nothing happens when the terminal goes.
+    What was ignored before stays so: `nohup` means that nothing happens when the terminal goes. Python hands signals
+    to the main thread only, so a run in another thread leaves them to the program.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heard = 0
+    folder = run.held.folder
+    before: dict[int, Any] = {}
 
-    def stop(number: int, _frame: object) -> None:
-        nonlocal heard
-        heard += 1
-        if heard > 1:
-            _show_cursor()
-            os._exit(128 + number)
-        engine.interrupt(terminate=number != signal.SIGINT, kill=kill)
+    def stop(number: int, frame: object) -> None:
+        if run.signalled is None:
+            run.signalled = number
+            engine.interrupt(terminate=number != signal.SIGINT, kill=run.kill_on_interrupt)
+            return
+        handler = before.get(number)
+        if callable(handler) and not run.exit_on_second:
+            handler(number, frame)
+            return
+        _show_cursor()
+        os._exit(128 + number)
 
     def look(_number: int, _frame: object) -> None:
         _hear_cancel(engine, folder)
@@ -832,9 +910,10 @@ def _signals(engine: Engine, folder: RunFolder, *, kill: bool) -> Iterator[None]
 
     wanted = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGHUP: stop, CANCEL_SIGNAL: look}
     heeded = [number for number in wanted if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, wanted[number]) for number in heeded}
+    for each in heeded:
+        before[each] = signal.signal(each, wanted[each])
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        for known, handler in before.items():
+            signal.signal(known, handler if handler is not None else signal.SIG_DFL)

@@ -129,30 +129,3 @@ def test_a_document_has_no_end_that_could_be_followed(here: Path, capsys: Captur
     write(here, small_yaml=SMALL)
     call(capsys, "run", "small.yaml")
     assert call(capsys, "logs", "-f", "small", "-o", "json").code == 2
-
-
-def test_what_is_printed_beside_a_result_that_may_be_refused_is_not_shown_before(here: Path, capsys: Capture) -> None:
-    pytest.importorskip("vantage6.algorithm.tools")
-    federated(here)
-    gate = here / "gate"
-    os.mkfifo(gate)
-    text = f"""\
-v6flow: 1
-name: small
-federation: federation.yaml
-defaults: {{image: probe, timeout: 60s}}
-steps:
-  wait:
-    task: {{method: wait, kwargs: {{gate: "{gate}"}}, organization: alpha}}
-    disclosure: {{min_count: 1000, count: "{{{{ result.count | default(0) }}}}"}}
-"""
-    write(here, small_yaml=text)
-    process = start("run", "small.yaml", until="wait: asks alpha")
-    said = call(capsys, "logs", "small", "wait", "alpha")
-    assert (said.code, said.out) == (0, "")
-    assert said.err == "what is printed at alpha is shown once its result is known to be about enough\n"
-    gate.write_text("open", encoding="utf-8")
-    assert end(process).code == 1
-    said = call(capsys, "logs", "small", "wait", "alpha")
-    assert (said.code, said.out) == (0, "")
-    assert said.err == "what was printed at alpha is refused with its result, unseen\n"

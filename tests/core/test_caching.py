@@ -11,6 +11,7 @@ from driver import Driver, make
 from v6flow.core import caching
 from v6flow.core import events as ev
 from v6flow.core.caching import Answer, Basis, Kept, Key
+from v6flow.core.policy import parse
 from v6flow.core.problem import InvalidError
 from v6flow.core.steps import LocalPlan, TaskPlan
 
@@ -239,6 +240,18 @@ def test_answers_of_others_are_no_answers() -> None:
     assert run.named(ev.StepNotReused)[0].reason == "run w-0 does not have an answer of each"
 
 
+def test_answers_to_another_question_are_no_answers() -> None:
+    asked = Driver(make(TEXT), earlier={})
+    asked.answer("s", *EVERYBODY, value=1)
+    same = caching.results("w-0", asked.events)["s"]
+    run = Driver(make(TEXT), earlier={key_of().digest: same})
+    assert run.state.step("s").reused is not None
+    other = replace(same, sent={**same.sent, "beta": "of another question"})
+    run = Driver(make(TEXT), earlier={key_of().digest: other})
+    assert run.asked("s") == [*EVERYBODY]
+    assert run.named(ev.StepNotReused)[0].reason == "beta was asked something else in run w-0"
+
+
 def test_a_value_computed_here_is_reused_too() -> None:
     run = Driver(make(FUNCTION), earlier=earlier(FUNCTION, value=[4]))
     assert run.children == {}
@@ -276,6 +289,36 @@ def test_a_policy_on_queries_does_not_count_what_is_reused() -> None:
     strict = replace(plan, directory=replace(plan.directory, policy=replace(plan.directory.policy, max_queries=0)))
     assert Driver(strict, earlier=earlier()).state.status == "completed"
     assert Driver(strict, earlier={}).failure("s").kind == "policy"
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        ({"min_count": 10}, "it is about fewer than 10"),
+        (
+            {"min_count": 5, "counts": {"i": {"m": "{{ result.n }}"}}},
+            "it does not say how many it is about, at result.n",
+        ),
+    ],
+)
+def test_an_answer_from_under_a_laxer_policy_is_judged_by_that_of_today(policy: dict[str, Any], told: str) -> None:
+    text = TEXT.replace("cache: 7d", "disclosure: {min_count: 1, count: '{{ result.count + 1000 }}'}, cache: 7d")
+    plan = make(text)
+    found = earlier(values={name: {"count": 9} for name in EVERYBODY})
+    assert Driver(plan, earlier=found).requests == {}
+    strict = replace(plan, directory=replace(plan.directory, policy=parse(policy)))
+    run = Driver(strict, earlier=found)
+    assert len(run.requests) == 3
+    (reason,) = [event.reason for event in run.events if isinstance(event, ev.StepNotReused)]
+    assert told in reason
+
+
+def test_why_an_answer_is_not_reused_quotes_nothing_of_it_under_a_policy() -> None:
+    plan = make(TEXT.replace("cache: 7d", "output_schema: {properties: {name: {enum: [x]}}}, cache: 7d"))
+    strict = replace(plan, directory=replace(plan.directory, policy=parse({"min_count": 1})))
+    run = Driver(strict, earlier=earlier(values={name: {"count": 9, "name": "patient 4711"} for name in EVERYBODY}))
+    (reason,) = [event.reason for event in run.events if isinstance(event, ev.StepNotReused)]
+    assert reason.endswith("would be refused now: its result does not fit the step's output_schema")
 
 
 def test_each_round_looks_for_itself() -> None:

@@ -120,6 +120,149 @@ def test_of_the_policy_and_the_step_the_stricter_wins(own: str, least: int) -> N
     assert next(preview(made))["disclosure"] == {"min_count": least, "count": "{{ result.count }}"}
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "disclosure: {count: '{{ result.count + 1000 }}'}",
+        "disclosure: {min_count: 1, count: '{{ result.count + 1000 }}'}",
+        "disclosure: {count: '{{ result.count * params.factor }}'}",
+        "disclosure: {count: '{{ result.sum }}'}",
+        "disclosure: {count: '{{ 1000 if result else 0 }}'}",
+        "allow_nonfinite: true",
+    ],
+)
+def test_a_workflow_does_not_lift_the_policy(settings: str) -> None:
+    for text in (one(settings), f"defaults: {{{settings}}}\n" + one() if settings.startswith("disclosure") else one()):
+        found = failure(
+            under("params: {factor: {default: 1000}}\n" + text, Policy(min_count=250)), {"count": 17, "sum": 680}
+        )
+        assert found is not None
+        assert (found.kind, found.message) == ("disclosure", "its result is refused unseen: it is about fewer than 250")
+
+
+def test_a_called_workflow_does_not_lift_the_policy() -> None:
+    inner = "name: inner\n" + one("disclosure: {count: '{{ result.count + 1000 }}'}")
+    found = workflow("steps: {w: {workflow: {file: inner.yaml}}}\n", {"inner.yaml": inner})
+    directory = Directory(ORGANIZATIONS, defaults={"image": "i"}, policy=Policy(min_count=250))
+    made = planning.make(found, {}, directory, run="w-1")
+    step = made.steps["w.a"]
+    assert isinstance(step, TaskPlan)
+    assert (answers.judge(directory, step, "w.a", "beta", {"count": 17}, {}) or made).kind == "disclosure"  # type: ignore[union-attr]  # it fails otherwise
+
+
+def test_what_a_step_counts_is_judged_beside_the_policy() -> None:
+    own = one("disclosure: {min_count: 20, count: '{{ min(result.groups) }}'}")
+    made = under(own, Policy(min_count=10))
+    assert failure(made, {"count": 40, "groups": [20, 20]}) is None
+    assert failure(made, {"count": 40, "groups": [19, 21]}) is not None
+    assert failure(made, {"count": 19, "groups": [20, 20]}) is not None, "the step's own min_count is for both"
+    assert failure(made, {"groups": [20, 20]}) is not None
+    assert next(preview(made))["disclosure"] == {
+        "min_count": 20,
+        "count": "{{ result.count }}",
+        "also": ["{{ min(result.groups) }}"],
+    }
+
+
+# -- what counts for a policy is declared in the federation file
+
+
+def counting(counts: dict[str, dict[str, str]], **limits: Any) -> Policy:
+    return parse({"min_count": 250, "counts": counts, **limits})
+
+
+@pytest.mark.parametrize(
+    ("counts", "image"),
+    [
+        ({"i": {"m": "{{ result.n }}"}}, "i"),
+        ({"i": {"m*": "{{ result.n }}"}}, "i"),
+        ({"i*": {"m": "{{ result.n }}"}}, "i"),
+        ({"*": {"*": "{{ result.n }}"}}, "i"),
+        ({"i": {"m": "{{ result.n }}"}, "i*": {"m": "{{ result.sum }}"}}, "i"),
+        ({"i:1": {"m": "{{ result.n }}"}, "i": {"m": "{{ result.sum }}"}}, "i:1"),
+        ({"r.example:5000/i": {"m": "{{ result.n }}"}}, "r.example:5000/i:1.0"),
+        ({"r.example:5000/i": {"m": "{{ result.n }}"}}, "r.example:5000/i@sha256:00"),
+        ({"r.example:5000/i:1.0": {"m": "{{ result.n }}"}}, "r.example:5000/i"),
+        ({"r.example:5000/i:1.0": {"m": "{{ result.n }}"}}, "r.example:5000/i:1.0@sha256:00"),
+        ({"i:1": {"m": "{{ result.sum }}"}, "i:2": {"m": "{{ result.n }}"}}, "i:3"),
+        ({"i": {"m": "{{ result.n if organization == 'beta' else result.sum }}"}}, "i"),
+    ],
+)
+def test_the_federation_declares_what_counts(counts: dict[str, dict[str, str]], image: str) -> None:
+    made = under(one(), counting(counts), image=image)
+    assert failure(made, {"count": 1, "n": 250, "sum": 900}) is None
+    assert failure(made, {"count": 900, "n": 249, "sum": 900}) is not None
+    assert failure(made, {"count": 900, "sum": 900}) is not None
+
+
+@pytest.mark.parametrize(
+    "counts", [{"i": {"other": "{{ result.n }}"}}, {"j": {"m": "{{ result.n }}"}}, {"ii": {"m": "{{ result.n }}"}}]
+)
+def test_where_nothing_is_declared_the_key_count_counts(counts: dict[str, dict[str, str]]) -> None:
+    made = under(one(), counting(counts))
+    assert failure(made, {"count": 250}) is None
+    assert failure(made, {"n": 900, "count": 249}) is not None
+
+
+@pytest.mark.parametrize(
+    "count",
+    [True, "900", math.nan, math.inf, -math.inf, -900, None, [900], [], {"n": 900}],
+)
+def test_what_is_no_count_is_refused(count: Any) -> None:
+    made = under(one("allow_nonfinite: true"), counting({"i": {"m": "{{ result.n }}"}}))
+    found = failure(made, {"n": count, "count": 900})
+    assert found is not None
+    assert found.kind == "disclosure"
+    assert "900" not in str(found)
+
+
+def test_the_hint_says_where_the_federation_declares_it() -> None:
+    found = failure(under(one(), Policy(min_count=250)), {"n": 900})
+    assert found is not None
+    assert found.hint == 'the federation file says where it does: policy: {counts: {"i": {"m": "{{ result.KEY }}"}}}'
+
+
+def test_a_steps_own_smallest_count_is_of_what_the_federation_declares() -> None:
+    made = under(one("disclosure: {min_count: 300}"), counting({"i": {"m": "{{ result.n }}"}}))
+    assert failure(made, {"n": 300}) is None
+    assert failure(made, {"n": 299, "count": 900}) is not None
+
+
+# -- what a resume may not make laxer
+
+
+def test_of_two_policies_the_stricter_limits_hold() -> None:
+    began = parse({"min_count": 250, "max_queries": 2, "images": ["a", "r/*"]})
+    now = parse({"min_count": 10, "max_queries": 5, "images": ["a", "b", "r/x*", "r/y"]})
+    assert now.stricter(began) == parse({"min_count": 250, "max_queries": 2, "images": ["a", "r/x*", "r/y"]})
+    assert began.stricter(now).min_count == 250
+    assert Policy().stricter(began) == began
+    assert began.stricter(Policy()) == began
+    assert began.stricter(began) == began
+
+
+def test_of_two_policies_each_declared_count_must_be_enough() -> None:
+    began = counting({"i": {"m": "{{ result.n }}"}})
+    for now in (counting({"i": {"m": "{{ result.n + 1000 }}"}}), counting({"*": {"m": "{{ result.n }}"}}), Policy()):
+        both = now.stricter(began)
+        made = under(one(), both)
+        assert failure(made, {"n": 250, "count": 1}) is None
+        assert failure(made, {"n": 249, "count": 900}) is not None
+        assert parse(both.raw()) == both
+
+
+def test_a_count_that_only_one_of_two_policies_declares_counts_beside_the_key_count() -> None:
+    declares, silent = counting({"i": {"m": "{{ result.n + 0 }}"}}), Policy(min_count=10)
+    for both in (declares.stricter(silent), silent.stricter(declares)):
+        made = under(one(), both)
+        assert failure(made, {"n": 250}) is None, "nothing else says how many it is about"
+        assert failure(made, {"n": 250, "count": 250}) is None
+        assert failure(made, {"n": 250, "count": 249}) is not None
+        assert failure(made, {"count": 250}) is not None
+        assert parse(both.raw()) == both
+        assert silent.stricter(declares.stricter(both)) in (both, declares.stricter(silent), silent.stricter(declares))
+
+
 def test_nothing_is_refused_where_nobody_says_so() -> None:
     assert failure(make(one()), {"count": 0}) is None
     assert "disclosure" not in next(preview(make(one())))
@@ -234,8 +377,8 @@ def test_without_a_policy_there_is_no_limit() -> None:
 
 
 def test_a_policy_comes_from_its_file_and_back() -> None:
-    raw = {"min_count": 5, "max_queries": 7, "images": ["a", "b*"]}
-    assert parse(raw) == Policy(5, 7, ("a", "b*"))
+    raw = {"min_count": 5, "max_queries": 7, "images": ["a", "b*"], "counts": {"a": {"m": "{{ result.n }}"}}}
+    assert parse(raw) == Policy(5, 7, ("a", "b*"), ({"a": {"m": "{{ result.n }}"}},))
     assert parse(raw).raw() == raw
     assert parse({}) == Policy()
     assert Policy().raw() == {}

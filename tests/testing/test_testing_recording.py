@@ -364,6 +364,18 @@ def test_made_up_counts_are_as_large_as_the_policy_demands(story: Story) -> None
     assert story.complaints() == []
 
 
+def test_of_counts_that_two_federation_files_declared_the_newest_are_recorded(story: Story) -> None:
+    for name in NAMES:
+        story.answer("one", name, {"count": 12, "n": 12})
+    second_step(story, *NAMES, value={"count": 12, "n": 12})
+    assert isinstance(story.events[0], ev.RunStarted)
+    tables = [{"*": {"*": "{{ result.n }}"}}, {"*": {"*": "{{ result.count }}"}}]
+    story.events[0].value["policy"] = {"min_count": 10, "counts": tables}
+    story.record()
+    assert files.read(story.folder / "w.test.yaml").directory.policy.counts == (tables[0],)
+    assert story.complaints() == []
+
+
 GATED = WORKFLOW.replace(
     "  two:\n", '  agreed: {gate: {message: "go?", approvers: [anna, ben]}}\n  two:\n    needs: [agreed]\n'
 )

@@ -406,9 +406,14 @@ def test_a_nested_step_that_is_not_there_is_told(bench: Bench) -> None:
 
 def test_the_policy_of_the_federation_holds_in_tests(bench: Bench) -> None:
     answers = {"parts": {"alpha": {"value": {"sum": 1, "count": 9}}, "default": {"value": {"sum": 1, "count": 10}}}}
-    expect = {"error": {"kind": "disclosure"}, "steps": {"parts": {"failed": {"alpha": "disclosure"}}}}
+    expect: dict[str, Any] = {"error": {"kind": "disclosure"}, "steps": {"parts": {"failed": {"alpha": "disclosure"}}}}
     assert bench.complaints({"expect": expect}, answers=answers, policy={"min_count": 10}) == []
     assert bench.complaints({}, answers=answers, policy={"min_count": 9}) == []
+    counts = {"*": {"*": "{{ result.sum + 9 }}"}}
+    expect["steps"] = {"parts": {"failed": {"alpha": "disclosure", "beta": "disclosure"}}}
+    assert bench.complaints({"expect": expect}, answers=answers, policy={"min_count": 11, "counts": counts}) == []
+    with pytest.raises(InvalidError, match="params cannot be used here"):
+        bench.suite({}, policy={"counts": {"i": {"m": "{{ params.n }}"}}})
 
 
 def test_a_step_that_its_condition_leaves_out_asks_nobody(bench: Bench) -> None:

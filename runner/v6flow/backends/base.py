@@ -61,7 +61,8 @@ class Failed:
 
     `kind` is one of `crashed`, `garbage`, `start_failed`, `unknown`, `not_allowed`, `no_image`, `no_database`,
     `killed`, `consequence` (of another organization's failure, in the same task); the message says what happened in
-    people's words (for `crashed`: the last line of the traceback).
+    people's words (for `crashed`: the last line of the traceback). `own`: the message and the hint have nothing in them
+    that an algorithm printed, raised or returned, so that they are shown where that is withheld.
     """
 
     token: str
@@ -71,6 +72,7 @@ class Failed:
     log: str = ""
     hint: str | None = None
     subtasks: tuple[Subtask, ...] = ()
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,10 @@ class Backend(Protocol):
         """
 
     def forget(self, token: str, organization: str) -> None:
-        """Keep nothing here of what an organization answered under this token, nor of what it printed."""
+        """Keep nothing here of what an organization answered under this token, nor of what it printed.
+
+        That includes all that its task run dispatched. It may be called again, and after `close`.
+        """
 
     def close(self) -> None:
         """End everything that this backend started here; what goes on elsewhere goes on."""

@@ -25,6 +25,7 @@ def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli import show
     from v6flow.errors import HeldError, UnreachableError, UsageError
     from v6flow.journals.store import CancelRequest
+    from v6flow.reporters import summary
 
     folder = common.open_store(arguments).find(arguments.run)
     held = None
@@ -50,7 +51,8 @@ def main(arguments: argparse.Namespace) -> int:
         try:
             notes = running.cancel(held, arguments.federation)
         except UnreachableError as error:
-            again = f"what it has open at the server goes on; v6flow cancel {folder.id} tries again"
+            cancel = summary.command("cancel", folder.id, store=arguments.store or "")
+            again = f"what it has open at the server goes on; {cancel} tries again"
             raise UnreachableError(f"run {folder.id} is not cancelled: {error.message}", hint=again) from error
     if arguments.output == "json":
         show.write({"run": folder.id, "status": held.state.status, "holder": None, "notes": notes})

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LOOK = 0.5  # seconds between looks at the journal of a run that is followed
 ASK = 2.0  # seconds between questions to a federation, for logs that are followed
+_UNKNOWN = ("", "")  # why a log is withheld, before that was looked up
 
 
 def configure(parser: Parser) -> None:
@@ -116,7 +117,7 @@ class _Logs:
         self._arguments = arguments
         self._step: str = arguments.step
         self._access: Access | None = None
-        self._judged: bool | None = None
+        self._why: tuple[str, str] | None = _UNKNOWN
         self._shown: dict[str, int] = {}
 
     def close(self) -> None:
@@ -126,12 +127,21 @@ class _Logs:
     def show(self) -> int:
         """Show what there is."""
         from v6flow.cli import show
+        from v6flow.core.sentences import choice
         from v6flow.reporters.terminal import plain
 
         state = self._state()
         texts = {name: self._text(state, name) for name in self._whose(state)}
         if self._arguments.output == "json":
-            show.write({"run": self._folder.id, "step": self._step, "logs": texts})
+            why, _ = self._withheld(state) or (None, None)
+            show.write({"run": self._folder.id, "step": self._step, "logs": texts, "withheld": why})
+            return 0
+        withheld = self._withheld(state)
+        if withheld is not None and state.step(self._step).reused is None:
+            why, hint = withheld
+            whose = f"{choice(map(plain, texts), 'and')}: " if any(texts) else ""
+            show.lines([f"{whose}what the algorithm prints is withheld, because {why}"])
+            show.hint(hint)
             return 0
         for name, text in texts.items():
             if len(texts) > 1:
@@ -148,6 +158,8 @@ class _Logs:
         from v6flow.core.state import SETTLED
 
         asked_at: float | None = None
+        if self._withheld(self._state()) is not None:
+            return self.show()
         while True:
             held = self._folder.holder() is not None
             state = self._state()
@@ -200,21 +212,19 @@ class _Logs:
         step = state.step(self._step)
         asked = step.organizations.get(name)
         digest = step.log if asked is None else asked.log
+        if self._withheld(state) is not None:
+            return None
         if asked is not None and asked.status == "requested":
-            return None if self._is_judged(state) else self._live(state, asked.token, name)
+            return self._live(state, asked.token, name)
         return self._folder.fetch(digest).decode("utf-8", "replace") if digest else None
 
-    def _is_judged(self, state: RunState) -> bool:
-        """Whether results of the step are refused with all that was printed, where they are about too few."""
+    def _withheld(self, state: RunState) -> tuple[str, str] | None:
+        """Why nothing of it is shown, and what a person can do; None if it is."""
         from v6flow import running
-        from v6flow.core.steps import TaskPlan
 
-        if self._judged is None:
-            plan = running.pinned_plan(state)
-            step = plan.steps.get(instances.definition(self._step))
-            least = plan.directory.policy.least(step.disclosure.min_count) if isinstance(step, TaskPlan) else None
-            self._judged = least is not None
-        return self._judged
+        if self._why is _UNKNOWN:
+            self._why = running.log_withheld(state, self._step)
+        return self._why
 
     def _live(self, state: RunState, token: str, name: str) -> str | None:
         from v6flow import running
@@ -227,18 +237,16 @@ class _Logs:
         return self._access.log(self._folder.path, token, name)
 
     def _nothing(self, state: RunState, name: str) -> str:
+        from v6flow.reporters import summary
         from v6flow.reporters.terminal import plain
 
         where = f" at {plain(name)}" if name else ""
         step = state.step(self._step)
         asked = step.organizations.get(name)
         if step.reused is not None:
-            again = " ".join(["v6flow logs", step.reused.run, step.reused.source, *([plain(name)] if name else [])])
+            words = [step.reused.run, step.reused.source, *([name] if name else [])]
+            again = summary.command("logs", *words, store=self._arguments.store or "")
             return f"nothing was done{where}, since the result of an earlier run is reused; its log: {again}"
-        if asked is not None and asked.failure is not None and asked.failure.kind == "disclosure":
-            return f"what was printed{where} is refused with its result, unseen"
         if asked is not None and asked.status == "requested":
-            if self._is_judged(state):
-                return f"what is printed{where} is shown once its result is known to be about enough"
             return f"nothing was printed{where} so far, or its node does not share it"
         return f"nothing was printed{where}"

@@ -167,7 +167,8 @@ def _modifiers(step: dict[str, Any]) -> list[str]:
     if step.get("retry", {}).get("attempts", 1) > 1:
         told.append(f"up to {step['retry']['attempts']} attempts, after {', '.join(step['retry']['on'])}")
     if "disclosure" in step:
-        told.append(f"refused unseen if {_bare(step['disclosure']['count'])} < {step['disclosure']['min_count']}")
+        counts = [step["disclosure"]["count"], *step["disclosure"].get("also", ())]
+        told += [f"refused unseen if {_bare(count)} < {step['disclosure']['min_count']}" for count in counts]
     for check in step.get("checks", ()):
         told += [f"check{'' if key == 'that' else ' each'}: {_bare(check[key])}" for key in check if key != "message"]
     if "output_schema" in step:

@@ -75,6 +75,7 @@ def _pick(store: Store, arguments: argparse.Namespace) -> RunFolder:
     One that another process works on is meant only if there is no other.
     """
     from v6flow.errors import UsageError
+    from v6flow.reporters import summary
 
     if arguments.run is not None:
         return store.find(arguments.run)
@@ -86,9 +87,11 @@ def _pick(store: Store, arguments: argparse.Namespace) -> RunFolder:
         return found[0]
     what = "failed or unfinished" if arguments.retry_failed else "unfinished"
     if not found:
-        raise UsageError(f"no {what} run in {store.root}", hint="v6flow list shows the runs")
+        shown = summary.command("list", store=arguments.store or "")
+        raise UsageError(f"no {what} run in {store.root}", hint=f"{shown} shows the runs")
     ids = ", ".join(folder.id for folder in found)
-    raise UsageError(f"several runs are {what}: {ids}", hint="name one: v6flow resume RUN")
+    one = summary.resume_command("RUN", arguments.store or "", retry=arguments.retry_failed)
+    raise UsageError(f"several runs are {what}: {ids}", hint=f"name one: {one}")
 
 
 def _status(folder: RunFolder) -> str | None:

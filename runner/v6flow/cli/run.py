@@ -180,22 +180,26 @@ def detached(folder: RunFolder, code: int | None, arguments: argparse.Namespace)
     else:
         show.data(f"{folder.id}\n")
         if code is None:
-            store = f"--store {arguments.store} " if arguments.store else ""
-            show.lines([f"it goes on in the background; v6flow wait {store}{folder.id} waits for it"])
+            wait = summary.command("wait", folder.id, store=arguments.store or "")
+            show.lines([f"it goes on in the background; {wait} waits for it"])
     return code or 0
 
 
 def carry_on(run: Run, arguments: argparse.Namespace) -> int:
     """Carry a run on to its end, tell it, and return its exit code."""
     from v6flow.cli import show
-    from v6flow.errors import NoSpaceError
+    from v6flow.errors import InterruptedRunError, NoSpaceError
     from v6flow.reporters import summary
 
     steps = list(run.plan.steps)
     run.kill_on_interrupt = arguments.on_interrupt == "kill"
+    run.exit_on_second = True
     with run.held:
         try:
             state = run.carry_on(reporter(run, arguments))
+        except KeyboardInterrupt as interrupt:
+            hint = summary.resume_command(run.plan.run, arguments.store or "")
+            raise InterruptedRunError(f"run {run.plan.run} was interrupted", hint=hint) from interrupt
         except NoSpaceError as error:
             hint = f"make space, then: {summary.resume_command(run.plan.run, arguments.store or '')}"
             if arguments.output == "json":

@@ -59,6 +59,7 @@ class Outcome:
     error: str | None = None
     before: bool = False  # it had completed before
     incomplete: tuple[Incomplete, ...] = ()  # what in its results is less than the whole
+    last: bool = False  # a signal came when its run was over: no further set begins
 
 
 def run(arguments: argparse.Namespace, workflow: Workflow) -> int:
@@ -74,13 +75,16 @@ def run(arguments: argparse.Namespace, workflow: Workflow) -> int:
         sweep.tell_unfinished()
     outcomes: list[Outcome] = []
     for number, each in enumerate(every, start=1):
-        if any(outcome.exit_code in _STOPPING for outcome in outcomes):
+        if any(outcome.exit_code in _STOPPING or outcome.last for outcome in outcomes):
             outcomes.append(Outcome())
             continue
         if not arguments.quiet:
             show.lines([f"set {number} of {len(every)}: {_spell(each.said)}"])
         outcomes.append(sweep.outcome(each))
-    code = min((each.exit_code for each in outcomes if each.exit_code is not None), key=_rank)
+    codes = [each.exit_code for each in outcomes if each.exit_code is not None]
+    if any(each.last for each in outcomes) and len(codes) < len(every):
+        codes.append(InterruptedRunError.exit_code)
+    code = min(codes, key=_rank)
     if arguments.output == "json":
         told = [_document(each, outcome) for each, outcome in zip(every, outcomes, strict=True)]
         show.write({"workflow": workflow.name, "sweep": told, "exit_code": code})
@@ -103,6 +107,13 @@ def _incomplete(every: Sequence[Set], outcomes: Sequence[Outcome], store: str) -
 
 def _rank(code: int) -> int:
     return _WORST.index(code) if code in _WORST else 0
+
+
+def _sets_in(workflow: Workflow, file: str) -> list[dict[str, Any]]:
+    """The sets of params in a file, which is one of this workflow. Raises UsageError, InvalidError."""
+    found = loading.read_param_sets(file)
+    params.check_file(workflow, file, {name: None for each in found for name in each})
+    return found
 
 
 def _planned(arguments: argparse.Namespace, workflow: Workflow, federation: Federation | None) -> list[Set]:
@@ -142,7 +153,7 @@ def _sets(arguments: argparse.Namespace, workflow: Workflow) -> list[dict[str, J
             sweeps[name] = params.read_several(workflow, name, text)
         except ValueError as error:
             raise UsageError(f"--sweep {name}: {error}") from error
-    files = [each for file in arguments.sweep_file for each in loading.read_param_sets(file)]
+    files = [each for file in arguments.sweep_file for each in _sets_in(workflow, file)]
     fixed = {word.partition("=")[0] for word in arguments.param}
     for name in {name for each in [sweeps, *files] for name in each}:
         if name in fixed or (name in sweeps and any(name in each for each in files)):
@@ -249,6 +260,7 @@ class _Sweep:
 
     def _carried_on(self, run: running.Run) -> Outcome:
         run.kill_on_interrupt = self._arguments.on_interrupt == "kill"
+        run.exit_on_second = True
         name = run.held.folder.id
         with run.held:
             try:
@@ -256,12 +268,16 @@ class _Sweep:
             except V6flowError as error:
                 show.error(error.message, error.hint)
                 return Outcome(name, "interrupted", error.exit_code, error=error.message)
+            except KeyboardInterrupt:
+                return Outcome(name, "interrupted", InterruptedRunError.exit_code, error="interrupted")
         if self._arguments.quiet and self._arguments.output == "text":
             store = self._arguments.store or ""
             show.lines([*summary.failure_text(state, store), *summary.waiting_text(state, store)])
         failure = state.failure.message if state.failure is not None else None
         outputs = dict(state.outputs) if state.status == "completed" else {}
-        return Outcome(name, state.status, state.exit_code, outputs, failure, incomplete=incomplete.of_run(state))
+        less = incomplete.of_run(state)
+        last = run.signalled is not None and state.status != "interrupted"
+        return Outcome(name, state.status, state.exit_code, outputs, failure, incomplete=less, last=last)
 
 
 def _document(each: Set, outcome: Outcome) -> dict[str, Any]:

@@ -128,10 +128,13 @@ def _nothing(_text: str) -> None:
 
 
 def _write(file: str, body: bytes) -> None:
+    import os
+
     from v6flow.errors import UsageError
 
     try:
-        Path(file).write_bytes(body)
+        with open(file, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as report:
+            report.write(body)
     except OSError as error:
         raise UsageError(f"the report cannot be written to {file}: {error.strerror}") from error
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import json, schema
+from v6flow.core import disclosure, json, schema
 from v6flow.core.events import Failure
 from v6flow.core.expressions import ExpressionError, kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from v6flow.core.expressions import Template
     from v6flow.core.federation import Directory
     from v6flow.core.json import Json
     from v6flow.core.steps import TaskPlan
@@ -25,37 +23,32 @@ def judge(
     """Why an organization's answer to the step of a name is refused; None if it is not. `params` are those of its file.
 
     First it is seen whether it may be known at all, then whether it fits the schema for results, then the checks.
+    Where a smallest count is demanded, the message has nothing of the answer.
     """
     common = step.common
     names = {"params": dict(params), "result": value, "organization": organization}
-    least = directory.policy.least(step.disclosure.min_count)
-    if least is not None and (refused := undisclosed(least, step.disclosure.count, names)) is not None:
+    if (refused := disclosure.refusal(directory.policy, step, names)) is not None:
         message, hint = refused
         return Failure("disclosure", message, name, organization, hint)
+    unquoted = disclosure.least(directory.policy, step) is not None
     if common.output_schema is not None:
         wrong = misfit(common.output_schema, value)
         if wrong is not None:
-            return Failure("output_schema", wrong, name, organization)
+            told = "its result does not fit the step's output_schema" if unquoted else wrong
+            return Failure("output_schema", told, name, organization)
     for check in common.checks:
         if check.each:
             wrong = unmet(check, names)
             if wrong is not None:
-                return Failure("check", wrong, name, organization)
+                return Failure("check", _unquoted(check, names) if unquoted else wrong, name, organization)
     return None
 
 
-def undisclosed(least: int, count: Template, names: Mapping[str, object]) -> tuple[str, str | None] | None:
-    """Why a result must not be known, without anything of it, and what to do; None if it may be."""
-    try:
-        found = count.render(names)
-    except ExpressionError:
-        found = None
-    if isinstance(found, bool) or not isinstance(found, (int, float)) or found in _ENDLESS:
-        hint = "say where it does: disclosure: {count: …}"
-        return f"its result is refused unseen: it does not say how many it is about, at {bare(count)}", hint
-    if found >= least:  # not so for what is no number
-        return None
-    return f"its result is refused unseen: it is about fewer than {least}", None
+def _unquoted(check: Check, names: Mapping[str, object]) -> str:
+    """What is said where a check is not met, without anything of the result."""
+    if any(reference.root == "result" for reference in check.message.references):
+        return f"its result does not meet the check {disclosure.bare(check.condition)}"
+    return said(check, names)
 
 
 def misfit(fragment: Mapping[str, Any], value: Json) -> str | None:
@@ -69,9 +62,9 @@ def unmet(check: Check, names: Mapping[str, object]) -> str | None:
     try:
         found = check.condition.render(names)
     except ExpressionError as error:
-        return f"it cannot be judged whether {bare(check.condition)}: {error.message}"
+        return f"it cannot be judged whether {disclosure.bare(check.condition)}: {error.message}"
     if not isinstance(found, bool):
-        return f"a check must be true or false, and {bare(check.condition)} is {kind(found)}"
+        return f"a check must be true or false, and {disclosure.bare(check.condition)} is {kind(found)}"
     return None if found else said(check, names)
 
 
@@ -84,10 +77,4 @@ def said(check: Check, names: Mapping[str, object]) -> str:
     return message if isinstance(message, str) else json.dumps(message)
 
 
-def bare(template: Template) -> str:
-    """An expression without its braces."""
-    return str(template.source).strip().removeprefix("{{").removesuffix("}}").strip()
-
-
-_ENDLESS = (math.inf, -math.inf)
 _TOLD = 3  # misfits that a sentence names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from v6flow.core import disclosure
 from v6flow.core.commands import Kill, TaskRequest
 from v6flow.core.plan import digest, token
 from v6flow.core.rendering import mapping
@@ -38,6 +39,7 @@ def request(
         central=step.central,
         study=step.study,
         store=step.store,
+        withheld=disclosure.least(plan.directory.policy, step) is not None,
     )
 
 

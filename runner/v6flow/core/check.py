@@ -71,17 +71,30 @@ def warnings(workflow: Workflow, directory: Directory | None = None) -> list[Pro
 
 
 def count_problems(federation: Document) -> list[Problem]:
-    """What is wrong with how the defaults of a federation tell the count of a result."""
-    path: Path = ("defaults", "disclosure", "count")
-    source = federation.value.get("defaults", {}).get("disclosure", {}).get("count", task.COUNT.source)
-    template = expressions.compile(source)
-    problems = [
-        _problem(federation, error.message, error.rule, places.place(federation, path, error.offset), error.hint)
-        for error in template.errors
-    ]
-    if not problems and {reference.root for reference in template.references} != {"result"}:
-        message = "a federation's count is told from the result alone"
-        problems.append(_problem(federation, message, "disclosure-count", federation.position(path)))
+    """What is wrong with how a federation, or a test in its place, says where results tell their count."""
+    given: dict[Path, str] = {}
+    disclosure = federation.value.get("defaults", {}).get("disclosure", {})
+    if "count" in disclosure:
+        given["defaults", "disclosure", "count"] = disclosure["count"]
+    for image, methods in federation.value.get("policy", {}).get("counts", {}).items():
+        given.update({("policy", "counts", image, method): source for method, source in methods.items()})
+    problems = []
+    for path, source in given.items():
+        template = expressions.compile(source)
+        for error in template.errors:
+            where = places.place(federation, path, error.offset)
+            problems.append(_problem(federation, error.message, error.rule, where, error.hint))
+        if template.errors:
+            continue
+        others = [each for each in template.references if each.root not in ("result", "organization")]
+        for reference in others:
+            message = f"{reference.root} cannot be used here: a federation's count is told from the result alone"
+            where = places.mention(federation, path, reference, 0)
+            problems.append(_problem(federation, message, "disclosure-count", where))
+        if not others and not any(reference.root == "result" for reference in template.references):
+            message = "`count` says nothing of the result, so that none would ever be refused, or all"
+            hint = "write {{ result.count }}, or where else the result says how many it is about"
+            problems.append(_problem(federation, message, "disclosure-count", federation.position(path), hint))
     return problems
 
 

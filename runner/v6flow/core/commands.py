@@ -33,7 +33,8 @@ class DatabaseChoice:
 class TaskRequest:
     """One task to create; `kwargs` holds, for each organization asked, what the method gets there.
 
-    `token` names this request for ever: the same token is the same question, to be answered at most once.
+    `token` names this request for ever: the same token is the same question, to be answered at most once. `withheld`:
+    what its task runs print is neither kept nor shown.
     """
 
     token: str
@@ -48,6 +49,7 @@ class TaskRequest:
     central: bool = False
     study: str | int | None = None
     store: str | int | None = None
+    withheld: bool = False
 
 
 @dataclass(frozen=True, slots=True)

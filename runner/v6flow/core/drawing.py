@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
 
-from v6flow.core.answers import bare
+from v6flow.core.disclosure import bare
 from v6flow.core.steps import ForeachStep, GateStep, LocalStep, RepeatStep, TaskStep, WorkflowStep
 
 if sys.version_info >= (3, 11):

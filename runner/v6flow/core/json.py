@@ -17,7 +17,12 @@ _HALF_PAIR = "text with half a surrogate pair, which no UTF-8 can hold"
 
 
 class JsonError(ValueError):
-    """A text that is not the JSON we accept; the message says why."""
+    """A text that is not the JSON we accept; the message says why, and `unquoted` does without any of the text."""
+
+    def __init__(self, message: str, unquoted: str | None = None) -> None:
+        """Without `unquoted` the message itself quotes nothing."""
+        super().__init__(message)
+        self.unquoted = unquoted or message
 
 
 def loads(text: str | bytes, *, allow_nonfinite: bool = False) -> Json:
@@ -46,7 +51,7 @@ def loads(text: str | bytes, *, allow_nonfinite: bool = False) -> Json:
     def number(digits: str) -> float:
         value = float(digits)
         if math.isinf(value) and not allow_nonfinite:
-            raise JsonError(f"the number {digits[:20]} is too large to be finite")
+            raise JsonError(f"the number {digits[:20]} is too large to be finite", "a number is too large to be finite")
         return value
 
     try:
@@ -54,7 +59,8 @@ def loads(text: str | bytes, *, allow_nonfinite: bool = False) -> Json:
             text, object_pairs_hook=_unique, parse_constant=constant, parse_float=number, parse_int=_integer
         )
     except json.JSONDecodeError as error:
-        raise JsonError(f"not JSON: {error.msg} at line {error.lineno} column {error.colno}") from error
+        where = f"at line {error.lineno} column {error.colno}"
+        raise JsonError(f"not JSON: {error.msg} {where}", f"not JSON {where}") from error
     except RecursionError as error:
         raise JsonError(f"nested deeper than {MAX_DEPTH} levels") from error
     if text.count("[") + text.count("{") > MAX_DEPTH:
@@ -95,7 +101,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise JsonError(f"the key {key[:60]!r} stands twice in one object")
+                raise JsonError(f"the key {key[:60]!r} stands twice in one object", "a key stands twice in one object")
             seen.add(key)
     return mapping
 

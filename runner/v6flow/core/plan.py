@@ -311,7 +311,10 @@ def _task_parts(step: TaskPlan, directory: Directory) -> dict[str, Json]:
             quorum.wait,
         ],
         "isolation": step.isolation,
-        "disclosure": [step.disclosure.min_count, step.disclosure.count.source],
+        "disclosure": [
+            step.disclosure.min_count,
+            step.disclosure.count.source if step.disclosure.count is not None else None,
+        ],
         "allow_nonfinite": step.allow_nonfinite,
         "federation": directory.identity,
     }

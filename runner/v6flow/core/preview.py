@@ -6,7 +6,7 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import expressions, scope
+from v6flow.core import disclosure, expressions, scope, units
 from v6flow.core.check import ENDING
 from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
 from v6flow.core.state import RunState
@@ -148,10 +148,12 @@ class _Show:
         }
 
     def _disclosure(self, step: TaskPlan) -> dict[str, Any]:
-        least = self._policy.least(step.disclosure.min_count)
+        least = disclosure.least(self._policy, step)
         if least is None:
             return {}
-        return {"disclosure": {"min_count": least, "count": step.disclosure.count.source}}
+        first, *others = [each.source for each in disclosure.counts(self._policy, step)]
+        also = {"also": others} if others else {}
+        return {"disclosure": {"min_count": least, "count": first, **also}}
 
     def local(self, step: LocalPlan) -> dict[str, Any]:
         if step.value is not None:
@@ -243,6 +245,6 @@ def _retry(retry: Retry) -> dict[str, Json]:
     told: dict[str, Json] = {"attempts": retry.attempts}
     if retry.attempts > 1:
         told |= {"delay": retry.delay, "backoff": retry.backoff, "on": list(retry.on)}
-        if retry.max_delay != float("inf"):
+        if retry.max_delay != units.LONGEST:
             told["max_delay"] = retry.max_delay
     return told

@@ -306,7 +306,7 @@ class Store:
 def check_id(name: str) -> str:
     """The id of a run, or the start of one. Raises UsageError unless it is a plain name."""
     if not _is_plain(name):
-        hint = "letters, digits, `.`, `_` and `-`; `v6flow list` shows them"
+        hint = "an id has letters, digits, `.`, `_` and `-`"
         raise UsageError(f"{name[:MAX_NAME]!r} is not the id of a run", hint=hint)
     return name
 

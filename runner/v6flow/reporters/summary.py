@@ -163,8 +163,15 @@ def goes_on_elsewhere(state: RunState) -> bool:
 
 def resume_command(run: str, store: str = "", *, retry: bool = False) -> str:
     """The command that takes up a run; `store` is where runs are kept, as given on the command line, if it was."""
-    words = ["v6flow", "resume", *(["--retry-failed"] if retry else []), *(["--store", store] if store else []), run]
-    return plain(shlex.join(words))
+    return command("resume", *(["--retry-failed"] if retry else []), run, store=store)
+
+
+def command(verb: str, *words: str, store: str = "") -> str:
+    """A command of v6flow as a shell takes it; `store` is where runs are kept, if the command line said so."""
+    where = ["--store", store] if store else []
+    options = [word for word in words if word.startswith("--")]
+    rest = [word for word in words if not word.startswith("--")]
+    return plain(shlex.join(["v6flow", verb, *options, *where, *rest]))
 
 
 def status_command(run: str, store: str = "") -> str:
@@ -226,8 +233,7 @@ def waiting_text(state: RunState, store: str = "") -> list[str]:
         assert gate.question is not None  # it waits since it has asked
         asked = f" of {named(gate.question.approvers)}" if gate.question.approvers else ""
         lines.append(plain(f"step {gate.name} asks{asked}: {gate.question.message}"))
-        words = [*(["--store", store] if store else []), state.run, gate.name]
-        lines += [f"  {plain(shlex.join(['v6flow', command, *words]))}" for command in ("approve", "reject")]
+        lines += [f"  {command(verb, state.run, gate.name, store=store)}" for verb in ("approve", "reject")]
     return lines
 
 
@@ -279,9 +285,12 @@ def _next(state: RunState, failed: Sequence[StepState], store: str) -> list[str]
     if state.status == "interrupted":
         lines = [f"to go on where it stopped: {resume_command(state.run, store)}"]
         if goes_on_elsewhere(state):
-            again = resume_command(state.run, store).replace(" resume ", " cancel ", 1)
-            lines.append(f"meanwhile what it has asked goes on at the server; to end it: {again}")
+            cancel = command("cancel", state.run, store=store)
+            lines.append(f"meanwhile what it has asked goes on at the server; to end it: {cancel}")
         return lines
+    if state.status == "failed" and state.failure is not None and state.failure.kind == "deadline":
+        longer = command("resume", "--retry-failed", "--deadline=2h", state.run, store=store)
+        return [f"to go on with more time, say 2 hours: {longer}"]
     if state.status != "failed" or not failed:
         return []
     lines = [

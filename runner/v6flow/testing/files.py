@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v6flow import loading
+from v6flow import loading, paths
 from v6flow.backends.fixtures import DEFAULT, Address, Answers, addresses
 from v6flow.core import check, json, policy, units
 from v6flow.core.federation import Directory
@@ -171,6 +171,7 @@ class _Check:
             if "{{" in json.dumps(value):
                 message = "a federation's defaults are literal: no expression is filled in here"
                 yield self._problem(("defaults", key), message, "literal-only", "write the expression in the workflow")
+        yield from check.count_problems(self._document)
         for study, members in raw.get("studies", {}).items():
             yield from self._named(("studies", study), enumerate(members), self._organizations, "organization")
         yield from self._answers(("answers",), raw.get("answers", {}))
@@ -329,13 +330,14 @@ def find(places: Iterable[str]) -> list[str]:
     """
     found: dict[str, None] = {}
     for place in places:
-        path = Path(place)
-        if path.is_dir():
-            found.update(dict.fromkeys(_below(path)))
-        elif path.exists():
+        why = paths.obstacle(place)
+        if why == "it is a folder":
+            found.update(dict.fromkeys(_below(Path(place))))
+        elif why is None:
             found[place] = None
         else:
-            raise UsageError(f"no file or folder {place}", hint="write the path of a test file, or of a folder")
+            told = f"no file or folder {place}" if why == "it is not there" else f"{place} cannot be read: {why}"
+            raise UsageError(told, hint="write the path of a test file, or of a folder")
     return list(found)
 
 
@@ -354,4 +356,4 @@ def _is_test(path: Path) -> bool:
 
 
 def _is_environment(place: str, folder: str) -> bool:
-    return (Path(place) / folder / "pyvenv.cfg").exists()
+    return paths.is_file(Path(place) / folder / "pyvenv.cfg")

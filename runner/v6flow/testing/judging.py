@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from v6flow.backends.fixtures import DEFAULT, AmbiguousError, addresses
-from v6flow.core import json, units
+from v6flow.core import json, quoting, units
 from v6flow.core.incomplete import kinds_by_name
 from v6flow.core.words import suggestion
 from v6flow.testing import matching
@@ -146,7 +146,8 @@ def _told(outcome: Outcome) -> tuple[str, ...]:
     """Why a run failed, with the end of its log; or who is to decide what."""
     if outcome.status == "waiting":
         asked = [(gate.name, gate.question.message) for gate in outcome.state.gates if gate.question is not None]
-        remedy = f"decisions: {{{asked[0][0]}: approve}} decides it; status: waiting expects that nobody does"
+        name = asked[0][0] if "[" not in asked[0][0] else quoting.quoted(asked[0][0])
+        remedy = f"decisions: {{{name}: approve}} decides it; status: waiting expects that nobody does"
         return (*(f"step {name} asks: {text}" for name, text in asked), remedy)
     if outcome.error is None:
         return ()

@@ -6,10 +6,9 @@ import functools
 import math
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v6flow import loading, params
+from v6flow import loading, params, paths
 from v6flow.backends.fixtures import DEFAULT, KINDS
 from v6flow.backends.fixtures.answers import SILENCE
 from v6flow.core import document, events, expressions, instances, json, scope, units
@@ -25,6 +24,7 @@ from v6flow.testing.trial import START
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from v6flow.core.events import Event
     from v6flow.core.json import Json
@@ -45,13 +45,13 @@ def write(file: Path, state: RunState, happened: Iterable[Event], *, values: boo
     Without `values`, what was answered is replaced by made-up values of the same shape, and what is expected by the
     shapes. Raises UsageError if the file exists, if the run is not over, or if its workflow is gone.
     """
-    if file.exists() or file.is_symlink():
+    if os.path.lexists(file):
         raise UsageError(f"{file} exists, and is left as it is", hint="name a file that is not there yet")
     if state.status not in ("completed", "failed"):
         told = f"run {state.run} is not over" if not state.over else f"run {state.run} was cancelled"
         raise UsageError(f"{told}: a test is written from one that completed or failed")
     source = state.pinned["file"]
-    if not Path(source).is_file():
+    if not paths.is_file(source):
         raise UsageError(f"the workflow of run {state.run} is gone: no file {source}")
     workflow = loading.read_workflow(source)
     recorder = _Recorder(workflow, state, values=values)
@@ -65,8 +65,7 @@ def write(file: Path, state: RunState, happened: Iterable[Event], *, values: boo
         raise UsageError(f"run {state.run} has values that no test file can hold: {error.problems[0]}") from error
     assert found == data, "what was written is read as something else"
     try:
-        with file.open("x", encoding="utf-8") as opened:
-            opened.write(text)
+        paths.write_new(file, text)
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}") from error
     changed = workflow.document.text != state.pinned["text"]
@@ -120,7 +119,7 @@ class _Recorder:
             **({"organizations": list(pinned["organizations"])} if pinned["organizations"] else {}),
             **({"studies": studies} if studies else {}),
             **({"defaults": dict(pinned["defaults"])} if pinned["defaults"] else {}),
-            **({"policy": pinned["policy"]} if pinned.get("policy") else {}),
+            **({"policy": _policy(pinned["policy"])} if pinned.get("policy") else {}),
             "cases": {CASE: case},
         }
 
@@ -314,6 +313,12 @@ def _shape(value: Json) -> dict[str, Any]:
     """The shape of a value as an expectation; any value where its keys cannot be written down."""
     schema = shapes.schema(value)
     return {"matches": {} if _is_awkward(schema) else schema}
+
+
+def _policy(pinned: Mapping[str, Json]) -> dict[str, Json]:
+    """The policy as a test file has it; of the counts of several federation files the newest."""
+    counts = pinned.get("counts")
+    return {**pinned, "counts": counts[0]} if isinstance(counts, list) else dict(pinned)
 
 
 def _literal(value: Json) -> Any:

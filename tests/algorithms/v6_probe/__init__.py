@@ -114,6 +114,59 @@ def _wait(gate: str) -> None:
         file.read()
 
 
+@data(1)
+def leak(df: Any, how: str) -> Any:
+    """Prints a patient's row, and then ends as it is told to."""
+    row = f"patient {df['age'].iloc[0]}"
+    print(row)
+    output = Path(os.environ["OUTPUT_FILE"])
+    match how:
+        case "crash":
+            raise ValueError(row)
+        case "exit":
+            sys.exit(row)
+        case "module":
+            raise ModuleNotFoundError(f"No module named '{row}'")
+        case "no database":
+            raise KeyError(f"{row}_DATABASE_URI".upper().replace(" ", "_"))
+        case "signal":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "nothing":
+            os._exit(0)
+        case "duplicate" | "not json" | "too large" | "half":
+            written = {
+                "duplicate": f'{{"{row}": 1, "{row}": 2}}',
+                "not json": row,
+                "too large": f"{row.split()[1]}e400",
+            }
+            output.write_text(written.get(how, f'["{row}", '), encoding="utf-8")
+            os._exit(0)
+        case "not finite":
+            return {"count": 1000, row: float("nan")}
+        case "few":
+            return {"count": 1, "row": row}
+        case "set":
+            return {row}
+        case "renamed":
+            return {"n": 1000}
+    return {"count": 1000, "row": "none", "groups": {row: 1} if how == "group" else {}}
+
+
+@data(1)
+def leak_and_wait(df: Any, gate: str) -> Any:
+    print(f"patient {df['age'].iloc[0]}")
+    _wait(gate)
+    return {"count": 1000}
+
+
+@algorithm_client
+def central_leak(client: Any, how: str) -> Any:
+    """Prints what its subtasks return, and passes it on if it is told to."""
+    results = _ask(client, [each["id"] for each in client.organization.list()], "leak", {"how": how})
+    print(results)
+    return {"count": 1000, "answers": len(results)}
+
+
 def echo(value: Any) -> Any:
     _note()
     return value

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -302,6 +303,33 @@ def test_a_folder_that_cannot_be_written_fails_the_task_run(tmp_path: Path) -> N
     assert "cannot be started" in failed.message
 
 
+@pytest.mark.parametrize("other", [{"kwargs": {"alpha": {"value": 2}}}, {"databases": ()}, {"method": "whoami"}])
+def test_an_answer_to_another_question_is_not_adopted(tmp_path: Path, other: dict[str, Any]) -> None:
+    where, run = federation(tmp_path), tmp_path / "run"
+    with opened(where, run) as (backend, reports):
+        backend.submit(ask("echo", value=1), again=False)
+        assert json.loads(reports.answer("t1", "alpha").body) == 1
+    place = answers.place(run / "answers", "t1", "alpha")
+    (place / answers.ANSWER).write_bytes(b"4711")
+    with opened(where, run) as (backend, reports):
+        backend.submit(ask("echo", value=1), again=True)
+        assert json.loads(reports.answer("t1", "alpha").body) == 4711, "the same question is not asked twice"
+    with opened(where, run) as (backend, reports):
+        backend.submit(replace(ask("echo", value=1), **other), again=True)
+        end = reports.first(lambda each: isinstance(each, (Answered, Failed)))
+    assert not isinstance(end, Answered) or end.body != b"4711"
+
+
+def test_an_answer_that_an_earlier_version_kept_is_adopted(tmp_path: Path) -> None:
+    where, run = federation(tmp_path), tmp_path / "run"
+    place = answers.place(run / "answers", "t1", "alpha")
+    place.mkdir(parents=True)
+    (place / answers.ANSWER).write_bytes(b"4711")
+    with opened(where, run) as (backend, reports):
+        backend.submit(ask("echo", value=1), again=True)
+        assert json.loads(reports.answer("t1", "alpha").body) == 4711
+
+
 def test_a_forgotten_answer_is_gone_with_all_that_it_was_made_of(tmp_path: Path) -> None:
     parent, child, other = (answers.place(tmp_path, token, "alpha") for token in ("parent", "child", "other"))
     for path in (parent, child, other):
@@ -312,3 +340,33 @@ def test_a_forgotten_answer_is_gone_with_all_that_it_was_made_of(tmp_path: Path)
     answers.forget(tmp_path, "parent", "alpha")
     answers.forget(tmp_path, "never asked", "alpha")
     assert [path.exists() for path in (parent, child, other)] == [False, False, True]
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_where_logs_are_withheld_none_is_kept(tmp_path: Path, warm: bool) -> None:
+    from dataclasses import replace
+
+    def files() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+
+    where, central = federation(tmp_path), {"how": "crash"}
+    with opened(where, tmp_path / "run", warm=warm) as (backend, reports):
+        for token, method, kwargs in (("t1", "leak", {"how": "well"}), ("t2", "central_leak", central)):
+            backend.submit(replace(ask(method, token=token, **kwargs), withheld=True), again=False)
+        assert json.loads(reports.answer("t1", "alpha").body)["count"] == 1000
+        assert reports.answer("t2", "alpha").subtasks[0].message == "the details are withheld"
+        kept = files()
+        assert answers.LOG not in kept
+        assert not [name for name, body in kept.items() if b"patient" in body]
+        backend.forget("t1", "alpha")
+        backend.forget("t2", "alpha")
+        backend.forget("t2", "alpha")
+    backend.forget("t2", "alpha")
+    assert not [name for name in files() if not name.startswith("interpreter-")]
+
+
+def test_where_logs_are_not_withheld_they_are_kept_with_the_answer(tmp_path: Path) -> None:
+    with opened(federation(tmp_path), tmp_path / "run") as (backend, reports):
+        backend.submit(ask("leak", how="well"), again=False)
+        assert "patient 1" in reports.answer("t1", "alpha").log
+        assert b"patient 1" in (answers.place(tmp_path / "run" / "answers", "t1", "alpha") / answers.LOG).read_bytes()

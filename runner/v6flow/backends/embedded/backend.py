@@ -93,6 +93,7 @@ class EmbeddedBackend:
             databases=tuple(choice(database) for database in request.databases),
             asked=asked,
             attempt=request.attempt,
+            withheld=request.withheld,
         )
         self._asked.update({(run.token, run.organization.name): run for run in task.runs})
         self._emit_unless_killed(None, Accepted(request.token, f"task {task.id}"))
@@ -149,6 +150,7 @@ class EmbeddedBackend:
                 outcome.log,
                 outcome.hint,
                 subtasks=subtasks,
+                own=outcome.own,
             )
         self._emit_unless_killed(run, report)
 

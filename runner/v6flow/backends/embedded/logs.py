@@ -126,6 +126,7 @@ def _no_package(package: str, missing: str, log: str) -> Mishap:
             f"the package {package!r} cannot be imported: there is no such module",
             "install it for the interpreter that the federation file names, or give its folder as `path`",
             log,
+            own=True,
         )
     return Mishap(
         "no_image",

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ from v6flow.backends.embedded.records import (
 from v6flow.backends.embedded.server import Server, new_secret, now
 from v6flow.backends.embedded.slots import Slots
 from v6flow.backends.embedded.work import method_of, prepare
+from v6flow.core import disclosure
 from v6flow.core.events import Subtask
 from v6flow.errors import NoSpaceError
 
@@ -95,7 +97,7 @@ class Nodes:
 
     def _ask(self, run: TaskRun) -> None:
         place = self.place(run)
-        kept = answers.kept(place)
+        kept = answers.kept(place, answers.question(run))
         if kept is not None:
             self._end(run, Answer(kept, logs.read(place / answers.LOG)))
             return
@@ -108,7 +110,7 @@ class Nodes:
         if run.task.attempt <= faults.start_failed:
             self._end(
                 run,
-                Mishap("start_failed", "it did not start: the federation file injects `start_failed` here"),
+                Mishap("start_failed", "it did not start: the federation file injects `start_failed` here", own=True),
             )
         elif faults.slow > 0:
             timer = threading.Timer(faults.slow, self._begin_later, args=(run,))
@@ -170,10 +172,10 @@ class Nodes:
 
     def lost(self, key: int, reason: str, *, began: bool) -> None:
         kind, said = ("unknown", "nobody knows what became of it") if began else ("start_failed", "it did not start")
-        self._conclude(key, lambda _, work: Mishap(kind, f"{said}: {reason}", log=_log(work)))
+        self._conclude(key, lambda _, work: Mishap(kind, f"{said}: {reason}", log=_log(work), own=True))
 
     def refused(self, key: int, reason: str) -> None:
-        self._conclude(key, lambda _, work: logs.no_tools(reason, _log(work)))
+        self._conclude(key, lambda _, work: replace(logs.no_tools(reason, _log(work)), own=True))
 
     def look(self, keys: list[int]) -> None:
         for key in keys:
@@ -190,7 +192,7 @@ class Nodes:
             shutil.rmtree(run.work, ignore_errors=True)
             return
         try:
-            kept = answers.kept(self.place(run))
+            kept = answers.kept(self.place(run), answers.question(run))
             if kept is not None:
                 self._end(run, Answer(kept, logs.read(self.place(run) / answers.LOG)))
             else:
@@ -210,11 +212,11 @@ class Nodes:
         in_the_way = obstacle(run, self.federation)
         if faults.crash:
             said = "the federation file injects the fault `crash` here"
-            self._end(run, Mishap("crashed", said, log=f"v6flow > {said}\n"))
+            self._end(run, Mishap("crashed", said, log=f"v6flow > {said}\n", own=True))
         elif faults.garbage:
             self._end(run, Answer(NOT_JSON))
         elif in_the_way is not None:
-            self._end(run, in_the_way)
+            self._end(run, replace(in_the_way, own=True))
         else:
             with self._lock:
                 self._slots.queue(run)
@@ -244,7 +246,7 @@ class Nodes:
             self._broken(NoSpaceError(said, hint="make space and resume the run"))
             self._kill(run)
         else:
-            self._end(run, Mishap("start_failed", f"the task run cannot be started: {error}"))
+            self._end(run, Mishap("start_failed", f"the task run cannot be started: {error}", own=True))
 
     def _launcher(self, python: str) -> Launcher:
         with self._lock:
@@ -256,7 +258,7 @@ class Nodes:
     def _prepare(self, run: TaskRun, algorithm: Algorithm) -> Path:
         """Write down all that a task run is given; the file that describes it."""
         place = self.place(run)
-        answers.begin(place)
+        answers.begin(place, answers.question(run))
         sub = environment.identity(
             run.organization, task=run.task.id, image=run.task.image, databases=run.task.databases
         )
@@ -271,14 +273,14 @@ class Nodes:
         """What became of a task run that has ended and kept no answer itself."""
         if exit_code == 0:
             place = self.place(run)
-            answers.keep(place, work / "output", work / "log")
-            kept = answers.kept(place)
+            answers.keep(place, work / "output", None if run.task.withheld else work / "log")
+            kept = answers.kept(place, answers.question(run))
             if kept is not None:
                 return Answer(kept, logs.read(place / answers.LOG))
         log = _log(work)
         if exit_code == 0:
             hint = "the function must return its result; `sys.exit` keeps the wrapper from writing it"
-            return Mishap("garbage", "it ended without writing a result", hint, log)
+            return Mishap("garbage", "it ended without writing a result", hint, log, own=True)
         package = self.federation.algorithms[run.task.image].package
         return logs.explain(exit_code, log, package=package, method=method_of(run))
 
@@ -319,6 +321,8 @@ class Nodes:
                 self._slots.take(parent)
 
     def _note(self, run: TaskRun, subtask: Subtask) -> None:
+        if run.task.withheld:
+            (subtask,) = disclosure.withheld([subtask])
         if run.task.parent is not None:
             with suppress(OSError):  # a full disk must not keep the others from ending
                 answers.note_subtasks(self.place(run.task.parent), [(run.token, subtask)])

@@ -36,12 +36,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Mishap:
-    """Why a task run failed; `kind` is one of those of `backends.base.Failed`."""
+    """Why a task run failed; `kind` and `own` are as in `backends.base.Failed`."""
 
     kind: str
     message: str
     hint: str | None = None
     log: str = ""
+    own: bool = False
 
 
 Outcome: TypeAlias = Answer | Mishap
@@ -60,6 +61,7 @@ class Task:
     created_at: datetime
     attempt: int = 1
     parent: TaskRun | None = None
+    withheld: bool = False  # what its runs print is not kept
     runs: list[TaskRun] = field(default_factory=list)
 
     @property

@@ -45,7 +45,7 @@ def prepare(run: TaskRun, work: Path, algorithm: Algorithm, *, port: int, bearer
     request = {
         "work": str(work),
         "answer": str(work.parent / answers.ANSWER),
-        "log": str(work.parent / answers.LOG),
+        "log": None if run.task.withheld else str(work.parent / answers.LOG),
         "package": algorithm.package,
         "method": method_of(run),
         "path": algorithm.path,

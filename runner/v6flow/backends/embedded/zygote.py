@@ -161,7 +161,7 @@ def perform(request: dict[str, Any]) -> int:
     code = _call(request)
     _flush()
     if code == 0:
-        _keep(work, Path(request["answer"]), Path(request["log"]))
+        _keep(work, Path(request["answer"]), Path(request["log"]) if request["log"] is not None else None)
     return code
 
 
@@ -206,13 +206,17 @@ def _say_what_it_offers(package: str, method: str) -> None:
     print(f"v6flow > the package has {', '.join(names)}")  # noqa: T201  stdout is the log
 
 
-def _keep(work: Path, answer: Path, log: Path) -> None:
-    """Put a non-empty output in its place, durably; the log first, for the answer says that all is there."""
+def _keep(work: Path, answer: Path, log: Path | None) -> None:
+    """Put a non-empty output in its place, durably; the log first, for the answer says that all is there.
+
+    A log without a place stays where it is, and goes with the folder.
+    """
     output = work / "output"
     if not output.exists() or output.stat().st_size == 0:
         return
     _sync(output, os.O_RDONLY)
-    (work / "log").replace(log)
+    if log is not None:
+        (work / "log").replace(log)
     output.replace(answer)
     _sync(answer.parent, os.O_RDONLY)
 

@@ -24,11 +24,12 @@ _NO_LABEL = re.compile(r"KeyError: '([A-Z0-9_]*)_DATABASE_URI'")
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why: `kind` as in `backends.base.Failed`."""
+    """Why: `kind` and `own` as in `backends.base.Failed`."""
 
     kind: str
     message: str
     hint: str | None = None
+    own: bool = False
 
 
 def of(run: Run, image: str, siblings: Mapping[int, str]) -> Cause:
@@ -43,12 +44,12 @@ def of(run: Run, image: str, siblings: Mapping[int, str]) -> Cause:
             return Cause("start_failed", _with("the node could not start the algorithm", log))
         case "non-existing Docker image":
             hint = "is its name right, and may the node pull it?"
-            return Cause("no_image", f"the node found no image {image}", hint)
+            return Cause("no_image", f"the node found no image {image}", hint, own=True)
         case "not allowed":
             hint = "the node's administrator decides which images it allows"
-            return Cause("not_allowed", f"the node does not allow the image {image}", hint)
+            return Cause("not_allowed", f"the node does not allow the image {image}", hint, own=True)
         case "killed by user":
-            return Cause("killed", "somebody killed it at the server")
+            return Cause("killed", "somebody killed it at the server", own=True)
         case _:
             said = f"the node reports {run.status!r}"
             return Cause("unknown", _with(said, log), None if log else _unshared(run))
@@ -78,7 +79,8 @@ def _consequence(run: Run, siblings: Mapping[int, str]) -> Cause:
 
 def _crashed(log: str) -> Cause:
     if not log.strip():
-        return Cause("crashed", "the algorithm ended with an error, and its node does not share logs", _ASK_THE_NODE)
+        said = "the algorithm ended with an error, and its node does not share logs"
+        return Cause("crashed", said, _ASK_THE_NODE, own=True)
     raised = last_exception(log)
     if raised is None:
         return Cause("crashed", _with("the algorithm ended with an error", log))
@@ -92,7 +94,7 @@ def _crashed(log: str) -> Cause:
             "`v6flow doctor --federation FILE` lists its labels",
         )
     hint = "the function wants a database and the task names none: add `databases: [<label>]` to the step"
-    return Cause("crashed", raised, hint)
+    return Cause("crashed", raised, hint, own=True)
 
 
 _ASK_THE_NODE = "who runs the node can read the log there"

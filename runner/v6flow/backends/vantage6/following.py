@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from v6flow.backends.base import Answered, Failed, Working
 from v6flow.backends.vantage6 import causes
 from v6flow.backends.vantage6.encryption import DecryptionError
-from v6flow.backends.vantage6.pace import backoff, patiently
-from v6flow.backends.vantage6.records import StrangeError
+from v6flow.backends.vantage6.pace import LOOKS, backoff, patiently
+from v6flow.backends.vantage6.records import StrangeError, StrangeResultError, repeated
 from v6flow.backends.vantage6.refusals import DeniedError, RefusedError, TooLargeError
 from v6flow.core.events import Subtask
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 ENDED = ("completed", "failed")
 BLINK = 0.05  # seconds between looks at what another thread is about to know
-LOOKS = 4  # at a result that is not there, or that makes no sense, before it is called so
 DEEPEST = 8  # central functions that ask central functions
 
 
@@ -131,8 +130,11 @@ class Following:
             try:
                 whole = self._api.task_with_runs(asked.task, patience=0.0)
             except (TooLargeError, StrangeError):
-                asked.apart = True
+                asked.apart = True  # the run and its result are read by themselves, and each is compared with its id
             else:
+                for organization in repeated(whole.runs):
+                    twice = f"task {asked.task} has several runs for {self._name(organization)}"
+                    raise StrangeError(f"{twice}, so nobody knows which one is the answer")
                 for run in whole.runs:
                     if run.id == number:
                         return run, whole.results.get(number)
@@ -225,17 +227,18 @@ class Following:
                 hidden = True
         if run.phase == "failed":
             cause = causes.of(run, asked.request.image, asked.runs)
-            return Failed(token, name, cause.kind, cause.message, log, cause.hint, subtasks)
+            return Failed(token, name, cause.kind, cause.message, log, cause.hint, subtasks, own=cause.own)
         try:
             if stored is not None and stored.text is not None and not stored.blob:
                 body: bytes | None = self._api.decoded(stored)
             else:
                 body = yield from self._result(run)
-        except (DecryptionError, TooLargeError, StrangeError) as error:
+        except (DecryptionError, TooLargeError, StrangeResultError) as error:
             why = f"its result is refused: {error.message}"
-            return Failed(token, name, "garbage", why, log, error.hint, subtasks)
+            own = not isinstance(error, StrangeError)  # which may quote what the server has sent
+            return Failed(token, name, "garbage", why, log, error.hint, subtasks, own=own)
         if not body:
-            return Failed(token, name, "garbage", "it ended well but returned nothing", log, None, subtasks)
+            return Failed(token, name, "garbage", "it ended well but returned nothing", log, None, subtasks, own=True)
         return Answered(token, name, body, log, subtasks, hidden)
 
     def _result(self, run: Run) -> Generator[float, None, bytes | None]:
@@ -244,21 +247,10 @@ class Following:
         for look in range(LOOKS):
             if look:
                 yield waits.next()
-            try:
-                body = yield from patiently(partial(self._result_now, run), waits)
-            except _StrangeResultError as error:
-                if look == LOOKS - 1:
-                    raise StrangeError(error.message) from error
-                continue
+            body = yield from patiently(partial(self._api.result, run.id, patience=0.0), waits)
             if body is not None:
                 return body
         return None
-
-    def _result_now(self, run: Run) -> bytes | None:
-        try:
-            return self._api.result(run.id, patience=0.0)
-        except StrangeError as error:  # the server is not away: it says something that makes no sense
-            raise _StrangeResultError(error.message) from error
 
     def _subtasks(self, parent: int, deepest: int) -> Generator[float, None, tuple[Subtask, ...]]:
         """How each organization fared in what a central function's run dispatched, and in what that dispatched."""
@@ -293,10 +285,4 @@ class Following:
             self._fail(asked, name, "killed", f"task {asked.task} was deleted at the server")
 
     def _fail(self, asked: Asked, name: str, kind: str, message: str) -> None:
-        self._tell(asked, name, Failed(asked.token, name, kind, message))
-
-
-class _StrangeResultError(Exception):
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+        self._tell(asked, name, Failed(asked.token, name, kind, message, own=True))

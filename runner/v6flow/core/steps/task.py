@@ -37,6 +37,7 @@ SETTINGS: dict[str, Json] = {
 """The settings that `defaults` may give, with what is built in (None: there is nothing built in)."""
 
 BESIDE = ("quorum", "retry", "timeout", "disclosure")  # settings that stand beside `task:`, the others inside it
+_MOST_BACKOFF = 1_000_000
 RETRIED = ("start_failed", "unknown")  # kinds of failure that may pass by themselves
 
 LATE = ("organizations", "quorum")
@@ -77,7 +78,7 @@ class Retry:
     attempts: int = 1
     delay: float = 0.0
     backoff: float = 1.0
-    max_delay: float = math.inf
+    max_delay: float = units.LONGEST
     on: tuple[str, ...] = RETRIED
 
     def wait(self, failed: int) -> float:
@@ -126,7 +127,7 @@ class Disclosure:
     """How many a result must be about, and where it says how many those are; None: what the federation demands."""
 
     min_count: int | None = None
-    count: Template = COUNT
+    count: Template | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,8 +341,8 @@ def parse_disclosure(value: Any, policy: Policy) -> Disclosure:
         raise ValueError("disclosure says no min_count, and the federation demands none: it would refuse nothing")
     if least is not None and (isinstance(least, bool) or not isinstance(least, int) or least < 1):
         raise ValueError(f"min_count is a whole number from 1, not {_spell(least)}")
-    count = value.get("count", COUNT)
-    return Disclosure(least, count if isinstance(count, expressions.Template) else expressions.compile(count))
+    count = value.get("count")
+    return Disclosure(least, expressions.compile(count) if isinstance(count, str) else count)
 
 
 def _name_or_id(what: str, value: Json | Template) -> str | int:
@@ -460,11 +461,13 @@ def parse_retry(value: Json | Template) -> Retry:
         raise ValueError(f"attempts is a number from 1, not {_spell(attempts)}")
     if isinstance(backoff, bool) or not isinstance(backoff, (int, float)) or backoff < 1:
         raise ValueError(f"backoff is a number from 1, not {_spell(backoff)}")
+    if backoff > _MOST_BACKOFF:
+        raise ValueError(f"backoff is at most {_MOST_BACKOFF}: a wait that grows faster has no end")
     return Retry(
         attempts,
         delay=units.seconds(str(value.get("delay", "0s"))),
         backoff=float(backoff),
-        max_delay=units.seconds(str(value["max_delay"])) if "max_delay" in value else math.inf,
+        max_delay=units.seconds(str(value["max_delay"])) if "max_delay" in value else units.LONGEST,
         on=tuple(value.get("on", RETRIED)),
     )
 
