@@ -46,9 +46,10 @@ def test_they_stand_in_the_document_the_table_and_the_progress() -> None:
     assert isinstance(document, dict)
     assert document["a"]["properties"] == FACTS
     assert "properties" not in document["b"]
-    shown = 'failed: gamma; n: 7; who: ["alpha","beta"]; lost: ["gamma"]; fixed: 1'
-    assert summary.remark(run.state.step("a")) == shown
-    assert (sentence(run.named(ev.StepCompleted)[0], run.state, run.plan) or "").endswith(f"2 of 3 answered ({shown})")
+    shown = 'n: 7; who: ["alpha","beta"]; lost: ["gamma"]; fixed: 1'
+    assert summary.remark(run.state.step("a")) == f"failed: gamma; {shown}"
+    said = sentence(run.named(ev.StepCompleted)[0], run.state, run.plan) or ""
+    assert said.endswith(f"2 of 3 answered (gamma failed: it broke) ({shown})")
 
 
 def test_a_local_step_publishes_too_and_says_so() -> None:

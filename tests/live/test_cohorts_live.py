@@ -60,6 +60,10 @@ def test_slow_and_offline_ones_are_missing_and_killed_at_the_server(quick: Stage
     assert named(done.document) == (["alpha"], ["beta"], ["gamma", "delta"])
     assert done.document["steps"]["ask"]["failures"]["beta"]["message"] == "ValueError: out of order"
     assert "about to fail" in done.document["steps"]["ask"]["failures"]["beta"]["log_tail"]
+    (less,) = done.document["incomplete"]
+    assert (less["kind"], less["organizations"]) == ("partial", ["beta", "gamma", "delta"])
+    assert less["message"].startswith("1 of 4 answered (beta failed: ValueError: out of order; gamma did not answer in")
+    assert f"incomplete: ask: {less['message']}" in done.err.splitlines()
 
     assert failed.code == 1, failed
     assert failed.document["status"] == "failed"
@@ -156,6 +160,8 @@ def test_a_failed_subtask_of_a_central_function(live: LiveFederation, tmp_path: 
     outputs = partial.document["outputs"]
     assert outputs["mean"] == {"mean": 2.0, "answers": 1}  # alpha's alone
     assert outputs["subtasks"] == {"alpha": "completed", "beta": "crashed"}
+    (less,) = partial.document["incomplete"]
+    assert (less["kind"], less["step"], less["organizations"]) == ("partial", "mean", ["beta"])
     for stage in stages.values():
         stage.close()
 
