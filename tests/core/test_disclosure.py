@@ -219,7 +219,8 @@ def test_what_is_no_count_is_refused(count: Any) -> None:
 def test_the_hint_says_where_the_federation_declares_it() -> None:
     found = failure(under(one(), Policy(min_count=250)), {"n": 900})
     assert found is not None
-    assert found.hint == 'the federation file says where it does: policy: {counts: {"i": {"m": "{{ result.KEY }}"}}}'
+    declared = 'counts: {"i": {"m": "{{ result.KEY }}"}}'
+    assert found.hint == f"declare where it does, under `policy` in the federation file: {declared}"
 
 
 def test_a_steps_own_smallest_count_is_of_what_the_federation_declares() -> None:
