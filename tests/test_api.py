@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -220,3 +221,67 @@ def test_a_run_that_waits_says_for_what(tmp_path: Path, file: Path) -> None:
     (tmp_path / "w.yaml").write_text(text)
     with pytest.raises(v6flow.RunFailedError, match=r"step agreed asks: may it go on\?\n  v6flow approve w-"):
         v6flow.run(tmp_path / "w.yaml").check()
+
+
+UNCONVERGED = """\
+v6flow: 1
+name: loop
+params: {most: {type: integer, default: 2}}
+steps:
+  fit:
+    repeat:
+      state: 0
+      max: "{{ params.most }}"
+      on_max: continue
+      steps: {v: {local: {value: "{{ loop.state + 1 }}"}}}
+      update: "{{ steps.v.result }}"
+      until: "{{ loop.next >= 3 }}"
+outputs: {n: "{{ steps.fit.result }}"}
+"""
+
+
+class Hears:
+    """A reporter of a person's own."""
+
+    def begin(self, *_told: Any) -> None: ...
+    def event(self, *_told: Any) -> None: ...
+    def working(self, *_told: Any) -> None: ...
+    def end(self, *_told: Any) -> None: ...
+
+
+def test_an_incomplete_result_says_so_and_is_logged_unless_a_reporter_reports_it(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file.write_text(UNCONVERGED)
+    result = v6flow.run(file).check()
+    (less,) = result.incomplete
+    assert isinstance(less, v6flow.Incomplete)
+    assert (less.kind, less.step, less.message) == ("max", "fit", "not converged after 2 iterations, the most allowed")
+    assert repr(result) == f"<v6flow.Result {result.run}: completed, incomplete>"
+    assert result.document()["incomplete"] == [less.document()]
+    logged = f"run {result.run} is incomplete: fit: not converged after 2 iterations, the most allowed"
+    assert [(each.name, each.levelname, each.getMessage()) for each in caplog.records] == [
+        ("v6flow", "WARNING", logged)
+    ]
+    caplog.clear()
+    v6flow.resume(result.run)
+    assert [each.getMessage() for each in caplog.records] == [logged]
+    caplog.clear()
+    v6flow.run(file, reporter=Hears())
+    whole = v6flow.run(file, params={"most": 3})
+    assert whole.incomplete == ()
+    assert repr(whole) == f"<v6flow.Result {whole.run}: completed>"
+    assert caplog.records == []
+
+
+def test_what_a_failed_run_prints_names_its_store(file: Path) -> None:
+    """The command is for a shell: it must find the run there."""
+    result = v6flow.run(file, params={"n": 1}, store=file.parent / "my runs")
+    with pytest.raises(v6flow.RunFailedError) as caught:
+        result.check()
+    line = str(caught.value).splitlines()[-1].partition(": ")[2]
+    assert shlex.split(line) == [
+        "v6flow", "resume", "--retry-failed", "--store", str(file.parent / "my runs"), result.run
+    ]  # fmt: skip
+    other = v6flow.run(file, params={"n": 1})
+    assert "--store" not in str(v6flow.RunFailedError(other))

@@ -17,7 +17,7 @@ LAYERS = (
     ("version",),
     ("errors",),
     ("core", "aggregation"),
-    ("clock", "dotenv"),
+    ("actor", "clock", "dotenv", "paths"),
     ("references",),
     ("backends", "journals", "local", "reporters"),
     ("engine", "loading", "params"),
@@ -141,6 +141,30 @@ def test_the_core_has_no_input_or_output(name: str) -> None:
             assert node.func.id not in CALLS_FORBIDDEN_IN_CORE, f"{name} calls {node.func.id}"
         if isinstance(node, ast.Attribute):
             assert node.attr not in ("now", "utcnow", "today"), f"{name} looks at a clock"
+
+
+# What names come to from outside is looked at and read by `paths`, which waits for nothing and knows the bound.
+LOOKS = {"read_bytes", "read_text", "is_file", "is_dir", "exists", "expanduser", "isfile", "isdir", "iterdir"}
+READERS = ("loading", "references", "params", "running", "api", "testing", "cli", "local.sources",
+           "backends.embedded.checkup", "backends.embedded.obstacles", "backends.embedded.contents",
+           "backends.vantage6.connecting", "backends.vantage6.keys", "backends.vantage6.transport")  # fmt: skip
+LOOKS_ITSELF = {
+    ("v6flow.loading", "read_text"),  # our own schemas
+    ("v6flow.references", "expanduser"),  # a user that there is not is an error of its own
+    ("v6flow.local.sources", "is_file"),  # of what the import system has found
+    *(("v6flow.cli.init", each) for each in LOOKS),  # our own templates, and where they come to
+}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.removeprefix("v6flow.").startswith(READERS)])
+def test_files_that_people_name_are_read_by_paths(name: str) -> None:
+    used = {
+        node.func.attr
+        for node in ast.walk(ast.parse(MODULES[name].read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        and not (isinstance(node.func.value, ast.Name) and node.func.value.id in ("paths", "loading"))
+    }  # fmt: skip
+    assert {(name, each) for each in used & LOOKS} <= LOOKS_ITSELF
 
 
 def test_networkx_is_known_in_one_place_only() -> None:

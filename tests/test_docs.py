@@ -19,7 +19,7 @@ from v6flow.backends.vantage6 import encryption
 from v6flow.cli import init, show, sweep, validate
 from v6flow.cli.commands import COMMANDS
 from v6flow.cli.main import main, parser
-from v6flow.core import check, completing, json, lint, problem, state
+from v6flow.core import check, completing, incomplete, json, lint, problem, state
 from v6flow.core.expressions import FUNCTIONS, compile, limits  # noqa: A004 - as the package calls it
 from v6flow.core.reference import reference
 from v6flow.core.steps import STEP_KINDS, foreach, repeat, task
@@ -125,7 +125,7 @@ TESTS = [each for each in BLOCKS if "v6flow_test: 1" in each.text.splitlines()]
 def test_tests_that_are_shown_pass(block: Block, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     named = _FILE_NAME.search(block.text)
     assert named, "the test file has no name"
-    for name in ("average.yaml", "release.yaml"):
+    for name in ("average.yaml", "release.yaml", "variance.yaml"):
         shutil.copy(ROOT / "workflows" / name, folder)
     assert main(["test", str(folder / named[1])]) == 0, capsys.readouterr().out
 
@@ -394,7 +394,7 @@ def test_the_files_of_the_code_are_those_there_are() -> None:
 def test_every_exit_code_is_explained() -> None:
     page = (DOCS / "cron.md").read_text("utf-8").partition("\n## Exit codes")[2].partition("\n## ")[0]
     told = {int(code) for row in _rows(page) for code in row[0].split(", ")}
-    families = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, V6flowError)]
+    families = [each for each in vars(errors).values() if hasattr(each, "exit_code")]
     assert told == {each.exit_code for each in families} | {0, 70, 124}
 
 
@@ -492,13 +492,36 @@ def test_documents_of_runs_have_the_keys_that_are_told(say: Callable[..., dict[s
     assert set().union(*told.values()) == every.union(*more.values())
     assert "items[2].w" in done["steps"]  # it has failed; of the others in it nothing is said
     wrong = say("status", "nothing", code=2)
-    assert list(wrong) == [key for key in keys if key not in ("started", "ended", "seconds")]
+    of_a_run = ("started", "ended", "seconds", "by", "via", "key", "comment", "labels")
+    assert list(wrong) == [key for key in keys if key not in of_a_run]
+
+
+def test_attempts_have_the_keys_that_are_told(say: Callable[..., dict[str, Any]]) -> None:
+    run = say("run", "average.yaml", "--quiet")["run"]
+    told = set(_output("Attempts"))
+    (attempt,) = say("explain", run, "parts")["attempts"]["alpha"]
+    assert set(attempt) == told
+    assert None not in (attempt["began"], attempt["size"])
+    (attempt,) = say("explain", run, "pooled")["attempts"][""]
+    assert set(attempt) == told - {"token", "began", "size", "image"}
+
+
+def test_incomplete_results_have_the_keys_and_kinds_that_are_told(say: Callable[..., dict[str, Any]]) -> None:
+    section = OUTPUT.partition("\n## Incomplete results\n")[2].partition("\n## ")[0]
+    keys, kinds = (
+        [_CODE.findall(row[0])[0] for row in _rows(part)]
+        for part in section.replace("| kind of", "¶| kind of").split("¶")
+    )
+    (entry,) = say("run", "everything.yaml", "--quiet", "--no-cache", code=6)["incomplete"]
+    assert list(entry) == keys
+    assert entry["kind"] == "items"
+    assert tuple(kinds) == incomplete.KINDS
 
 
 def test_other_documents_have_the_keys_that_are_told(say: Callable[..., dict[str, Any]]) -> None:
     told = {
         cell: set(_CODE.findall(row[1])) - {"--diff"}
-        for row in _rows(OUTPUT.partition("\n## Other documents\n")[2])
+        for row in _rows(OUTPUT.partition("\n## Other documents\n")[2].partition("\n## ")[0])
         for cell in _CODE.findall(row[0])
     }
     run = say("run", "everything.yaml", "--quiet", code=6)["run"]
@@ -593,7 +616,8 @@ def test_the_kinds_of_errors_are_those_there_are() -> None:
     rows = _rows(OUTPUT.partition("What ends the program")[2].partition("\n## ")[0])
     told = {kind: int(row[1]) for row in rows for kind in _CODE.findall(row[0])}
     found = [each for module in (errors, problem, show, sources, encryption) for each in vars(module).values()]
-    families = [each for each in found if isinstance(each, type) and issubclass(each, V6flowError)]
+    signals = (errors.InterruptedRunError, errors.TerminatedRunError)
+    families = [each for each in found if isinstance(each, type) and issubclass(each, (V6flowError, *signals))]
     made = {each.kind: each.exit_code for each in families if each not in (V6flowError, encryption.DecryptionError)}
     assert told == made | {"bug": 70}
 

@@ -23,6 +23,7 @@ from v6flow.backends.base import Accepted, Answered, Broken, Failed, Looked, Not
 from v6flow.core import events as ev
 from v6flow.core.caching import Answer, Basis, Kept, Key
 from v6flow.core.events import Subtask
+from v6flow.core.incomplete import of_run
 from v6flow.core.state import replay
 from v6flow.engine import Decide
 from v6flow.errors import (
@@ -154,7 +155,54 @@ def test_late_doubled_and_unknown_answers_do_not_enter() -> None:
     state = carry_on(make(ASK), journal, FakeBackend(script))
     assert state.outputs["list"] == list(ORGANIZATIONS)
     assert len(journal.of(ev.TaskAnswered)) == 3
-    assert journal.of(ev.TaskFailed) == []
+    assert journal.of(ev.TaskFailed, ev.TaskStarted) == []
+
+
+def test_when_an_organization_begins_is_journalled_and_how_large_its_answer_is() -> None:
+    def script(request: TaskRequest, again: bool) -> Iterable[Report]:
+        (name,) = request.kwargs
+        yield Working(request.token, name, 999.5)
+        yield Answered(request.token, name, b" 666", image="sha256:5")
+        yield Working(request.token, name, 999.5)
+
+    journal = FakeJournal()
+    carry_on(make(ASK), journal, FakeBackend(script))
+    began = journal.of(ev.TaskStarted)
+    assert [(each.organization, each.attempt, each.began) for each in began] == [
+        (name, 1, 999.5) for name in ORGANIZATIONS
+    ]
+    assert {(each.size, each.image) for each in journal.of(ev.TaskAnswered)} == {(4, "sha256:5")}
+    assert (("TaskStarted",), False) in journal.writes
+
+
+LATE = """\
+steps:
+  s: {task: {method: m}, quorum: {min: 2, wait: quorum}}
+  t: {task: {method: m, organization: alpha}, needs: [s]}
+outputs: {s: "{{ steps.s.results }}"}
+"""
+
+
+def test_an_answer_after_the_quorum_does_not_enter_and_is_journalled_as_late_once() -> None:
+    journal = FakeJournal()
+    tokens: dict[str, str] = {}
+
+    def script(request: TaskRequest, again: bool) -> Iterable[Report]:
+        (name,) = request.kwargs
+        if request.step == "t":
+            yield Answered(tokens["gamma"], "gamma", b"9")
+            yield Answered(tokens["gamma"], "gamma", b"9")
+            yield Answered(tokens["beta"], "beta", b"9")  # which has answered in time
+        elif name == "gamma":
+            tokens[name] = request.token
+            return
+        tokens[name] = request.token
+        yield Answered(request.token, name, b"1")
+
+    state = carry_on(make(LATE), journal, FakeBackend(script))
+    assert (state.status, state.outputs) == ("completed", {"s": [1, 1]})
+    assert journal.of(ev.TaskLate) == [ev.TaskLate(1000.0, "s", "gamma", 1)]
+    assert list(map(str, of_run(state))) == ["s: 2 of 3 answered (gamma answered too late)"]
 
 
 def test_an_answer_after_the_deadline_does_not_enter() -> None:
@@ -664,9 +712,6 @@ class Angry:
         self._fail()
 
     def event(self, event: Event, state: RunState) -> None:
-        self._fail()
-
-    def working(self, step: str, organization: str) -> None:
         self._fail()
 
     def end(self, state: RunState) -> None:

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent / "schemas"))
 from fixtures import check_fixture, invalid, read_fixture, valid  # noqa: E402 - it stands with its files
 
 CHECK_RULES = {
+    "code-argument",
     "name", "name-case", "unknown-step", "unknown-param", "unknown-attribute", "wrong-scope", "cycle",
     "param-default", "param-schema", "secret-reference", "wrong-modifier", "central-organizations",
     "isolation-quorum", "isolation-retry", "expression-syntax", "expression-name", "expression-function",

@@ -8,17 +8,29 @@ from v6flow.version import __version__
 
 if TYPE_CHECKING:
     from v6flow.api import Cohort, Result, RunFailedError, load, resume, run
-    from v6flow.errors import V6flowError
+    from v6flow.errors import InterruptedRunError, TerminatedRunError, V6flowError
 
-__all__ = ["Cohort", "Result", "RunFailedError", "V6flowError", "__version__", "load", "resume", "run"]
+__all__ = [
+    "Cohort",
+    "Incomplete",
+    "InterruptedRunError",
+    "Result",
+    "RunFailedError",
+    "TerminatedRunError",
+    "V6flowError",
+    "__version__",
+    "load",
+    "resume",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import the Python API when it is first used, so that commands do not pay for it."""
-    if name == "V6flowError":
-        from v6flow.errors import V6flowError
+    if name in ("InterruptedRunError", "TerminatedRunError", "V6flowError"):
+        from v6flow import errors
 
-        return V6flowError
+        return getattr(errors, name)
     if name in __all__:
         from v6flow import api
 

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from v6flow import loading, params, running
-from v6flow.core import json, units
+from v6flow import actor, loading, params, running
+from v6flow.core import incomplete, json, units
+from v6flow.core.incomplete import Incomplete
 from v6flow.core.model import Workflow
-from v6flow.errors import InterruptedRunError, UsageError, V6flowError
+from v6flow.errors import (
+    AccessError,
+    InterruptedRunError,
+    PersonNeededError,
+    TerminatedRunError,
+    UnreachableError,
+    UsageError,
+    V6flowError,
+)
 from v6flow.journals.store import RunFolder, Store, store_folder
 from v6flow.reporters import summary
 from v6flow.reporters.base import Silent
+from v6flow.reporters.terminal import plain as shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +34,8 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
     from v6flow.core.state import RunState
     from v6flow.reporters.base import Reporter
+
+LOG = logging.getLogger("v6flow")
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
@@ -32,7 +46,8 @@ class RunFailedError(V6flowError):
     kind = "run_failed"
 
     def __init__(self, result: Result) -> None:
-        told = summary.failure_text(result.state) or summary.waiting_text(result.state)
+        store = result.store_option
+        told = summary.failure_text(result.state, store) or summary.waiting_text(result.state, store)
         super().__init__("\n".join(told) or f"run {result.run} {result.status}")
         self.result = result
 
@@ -56,12 +71,19 @@ class Result:
         self._folder = folder
 
     def __repr__(self) -> str:
-        return f"<v6flow.Result {self.run}: {self.status}>"
+        less = ", incomplete" if self.incomplete else ""
+        return f"<v6flow.Result {self.run}: {self.status}{less}>"
 
     @property
     def run(self) -> str:
         """The run's id."""
         return self.state.run
+
+    @property
+    def store_option(self) -> str:
+        """The folder to give as `--store` to commands about this run; empty where they look there anyway."""
+        root = self._folder.path.parents[1]
+        return "" if root == store_folder(None) else str(root)
 
     @property
     def status(self) -> str:
@@ -77,6 +99,15 @@ class Result:
     def outputs(self) -> dict[str, Json]:
         """The outputs by name; empty if the run did not complete."""
         return self.state.outputs
+
+    @property
+    def incomplete(self) -> tuple[Incomplete, ...]:
+        """What in the run is less than the whole and used all the same, the most serious first; empty if it is whole.
+
+        Organizations that failed or are missing, items that failed, loops that did not converge, steps that failed or
+        were skipped for it, mixtures of cohorts that were accepted, results of earlier runs.
+        """
+        return incomplete.of_run(self.state)
 
     @property
     def cohorts(self) -> dict[str, Cohort]:
@@ -160,7 +191,9 @@ def run(
     where runs are kept (else V6FLOW_STORE, else `.v6flow`); `deadline` is a duration like `6h`; without `preflight`
     the federation is not asked first whether it can do what is asked; without `cache` no result of an earlier run is
     reused.
-    Raises V6flowError if the run cannot start, InterruptedRunError if it was let go of (see `resume`).
+    Raises V6flowError if the run cannot start or cannot go on for now, and KeyboardInterrupt for Ctrl-C: once the run
+    exists, an InterruptedRunError with its id. SIGTERM raises TerminatedRunError, a SystemExit. After each of these
+    `resume` resumes the run. A run in another thread than the main one hears no signals.
     """
     found = workflow if isinstance(workflow, Workflow) else load(workflow)
     values = _params(found, params or {})
@@ -178,8 +211,9 @@ def run(
         jobs=jobs,
         preflight=preflight,
         cache=cache,
+        by=actor.here(python=True),
     )
-    return _carry_on(started, reporter)
+    return _carry_on(started, reporter, store)
 
 
 def resume(
@@ -192,25 +226,60 @@ def resume(
 ) -> Result:
     """Take up a run by its id (or the beginning of it; left out: the newest) and return what came of it.
 
-    A run that is over is returned as it is, a failed one only without `retry_failed`. Raises V6flowError.
+    A run that is over is returned as it is, a failed one only without `retry_failed`. Raises what `run` does.
     """
     held = running.take(_store(store).find(run))
     with held:
         status = held.state.status
         if status in ("completed", "cancelled") or (status == "failed" and not retry_failed):
-            return Result(held.state, held.folder)
-        return _carry_on(running.resume(held, retry_failed=retry_failed, jobs=jobs), reporter)
+            return _result(held.state, held.folder)
+        ready = running.resume(held, retry_failed=retry_failed, jobs=jobs, by=actor.here(python=True))
+        return _carry_on(ready, reporter, store)
 
 
-def _carry_on(run: running.Run, reporter: Reporter | None) -> Result:
-    with run.held:
-        state = run.carry_on(reporter or Silent())
+def _carry_on(run: running.Run, reporter: Reporter | None, store: PathLike | None) -> Result:
+    state = run.held.state
+    where = f", store={os.fspath(store)!r}" if store is not None else ""
+    again = f"v6flow.resume({state.run!r}{where})"
+    hint = f"{again} resumes it"
+    try:
+        with run.held:
+            run.carry_on(reporter or Silent())
+    except KeyboardInterrupt as interrupt:
+        message = f"run {state.run} was interrupted"
+        raise InterruptedRunError(message, hint=hint, run=state.run) from interrupt
     if state.status == "interrupted":
-        message = state.failure.message if state.failure is not None else "interrupted"
-        raise InterruptedRunError(
-            f"run {state.run} was let go of: {message}", hint=f"v6flow.resume({state.run!r}) takes it up"
-        )
-    return Result(state, run.held.folder)
+        raise _released(state, hint)
+    if run.signalled is not None:  # it came when the run was over, and still means the program
+        kind = InterruptedRunError if run.signalled == signal.SIGINT else TerminatedRunError
+        message = f"a signal came when run {state.run} was over: {state.status}"
+        raise kind(message, hint=f"{again} returns its result", run=state.run)
+    return _result(state, run.held.folder, reported=reporter is not None)
+
+
+def _result(state: RunState, folder: RunFolder, *, reported: bool = False) -> Result:
+    """The result of a run; each thing that is incomplete is logged as a warning, unless a reporter has reported it."""
+    result = Result(state, folder)
+    if state.status == "completed" and not reported:
+        for each in result.incomplete:
+            LOG.warning("run %s is incomplete: %s", result.run, shown(str(each)))
+    return result
+
+
+def _released(state: RunState, hint: str) -> V6flowError | InterruptedRunError | TerminatedRunError:
+    """The error of a run that can be resumed: by a signal, or what keeps it from going on for now."""
+    failure = state.failure
+    assert failure is not None  # why it was interrupted stands in the event
+    if failure.kind == InterruptedRunError.kind:
+        return InterruptedRunError(f"run {state.run} was interrupted", hint=hint, run=state.run)
+    if failure.kind == TerminatedRunError.kind:
+        return TerminatedRunError(f"run {state.run} was terminated", hint=hint, run=state.run)
+    error = _RELEASED.get(state.exit_code or 0, V6flowError)
+    first = f"{failure.hint}; then " if failure.hint else ""
+    return error(f"run {state.run} was interrupted: {failure.message}", hint=first + hint)
+
+
+_RELEASED = {each.exit_code: each for each in (AccessError, UnreachableError, PersonNeededError)}
 
 
 def _params(workflow: Workflow, given: Mapping[str, Json]) -> dict[str, Json]:
@@ -231,4 +300,4 @@ def _store(folder: PathLike | None) -> Store:
     return Store(store_folder(os.fspath(folder) if folder is not None else None))
 
 
-__all__ = ["Cohort", "Result", "RunFailedError", "load", "resume", "run"]
+__all__ = ["Cohort", "Incomplete", "Result", "RunFailedError", "load", "resume", "run"]

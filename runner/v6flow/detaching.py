@@ -26,13 +26,22 @@ def detach(
 
     Returns None once that process holds the run, or its exit code if it has ended before that could be seen.
     """
+    from v6flow.backends.vantage6.second_factor import PERSON
+
     folder = held.folder
     held.close()
     command = [sys.executable, "-m", "v6flow", "resume", "--store", str(store.root), *words, folder.id]
     path = folder.path / LOG
+    environ = {**os.environ, **PERSON.handed_on()}  # else it would ask for a code, where nobody can be asked
     with open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as log:
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True
+            command,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            close_fds=True,
         )
     while child.poll() is None:
         holder = folder.holder()

@@ -41,8 +41,12 @@ LOG_TAIL = 20  # lines of a log that stand in a failure
 LOOK = 1.0  # seconds; a signal that comes just before the wait begins is heard only after it
 
 
+@dataclass(frozen=True, slots=True)
 class Cancel:
-    """A person asks for the run to be cancelled."""
+    """A person asks for the run to be cancelled; `by` and `via` say who and from where (see `actor`)."""
+
+    by: str = ""
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +58,16 @@ class Decide:
     decision: str
     by: str
     comment: str
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Withdraw:
-    """A person lets go of the run and wants what it has open to be killed."""
+class Release:
+    """A signal ends the work on the run, which can be resumed; with `kill`, what it has open is killed."""
 
-    error: V6flowError
+    kind: str
+    exit_code: int
+    kill: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,7 @@ class Results(Protocol):
         """Have later runs find what the step completed with at a time; returns why that cannot be, if so."""
 
 
-Message: TypeAlias = backends.Report | local.LocalReport | Cancel | Decide | Withdraw | Recalled | V6flowError
+Message: TypeAlias = backends.Report | local.LocalReport | Cancel | Decide | Release | Recalled | V6flowError
 
 Wait: TypeAlias = "Callable[[queue.SimpleQueue[Message], float | None], Message]"
 """Gives the next message of an inbox; raises queue.Empty after so many seconds (None: no end is known), or before."""
@@ -134,17 +141,16 @@ class Engine:
 
     def interrupt(self, *, terminate: bool = False, kill: bool = False) -> None:
         """Let go of the run, resumable; with `kill`, what it has open is killed. Safe to call from a signal handler."""
-        kind = TerminatedRunError if terminate else InterruptedRunError
-        error = kind("terminated" if terminate else "interrupted")
-        self._inbox.put(Withdraw(error) if kill else error)
+        error = TerminatedRunError if terminate else InterruptedRunError
+        self._inbox.put(Release(error.kind, error.exit_code, kill))
 
     def note(self, message: str) -> None:
         """Have a person told, and the journal keep, what they should know."""
         self._inbox.put(backends.Noted(message))
 
-    def cancel(self) -> None:
-        """Cancel the run. Safe to call from a signal handler."""
-        self._inbox.put(Cancel())
+    def cancel(self, asked: Cancel | None = None) -> None:
+        """Cancel the run, as somebody asked. Safe to call from a signal handler."""
+        self._inbox.put(asked or Cancel())
 
     def decide(self, decided: Decide) -> None:
         """Have a gate hear what a person decided. Safe to call from a signal handler."""
@@ -234,13 +240,12 @@ class Engine:
         for message in messages:
             if self._state.status != "running":
                 return
-            if isinstance(message, Withdraw):
-                now, error = self._clock.now(), message.error
-                failure = ev.Failure(error.kind, error.message, hint=error.hint)
-                self._carry_out(self._scheduler.withdraw(failure, error.exit_code, now))
+            if isinstance(message, Release) and message.kill:
+                failure = ev.Failure(message.kind, message.kind)
+                self._carry_out(self._scheduler.withdraw(failure, message.exit_code, self._clock.now()))
                 return
             events = list(self._interpret(message))
-            self._write(events, durable=not isinstance(message, backends.Accepted))
+            self._write(events, durable=not isinstance(message, (backends.Accepted, backends.Working)))
             self._forget_unkept()
 
     def _forget_unkept(self) -> None:
@@ -295,11 +300,12 @@ class Engine:
                     yield self._local_answer(message, now)
             case Cancel():
                 if not self._state.cancelling:
-                    yield ev.CancelRequested(now)
+                    yield ev.CancelRequested(now, message.by, message.via)
             case Decide():
                 asked = {gate.name: gate.question.at for gate in self._state.gates if gate.question is not None}
                 if asked.get(message.step) == message.asked:  # not of what was asked before, or decided meanwhile
-                    yield ev.GateDecided(now, message.step, message.decision, message.by, message.comment)
+                    said = message.decision, message.by, message.comment
+                    yield ev.GateDecided(now, message.step, *said, via=message.via)
             case backends.Looked():
                 request = self._requests.get(message.token)
                 if request is not None:
@@ -308,8 +314,8 @@ class Engine:
                 yield ev.Noted(now, message.message)
             case Recalled():
                 self._scheduler.recalled(message.step, message.found)
-            case Withdraw():
-                pass  # it leads to commands, not to events alone: see `_receive`
+            case Release():  # with `kill` it leads to commands, not to events alone: see `_receive`
+                yield ev.RunInterrupted(now, ev.Failure(message.kind, message.kind), message.exit_code)
             case backends.Broken():
                 yield _interrupted(message.error, now)
             case V6flowError():
@@ -327,10 +333,21 @@ class Engine:
             case backends.Accepted():
                 yield ev.TaskAccepted(now, request.step, message.token, message.remote)
             case backends.Working():
-                self._tell("working", request.step, message.organization)
+                asked = self._state.step(request.step).organizations.get(message.organization)
+                if asked is not None and asked.token == message.token and asked.status == "requested":
+                    place = request.step, message.organization, request.attempt
+                    yield ev.TaskStarted(now, *place, message.began)
             case _:
+                message = self._withheld(request, message)
                 if self._scheduler.waits_for(request.step, message.organization, message.token):
-                    yield self._answer(request, self._withheld(request, message), now)
+                    yield self._answer(request, message, now)
+                elif isinstance(message, backends.Answered) and self._is_late(request.step, message):
+                    yield ev.TaskLate(now, request.step, message.organization, request.attempt)
+
+    def _is_late(self, step: str, message: backends.Answered) -> bool:
+        """Whether an answer that does not enter is the first one to its question."""
+        asked = self._state.step(step).organizations.get(message.organization)
+        return asked is not None and asked.status == "requested" and asked.token == message.token and not asked.late
 
     def _withheld(
         self, request: TaskRequest, message: backends.Answered | backends.Failed
@@ -351,7 +368,8 @@ class Engine:
         if isinstance(message, backends.Answered):
             found = self._judge(request.step, message)
             if not isinstance(found, ev.Failure):
-                return ev.TaskAnswered(*place, found, self._keep(message.log), message.subtasks)
+                size = len(message.body)
+                return ev.TaskAnswered(*place, found, self._keep(message.log), message.subtasks, size, message.image)
             if found.kind == "disclosure":
                 return ev.TaskFailed(*place, found)
         else:
@@ -374,7 +392,11 @@ class Engine:
         try:
             value = json.loads(message.body, allow_nonfinite=step.allow_nonfinite)
         except json.JsonError as error:
-            hint_ = "allow_nonfinite: true lets NaN and infinities through" if "finite" in str(error) else None
+            hint_ = (
+                "write allow_nonfinite: true beside task: to let NaN and infinities through"
+                if "finite" in str(error)
+                else None
+            )
             reason = str(error) if self._why_withheld(name) is None else error.unquoted
             return _garbage(reason, name, message.organization, message.log, hint_)
         if value is None:

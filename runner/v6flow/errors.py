@@ -80,15 +80,36 @@ class HeldError(V6flowError):
     kind = "held"
 
 
-class InterruptedRunError(V6flowError):
-    """The run was interrupted by Ctrl-C; it is journalled and resumable (exit 130)."""
+class InterruptedRunError(KeyboardInterrupt):
+    """Ctrl-C, or Stop in a notebook, interrupted the work; a run is journalled and resumable (exit 130).
 
-    exit_code = 130
-    kind = "interrupted"
+    It is a KeyboardInterrupt and not an Exception, so that a loop with `except Exception` ends too.
+    `run` is the id of the run, None where none had begun; `hint` is how to resume it.
+    """
+
+    exit_code: ClassVar[int] = 130
+    kind: ClassVar[str] = "interrupted"
+
+    def __init__(self, message: str, *, hint: str | None = None, run: str | None = None) -> None:
+        super().__init__(f"{message}: {hint}" if hint else message)
+        self.message = message
+        self.hint = hint
+        self.run = run
 
 
-class TerminatedRunError(V6flowError):
-    """The run was terminated by SIGTERM; it is journalled and resumable (exit 143)."""
+class TerminatedRunError(SystemExit):
+    """SIGTERM or a lost terminal (SIGHUP) ended the work on a run; it is journalled and resumable (exit 143).
 
-    exit_code = 143
-    kind = "terminated"
+    Uncaught, it ends the program with exit code 143, as the signal would have done. Not an Exception either.
+    `run` is the id of the run; `hint` is how to resume it.
+    """
+
+    exit_code: ClassVar[int] = 143
+    kind: ClassVar[str] = "terminated"
+
+    def __init__(self, message: str, *, hint: str | None = None, run: str | None = None) -> None:
+        super().__init__(f"{message}: {hint}" if hint else message)
+        self.code = self.exit_code
+        self.message = message
+        self.hint = hint
+        self.run = run

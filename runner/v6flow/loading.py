@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import check, document, federation, json, model, policy, salvage, schema
+from v6flow import paths
+from v6flow.core import check, document, federation, json, model, policy, salvage, schema, showing
 from v6flow.core.problem import InvalidError, Problem
 from v6flow.core.steps import LocalStep
 from v6flow.core.words import NEAR_FILE, nearest, suggestion
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 SCHEMAS = Path(__file__).parent / "schemas"
 SCHEMA_NAMES = ("workflow", "federation", "test")
+
+_FOLDER, _NOT_THERE, _SAID = "it is a folder", "it is not there", ""
+_PATH_OF_KEY = re.compile(r"(?!.*-----).{1,255}\.[A-Za-z]\w{0,7}")
 
 
 def schema_text(name: str) -> str:
@@ -49,11 +53,11 @@ def read_document(path: str | os.PathLike[str], *, kind: str) -> Document:
 
 def parse_document(text: bytes | str, name: str, *, kind: str) -> Document:
     """The document of a text, sound by the schema of its kind. Raises InvalidError with all problems."""
-    with _no_collection():
+    with _no_collection(), _showing(text, kind):
         found = document.parse(text, name)
         problems = schema.problems(found, read_schema(kind))
-    if problems:
-        raise InvalidError(problems, what=name)
+        if problems:
+            raise InvalidError(problems, what=name)
     return found
 
 
@@ -69,7 +73,7 @@ def parse_workflow(
 
     `around` are the files that have led to this one. Raises InvalidError with all problems.
     """
-    with _no_collection():
+    with _no_collection(), _showing(text, "workflow"):
         found = document.parse(text, name)
         problems = schema.problems(found, read_schema("workflow"))
         files = _Files(found, folder or Path(name).absolute().parent, around)
@@ -82,8 +86,8 @@ def parse_workflow(
         if workflow is not None:
             problems += check.check(workflow)
             problems += check_functions(workflow, folder or Path(name).absolute().parent)
-    if workflow is None or any(problem.severity == "error" for problem in problems):
-        raise InvalidError(sorted(problems, key=lambda problem: problem.position), what=name)
+        if workflow is None or any(problem.severity == "error" for problem in problems):
+            raise InvalidError(sorted(problems, key=lambda problem: problem.position), what=name)
     return workflow
 
 
@@ -138,10 +142,12 @@ class _Files:
         for number, written in enumerate(_included(self._document.value)):
             path = os.path.normpath(self._folder / written)
             try:
-                other = document.parse(read_bytes(path, "included"), path)
-                problems = schema.problems(other, _include_schema())
-                if problems:
-                    raise InvalidError(problems, what=path)
+                text = read_bytes(path, "included")
+                with _showing(text, "workflow"):
+                    other = document.parse(text, path)
+                    problems = schema.problems(other, _include_schema())
+                    if problems:
+                        raise InvalidError(problems, what=path)
                 found.append(other)
             except InvalidError as error:
                 self._complain(
@@ -211,7 +217,7 @@ def read_federation(path: str | os.PathLike[str]) -> Federation:
     file = Path(path).absolute()
 
     def absolute(relative: str) -> str:
-        return os.path.abspath(file.parent / Path(relative).expanduser())  # noqa: PTH100 - resolve() follows links
+        return os.path.abspath(file.parent / paths.expand(relative))  # noqa: PTH100 - resolve() follows links
 
     return federation.parse(raw, str(file), absolute=absolute, reveal=functools.partial(reveal, folder=file.parent))
 
@@ -250,9 +256,10 @@ def federation_file(workflow: Workflow, given: str | None) -> str | None:
     file = os.environ.get("V6FLOW_FEDERATION")
     if file is None and workflow.federation is not None:
         file = os.path.normpath(Path(workflow.document.name).parent / workflow.federation)
-    if file is not None and not os.path.lexists(file) and not check.needs_federation(workflow):
-        return None
-    return file
+    if file is None or check.needs_federation(workflow):
+        return file
+    paths.check(file)
+    return file if os.path.lexists(file) else None
 
 
 def check_federation(path: str | os.PathLike[str]) -> list[Problem]:
@@ -267,9 +274,11 @@ def check_federation(path: str | os.PathLike[str]) -> list[Problem]:
         for key in ("username", "password", "totp_secret"):
             if key in found.value:
                 checking.revealed((key,), found.value[key])
-        for key, what in (("private_key", "private key"), ("ca_file", "file of a certificate authority")):
-            if key in found.value:
-                checking.exists((key,), found.value[key], f"{what} {found.value[key]}")
+        if "private_key" in found.value:
+            checking.file(("private_key",), found.value["private_key"], _key_shown(found.value["private_key"]))
+        if "ca_file" in found.value:
+            authorities = found.value["ca_file"]
+            checking.file(("ca_file",), authorities, f"file of a certificate authority {authorities}", folder=True)
         return checking.problems
     for name, organization in found.value["organizations"].items():
         at = ("organizations", name)
@@ -281,10 +290,10 @@ def check_federation(path: str | os.PathLike[str]) -> list[Problem]:
         for variable, text in organization.get("environment", {}).items():
             checking.revealed((*at, "environment", variable), text)
     for image, algorithm in found.value.get("algorithms", {}).items():
-        for key, what in (("path", "folder"), ("python", "interpreter")):
-            if key in algorithm:
-                checking.exists(("algorithms", image, key), algorithm[key], f"{what} {algorithm[key]}")
+        if "python" in algorithm:
+            checking.interpreter(("algorithms", image, "python"), algorithm["python"])
         if "path" in algorithm:
+            checking.folder(("algorithms", image, "path"), algorithm["path"])
             checking.package(("algorithms", image, "package"), algorithm["package"], algorithm["path"])
     for image in found.value.get("policy", {}).get("counts", {}):
         checking.counted(("policy", "counts", image), image, list(found.value.get("algorithms", {})))
@@ -305,27 +314,60 @@ class _FederationCheck:
             return
         file = federation.sqlite_file(uri) or uri
         if "://" not in file:
-            self.exists(at, file, f"database file {file}" if uri == text else f"database file: what {text} stands for")
+            what = f"database file {file}" if uri == text else f"database file: what {text} stands for"
+            self.file(at, file, what, folder=True)
 
     def revealed(self, at: Place, text: str) -> str | None:
-        """What a text or a reference stands for; None, and a warning, if that cannot be told."""
+        """What a text or a reference stands for; None, and a warning, if that cannot be told.
+
+        None too where somebody else's file is checked: it is not to have our secrets looked up.
+        """
+        if paths.bounded() and text.startswith("${"):
+            return None
         try:
             return reveal(text, folder=self._folder)
         except FederationError as error:
             self._complain(at, error.message, "reference", error.hint, severity="warning")
             return None
 
-    def exists(self, at: Place, path: str, what: str) -> None:
-        if not self._there(path).exists():
-            self._complain(at, f"no {what}", "missing-file")
+    def file(self, at: Place, path: str, what: str, *, folder: bool = False) -> None:
+        """That a path is a regular file, or with `folder` a folder."""
+        if (why := self._obstacle(at, path)) is not None and not (folder and why == _FOLDER):
+            self._missing(at, what, why)
+
+    def folder(self, at: Place, path: str) -> None:
+        why = self._obstacle(at, path)
+        if why != _FOLDER:
+            self._missing(at, f"folder {path}", why or "it is a file")
+
+    def interpreter(self, at: Place, path: str) -> None:
+        """That an interpreter is there; it is not read, and is often a link to one that lies elsewhere."""
+        file = self._there(path)
+        if self._obstacle(at, str(file.parent)) != _FOLDER or not os.access(file, os.F_OK):
+            self._missing(at, f"interpreter {path}", _NOT_THERE)
+
+    def _obstacle(self, at: Place, path: str) -> str | None:
+        """What keeps a path from being read as a file; `_SAID` if that has been told."""
+        try:
+            return paths.obstacle(self._there(path))
+        except paths.OutsideError as error:
+            self._complain(at, error.message, "outside", error.hint)
+            return _SAID
+
+    def _missing(self, at: Place, what: str, why: str) -> None:
+        if why != _SAID:
+            self._complain(at, f"no {what}" if why == _NOT_THERE else f"{what} cannot be used: {why}", "missing-file")
 
     def package(self, at: Place, package: str, path: str) -> None:
         folder = self._there(path)
         *outer, name = package.split(".")
         beside = folder.joinpath(*outer)
-        if not folder.is_dir() or (beside / name).is_dir() or (beside / f"{name}.py").is_file():
-            return
-        names = [each.stem for each in _entries(beside) if each.suffix == ".py" or each.is_dir()]
+        try:
+            if not paths.is_folder(folder) or paths.is_folder(beside / name) or paths.is_file(beside / f"{name}.py"):
+                return
+            names = [each.stem for each in paths.entries(beside) if each.suffix == ".py" or paths.is_folder(each)]
+        except paths.OutsideError:
+            return  # of the folder that is told, and a link out of it is no package
         near = nearest(name, sorted(names))
         hint = f"did you mean {'.'.join([*outer, near])}?" if near else None
         self._complain(at, f"no package {package} in the folder {path}", "missing-file", hint)
@@ -339,7 +381,7 @@ class _FederationCheck:
             self.problems.append(Problem(message, "unknown-image", self._document.name, where, hint, "warning"))
 
     def _there(self, path: str) -> Path:
-        return self._folder / Path(path).expanduser()
+        return self._folder / paths.expand(path)
 
     def _complain(
         self, at: Place, message: str, rule: str, hint: str | None = None, *, severity: Severity = "error"
@@ -349,16 +391,18 @@ class _FederationCheck:
 
 
 def read_params(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The mapping in a parameter file (YAML or JSON). Raises UsageError, InvalidError."""
-    with _no_collection():
-        value: dict[str, Any] = document.parse(read_bytes(path, "parameter"), os.fspath(path)).value
+    """The mapping in a parameter file (YAML or JSON), also one that is a pipe. Raises UsageError, InvalidError."""
+    text = read_bytes(path, "parameter", inherited=True)
+    with _no_collection(), _showing(text, "parameter"):
+        value: dict[str, Any] = document.parse(text, os.fspath(path)).value
     return value
 
 
 def read_param_sets(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """The list of mappings in a file of sets of params (YAML or JSON). Raises UsageError, InvalidError."""
-    with _no_collection():
-        found = document.parse(read_bytes(path, "parameter"), os.fspath(path), listed=True)
+    text = read_bytes(path, "parameter", inherited=True)
+    with _no_collection(), _showing(text, "parameter"):
+        found = document.parse(text, os.fspath(path), listed=True)
     value: Any = found.value
     sets = value if isinstance(value, list) else []
     if not sets or not all(isinstance(each, dict) and each for each in sets):
@@ -369,11 +413,13 @@ def read_param_sets(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     return sets
 
 
-def read_bytes(path: str | os.PathLike[str], what: str) -> bytes:
-    """The bytes of a file. Raises UsageError that names the nearest file there is."""
+def read_bytes(path: str | os.PathLike[str], what: str, *, inherited: bool = False) -> bytes:
+    """The bytes of a regular file (with `inherited`, also of a pipe: see `paths.read`).
+
+    Raises UsageError that names the nearest file there is.
+    """
     try:
-        with Path(path).open("rb") as file:
-            return file.read(document.MAX_BYTES + 1)
+        return paths.read(path, document.MAX_BYTES + 1, inherited=inherited)
     except FileNotFoundError as error:
         raise UsageError(f"no {what} file {os.fspath(path)}", hint=_near_file(Path(path), what)) from error
     except OSError as error:
@@ -382,7 +428,7 @@ def read_bytes(path: str | os.PathLike[str], what: str) -> bytes:
 
 def _near_file(path: Path, what: str) -> str | None:
     """A hint with the YAML file that was meant, if one beside it is called almost so and is of the right kind."""
-    stems = {each.stem: each for each in _entries(path.parent) if each.suffix in (".yaml", ".yml")}
+    stems = {each.stem: each for each in paths.entries(path.parent) if each.suffix in (".yaml", ".yml")}
     near = nearest(path.stem, stems, cutoff=NEAR_FILE)
     if near is None or file_kind(stems[near]) not in (what, None):
         return None
@@ -392,36 +438,37 @@ def _near_file(path: Path, what: str) -> str | None:
 def file_kind(file: Path) -> str | None:
     """What a file's first lines say that it is; None if they do not, or if it cannot be read."""
     try:
-        with file.open("rb") as opened:
-            head = opened.read(64 * 1024)
-    except OSError:
+        head = paths.read(file, 64 * 1024)
+    except (OSError, paths.OutsideError):
         return None
-    return kind_of(head)
-
-
-def kind_of(text: bytes) -> str | None:
-    """What a text says at the beginning of a line that it is: a workflow, a federation, a test; None if nothing."""
-    marks = {"federation": rb"^v6flow_federation\s*:", "test": rb"^v6flow_test\s*:", "workflow": rb"^v6flow\s*:"}
-    return next((kind for kind, mark in marks.items() if re.search(mark, text, re.MULTILINE)), None)
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []
+    return showing.kind_of(head)
 
 
 def reveal(text: str, *, folder: Path) -> str:
     """What a reference (`${env:NAME}`, `${file:PATH}`, `${keyring:SERVICE/USER}`) stands for; else the text itself.
 
-    Raises FederationError.
+    Where somebody else's file is checked, nothing is looked up, and a reference stays as it is. Raises FederationError.
     """
-    if not text.startswith("${"):
+    if not text.startswith("${") or paths.bounded():
         return text
     from v6flow.references import Secret
 
     return Secret(text, folder).reveal(may_be_empty=True)
+
+
+def _key_shown(path: str) -> str:
+    """What a message calls a private key: by its path, unless what should be a path may be the key itself."""
+    return f"private key {path}" if _PATH_OF_KEY.fullmatch(path) else "private key: what `private_key` names"
+
+
+@contextmanager
+def _showing(text: bytes | str, kind: str) -> Iterator[None]:
+    """Keep the problems of a text, which should be a file of a kind, from quoting what must not be shown."""
+    try:
+        yield
+    except InvalidError as error:
+        told = showing.told(error.problems, text, kind)
+        raise InvalidError(told, what=told[0].file, hint=error.hint) from None
 
 
 @contextmanager

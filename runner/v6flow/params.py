@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import json, schema
 from v6flow.core.problem import InvalidError, Problem
 from v6flow.core.sentences import choice
-from v6flow.core.words import suggestion
+from v6flow.core.showing import is_secret
+from v6flow.core.words import nearest, suggestion
+from v6flow.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -56,7 +59,7 @@ def resolve(
         if name in found:
             source, value = found[name]
             try:
-                resolved[name] = read(param.schema, value.text) if isinstance(value, _Text) else value
+                resolved[name] = _read_given(name, param.schema, value) if isinstance(value, _Text) else value
                 told_of = schema.param_problems(name, param.schema, resolved[name])
                 problems += [(name, f"{source}: {what}") for what in told_of]
             except ValueError as error:
@@ -80,9 +83,32 @@ def resolve(
                 for name, told in problems
             ],
             what="the parameters",
-            hint="v6flow run --help-params WORKFLOW lists them",
+            hint=f"`v6flow run --help-params {shlex.quote(document.name)}` lists them",
         )
     return resolved
+
+
+def check_file(workflow: Workflow, file: str, mapping: Mapping[str, Json]) -> None:
+    """That a file of params is one of this workflow: has it, or almost, one of the names; else none is repeated.
+
+    Raises UsageError.
+    """
+    if mapping and not any(name in workflow.params or nearest(name, workflow.params) for name in mapping):
+        known = ", ".join(workflow.params) or "none"
+        raise UsageError(
+            f"{file} is no file of params of this workflow: none of its keys is one",
+            hint=f"the params are: {known}; the text of any other file is not shown",
+        )
+
+
+def _read_given(name: str, fragment: Mapping[str, Any], given: _Text) -> Json:
+    """The value of a param's text (see `read`); that of a secret param is not repeated."""
+    try:
+        return read(fragment, given.text)
+    except ValueError as error:
+        if fragment.get("writeOnly") or is_secret(name):
+            raise ValueError("the text is not of its type") from None
+        raise ValueError(str(error)) from error
 
 
 def read_several(workflow: Workflow, name: str, text: str) -> list[Json]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from v6flow import dotenv
+from v6flow import dotenv, paths
 from v6flow.errors import FederationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+_LARGEST = 1 << 20  # bytes of a file with a secret, or with variables
 REFERENCE = re.compile(r"\$\{(env|file|keyring):([^{}]+)\}")
 
 
@@ -55,7 +57,7 @@ class Secret:
             kept = self._keyring(service, user)
             if kept is None:
                 raise FederationError(
-                    f"the keyring has nothing for {self._written}", hint=f"keyring set {service} {user}"
+                    f"the keyring has nothing for {self._written}", hint=shlex.join(["keyring", "set", service, user])
                 )
             found = kept
         if not found and not may_be_empty:
@@ -78,7 +80,7 @@ class Secret:
             return self._environ[name]
         path = self._folder / ".env"
         try:
-            variables = dotenv.parse(path.read_text("utf-8"), str(path))
+            variables = dotenv.parse(paths.read(path, _LARGEST).decode("utf-8"), str(path))
         except FileNotFoundError:
             variables = {}
         except (OSError, UnicodeDecodeError) as error:
@@ -92,7 +94,7 @@ class Secret:
 
     def _file(self, name: str) -> str:
         try:
-            text = (self._folder / Path(name).expanduser()).read_text("utf-8")
+            text = paths.read(self._folder / Path(name).expanduser(), _LARGEST).decode("utf-8")
         except (OSError, UnicodeDecodeError, RuntimeError) as error:
             raise FederationError(f"{self._written} cannot be read: {_why(error)}") from None
         return text.removesuffix("\n").removesuffix("\r")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import secrets
+import shlex
 import signal
 import sys
 import threading
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v6flow import loading
+from v6flow import actor, loading, paths
 from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
 from v6flow.core import caching, check, disclosure, events, instances, json, policy
@@ -27,9 +28,17 @@ from v6flow.core.server import ServerFederation
 from v6flow.core.state import RunState, apply, replay
 from v6flow.core.steps import LocalPlan, TaskStep, local
 from v6flow.core.words import suggestion
-from v6flow.errors import AccessError, FederationError, ResumeError, UnreachableError, UsageError
+from v6flow.errors import (
+    AccessError,
+    FederationError,
+    InterruptedRunError,
+    ResumeError,
+    UnreachableError,
+    UsageError,
+    V6flowError,
+)
 from v6flow.journals.lock import CANCEL_SIGNAL
-from v6flow.journals.store import RunFolder, Store, run_id
+from v6flow.journals.store import CancelRequest, RunFolder, Store, run_id
 from v6flow.version import __version__
 
 if sys.version_info >= (3, 11):
@@ -40,6 +49,7 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from v6flow.actor import Actor
     from v6flow.backends.base import Access, Report
     from v6flow.clock import Clock
     from v6flow.core.events import Event
@@ -91,13 +101,32 @@ class Run:
     """What a person should know before it goes on."""
     kill_on_interrupt: bool = False
     """Whether what it has open is killed when a person lets go of it."""
+    exit_on_second: bool = False
+    """Whether a second signal ends the process at once; else it does what it did before the run."""
+    signalled: int | None = None
+    """The first signal that asked for the end of the work; the run may have been over by then."""
 
     def carry_on(self, reporter: Reporter) -> RunState:
-        """Go on until the run is over or must be let go of; the state says how it ended."""
+        """Go on until the run is over or must be let go of; the state says how it ended.
+
+        Raises KeyboardInterrupt for a Ctrl-C that the engine could not take in; that is journalled too.
+        """
         try:
             return self._carry_on(reporter)
+        except KeyboardInterrupt:
+            with suppress(V6flowError):  # a run that nobody holds counts as interrupted anyway
+                self._keep_interrupt()
+            raise
         finally:
             self.close()
+
+    def _keep_interrupt(self) -> None:
+        if self.held.state.status != "running":
+            return
+        failure = events.Failure(InterruptedRunError.kind, InterruptedRunError.kind)
+        event = events.RunInterrupted(self.clock.now(), failure, InterruptedRunError.exit_code)
+        self.held.journal.append([event], durable=True)
+        apply(self.held.state, event)
 
     def keep_notes(self) -> None:
         """Write the notes down, where another process goes on with the run."""
@@ -131,9 +160,9 @@ class Run:
         )
         for note in self.notes:
             engine.note(note)
-        with _signals(engine, folder, kill=self.kill_on_interrupt):
-            if folder.cancel_requested() is not None and self.held.state.ending is None:
-                engine.cancel()
+        with _signals(engine, self):
+            if self.held.state.ending is None:
+                _hear_cancel(engine, folder)
             _hear_decisions(engine, folder)
             engine.run()
         waiting = {gate.name for gate in self.held.state.gates}
@@ -200,11 +229,13 @@ def start(
     jobs: int | None = None,
     preflight: bool = True,
     cache: bool = True,
+    by: Actor | None = None,
     clock: Clock | None = None,
 ) -> Run:
     """A new run of a workflow whose file stands in `folder`; `deadline` is in seconds from now.
 
-    Without `cache` no result of an earlier run is reused; those of this one are kept for later runs all the same.
+    `by` is who starts it (default: the user of this program). Without `cache` no result of an earlier run is reused;
+    those of this one are kept for later runs all the same.
     `access` is that of the federation if it was reached before, and closed by the run. Without `preflight` nothing is
     asked of the federation before the first task is sent.
     Raises InvalidError if the workflow does not fit the params or the federation; nothing has been kept then.
@@ -222,6 +253,7 @@ def start(
             jobs=jobs,
             preflight=preflight,
             cache=cache,
+            by=by or actor.here(),
             clock=clock or SystemClock(),
         )
     except BaseException:
@@ -242,6 +274,7 @@ def _start(
     jobs: int | None,
     preflight: bool,
     cache: bool,
+    by: Actor,
     clock: Clock,
 ) -> Run:
     now = clock.now()
@@ -256,8 +289,9 @@ def _start(
         deadline=deadline and now + deadline,
     )
     notes = [str(each) for each in check.warnings(workflow, plan.directory)]
-    notes += _preflight(access, plan) if preflight and access is not None else []
-    event = RunStarted(now, run, workflow.name, pin(plan, federation, jobs, cache=cache))
+    notes += _preflight(access, plan, federation) if preflight and access is not None else []
+    pinned = pin(plan, federation, jobs, cache=cache)
+    event = RunStarted(now, run, workflow.name, pinned, by=by.by, via=by.via)
     held = take(store.create(run))
     try:
         held.journal.append([event], durable=True)
@@ -268,7 +302,7 @@ def _start(
     return Run(held, plan, access, jobs, clock, notes)
 
 
-def _preflight(access: Access, plan: Plan) -> list[str]:
+def _preflight(access: Access, plan: Plan, federation: Federation | None) -> list[str]:
     """What a person should know before anybody is asked. Raises the error of what must be mended first."""
     from v6flow.core import findings
 
@@ -278,7 +312,9 @@ def _preflight(access: Access, plan: Plan) -> list[str]:
         message = "nothing was sent, since this run cannot succeed:\n  " + "\n  ".join(map(str, problems))
         code = findings.exit_code(problems)
         kind = next((each for each in (AccessError, UnreachableError) if each.exit_code == code), FederationError)
-        hint = "`v6flow doctor WORKFLOW --federation FILE` shows it all; --skip-preflight runs it nonetheless"
+        words = ["v6flow", "doctor", plan.workflow.document.name]
+        words += ["--federation", federation.file] if federation is not None else []
+        hint = f"`{shlex.join(words)}` shows it all; --skip-preflight runs it nonetheless"
         raise kind(message, hint=hint)
     # who is offline is told when the run begins
     return [str(each) for each in found if each.status == "warning" and each.organization not in plan.directory.offline]
@@ -408,6 +444,7 @@ def resume(
     federation_file: str | None = None,
     deadline: float | None = None,
     jobs: int | None = None,
+    by: Actor | None = None,
     clock: Clock | None = None,
 ) -> Run:
     """An unfinished run, or with `retry_failed` a failed one, ready to go on.
@@ -433,6 +470,7 @@ def resume(
             resubmit=tuple(tokens),
             seconds=deadline,
             jobs=jobs,
+            by=by or actor.here(),
             clock=clock,
         )
     except BaseException:
@@ -451,6 +489,7 @@ def _resume(
     resubmit: tuple[str, ...],
     seconds: float | None,
     jobs: int | None,
+    by: Actor,
     clock: Clock | None,
 ) -> Run:
     state = held.state
@@ -478,7 +517,7 @@ def _resume(
         or _pinned_texts(pinned) != (plan.workflow.document.text, dict(_texts(plan.workflow)))
     ):
         value = {**pin(plan, federation, pinned["jobs"], cache=pinned.get("cache", True)), "deadline": pinned_deadline}
-    event = RunResumed(now, down, value, tuple(changed), tuple(retry), tuple(reset), resubmit)
+    event = RunResumed(now, down, value, tuple(changed), tuple(retry), tuple(reset), resubmit, by=by.by, via=by.via)
     held.folder.mark_over(False)
     if state.status == "failed":
         held.folder.forget_cancel()  # it was meant for what has failed since
@@ -571,8 +610,9 @@ def cancel(held: Held, federation_file: str | None = None, clock: Clock | None =
         held.journal.append([event], durable=True)
         apply(held.state, event)
 
-    held.folder.request_cancel("user", now)
-    write(CancelRequested(now))
+    who = actor.here()
+    held.folder.request_cancel(CancelRequest(who.by, now, who.via))
+    write(CancelRequested(now, who.by, who.via))
     notes += _kill_open(held, federation_file)
     for note in notes:
         write(events.Noted(now, note))
@@ -593,7 +633,7 @@ def check_decision(run: str, state: RunState, step: str, by: str) -> float:
         steps = {*state.steps, *state.pinned.get("steps", ())}
         if step not in steps and instances.definition(step) not in steps:
             raise UsageError(f"run {run} has no step {step!r}", hint=suggestion(step, [*waiting, *sorted(steps)]))
-        hint = f"v6flow status {run} says how it stands: no gate waits in it"
+        hint = "no gate of this run waits; its status says how it stands"
         if waiting and not state.over:
             hint = suggestion(step, waiting) or f"those that wait: {', '.join(waiting)}"
         raise UsageError(f"step {step} of run {run} {what}", hint=hint)
@@ -604,15 +644,16 @@ def check_decision(run: str, state: RunState, step: str, by: str) -> float:
 
 
 def decide_gate(
-    held: Held, step: str, decision: str, *, by: str, comment: str, clock: Clock | None = None
+    held: Held, step: str, decision: str, *, by: Actor, comment: str, clock: Clock | None = None
 ) -> GateDecided:
     """Write down what a person decides (`approved` or `rejected`) at a gate that waits; the run goes on when resumed.
 
     Raises UsageError where nothing waits there, AccessError for who may not decide.
     """
     state = held.state
-    check_decision(held.folder.id, state, step, by)
-    event = GateDecided(LaterClock(clock or SystemClock(), state.last).now(), step, decision, by, comment)
+    check_decision(held.folder.id, state, step, by.by)
+    now = LaterClock(clock or SystemClock(), state.last).now()
+    event = GateDecided(now, step, decision, by.by, comment, via=by.via)
     held.journal.append([event], durable=True)
     apply(state, event)
     return event
@@ -623,7 +664,8 @@ def _cancel_and_finish(held: Held, federation_file: str | None, now: float) -> l
     from v6flow.reporters.base import Silent
 
     run = resume(held, federation_file=federation_file)
-    held.folder.request_cancel("user", now)
+    who = actor.here()
+    held.folder.request_cancel(CancelRequest(who.by, now, who.via))
     run.carry_on(Silent())
     return []
 
@@ -725,7 +767,7 @@ def _current_workflow(state: RunState) -> Workflow:
     """The workflow by its file as it is now; one that is gone is taken as it was."""
     pinned = state.pinned
     text: bytes | str = pinned["text"]
-    if Path(pinned["file"]).is_file():
+    if paths.is_file(pinned["file"]):
         text = loading.read_bytes(pinned["file"], "workflow")
     return loading.parse_workflow(text, pinned["file"], folder=Path(pinned["folder"]))
 
@@ -839,43 +881,58 @@ def _show_cursor() -> None:
             os.write(2, b"\x1b[?25h")
 
 
+def _hear_cancel(engine: Engine, folder: RunFolder) -> None:
+    """Have a run cancelled, if somebody has asked for that."""
+    from v6flow.engine import Cancel
+
+    asked = folder.cancel_requested()
+    if asked is not None:
+        engine.cancel(Cancel(asked.by, asked.via))
+
+
 def _hear_decisions(engine: Engine, folder: RunFolder) -> None:
     """Have gates hear what people have decided while a process worked on the run."""
     from v6flow.engine import Decide
 
     for each in folder.decisions():
-        engine.decide(Decide(each.step, each.asked, each.decision, each.by, each.comment))
+        engine.decide(Decide(each.step, each.asked, each.decision, each.by, each.comment, each.via))
 
 
 @contextmanager
-def _signals(engine: Engine, folder: RunFolder, *, kill: bool) -> Iterator[None]:
+def _signals(engine: Engine, run: Run) -> Iterator[None]:
     """While a run goes on, hear requests to cancel it; Ctrl-C and SIGTERM let go of it, a second one at once.
 
-    What was ignored before stays so: `nohup` means that nothing happens when the terminal goes.
+    What was ignored before stays so: `nohup` means that nothing happens when the terminal goes. Python hands signals
+    to the main thread only, so a run in another thread leaves them to the program.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heard = 0
+    folder = run.held.folder
+    before: dict[int, Any] = {}
 
-    def stop(number: int, _frame: object) -> None:
-        nonlocal heard
-        heard += 1
-        if heard > 1:
-            _show_cursor()
-            os._exit(128 + number)
-        engine.interrupt(terminate=number != signal.SIGINT, kill=kill)
+    def stop(number: int, frame: object) -> None:
+        if run.signalled is None:
+            run.signalled = number
+            engine.interrupt(terminate=number != signal.SIGINT, kill=run.kill_on_interrupt)
+            return
+        handler = before.get(number)
+        if callable(handler) and not run.exit_on_second:
+            handler(number, frame)
+            return
+        _show_cursor()
+        os._exit(128 + number)
 
     def look(_number: int, _frame: object) -> None:
-        if folder.cancel_requested() is not None:
-            engine.cancel()
+        _hear_cancel(engine, folder)
         _hear_decisions(engine, folder)
 
     wanted = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGHUP: stop, CANCEL_SIGNAL: look}
     heeded = [number for number in wanted if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, wanted[number]) for number in heeded}
+    for each in heeded:
+        before[each] = signal.signal(each, wanted[each])
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        for known, handler in before.items():
+            signal.signal(known, handler if handler is not None else signal.SIG_DFL)

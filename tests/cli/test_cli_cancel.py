@@ -18,10 +18,19 @@ from cli_stage import (
     write,
 )
 
+from v6flow import actor
+from v6flow.core.events import CancelRequested
+from v6flow.journals.store import Store
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 Capture = pytest.CaptureFixture[str]
+
+
+def who_cancelled(here: Path, run: str) -> str:
+    (asked,) = [each for each in Store(here / ".v6flow").find(run).events() if isinstance(each, CancelRequested)]
+    return asked.by
 
 
 def test_a_run_that_nobody_holds(here: Path, capsys: Capture) -> None:
@@ -34,6 +43,7 @@ def test_a_run_that_nobody_holds(here: Path, capsys: Capture) -> None:
     assert (said.code, said.out, said.err) == (0, "", f"cancelled run {run}\n")
     document = call(capsys, "status", "-o", "json").document
     assert (document["status"], document["exit_code"]) == ("cancelled", 1)
+    assert who_cancelled(here, run) == actor.user()
     said = call(capsys, "resume", run)
     assert said.code == 2
     assert "was cancelled" in said.err
@@ -49,6 +59,7 @@ def test_a_run_that_another_process_works_on(here: Path, capsys: Capture) -> Non
     ended = end(process)
     assert ended.code == 1
     assert ended.document["status"] == "cancelled"
+    assert who_cancelled(here, run) == actor.user()
     assert call(capsys, "status", "-o", "json").document["status"] == "cancelled"
     said = call(capsys, "cancel", run)
     assert (said.code, f"run {run} is over: it was cancelled" in said.err) == (2, True)

@@ -16,8 +16,8 @@ from cli_stage import (
 )
 
 from fakes import FakeClock
-from v6flow import running
-from v6flow.cli import decision
+from v6flow import actor, running
+from v6flow.actor import Actor
 from v6flow.core.state import replay
 from v6flow.journals.store import DecisionRequest, Store
 from v6flow.reporters.base import Silent
@@ -66,20 +66,20 @@ def test_the_run_waits_until_somebody_has_approved(here: Path, capsys: Capture) 
     said = call(capsys, "approve", run, "agreed", "--comment", "seen", "-o", "json")
     assert said.code == 0
     assert {key: said.document[key] for key in ("run", "step", "decision", "by", "comment")} == {
-        "run": run, "step": "agreed", "decision": "approved", "by": decision.user(), "comment": "seen",
+        "run": run, "step": "agreed", "decision": "approved", "by": actor.user(), "comment": "seen",
     }  # fmt: skip
     assert call(capsys, "status", run, "-o", "json").document["status"] == "interrupted"
     done = call(capsys, "resume", run, "--quiet")
-    assert (done.code, done.out) == (0, f'more: 12\nby: "{decision.user()}"\n')
+    assert (done.code, done.out) == (0, f'more: 12\nby: "{actor.user()}"\n')
 
 
 def test_a_rejected_gate_fails_the_run(here: Path, capsys: Capture) -> None:
     run = gated(here, capsys)
     said = call(capsys, "reject", run, "agreed", "--comment", "too few")
-    assert said.err == f"rejected agreed of run {run}, as {decision.user()}\nv6flow resume {run} goes on\n"
+    assert said.err == f"rejected agreed of run {run}, as {actor.user()}\nv6flow resume {run} goes on\n"
     done = call(capsys, "resume", run, "--quiet")
     assert (done.code, done.out) == (1, "")
-    assert f"step agreed: {decision.user()} rejected it: too few" in done.err
+    assert f"step agreed: {actor.user()} rejected it: too few" in done.err
     assert "by " in call(capsys, "logs", run).out
 
 
@@ -89,7 +89,7 @@ def test_only_approvers_may_decide(here: Path, capsys: Capture) -> None:
     (run,) = run_ids(here)
     said = call(capsys, "approve", run, "agreed")
     assert said.code == 4
-    assert f"{decision.user()} may not decide at step agreed: it asks somebody else" in said.err
+    assert f"{actor.user()} may not decide at step agreed: it asks somebody else" in said.err
     assert call(capsys, "status", run, "-o", "json").document["status"] == "waiting"
 
 
@@ -112,8 +112,8 @@ def test_a_decision_stands(here: Path, capsys: Capture) -> None:
     assert call(capsys, "approve", run, "agreed").code == 0
     said = call(capsys, "reject", run, "agreed")
     assert said.code == 2
-    assert f"step agreed of run {run} was approved by {decision.user()}" in said.err
-    assert f"hint: v6flow status {run} says how it stands: no gate waits in it" in said.err
+    assert f"step agreed of run {run} was approved by {actor.user()}" in said.err
+    assert "hint: no gate of this run waits; its status says how it stands" in said.err
 
 
 @pytest.mark.parametrize(("command", "code"), [("approve", 0), ("reject", 1)])
@@ -127,11 +127,11 @@ def test_while_other_steps_go_on_the_process_that_works_on_the_run_is_told(
     assert call(capsys, command, run, "n").code == 2
     said = call(capsys, command, run, "agreed", "--comment", "go on")
     assert said.code == 0
-    assert f"as {decision.user()}: told process {process.pid}" in said.err
+    assert f"as {actor.user()}: told process {process.pid}" in said.err
     (here / "gate").write_text("1", encoding="utf-8")
     assert end(process).code == code
     step = call(capsys, "status", run, "-o", "json").document["steps"]["agreed"]
-    assert (step["by"], step["comment"]) == (decision.user(), "go on")
+    assert (step["by"], step["comment"]) == (actor.user(), "go on")
     assert not list((here / ".v6flow" / "runs" / run).glob("decision*"))
 
 
@@ -158,7 +158,9 @@ def test_the_time_that_a_person_takes_does_not_count_towards_the_deadline(here: 
     folder = Store(here / ".v6flow").find(run)
     paused = replay(folder.events()).last
     with running.take(folder) as held:
-        running.decide_gate(held, "agreed", "approved", by="anna", comment="", clock=FakeClock(paused + 86400))
+        running.decide_gate(
+            held, "agreed", "approved", by=Actor("anna", "terminal"), comment="", clock=FakeClock(paused + 86400)
+        )
     held = running.take(folder)
     with held:
         ready = running.resume(held, clock=FakeClock(paused + 86410))

@@ -31,7 +31,7 @@ def test_findings_are_told_with_their_lines(here: Path, capsys: Capture) -> None
     assert lines[0].endswith("[moving-image]")
     assert lines[2].index("^") == lines[1].index("registry")
     assert "small.yaml:5:3: warning: the param who has no description" in said.err
-    assert lines[-1] == "2 findings; v6flow lint --explain moving-image says more of the first"
+    assert lines[-1] == "2 findings; `v6flow lint --explain moving-image` explains the first"
 
 
 def test_nothing_found(here: Path, capsys: Capture) -> None:
@@ -74,7 +74,7 @@ def test_a_test_is_no_workflow_either_and_the_remedy_is_told(here: Path, capsys:
     said = call(capsys, "lint", "x_test.yaml")
     assert said.code == 2
     assert "x_test.yaml:1:1: this is a test file, where a workflow file is expected" in said.err
-    assert "lint looks at workflows only: v6flow validate x_test.yaml says what is wrong with it" in said.err
+    assert "lint checks workflows only: `v6flow validate x_test.yaml` shows what is wrong" in said.err
 
 
 def test_rules_are_listed(capsys: Capture) -> None:

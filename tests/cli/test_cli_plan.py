@@ -157,3 +157,21 @@ def test_so_does_a_run_that_goes_on_in_the_background(here: Path, capsys: Captur
     assert call(capsys, "wait", said.out.strip()).code == 1
     folder = RunFolder(here / ".v6flow" / "runs" / said.out.strip())
     assert [event.message.startswith(MIXED) for event in folder.events() if isinstance(event, Noted)] == [True]
+
+
+def test_organizations_that_are_known_only_later_stand_as_their_expressions(here: Path, capsys: Capture) -> None:
+    text = (
+        FEDERATED
+        + """\
+  rows:
+    foreach:
+      over: [alpha]
+      steps: {one: {task: {method: echo, organization: "{{ each.item }}", kwargs: {value: "{{ organization }}"}}}}
+"""
+    )
+    steps = text.replace('outputs: {total: "{{ steps.total.result }}"}\n', "")
+    federated(here, text=steps)
+    said = call(capsys, "plan", "federated.yaml")
+    assert (said.code, said.err) == (0, "")
+    assert "to ‹{{ each.item }}›" in said.out
+    assert "{{ organization }}" in said.out

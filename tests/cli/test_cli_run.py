@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -323,3 +324,25 @@ def test_params_that_do_not_go_together_are_refused_by_validate_plan_and_run(
     assert len(list((here / ".v6flow" / "runs").iterdir())) == 1
     write(here, small_yaml=text.replace("default: 20", "default: 200"))
     assert "200 is a lot [precondition]" in call(capsys, "validate", "small.yaml").err
+
+
+@pytest.mark.parametrize("way", ["option", "environment", "default"])
+def test_printed_commands_work_as_they_stand(
+    way: str, here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a store of a name that a shell would split, and without what was set for the first command alone."""
+    write(here, failing_yaml=FAILING)
+    option = ["--store", "my runs"] if way == "option" else []
+    with monkeypatch.context() as patch:
+        if way == "environment":
+            patch.setenv("V6FLOW_STORE", "my runs")
+        said = call(capsys, "run", "failing.yaml", *option)
+    (line,) = re.findall(r"again: (v6flow resume .*)", said.err)
+    said = call(capsys, *shlex.split(line)[1:])
+    assert (said.code, "run FAILED" in said.err) == (1, True)
+    with monkeypatch.context() as patch:
+        if way == "environment":
+            patch.setenv("V6FLOW_STORE", "my runs")
+        said = call(capsys, "resume", *option)
+    (line,) = re.findall(r"hint: (v6flow list.*) shows the runs", said.err)
+    assert len(call(capsys, *shlex.split(line)[1:], "-o", "json").document["runs"]) == 1

@@ -17,6 +17,7 @@ from cli_stage import (
     write,
 )
 
+from v6flow import actor
 from v6flow.journals.store import Store
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def test_without_a_run_it_shows_the_newest(here: Path, capsys: Capture) -> None:
     assert said.code == 0
     assert said.out == 'n: 40\nwho: "you"\nall: {"to":"you","n":40}\n'
     assert "of small: completed" in said.err
+    assert f" by {actor.user()} (" in said.err
     assert "double" in said.err
 
 
@@ -53,6 +55,7 @@ def test_the_document_has_the_shape_of_runs(here: Path, capsys: Capture) -> None
     for name in ("small", "failing"):
         ran = call(capsys, "run", f"{name}.yaml", "-o", "json").document
         assert call(capsys, "status", "-o", "json").document == ran
+        assert ran["by"] == actor.user()
 
 
 def test_a_run_that_goes_on_and_one_that_was_killed(here: Path, capsys: Capture) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cli_stage import (
+    SMALL,
     call,
     child,
     end,
@@ -190,6 +191,24 @@ def test_a_sweep_that_was_interrupted_goes_on_where_it_stopped(here: Path) -> No
     assert (said.code, len(run_ids(here))) == (0, 3)
     assert [each["outputs"] for each in said.document["sweep"]] == [{"sum": 2}, {"sum": 4}, {"sum": 6}]
     assert [each["completed_before"] for each in said.document["sweep"]] == [True, False, False]
+
+
+def test_an_interrupt_that_comes_when_a_run_of_a_sweep_is_over_ends_the_sweep(
+    here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from v6flow.reporters.lines import Lines
+
+    end_ = Lines.end
+
+    def end_and_interrupt(self: Lines, state: Any) -> None:
+        end_(self, state)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    write(here, small_yaml=SMALL)
+    monkeypatch.setattr(Lines, "end", end_and_interrupt)
+    said = call(capsys, "run", "small.yaml", "--sweep", "n=1,2,3", "-o", "json")
+    assert (said.code, said.document["exit_code"]) == (130, 130)
+    assert [each["status"] for each in said.document["sweep"]] == ["completed", "pending", "pending"]
 
 
 def test_a_run_that_another_process_has_is_left_alone(here: Path, capsys: Capture) -> None:

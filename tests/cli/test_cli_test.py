@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import stat
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -16,6 +20,9 @@ from cli_stage import (
     VALUES,
     call,
     child,
+    command,
+    end,
+    environment,
     federated,
     folder_of_its_own,  # noqa: F401 - a fixture for all tests here
     run_ids,
@@ -126,6 +133,7 @@ def test_as_a_document(here: Path, capsys: Capture) -> None:
         "line": 12,
         "status": "failed",
         "failures": ["outputs.total: expected 7, found 6"],
+        "incomplete": [],
     }
 
 
@@ -219,7 +227,12 @@ def run(capsys: Capture, code: int, *words: str) -> None:
 def test_a_test_is_written_from_a_run_and_passes(here: Path, capsys: Capture) -> None:
     federated(here)
     run(capsys, 0, "federated.yaml")
-    said, case = recorded(capsys)
+    before = os.umask(0)
+    try:
+        said, case = recorded(capsys)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(Path("new.test.yaml").stat().st_mode) == 0o600, "nobody else reads what was answered"
     (run_id,) = run_ids(here)
     assert said.code == 0
     assert said.err == f"new.test.yaml is written from run {run_id}\n"
@@ -308,3 +321,59 @@ def test_what_cannot_be_recorded(here: Path, capsys: Capture) -> None:
     said = call(capsys, "test", "--record", "small", "other.test.yaml")
     assert (said.code, "is gone" in said.err) == (2, True)
     assert json.loads(call(capsys, "test", "--record", "x", "y.yaml", "-o", "json").out)["exit_code"] == 2
+
+
+LESS = """\
+v6flow_test: 1
+workflow: federated.yaml
+organizations: [alpha, beta, gamma]
+answers:
+  sums: {gamma: crash, default: {value: {sum: 2}}}
+cases:
+  says nothing: {}
+  fails: {answers: {sums: {beta: crash}}, expect: {status: failed}}
+"""
+
+
+def test_a_case_that_does_not_mention_an_incomplete_result_passes_and_is_reported(here: Path, capsys: Capture) -> None:
+    put(here, LESS)
+    write(here, federated_yaml=FEDERATED.replace("age}}}", "age}}, quorum: {min: 2}}"))
+    said = call(capsys, "test")
+    assert said.code == 0
+    assert said.out.splitlines()[2:-1] == [
+        "1 case has an incomplete result that `expect` does not mention; -v shows what to write there"
+    ]
+    assert call(capsys, "test", "-v").out.splitlines()[:4] == [
+        "federated.test.yaml::says nothing passed",
+        "  incomplete: sums: 2 of 3 answered (gamma failed: the algorithm crashed)",
+        "  to expect it: incomplete: {sums: partial}",
+        "federated.test.yaml::fails passed",
+    ]
+    first, second = call(capsys, "test", "-o", "json").document["cases"]
+    assert [each["kind"] for each in first["incomplete"]] == ["partial"]
+    assert second["incomplete"] == []
+    call(capsys, "test", "--junit", "report.xml")
+    (told,) = ET.parse(here / "report.xml").getroot().iter("system-out")
+    assert (told.text or "").splitlines()[-1] == "  to expect it: incomplete: {sums: partial}"
+    put(here, LESS.replace("nothing: {}", "something: {expect: {incomplete: {sums: partial}}}"))
+    write(here, federated_yaml=FEDERATED.replace("age}}}", "age}}, quorum: {min: 2}}"))
+    assert "incomplete" not in call(capsys, "test").out
+
+
+def test_an_interrupt_ends_the_tests(here: Path) -> None:
+    """No further case begins, and the step that computes here is ended."""
+    os.mkfifo(here / "gate")
+    steps = "steps: {wait: {local: {command: [sh, -c, 'echo $$ > pid; cat gate']}}}"
+    write(here, waiting_yaml=f"v6flow: 1\nname: waiting\n{steps}\n")
+    cases = "cases:\n  one: {expect: {status: completed}}\n  two: {expect: {status: completed}}\n"
+    (here / "waiting.test.yaml").write_text(f"v6flow_test: 1\nworkflow: waiting.yaml\n{cases}", "utf-8")
+    process = subprocess.Popen(
+        command("test"), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    )
+    while not ((here / "pid").exists() and (here / "pid").read_text().strip()):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    said = end(process)
+    assert (said.code, said.err) == (130, "error: interrupted\n")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((here / "pid").read_text()), 0)

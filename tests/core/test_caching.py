@@ -240,6 +240,18 @@ def test_answers_of_others_are_no_answers() -> None:
     assert run.named(ev.StepNotReused)[0].reason == "run w-0 does not have an answer of each"
 
 
+def test_answers_to_another_question_are_no_answers() -> None:
+    asked = Driver(make(TEXT), earlier={})
+    asked.answer("s", *EVERYBODY, value=1)
+    same = caching.results("w-0", asked.events)["s"]
+    run = Driver(make(TEXT), earlier={key_of().digest: same})
+    assert run.state.step("s").reused is not None
+    other = replace(same, sent={**same.sent, "beta": "of another question"})
+    run = Driver(make(TEXT), earlier={key_of().digest: other})
+    assert run.asked("s") == [*EVERYBODY]
+    assert run.named(ev.StepNotReused)[0].reason == "beta was asked something else in run w-0"
+
+
 def test_a_value_computed_here_is_reused_too() -> None:
     run = Driver(make(FUNCTION), earlier=earlier(FUNCTION, value=[4]))
     assert run.children == {}

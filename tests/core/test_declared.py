@@ -239,7 +239,7 @@ def test_an_item_of_another_type_is_told_by_its_place() -> None:
 def test_hints_for_values() -> None:
     assert [each.hint for each in judged("string_list", "a")] == ["write it as a list, with [ and ]"]
     assert [each.hint for each in judged("organization_list", ["alpha"])] == [
-        "{{ federation.organizations | organization_ids }} gives the ids of all"
+        'write "{{ federation.organizations | organization_ids }}" for the ids of all'
     ]
     assert [each.hint for each in judged("integer", "5")] == [None]
 

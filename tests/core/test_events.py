@@ -31,6 +31,9 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "asked": NAMES, "organizations": NAMES, "changed": NAMES, "retry": NAMES, "reset": NAMES, "approvers": NAMES, "gates": NAMES, "resubmit": NAMES, "failure": FAILURES,
     "subtasks": SUBTASKS, "carried": st.lists(st.tuples(TEXT, NAMES), max_size=2).map(tuple), "accepted": st.booleans(),
     "log": MAYBE, "properties": st.none() | st.dictionaries(TEXT, JSON, min_size=1, max_size=2),
+    "key": MAYBE, "schedule": MAYBE, "planned": st.none() | TIMES, "labels": st.none() | st.dictionaries(TEXT, TEXT),
+    "began": st.none() | TIMES, "size": st.none() | st.integers(0, 2**40), "image": MAYBE,
+    "origin": st.none() | st.dictionaries(TEXT, TEXT), "inputs": st.none() | st.dictionaries(TEXT, JSON, max_size=2),
 }  # fmt: skip
 MAPPINGS = st.dictionaries(TEXT, JSON, max_size=2)
 VALUES = {"RunStarted": MAPPINGS, "RunCompleted": MAPPINGS, "RunEnding": MAPPINGS, "RunResumed": st.none() | MAPPINGS}

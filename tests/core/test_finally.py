@@ -120,7 +120,10 @@ def test_its_failure_is_told_and_changes_nothing() -> None:
     assert (run.state.status, run.state.outputs, run.state.exit_code) == ("completed", {"o": 3.0}, 0)
     assert (run.status("last"), run.status("after")) == ("failed", "skipped")
     run.state.pinned = {"finally": ["last", "after"]}
-    assert summary.failed_last(run.state) == ["also failed: step last: alpha crashed: it broke"]
+    assert summary.incomplete_text(run.state) == [
+        "incomplete: last: failed: alpha crashed: it broke",
+        "incomplete: after: skipped, since last failed",
+    ]
 
 
 def test_cancelling_while_it_runs_ends_it_and_the_run_ends_as_it_would_have() -> None:

@@ -271,3 +271,65 @@ finally: {{tell: {{task: {{method: m, kwargs: {{how: "{{{{ run.status }}}}"}}}}}
 outputs: {{many: "{{{{ steps.many.results }}}}", n: "{{{{ sum(steps.parts.results) }}}}"}}
 """
     assert rules(text) == []
+
+
+LOOP = """\
+v6flow: 1
+steps:
+  fit:
+    repeat:
+      state: 0
+      max: 3
+      on_max: continue
+      steps: {v: {local: {value: "{{ loop.state }}"}}}
+      update: "{{ steps.v.result + 1 }}"
+      until: "{{ loop.next > 9 }}"
+%s
+outputs: {o: "{{ steps.fit.result }}"%s}
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "output", "wanted"),
+    [
+        ("", "", ["unread-convergence"]),
+        ("", ', i: "{{ steps.fit.iterations }}"', ["unread-convergence"]),
+        ("", ', c: "{{ steps.fit.converged }}"', []),
+        ("", ", c: \"{{ 'yes' if steps.fit.converged else 'no' }}\"", []),
+        ('    checks: [{that: "{{ this.converged or this.result > 2 }}", message: m}]', "", []),
+        ('    properties: {converged: "{{ this.converged }}"}', "", []),
+        ('  look: {local: {value: 1}, when: "{{ steps.fit.converged }}"}', ', l: "{{ steps.look.result }}"', []),
+    ],
+)
+def test_whether_anything_reads_that_a_loop_has_converged(step: str, output: str, wanted: list[str]) -> None:
+    text = LOOP % (step, output)
+    assert rules(text) == wanted
+    if wanted:
+        assert places(text, "unread-convergence") == [(7, 15)]
+    for other in (text.replace("continue", "fail"), text.replace('      until: "{{ loop.next > 9 }}"\n', "")):
+        assert "unread-convergence" not in rules(other)
+
+
+def test_that_a_nested_loop_has_converged_is_read_inside() -> None:
+    text = """\
+v6flow: 1
+steps:
+  table:
+    foreach:
+      over: [1, 2]
+      steps:
+        fit:
+          repeat:
+            state: 0
+            max: 3
+            on_max: continue
+            steps: {v: {local: {value: "{{ loop.state }}"}}}
+            update: "{{ steps.v.result + 1 }}"
+            until: "{{ loop.next > 9 }}"
+      result: {state: "{{ steps.fit.result }}"%s}
+outputs: {o: "{{ steps.table.results }}"}
+"""
+    (problem,) = found(text % "")
+    assert problem.rule == "unread-convergence"
+    assert problem.hint == "use steps.fit.converged in what the step around it returns"
+    assert found(text % ', converged: "{{ steps.fit.converged }}"') == []

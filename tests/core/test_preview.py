@@ -114,3 +114,13 @@ steps:
     assert told["fit.mean"]["value"] == {UNKNOWN: "{{ sum(steps.part.results) }}"}
     assert (told["table"]["over"], told["table"]["as"]) == (["a"], "x")
     assert told["table.v"]["value"] == {UNKNOWN: "{{ each.x }}"}
+
+
+def test_what_each_is_sent_is_told_only_where_all_are_known() -> None:
+    told = shown("""
+steps:
+  a: {task: {method: m, organization: alpha}}
+  b: {task: {method: m, organizations: [beta, "{{ steps.a.responded[0] }}"], kwargs: {me: "{{ organization }}"}}}
+""")["b"]
+    assert told["organizations"] == ["beta", {UNKNOWN: "{{ steps.a.responded[0] }}"}]
+    assert "kwargs_by_organization" not in told

@@ -17,6 +17,7 @@ from v6flow import loading, running
 from v6flow.core import caching
 from v6flow.core import events as ev
 from v6flow.core.commands import Ask, Keep, Recall
+from v6flow.core.incomplete import of_run
 
 if TYPE_CHECKING:
     from v6flow.core.plan import Plan
@@ -45,7 +46,8 @@ def end(run: Driver) -> dict[str, Any]:
         )
         for name, step in run.state.steps.items()
     }
-    return {"status": run.state.status, "outputs": run.state.outputs, "steps": steps, "failure": run.state.failure}
+    found = {"status": run.state.status, "outputs": run.state.outputs, "steps": steps, "failure": run.state.failure}
+    return found | {"incomplete": sorted(str(each) for each in of_run(run.state) if each.kind != "reused")}
 
 
 def assert_nobody_is_asked_twice(run: Driver, before: list[ev.Event]) -> None:

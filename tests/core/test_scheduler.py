@@ -128,6 +128,31 @@ def test_a_word_of_a_command_must_be_text_or_a_number() -> None:
     assert "text or a number, not [1]" in run.failure("c").message
 
 
+@pytest.mark.parametrize(
+    ("word", "noted"),
+    [
+        ("{{ steps.a.result }}", True),
+        (" {{ steps.a.result }}", True),
+        ("./{{ steps.a.result }}", False),
+        ("{{ params.p }}", False),  # a person wrote it
+        ("{{ steps.b.result }}", False),
+    ],
+)
+def test_a_value_that_could_be_read_as_an_option_is_noted(word: str, noted: bool) -> None:
+    text = f"""
+params: {{p: {{type: string, default: "-l"}}}}
+steps:
+  a: {{local: {{value: "--files0-from=x"}}}}
+  b: {{local: {{value: "5"}}}}
+  c: {{local: {{command: [wc, "{word}"]}}}}
+"""
+    notes = [each.message for each in drive(text).events if isinstance(each, ev.Noted)]
+    assert len(notes) == noted
+    assert all("step c: word 2 of its command begins with `-`" in note and "files0" not in note for note in notes)
+    after = drive(text.replace("[wc, ", "[wc, --, ")).events
+    assert not any(isinstance(each, ev.Noted) for each in after)
+
+
 @pytest.mark.parametrize("size", [1000])
 def test_a_wide_fan_and_a_long_chain(size: int) -> None:
     fan = "".join(f"  f{n}:\n    local: {{value: '{{{{ steps.first.result + {n} }}}}'}}\n" for n in range(size))

@@ -178,3 +178,37 @@ def test_retrying_keeps_answers_and_counts_attempts_on() -> None:
 def test_everything_that_happens_moves_the_clock() -> None:
     assert replay([*START, ev.CancelRequested(5.5)]).last == 5.5
     assert replay([]) == RunState()
+
+
+def test_when_an_organization_began_is_known_until_it_is_asked_again() -> None:
+    state = replay([*ASKED, ev.TaskStarted(4.0, "a", "alpha", 1, 3.5), ev.TaskStarted(4.5, "a", "beta", 1)])
+    alpha, beta, gamma = state.step("a").organizations.values()
+    assert (alpha.began, beta.began, gamma.began) == (3.5, 4.5, None)
+    apply(state, ev.TaskRequested(5.0, "a", ("alpha",), 2, "t-again", "d"))
+    assert (alpha.attempt, alpha.began) == (2, None)
+    apply(state, ev.TaskStarted(6.0, "a", "alpha", 1, 3.5))  # of the attempt before
+    assert alpha.began is None
+
+
+def test_what_an_answer_is_made_of_stays_with_it() -> None:
+    origin = {"database": "d1"}
+    answered = ev.TaskAnswered(4.0, "a", "alpha", 1, 7, None, (), 12, "sha256:5", origin)
+    alpha = replay([*ASKED, answered]).step("a").organizations["alpha"]
+    assert (alpha.size, alpha.image, alpha.origin) == (12, "sha256:5", origin)
+
+
+def test_who_began_and_what_people_accepted_since() -> None:
+    begun = ev.RunStarted(1.0, "w-1", "w", {"a": 1}, "anna", "terminal", "k", comment="again", labels={"team": "c"})
+    state = replay([begun, ev.RunResumed(2.0, 1.0, change_accepted="a typo"), ev.RunResumed(3.0, 1.0)])
+    assert state.begun is not None
+    assert (state.begun.by, state.begun.via, state.begun.key) == ("anna", "terminal", "k")
+    assert (state.begun.comment, state.begun.labels, state.begun.value) == ("again", {"team": "c"}, {})
+    assert state.changes_accepted == ["a typo"]
+
+
+def test_a_late_answer_counts_for_its_attempt_alone() -> None:
+    state = replay([*ASKED, ev.StepClosed(4.0, "a", "quorum"), ev.TaskLate(5.0, "a", "beta", 1)])
+    beta = state.step("a").organizations["beta"]
+    assert (beta.status, beta.late, beta.value) == ("requested", True, None)
+    apply(state, ev.TaskRequested(6.0, "a", ("beta",), 2, "t9", "d"))
+    assert not beta.late

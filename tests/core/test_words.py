@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import yaml
+
 from v6flow.core.words import MAX_WORDS, nearest, suggestion
 
 
@@ -21,3 +23,13 @@ def test_how_near_is_near_enough() -> None:
 def test_no_search_costs_more_than_it_is_worth() -> None:
     assert nearest("a" * 1000, ["a" * 1000]) is None
     assert nearest("yes", [*(f"{number:06}" for number in range(MAX_WORDS)), "yes"]) is None
+
+
+def test_a_name_is_spelled_as_a_list_in_a_file_takes_it() -> None:
+    for name in ("Alpha, East", "Alpha: East", "'t Hart", 'the "old" one', "{a}", "#1 east"):
+        said = suggestion(name.replace("a", "e"), [name])
+        assert said is not None
+        spelled = said.removeprefix("did you mean ").removesuffix("?")
+        assert yaml.safe_load(f"[{spelled}, b]") == [name, "b"]
+    for name in ("alpha", "St. Alpha (NL)", "--store", "fit[2].p", "a#b", "http://x"):
+        assert suggestion(name + "x", [name]) == f"did you mean {name}?"

@@ -185,3 +185,11 @@ def test_no_result_stands_in_a_note(store: Store) -> None:
     for path in (store.root / "cache").rglob("*.json"):
         assert b"confidential" not in path.read_bytes()
         assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_note_about_something_else_is_no_result(store: Store) -> None:
+    results(answered_run(store)).keep("s", OTHER, 1003.0)
+    (note,) = (store.root / "cache").glob("*.json")
+    note.rename(note.with_name(f"{KEY.digest}.json"))
+    found = results(store.create("w-2")).find("s", KEY, DAY, 2000.0)
+    assert found == "what is noted of run w-1 is about something else"

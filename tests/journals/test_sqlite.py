@@ -500,7 +500,7 @@ WRONGS: dict[str, tuple[Callable[[Path], None], str]] = {
     "text": (lambda path: replace(path, b"hello, I am not a database at all " * 200), "is not a journal"),
     "folder": (be_a_folder, "is not a file"),
     "another database": (be_another_database, "is not a journal of v6flow"),
-    "newer": (drop("PRAGMA user_version=7"), "is of a newer version: its format is 7, this v6flow knows 1"),
+    "newer": (drop("PRAGMA user_version=7"), "is of a newer version: its format is 7, this v6flow knows 2"),
     "no events": (drop("DROP TABLE events"), "is damaged: no such table: events"),
     "no meta": (drop("DROP TABLE meta"), "is damaged: no such table: meta"),
     "no length": (drop("DELETE FROM meta"), "the record of its length is gone"),

@@ -269,7 +269,7 @@ def test_a_read_only_store_is_read_and_not_held(public: Path) -> None:
 step_down()
 run = Store(folder / "store").find()
 say(run.id, len(list(run.events())), run.holder())
-for use in (run.lock, run.journal, lambda: run.request_cancel("me", 1.0), lambda: run.write("a", b"")):
+for use in (run.lock, run.journal, lambda: run.request_cancel(CancelRequest("me", 1.0)), lambda: run.write("a", b"")):
     try: use()
     except UsageError as error: say("--store" in error.hint, error.message)
 """
@@ -437,8 +437,8 @@ def test_a_run_that_is_gone_is_not_held(store: Store) -> None:
 
 def test_a_request_to_cancel_stays(store: Store, run: RunFolder) -> None:
     assert run.cancel_requested() is None
-    finish(spawn("Store(folder).find().request_cancel('hannah é', 1.5)", store.root))
-    assert run.cancel_requested() == CancelRequest("hannah é", 1.5)
+    finish(spawn("Store(folder).find().request_cancel(CancelRequest('hannah é', 1.5, 'script'))", store.root))
+    assert run.cancel_requested() == CancelRequest("hannah é", 1.5, "script")
     assert stat.S_IMODE((run.path / "cancel").stat().st_mode) == 0o600
 
 
@@ -460,7 +460,7 @@ with run.lock():
 """
     child = spawn(code, store.root)
     assert line(child) == "held"
-    run.request_cancel("hannah", 1.0)
+    run.request_cancel(CancelRequest("hannah", 1.0))
     holder = run.signal_holder()
     assert holder is not None
     assert holder.pid == child.pid

@@ -12,6 +12,7 @@ import pytest
 
 import v6flow
 from v6flow import running
+from v6flow.actor import Actor
 from v6flow.journals.store import Store
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def run(example: Path, store: Path, federation: Path | None = None) -> v6flow.Re
     while result.status == "waiting":
         with running.take(Store(store).find(result.run)) as held:
             for gate in held.state.gates:
-                running.decide_gate(held, gate.name, "approved", by="a test", comment="")
+                running.decide_gate(held, gate.name, "approved", by=Actor("a test", "script"), comment="")
         result = v6flow.resume(result.run, store=store)
     return result.check()
 

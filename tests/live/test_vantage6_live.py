@@ -12,6 +12,7 @@ import pytest
 from v6flow.backends.vantage6 import connecting, dialects, encryption
 from v6flow.backends.vantage6.dialects import TaskDraft
 from v6flow.backends.vantage6.refusals import DeniedError, RefusedError
+from v6flow.backends.vantage6.second_factor import Person
 from v6flow.core import json
 from v6flow.core import server as files
 from v6flow.core.commands import DatabaseChoice
@@ -235,9 +236,12 @@ def test_two_factor_log_in(plain: LiveFederation, tmp_path: Path) -> None:
         with pytest.raises(AccessError, match="does not accept the two-factor code"):
             connecting.connect(replace(there, totp_secret="${file:wrong}"))
         newcomer = read(plain, tmp_path, user=plain.users.organization_view, server=url)
-        with pytest.raises(AccessError, match="has never logged in") as caught:
-            connecting.connect(newcomer)
+        nobody = Person({"HOME": str(tmp_path)})
+        with pytest.raises(AccessError, match="has just set up two-factor log-in") as caught:
+            connecting.connect(newcomer, person=nobody)
         assert "otpauth" not in f"{caught.value.message}{caught.value.hint}"
+        (kept,) = (tmp_path / ".config" / "v6flow").iterdir()
+        connecting.connect(replace(newcomer, totp_secret=f"${{file:{kept}}}"), person=nobody).close()
 
 
 def test_a_wrong_password(plain: LiveFederation, tmp_path: Path) -> None:

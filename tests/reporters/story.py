@@ -51,6 +51,7 @@ BEGUN: list[Event] = [
     ev.TaskAccepted(START + 1, "moments", "a1", "17"),
     ev.TaskAnswered(START + 3, "moments", "alpha", 1, {"n": 3}),
 ]
+BETA_BEGAN = ev.TaskStarted(START + 2, "moments", "beta", 1, START + 1.5)
 RETRIED: list[Event] = [
     *BEGUN,
     ev.TaskFailed(START + 4, "moments", "beta", 1, ev.Failure("start_failed", "no such image", "moments", "beta")),

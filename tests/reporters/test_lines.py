@@ -47,7 +47,7 @@ def test_a_run_is_told_fact_by_fact() -> None:
         "05:23:34Z moments: asks beta again (attempt 2 of 3)",
         "05:23:36Z moments: beta answered (2 of 3)",
         "07:23:01Z moments: waits no longer: its time is up; not yet answered: gamma",
-        "07:23:01Z moments: completed in 2h00m, 2 of 3 answered (missing: gamma)",
+        "07:23:01Z moments: completed in 2h00m, 2 of 3 answered (gamma did not answer in time)",
         "07:23:01Z pooled: computes here",
         "07:23:03Z pooled: completed in 2.0s",
         "07:23:03Z deviations: asks alpha, beta",
@@ -56,6 +56,7 @@ def test_a_run_is_told_fact_by_fact() -> None:
         "07:23:05Z deviations: completed in 2.0s, 2 of 2 answered",
         "07:23:05Z report: completed",
         "07:23:05Z run completed in 2h00m",
+        "incomplete: moments: 2 of 3 answered (gamma did not answer in time)",
     ]
 
 
@@ -164,10 +165,12 @@ def test_a_local_step_that_is_tried_again_says_so() -> None:
     assert lines[1:] == ["pooled: no memory (again at once)", "pooled: computes here again (attempt 2 of 2)"]
 
 
-def test_an_accepted_mixture_of_cohorts_is_told_with_its_reason() -> None:
-    plan = make(WORKFLOW.replace("report: {local", 'report: {mixed_cohorts: "pilot", local'))
-    done = ev.StepCompleted(START + 9000, "report", 1, (("moments", ("alpha",)),), accepted=True)
-    assert told([*MOMENTS, done], plan)[-2].endswith("report: completed; mixed cohorts accepted: pilot")
+def test_an_accepted_mixture_of_cohorts_is_reported_with_its_reason() -> None:
+    done = ev.StepCompleted(START + 9000, "report", 1, (("moments", ("alpha",)),), accepted=True, mixed_cohorts="pilot")
+    mixed = "answers of different cohorts are put together; accepted: pilot"
+    lines = told([*MOMENTS, done, ev.RunCompleted(START + 9000, {})])
+    assert lines[-4].endswith(f"report: completed, {mixed}")
+    assert lines[-1] == f"incomplete: report: {mixed}"
 
 
 def test_a_new_day_is_told_once() -> None:
@@ -235,7 +238,7 @@ def test_a_result_that_is_reused_is_told_once() -> None:
     ]
     assert told(events)[3:6] == [
         "05:23:00Z pooled: nothing to reuse: no run before has a result of it",
-        "05:23:00Z moments: reused from run variance-20261120-0523-abcd, answered 2026-11-21T05:22:00Z",
+        "05:23:00Z moments: reused from run variance-20261120-0523-abcd, answered 2026-11-21T05:22:00Z (1m00s old)",
         "05:23:00Z moments: completed in 0.0s, 2 of 2 answered",
     ]
 
@@ -255,3 +258,10 @@ def test_what_was_done_for_items_does_not_count_as_settled_steps() -> None:
     stream = io.StringIO()
     Lines(stream).begin(plan, replay(events))
     assert stream.getvalue().splitlines()[0].endswith(", 3 steps, 2 of them settled before")
+
+
+def test_a_late_answer_is_reported_and_why_it_is_missing() -> None:
+    late = ev.TaskLate(START + 7202, "moments", "gamma", 1)
+    lines = told([*MOMENTS, late, ev.RunCompleted(START + 7210, {})])
+    assert "07:23:02Z moments: gamma answered too late; its answer is not used" in lines
+    assert lines[-1] == "incomplete: moments: 2 of 3 answered (gamma answered too late)"

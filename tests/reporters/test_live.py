@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 from story import (
     BEGUN,
+    BETA_BEGAN,
     COMPLETED,
     FAILED,
     INTERRUPTED,
@@ -44,7 +45,6 @@ def look(
     now: float,
     *,
     plan: Plan | None = None,
-    working: tuple[tuple[str, str], ...] = (),
     width: int = 80,
     room: int = 20,
     unicode: bool = True,
@@ -52,12 +52,12 @@ def look(
     """What stands on the screen after these events."""
     plan = plan or make()
     state = replay(events)
-    view = view_of(plan, state, Board(list(plan.steps), state), frozenset(working), room=room)
+    view = view_of(plan, state, Board(list(plan.steps), state), room=room)
     return drawn(screen(view, now, width=width, unicode=unicode), width)
 
 
 def test_each_step_has_a_line_with_its_organizations() -> None:
-    assert look(BEGUN, START + 3, working=(("moments", "beta"),)) == [
+    assert look([*BEGUN, BETA_BEGAN], START + 3) == [
         "⠼ moments      2.0s  alpha answered  beta working  gamma asked",
         "· pooled             pending",
         "· deviations         pending",
@@ -146,7 +146,7 @@ def test_many_steps_fit_the_screen_failed_and_running_ones_first() -> None:
     for event in events:
         apply(state, event)
         board.note(getattr(event, "step"))  # noqa: B009 - which kind of event it is does not matter here
-    view = view_of(plan, state, board, frozenset(), room=5)
+    view = view_of(plan, state, board, room=5)
     assert [step.name for step in view.steps] == ["s497", "s498", "s499", "s600", "s700"]
     assert view.counts == {"pending": 498, "completed": 500, "running": 1, "failed": 1}
     shown = drawn(screen(view, START + 1, width=80))
@@ -213,7 +213,10 @@ def test_of_many_steps_the_table_has_those_worth_telling() -> None:
 
 
 def test_how_a_run_ended() -> None:
-    assert ending(replay(COMPLETED)).plain == f"run {RUN} completed in 2h00m"
+    assert ending(replay(COMPLETED)).plain.splitlines() == [
+        f"run {RUN} completed in 2h00m",
+        "incomplete: moments: 2 of 3 answered (gamma did not answer in time)",
+    ]
     assert ending(replay(INTERRUPTED)).plain.splitlines() == [
         f"run {RUN} interrupted after 2h00m",
         f"to go on where it stopped: v6flow resume {RUN}",
@@ -258,7 +261,8 @@ def test_who_is_asked_again_does_not_work_yet() -> None:
     for event in BEGUN[1:]:
         apply(state, event)
         reporter.event(event, state)
-    reporter.working("moments", "beta")
+    apply(state, BETA_BEGAN)
+    reporter.event(BETA_BEGAN, state)
     assert _organizations(reporter) == "alpha answered  beta working  gamma asked"
     again = ev.TaskRequested(START + 9, "moments", ("beta",), 1, "b4", "d")
     apply(state, again)
@@ -286,4 +290,4 @@ def test_a_step_that_reuses_a_result_says_whose() -> None:
         ev.StepCompleted(START, "moments"),
     ]
     (line,) = [line for line in look(events, START, width=110) if "moments" in line]
-    assert line.endswith("reused from run variance-20261120-0523-abcd, answered 2026-11-21T05:22:00Z")
+    assert line.endswith("reused from run variance-20261120-0523-abcd, answered 2026-11-21T05:22:00Z (1m00s old)")

@@ -50,7 +50,7 @@ def state(events: list[ev.Event]) -> RunState:
 
 def test_the_live_table_shows_what_is_at_work_inside() -> None:
     now = state(BEGUN)
-    view = view_of(PLAN, now, Board(PLAN.nested(""), now), frozenset(), room=10)
+    view = view_of(PLAN, now, Board(PLAN.nested(""), now), room=10)
     lines = screen(view, 3.0, width=100).plain.splitlines()
     assert len(lines) == 3
     assert "in round 1  part 1/2" in lines[0]

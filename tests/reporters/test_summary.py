@@ -20,7 +20,22 @@ def test_the_document_of_a_completed_run() -> None:
         "started": "2026-11-21T05:23:00Z",
         "ended": "2026-11-21T07:23:05Z",
         "seconds": 7205.0,
+        "by": None,
+        "via": None,
+        "key": None,
+        "comment": None,
+        "labels": None,
         "outputs": {"variance": 3.0},
+        "incomplete": [
+            {
+                "kind": "partial",
+                "step": "moments",
+                "output": None,
+                "instances": ["moments"],
+                "organizations": ["gamma"],
+                "message": "2 of 3 answered (gamma did not answer in time)",
+            }
+        ],
         "steps": {
             "moments": {
                 "status": "completed",

@@ -38,9 +38,9 @@ def test_a_sound_file_is_read() -> None:
     assert suite.directory.studies == {"heart": ("beta",), 1: ("beta",)}
     assert suite.directory.defaults == {"image": "probe", "timeout": "1h"}
     assert suite.directory.policy.max_queries == 3
-    failures, exactly = suite.cases
+    failures, exactly, _ = suite.cases
     assert (failures.name, failures.params, failures.deadline) == ("failures", {"column": "bmi"}, 6 * 3600.0)
-    assert (exactly.params, exactly.deadline, exactly.line) == ({"column": "age"}, None, 54)
+    assert (exactly.params, exactly.deadline, exactly.line) == ({"column": "age"}, None, 55)
     assert failures.answers.find("parts", "alpha", 2) != exactly.answers.find("parts", "alpha", 2)
 
 

@@ -421,3 +421,22 @@ def test_with_values_who_decided_and_why_is_recorded_too(story: Story) -> None:
     decision = {"decision": "approve", "by": "ben", "comment": "Jansen is among them", "after": "1h"}
     assert case["decisions"] == {"agreed": decision}
     assert story.complaints() == []
+
+
+def test_what_is_incomplete_is_expected(story: Story) -> None:
+    story.answer("one", "alpha", 1)
+    story.answer("one", "beta", 1)
+    story.fail("one", "gamma", "crashed")
+    second_step(story, "alpha", "beta")
+    case = story.record()
+    assert case["expect"]["incomplete"] == {"one": "partial"}
+    assert story.complaints() == []
+
+
+def test_a_whole_run_is_expected_to_be_whole_also_where_a_result_was_reused(story: Story) -> None:
+    for name in NAMES:
+        story.answer("one", name, 1)
+    second_step(story, *NAMES)
+    story.events.insert(1, ev.StepReused(story.at, "zero", "w-0", "zero", 1.0))
+    assert story.record()["expect"]["incomplete"] == "none"
+    assert story.complaints() == []

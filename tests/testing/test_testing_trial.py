@@ -670,3 +670,59 @@ def test_results_in_rounds_and_items_are_there(bench: Bench) -> None:
         "steps.fit.result: expected 1, found 2",
         "steps.all.result: expected the one result of a step that has completed, found a foreach step",
     ]
+
+
+# ---------------------------------------------------------------------------------- what is less than the whole
+
+LESS = """\
+v6flow: 1
+name: w
+defaults: {image: probe, timeout: 2h}
+steps:
+  parts: {task: {method: m}, quorum: {min: 1}}
+  fit:
+    repeat:
+      state: 0
+      max: 2
+      on_max: continue
+      steps: {again: {task: {method: m}, quorum: {min: 1}}}
+      update: "{{ loop.state + 1 }}"
+      until: "{{ loop.next > 2 }}"
+outputs: {it: "{{ steps.fit.result }}"}
+"""
+SILENT = {"parts": {"beta": "no_answer"}, "fit[2].again": {"beta": "crash"}, "fit.again": {"default": {"value": 1}}}
+FOUND = "found parts: partial, fit.again: partial, fit: max"
+
+
+@pytest.mark.parametrize(
+    ("expected", "complaint"),
+    [
+        (["parts", "fit.again", "fit"], None),
+        (["fit", "parts", "fit.again"], None),
+        ({"parts": "partial", "fit.again": ["partial"], "fit": "max"}, None),
+        ("none", f"incomplete: expected none, {FOUND}"),
+        (["parts", "fit"], f"incomplete: expected parts: partial, fit: max, {FOUND}"),
+        (
+            ["parts", "fit.again", "fit", "outputs.it"],
+            f"incomplete: expected parts: partial, fit.again: partial, fit: max, outputs.it: any, {FOUND}",
+        ),
+        (
+            {"parts": "partial", "fit.again": "partial", "fit": "items"},
+            f"incomplete: expected parts: partial, fit.again: partial, fit: items, {FOUND}",
+        ),
+    ],
+)
+def test_what_is_incomplete_is_compared(bench: Bench, expected: Any, complaint: str | None) -> None:
+    case = {"answers": SILENT, "expect": {"incomplete": expected}}
+    found = bench.complaints(case, text=LESS.replace("fit:\n    repeat:", "fit:\n    repeat:\n      cohort: shrink"))
+    if complaint is None:
+        assert found == []
+    else:
+        (only,) = found
+        assert only.splitlines()[0] == complaint
+        assert "  parts: 1 of 2 answered (beta did not answer in time)" in only.splitlines()
+
+
+def test_a_whole_run_is_not_incomplete(bench: Bench) -> None:
+    assert bench.complaints({"expect": {"incomplete": "none"}}) == []
+    assert bench.complaints({"expect": {"incomplete": ["parts"]}}) == ["incomplete: expected parts: any, found none"]

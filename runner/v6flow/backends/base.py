@@ -28,17 +28,22 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Working:
-    """An organization has begun to work on it (for progress only)."""
+    """An organization has begun to work on it: at the time `began`, if the federation records it.
+
+    `began` is in seconds since 1970-01-01 UTC, by the federation's clock.
+    """
 
     token: str
     organization: str
+    began: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
     """An organization's result: the bytes that its algorithm wrote, which may still not be JSON.
 
-    `subtasks` are all that a central function dispatched, unless `hidden`: then we may not see that.
+    `subtasks` are all that a central function dispatched, unless `hidden`: then we may not see that. `image` is the
+    digest of the image that ran, None where the federation does not record it.
     """
 
     token: str
@@ -47,6 +52,7 @@ class Answered:
     log: str = ""
     subtasks: tuple[Subtask, ...] = ()
     hidden: bool = False
+    image: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,9 +119,12 @@ def duration(option: str, text: str | None) -> float | None:
 
 
 def open_store(arguments: argparse.Namespace) -> Store:
-    """The store that is meant."""
+    """The store that is meant; printed commands name it, also where it was set for this command alone."""
+    import os
+
     from v6flow.journals.store import Store, store_folder
 
+    arguments.store = arguments.store or os.environ.get("V6FLOW_STORE")
     return Store(store_folder(arguments.store))
 
 
@@ -138,6 +141,8 @@ def read_params(
             raise UsageError(f"--param takes NAME=VALUE, not {word!r}")
         texts[name] = _as_utf8(text)
     values = [(file, loading.read_params(file)) for file in arguments.params]
+    for file, mapping in values:
+        params.check_file(workflow, file, mapping)
     if one is not None:
         values.append(one)
     environment = {key: _as_utf8(text) for key, text in os.environ.items() if key.startswith(params.ENVIRONMENT)}

@@ -21,16 +21,19 @@ def configure(parser: Parser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from v6flow import running
+    from v6flow import actor, running
     from v6flow.cli import show
     from v6flow.errors import HeldError, UnreachableError, UsageError
+    from v6flow.journals.store import CancelRequest
+    from v6flow.reporters import summary
 
     folder = common.open_store(arguments).find(arguments.run)
     held = None
     try:
         held = running.take(folder)
     except HeldError:
-        folder.request_cancel("user", time.time())
+        who = actor.here()
+        folder.request_cancel(CancelRequest(who.by, time.time(), who.via))
         holder = folder.signal_holder()
         if holder is not None:
             if arguments.output == "json":
@@ -48,7 +51,8 @@ def main(arguments: argparse.Namespace) -> int:
         try:
             notes = running.cancel(held, arguments.federation)
         except UnreachableError as error:
-            again = f"what it has open at the server goes on; v6flow cancel {folder.id} tries again"
+            cancel = summary.command("cancel", folder.id, store=arguments.store or "")
+            again = f"what it has open at the server goes on; {cancel} tries again"
             raise UnreachableError(f"run {folder.id} is not cancelled: {error.message}", hint=again) from error
     if arguments.output == "json":
         show.write({"run": folder.id, "status": held.state.status, "holder": None, "notes": notes})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from v6flow.cli import arguments as common
@@ -24,7 +23,7 @@ def configure(parser: Parser) -> None:
 
 def decide(arguments: argparse.Namespace, decision: str) -> int:
     """Write down a decision (`approved` or `rejected`)."""
-    from v6flow import running
+    from v6flow import actor, running
     from v6flow.cli import show
     from v6flow.core.plan import iso
     from v6flow.core.state import replay
@@ -33,18 +32,20 @@ def decide(arguments: argparse.Namespace, decision: str) -> int:
     from v6flow.reporters import summary
 
     folder = common.open_store(arguments).find(arguments.run)
+    who = actor.here()
     try:
         held = running.take(folder)
     except HeldError:
-        asked = running.check_decision(folder.id, replay(folder.events()), arguments.step, user())
-        folder.request_decision(DecisionRequest(arguments.step, asked, decision, user(), arguments.comment))
+        asked = running.check_decision(folder.id, replay(folder.events()), arguments.step, who.by)
+        said = arguments.step, asked, decision, who.by, arguments.comment, who.via
+        folder.request_decision(DecisionRequest(*said))
         holder = folder.signal_holder()
         if holder is not None:
-            return _told(folder, arguments, decision, str(holder))
+            return _told(folder, arguments, decision, who.by, str(holder))
         held = running.take(folder)  # it ended just now
         folder.forget_decision(arguments.step)
     with held:
-        decided = running.decide_gate(held, arguments.step, decision, by=user(), comment=arguments.comment)
+        decided = running.decide_gate(held, arguments.step, decision, by=who, comment=arguments.comment)
         if arguments.output == "json":
             document = {"run": folder.id, "step": decided.step, "decision": decision}
             show.write({**document, "by": decided.by, "at": iso(decided.at), "comment": decided.comment})
@@ -55,23 +56,13 @@ def decide(arguments: argparse.Namespace, decision: str) -> int:
     return 0
 
 
-def _told(folder: RunFolder, arguments: argparse.Namespace, decision: str, holder: str) -> int:
+def _told(folder: RunFolder, arguments: argparse.Namespace, decision: str, by: str, holder: str) -> int:
     """Say that who works on the run has been told."""
     from v6flow.cli import show
 
     if arguments.output == "json":
-        document = {"run": folder.id, "step": arguments.step, "decision": decision, "by": user()}
+        document = {"run": folder.id, "step": arguments.step, "decision": decision, "by": by}
         show.write({**document, "at": None, "comment": arguments.comment})
     else:
-        show.lines([f"{decision} {arguments.step} of run {folder.id}, as {user()}: told {holder}, which goes on"])
+        show.lines([f"{decision} {arguments.step} of run {folder.id}, as {by}: told {holder}, which goes on"])
     return 0
-
-
-def user() -> str:
-    """The name of the system's user who runs this program, whatever the environment says."""
-    try:
-        import pwd
-
-        return pwd.getpwuid(os.getuid()).pw_name
-    except (ImportError, KeyError):  # no such names on this system, or none for this number
-        return f"user {os.getuid()}" if hasattr(os, "getuid") else os.getlogin()

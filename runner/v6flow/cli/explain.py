@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from v6flow.core.state import RunState
 
 _NAMED = 10  # names that an error lists
+_STATES = 6  # of a repeat step, the last ones: enough to see whether they come closer
+_LONGEST = 200  # characters of a state
 
 
 def configure(parser: Parser) -> None:
@@ -127,7 +129,7 @@ def _text(told: dict[str, Any]) -> list[str]:
         lines += ["decision:", f"  {_decision(told['gate'], day)}"]
     if told["kind"] == "task" and told["asked"]:
         lines += ["quorum:", f"  {_judged(told)}"]
-    lines += [*_came_of_it(told), *_cohorts(told)]
+    lines += [*_came_of_it(told), *_incomplete(told), *_cohorts(told)]
     return [*lines, *_why(told)]
 
 
@@ -197,8 +199,13 @@ def _attempt(each: dict[str, Any], day: str) -> str:
     task = "" if each["task"] is None else f" ({'' if 'task' in each['task'] else 'task '}{each['task']})"
     again = f" again, attempt {each['attempt']}," if each["attempt"] > 1 else ""
     told = f"{verb}{again} at {_at(each['asked'], day)}{task}"
+    if each.get("began") is not None:
+        told += f", began at {_at(each['began'], day)}"
     if each["outcome"] in ("answered", "completed"):
-        return f"{told}, {each['outcome']} after {spell(each['seconds'])}"
+        size = f" with {each['size']:,} bytes" if each.get("size") is not None else ""
+        return f"{told}, {each['outcome']} after {spell(each['seconds'])}{size}"
+    if each["outcome"] == "too late":
+        return f"{told}, answered after {spell(each['seconds'])}: too late to be used"
     if each["outcome"] == "no answer":
         return f"{told}, and no answer came"
     if each["failure"] is not None:
@@ -234,9 +241,25 @@ def _came_of_it(told: dict[str, Any]) -> list[str]:
     if "rounds" in told:
         converged = ", and its condition held" if told["converged"] else ""
         lines.append(f"  {told['rounds']} round{'' if told['rounds'] == 1 else 's'} ended{converged}")
+        states = list(enumerate(told["history"]))[-_STATES:]
+        lines += [f"  state after round {number}: {_short(state)}" for number, state in states]
     lines += [f"  item {each['key']}: {each['status']}" for each in told.get("items", ())]
     lines += [f"  {name}: {json.dumps(json.printable(value))}" for name, value in told["properties"].items()]
     return ["what came of it:", *lines] if lines else []
+
+
+def _incomplete(told: dict[str, Any]) -> list[str]:
+    """What in its value is less than the whole, with the steps nested in it."""
+    lines = [f"  {each['step']}: {each['message']}" for each in told["incomplete"]]
+    return ["incomplete:", *lines] if lines else []
+
+
+def _short(value: Any) -> str:
+    """A value on one line, cut where it is long."""
+    from v6flow.core import json
+
+    text = json.dumps(json.printable(value))
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _cohorts(told: dict[str, Any]) -> list[str]:

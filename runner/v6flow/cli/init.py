@@ -5,6 +5,7 @@ Nothing that exists is written over. --list shows the templates there are.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,19 +36,20 @@ def configure(parser: Parser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    from v6flow import paths
     from v6flow.cli import show
     from v6flow.reporters.terminal import plain
 
     if arguments.list:
         return _list(as_json=arguments.output == "json")
     files = project(arguments.template)
-    folder = Path(arguments.folder).expanduser()
+    folder = paths.expand(arguments.folder)
     write(folder, files)
     if arguments.output == "json":
         show.write({"folder": str(folder), "template": arguments.template, "files": sorted(files)})
         return 0
     show.data("".join(f"{plain(str(folder / name))}\n" for name in sorted(files)))
-    here = "" if folder.resolve() == Path.cwd() else f"cd {plain(str(folder))} && "
+    here = "" if folder.resolve() == Path.cwd() else f"cd {plain(shlex.quote(str(folder)))} && "
     show.lines([f"next: {here}v6flow run {WORKFLOW}"])
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,12 +23,11 @@ def configure(parser: Parser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from pathlib import Path
-
+    from v6flow import paths
     from v6flow.backends.vantage6 import encryption
     from v6flow.cli import show
 
-    path = Path(arguments.file).expanduser()
+    path = paths.expand(arguments.file)
     _check(path)
     pem = encryption.generate_private_key()
     write(path, pem)
@@ -42,8 +42,8 @@ def main(arguments: argparse.Namespace) -> int:
         [
             f"a private key of {encryption.NEW_KEY_BITS} bits is in {path}; above is its fingerprint: {FINGERPRINT}",
             "keep it and a copy of it where nobody else can read it: without it, what is encrypted for it is lost",
-            f"next: name it in the federation file (private_key: {path})",
-            "then: v6flow upload-key --federation FILE puts its public key at the server",
+            f"next: name it in the federation file (private_key: {_spell(path)})",
+            "then: `v6flow upload-key --federation FILE` puts its public key at the server",
             "and: your organization's nodes need this private key too",
         ]
     )
@@ -77,15 +77,25 @@ def write(path: Path, pem: bytes) -> None:
         ) from error
 
 
+def _spell(path: Path) -> str:
+    """A path as a YAML value; absolute, since a federation file takes others relative to its own folder."""
+    from v6flow.core import quoting
+
+    text = str(path.absolute())
+    return text if re.fullmatch(r"[\w./-]+", text) else quoting.quoted(text)
+
+
 def _check(path: Path) -> None:
     import os
+    import shlex
 
+    from v6flow import paths
     from v6flow.errors import UsageError
 
     if os.path.lexists(path):
         raise _exists(path)
-    if not path.parent.is_dir():
-        raise UsageError(f"there is no folder {path.parent}", hint=f"mkdir -p {path.parent}")
+    if not paths.is_folder(path.parent):
+        raise UsageError(f"there is no folder {path.parent}", hint=f"mkdir -p {shlex.quote(str(path.parent))}")
 
 
 def _exists(path: Path) -> UsageError:

@@ -47,7 +47,7 @@ def main(arguments: argparse.Namespace) -> int:
     show.data("".join(f"{plain(file)}: nothing found\n" for file, problems in files.items() if not problems))
     if found:
         told = "1 finding" if len(found) == 1 else f"{len(found)} findings"
-        show.lines([f"{told}; v6flow lint --explain {found[0].rule} says more of the first"])
+        show.lines([f"{told}; `v6flow lint --explain {found[0].rule}` explains the first"])
     return code
 
 
@@ -71,12 +71,14 @@ def _find(names: list[str]) -> dict[str, list[Problem]]:
 
 def _remedied(problem: Problem) -> Problem:
     """A problem; of a file of another kind, with the command that looks at those."""
+    import shlex
     from dataclasses import replace
 
     if problem.rule != "wrong-file":
         return problem
     return replace(
-        problem, hint=f"lint looks at workflows only: v6flow validate {problem.file} says what is wrong with it"
+        problem,
+        hint=f"lint checks workflows only: `v6flow validate {shlex.quote(problem.file)}` shows what is wrong",
     )
 
 
@@ -87,7 +89,7 @@ def _explain(name: str, *, as_json: bool) -> int:
     from v6flow.errors import UsageError
 
     if name != _ALL and name not in RULES:
-        hint = suggestion(name, RULES) or "v6flow lint --explain lists the rules"
+        hint = suggestion(name, RULES) or "`v6flow lint --explain` lists the rules"
         raise UsageError(f"no rule {name!r}", hint=hint)
     rules = RULES if name == _ALL else {name: RULES[name]}
     if as_json:

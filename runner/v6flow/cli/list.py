@@ -22,6 +22,7 @@ def configure(parser: Parser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli import show
     from v6flow.core.units import spell
+    from v6flow.reporters.summary import WITH_RESULTS
 
     store = common.open_store(arguments)
     runs = [_row(store.find(name)) for name in store.runs()]
@@ -34,11 +35,14 @@ def main(arguments: argparse.Namespace) -> int:
     width = max(len(run["run"]) for run in runs)
     for run in runs:
         took = spell(run["seconds"]) if run["seconds"] is not None else ""
-        show.data(f"{run['run']:<{width}}  {run['status']:<11}  {run['started'] or '':<20}  {took}".rstrip() + "\n")
+        less = "incomplete" if run["incomplete"] and run["status"] in WITH_RESULTS else ""
+        cells = f"{run['run']:<{width}}  {run['status']:<11}  {run['started'] or '':<20}  {took:<7}  {less}"
+        show.data(cells.rstrip() + "\n")
     return 0
 
 
 def _row(folder: RunFolder) -> dict[str, Any]:
+    from v6flow.core import incomplete
     from v6flow.core.plan import iso
     from v6flow.core.state import replay
     from v6flow.errors import JournalError
@@ -47,10 +51,10 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         state = replay(folder.events())
     except JournalError as error:
         return {"run": folder.id, "workflow": None, "status": "unreadable", "started": None, "seconds": None,
-                "exit_code": None, "error": error.message}  # fmt: skip
+                "exit_code": None, "error": error.message, "incomplete": []}  # fmt: skip
     if not state.run:
         return {"run": folder.id, "workflow": None, "status": "not started", "started": None, "seconds": None,
-                "exit_code": None, "error": None}  # fmt: skip
+                "exit_code": None, "error": None, "incomplete": []}  # fmt: skip
     return {
         "run": folder.id,
         "workflow": state.workflow,
@@ -59,4 +63,5 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         "seconds": round(state.ended - state.started, 3) if state.ended is not None else None,
         "exit_code": state.exit_code,
         "error": state.failure.message if state.failure is not None else None,
+        "incomplete": [each.document() for each in incomplete.of_run(state)],
     }

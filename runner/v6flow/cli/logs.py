@@ -103,6 +103,7 @@ def _story(folder: RunFolder, state: RunState, arguments: argparse.Namespace) ->
         if not arguments.follow or not held or retold.over:
             break
         time.sleep(LOOK)
+    reporter.less(retold)
     if told is not None:
         show.write({"run": folder.id, "lines": told.getvalue().splitlines()})
     return 0
@@ -236,13 +237,15 @@ class _Logs:
         return self._access.log(self._folder.path, token, name)
 
     def _nothing(self, state: RunState, name: str) -> str:
+        from v6flow.reporters import summary
         from v6flow.reporters.terminal import plain
 
         where = f" at {plain(name)}" if name else ""
         step = state.step(self._step)
         asked = step.organizations.get(name)
         if step.reused is not None:
-            again = " ".join(["v6flow logs", step.reused.run, step.reused.source, *([plain(name)] if name else [])])
+            words = [step.reused.run, step.reused.source, *([name] if name else [])]
+            again = summary.command("logs", *words, store=self._arguments.store or "")
             return f"nothing was done{where}, since the result of an earlier run is reused; its log: {again}"
         if asked is not None and asked.status == "requested":
             return f"nothing was printed{where} so far, or its node does not share it"

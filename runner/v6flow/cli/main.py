@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from v6flow.cli.arguments import Parser
-    from v6flow.errors import V6flowError
+    from v6flow.errors import InterruptedRunError, V6flowError
 
 USAGE = "usage: v6flow COMMAND [ARGUMENTS]      v6flow COMMAND --help"
 
@@ -44,7 +44,9 @@ def _run(words: list[str]) -> int:
     except BrokenPipeError:
         _silence()
         return 141  # what a shell shows for a program that wrote into a closed pipe
-    except KeyboardInterrupt:  # outside a run, which lets go by itself
+    except InterruptedRunError as error:
+        return _tell(error, as_json=as_json)
+    except KeyboardInterrupt:  # outside a run, which takes in the signal by itself
         return _tell(InterruptedRunError("interrupted"), as_json=as_json)
     except V6flowError as error:
         return _tell(error, as_json=as_json)
@@ -101,7 +103,7 @@ def _wants_json(words: Sequence[str]) -> bool:
     )
 
 
-def _tell(error: V6flowError, *, as_json: bool) -> int:
+def _tell(error: V6flowError | InterruptedRunError, *, as_json: bool) -> int:
     from v6flow.cli import show
     from v6flow.core.problem import InvalidError
 

@@ -114,9 +114,10 @@ def details(step: dict[str, Any]) -> list[str]:
 def _of_task(step: dict[str, Any]) -> list[str]:
     databases = ", ".join(each["label"] for each in step["databases"]) or "none"
     asked = step["organizations"]
+    names = asked if isinstance(asked, list) else [asked]
     told = [
         f"{step['method']} of {step['image']} on {databases}",
-        f"to {', '.join(asked) if isinstance(asked, list) else _spell(asked)}",
+        f"to {', '.join(each if isinstance(each, str) else _spell(each) for each in names)}",
     ]
     told += [f"  to {name}: {_spell(kwargs)}" for name, kwargs in step.get("kwargs_by_organization", {}).items()]
     minimum = step["quorum"]["min"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from v6flow.cli import arguments as common
-from v6flow.cli.run import carry_on, finish
+from v6flow.cli.run import carry_on, conclude, finish
 
 if TYPE_CHECKING:
     import argparse
@@ -47,7 +47,6 @@ def main(arguments: argparse.Namespace) -> int:
     from v6flow import running
     from v6flow.cli import show
     from v6flow.errors import ResumeError
-    from v6flow.reporters import summary
 
     folder = _pick(common.open_store(arguments), arguments)
     held = running.take(folder)
@@ -56,8 +55,7 @@ def main(arguments: argparse.Namespace) -> int:
         if state.status == "cancelled":
             raise ResumeError(f"run {folder.id} was cancelled", hint="start a new run")
         if state.status == "completed" or (state.status == "failed" and not arguments.retry_failed):
-            if state.status == "failed" and arguments.output == "text":
-                show.lines(summary.failure_text(state, arguments.store or ""))
+            conclude(state, arguments)
             return finish(state, list(state.pinned["steps"]), arguments)
         with show.while_waiting(running.pinned_federation(state.pinned, arguments.federation) if state.run else None):
             run = running.resume(
@@ -77,6 +75,7 @@ def _pick(store: Store, arguments: argparse.Namespace) -> RunFolder:
     One that another process works on is meant only if there is no other.
     """
     from v6flow.errors import UsageError
+    from v6flow.reporters import summary
 
     if arguments.run is not None:
         return store.find(arguments.run)
@@ -88,9 +87,11 @@ def _pick(store: Store, arguments: argparse.Namespace) -> RunFolder:
         return found[0]
     what = "failed or unfinished" if arguments.retry_failed else "unfinished"
     if not found:
-        raise UsageError(f"no {what} run in {store.root}", hint="v6flow list shows the runs")
+        shown = summary.command("list", store=arguments.store or "")
+        raise UsageError(f"no {what} run in {store.root}", hint=f"{shown} shows the runs")
     ids = ", ".join(folder.id for folder in found)
-    raise UsageError(f"several runs are {what}: {ids}", hint="name one: v6flow resume RUN")
+    one = summary.resume_command("RUN", arguments.store or "", retry=arguments.retry_failed)
+    raise UsageError(f"several runs are {what}: {ids}", hint=f"name one: {one}")
 
 
 def _status(folder: RunFolder) -> str | None:

@@ -163,33 +163,43 @@ def detached(folder: RunFolder, code: int | None, arguments: argparse.Namespace)
     from v6flow import detaching
     from v6flow.cli import show
     from v6flow.cli.status import current
+    from v6flow.core import incomplete
     from v6flow.core.state import replay
+    from v6flow.reporters import summary
     from v6flow.reporters.terminal import plain
 
     if code:
         show.lines(plain(detaching.said(folder), keep_newlines=True).rstrip().split("\n"))
+    state = replay(folder.events() if code is not None else ())
+    if code == 0:
+        show.lines(summary.incomplete_text(state, arguments.store or ""))
     if arguments.output == "json":
-        status = current(folder, replay(folder.events())) if code is not None else "running"
-        show.write({"run": folder.id, "status": status, "exit_code": code})
+        status = current(folder, state) if code is not None else "running"
+        less = [each.document() for each in incomplete.of_run(state)]
+        show.write({"run": folder.id, "status": status, "exit_code": code, "incomplete": less})
     else:
         show.data(f"{folder.id}\n")
         if code is None:
-            store = f"--store {arguments.store} " if arguments.store else ""
-            show.lines([f"it goes on in the background; v6flow wait {store}{folder.id} waits for it"])
+            wait = summary.command("wait", folder.id, store=arguments.store or "")
+            show.lines([f"it goes on in the background; {wait} waits for it"])
     return code or 0
 
 
 def carry_on(run: Run, arguments: argparse.Namespace) -> int:
     """Carry a run on to its end, tell it, and return its exit code."""
     from v6flow.cli import show
-    from v6flow.errors import NoSpaceError
+    from v6flow.errors import InterruptedRunError, NoSpaceError
     from v6flow.reporters import summary
 
     steps = list(run.plan.steps)
     run.kill_on_interrupt = arguments.on_interrupt == "kill"
+    run.exit_on_second = True
     with run.held:
         try:
             state = run.carry_on(reporter(run, arguments))
+        except KeyboardInterrupt as interrupt:
+            hint = summary.resume_command(run.plan.run, arguments.store or "")
+            raise InterruptedRunError(f"run {run.plan.run} was interrupted", hint=hint) from interrupt
         except NoSpaceError as error:
             hint = f"make space, then: {summary.resume_command(run.plan.run, arguments.store or '')}"
             if arguments.output == "json":
@@ -197,10 +207,24 @@ def carry_on(run: Run, arguments: argparse.Namespace) -> int:
                 show.write(document | {key: show.error_document(error)[key] for key in ("exit_code", "error")})
             show.error(error.message, hint)
             return error.exit_code
-        if arguments.quiet and arguments.output == "text":
-            store = arguments.store or ""
-            show.lines([*summary.failure_text(state, store), *summary.waiting_text(state, store)])
+        if arguments.quiet:
+            conclude(state, arguments)
         return finish(state, steps, arguments)
+
+
+def conclude(state: RunState, arguments: argparse.Namespace) -> None:
+    """Report on stderr what no reporter has: why a run failed, what is incomplete, what it waits for.
+
+    What is incomplete is reported beside a JSON document too: the exit code does not say it.
+    """
+    from v6flow.cli import show
+    from v6flow.reporters import summary
+
+    store = arguments.store or ""
+    text = arguments.output == "text"
+    show.lines(summary.failure_text(state, store) if text else [])
+    show.lines(summary.incomplete_text(state, store))
+    show.lines(summary.waiting_text(state, store) if text else [])
 
 
 def finish(state: RunState, steps: list[str], arguments: argparse.Namespace) -> int:

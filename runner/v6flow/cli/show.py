@@ -7,7 +7,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import json
+from v6flow import paths
+from v6flow.core import json, showing
 from v6flow.core.problem import InvalidError
 from v6flow.errors import V6flowError
 from v6flow.reporters import terminal
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from v6flow.core.federation import Federation
     from v6flow.core.problem import Problem
+    from v6flow.errors import InterruptedRunError
 
 
 _SILENCE = 3.0  # seconds that nobody wonders at
@@ -69,7 +71,13 @@ def while_waiting(federation: Federation | None) -> Iterator[None]:
         return
     from threading import Timer
 
-    timer = Timer(_SILENCE, lines, ([f"{plain(federation.server)} has not answered yet …"],))
+    from v6flow.backends.vantage6.second_factor import PERSON
+
+    def tell(server: str) -> None:
+        if not PERSON.asking:  # else it waits for a person, who knows
+            lines([f"{server} has not answered yet …"])
+
+    timer = Timer(_SILENCE, tell, (plain(federation.server),))
     timer.daemon = True
     timer.start()
     try:
@@ -97,7 +105,7 @@ def hint(text: str | None) -> None:
 
 def problems(found: Sequence[Problem]) -> None:
     """Each problem with its place, the line it is in and a caret below it."""
-    texts: dict[str, list[str]] = {}
+    texts: dict[str, str] = {}
     for problem in found:
         lines([plain(str(problem)), *_excerpt(problem, texts)])
     count = sum(problem.severity == "error" for problem in found)
@@ -118,7 +126,7 @@ def problem_document(problem: Problem) -> dict[str, Any]:
     }
 
 
-def error_document(error: V6flowError) -> dict[str, Any]:
+def error_document(error: V6flowError | InterruptedRunError) -> dict[str, Any]:
     """An error as the one document that `--output json` promises."""
     document = failure_document(error.kind, error.message, error.hint, error.exit_code)
     if isinstance(error, InvalidError):
@@ -133,24 +141,25 @@ def failure_document(kind: str, message: str, hint: str | None, exit_code: int) 
         "status": "failed",
         "exit_code": exit_code,
         "outputs": {},
+        "incomplete": [],
         "steps": {},
         "error": {"kind": kind, "message": message, "step": None, "organization": None, "hint": hint},
     }
 
 
-def _excerpt(problem: Problem, texts: dict[str, list[str]]) -> list[str]:
-    """The line that a problem is in and a caret below the place; nothing if it cannot be read."""
+def _excerpt(problem: Problem, texts: dict[str, str]) -> list[str]:
+    """The line that a problem is in and a caret below the place; nothing where it cannot be read, or be shown."""
     if problem.file not in texts:
         try:
-            with open(problem.file, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - lighter than pathlib
-                texts[problem.file] = file.read(8 * 2**20).split("\n")
-        except OSError:
-            texts[problem.file] = []
-    text = texts[problem.file]
-    row, column = problem.position.line, problem.position.column
-    if not 0 < row <= len(text):
+            body = paths.read(problem.file, 8 * 2**20).decode("utf-8", "replace")
+        except (OSError, paths.OutsideError):
+            body = ""
+        texts[problem.file] = re.sub(r"\r\n?", "\n", body)
+    row = problem.position.line
+    shown_line = showing.excerpt(texts[problem.file], row, problem.position.column)
+    if shown_line is None:
         return []
-    line = text[row - 1]
+    line, column = shown_line
     start = max(0, column - 60)  # a long line is shown around the place
     shown = line[start : start + 100]
     before = plain(shown[: column - 1 - start])

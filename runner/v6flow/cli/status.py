@@ -36,8 +36,9 @@ def main(arguments: argparse.Namespace) -> int:
         document = summary.document(state, steps, status=status)
         show.write(document if state.over else document | {"exit_code": None})
         return 0
-    show.lines([f"run {folder.id} of {state.workflow or folder.id}: {status}", summary.table(state, steps)])
-    show.lines([*summary.failed_last(state), *summary.waiting_text(state, arguments.store or "")])
+    show.lines([f"run {folder.id} of {state.workflow or folder.id}: {status}"])
+    show.lines([*([summary.started(state)] if state.run else []), summary.table(state, steps)])
+    show.lines([*summary.incomplete_section(state), *summary.waiting_text(state, arguments.store or "")])
     if state.status == "completed":
         show.outputs(state.outputs)
     elif state.failure is not None:

@@ -11,7 +11,7 @@ from v6flow.cli import arguments as common
 from v6flow.cli import show
 from v6flow.cli.earlier import earlier, tell_unfinished, unfinished
 from v6flow.cli.telling import reporter
-from v6flow.core import json
+from v6flow.core import incomplete, json
 from v6flow.core import plan as planning
 from v6flow.core.problem import InvalidError
 from v6flow.core.state import replay
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from v6flow.core.federation import Federation
+    from v6flow.core.incomplete import Incomplete
     from v6flow.core.json import Json
     from v6flow.core.model import Workflow
     from v6flow.core.plan import Plan
@@ -57,6 +58,8 @@ class Outcome:
     outputs: Mapping[str, Json] = field(default_factory=dict)
     error: str | None = None
     before: bool = False  # it had completed before
+    incomplete: tuple[Incomplete, ...] = ()  # what in its results is less than the whole
+    last: bool = False  # a signal came when its run was over: no further set begins
 
 
 def run(arguments: argparse.Namespace, workflow: Workflow) -> int:
@@ -72,23 +75,45 @@ def run(arguments: argparse.Namespace, workflow: Workflow) -> int:
         sweep.tell_unfinished()
     outcomes: list[Outcome] = []
     for number, each in enumerate(every, start=1):
-        if any(outcome.exit_code in _STOPPING for outcome in outcomes):
+        if any(outcome.exit_code in _STOPPING or outcome.last for outcome in outcomes):
             outcomes.append(Outcome())
             continue
         if not arguments.quiet:
             show.lines([f"set {number} of {len(every)}: {_spell(each.said)}"])
         outcomes.append(sweep.outcome(each))
-    code = min((each.exit_code for each in outcomes if each.exit_code is not None), key=_rank)
+    codes = [each.exit_code for each in outcomes if each.exit_code is not None]
+    if any(each.last for each in outcomes) and len(codes) < len(every):
+        codes.append(InterruptedRunError.exit_code)
+    code = min(codes, key=_rank)
     if arguments.output == "json":
         told = [_document(each, outcome) for each, outcome in zip(every, outcomes, strict=True)]
         show.write({"workflow": workflow.name, "sweep": told, "exit_code": code})
     else:
         show.data("".join(_table(every, outcomes)))
+    show.lines(_incomplete(every, outcomes, arguments.store or ""))
     return code
+
+
+def _incomplete(every: Sequence[Set], outcomes: Sequence[Outcome], store: str) -> list[str]:
+    """A line for each run whose results are less than the whole; of many the first ones, and how many more."""
+    found = [
+        f"run {outcome.run} ({_spell(each.said)}): {outcome.incomplete[0]}"
+        + (f"; {len(outcome.incomplete) - 1} more" if len(outcome.incomplete) > 1 else "")
+        for each, outcome in zip(every, outcomes, strict=True)
+        if _lacks(outcome)
+    ]
+    return summary.incomplete_lines(found, f" runs; {summary.status_command('RUN', store)} shows what each lacks")
 
 
 def _rank(code: int) -> int:
     return _WORST.index(code) if code in _WORST else 0
+
+
+def _sets_in(workflow: Workflow, file: str) -> list[dict[str, Any]]:
+    """The sets of params in a file, which is one of this workflow. Raises UsageError, InvalidError."""
+    found = loading.read_param_sets(file)
+    params.check_file(workflow, file, {name: None for each in found for name in each})
+    return found
 
 
 def _planned(arguments: argparse.Namespace, workflow: Workflow, federation: Federation | None) -> list[Set]:
@@ -128,7 +153,7 @@ def _sets(arguments: argparse.Namespace, workflow: Workflow) -> list[dict[str, J
             sweeps[name] = params.read_several(workflow, name, text)
         except ValueError as error:
             raise UsageError(f"--sweep {name}: {error}") from error
-    files = [each for file in arguments.sweep_file for each in loading.read_param_sets(file)]
+    files = [each for file in arguments.sweep_file for each in _sets_in(workflow, file)]
     fixed = {word.partition("=")[0] for word in arguments.param}
     for name in {name for each in [sweeps, *files] for name in each}:
         if name in fixed or (name in sweeps and any(name in each for each in files)):
@@ -163,6 +188,7 @@ class _Sweep:
         self._store = common.open_store(arguments)
         self._known: set[str] = set()
         self._earlier: dict[str, list[tuple[RunFolder, RunState]]] = {}
+        self._incomplete: dict[str, tuple[Incomplete, ...]] = {}  # of the earlier runs, by id
 
     def tell_unfinished(self) -> None:
         """Name the unfinished runs of the workflow, which this sweep leaves alone."""
@@ -176,7 +202,8 @@ class _Sweep:
                 if running.done_before(each.plan, state):
                     if not self._arguments.quiet:
                         show.lines([f"run {folder.id} has completed it before"])
-                    return Outcome(folder.id, "completed", 0, state.outputs, before=True)
+                    less = self._incomplete[folder.id]
+                    return Outcome(folder.id, "completed", 0, state.outputs, before=True, incomplete=less)
                 holder = None if state.over else folder.holder()
                 if holder is not None:
                     show.lines([f"run {folder.id} is going on elsewhere ({holder})"])
@@ -197,6 +224,7 @@ class _Sweep:
         for folder, state in earlier(self._store, self._workflow.name, over=True, known=self._known):
             self._known.add(folder.id)
             if (state.pinned.get("text"), state.pinned.get("identity")) == (text, identity):
+                self._incomplete[folder.id] = incomplete.of_run(state)
                 state.steps.clear()  # their results are not wanted any more
                 new.setdefault(json.canonical(state.pinned["params"]), []).append((folder, state))
         for key, runs in new.items():
@@ -232,6 +260,7 @@ class _Sweep:
 
     def _carried_on(self, run: running.Run) -> Outcome:
         run.kill_on_interrupt = self._arguments.on_interrupt == "kill"
+        run.exit_on_second = True
         name = run.held.folder.id
         with run.held:
             try:
@@ -239,12 +268,16 @@ class _Sweep:
             except V6flowError as error:
                 show.error(error.message, error.hint)
                 return Outcome(name, "interrupted", error.exit_code, error=error.message)
+            except KeyboardInterrupt:
+                return Outcome(name, "interrupted", InterruptedRunError.exit_code, error="interrupted")
         if self._arguments.quiet and self._arguments.output == "text":
             store = self._arguments.store or ""
             show.lines([*summary.failure_text(state, store), *summary.waiting_text(state, store)])
         failure = state.failure.message if state.failure is not None else None
         outputs = dict(state.outputs) if state.status == "completed" else {}
-        return Outcome(name, state.status, state.exit_code, outputs, failure)
+        less = incomplete.of_run(state)
+        last = run.signalled is not None and state.status != "interrupted"
+        return Outcome(name, state.status, state.exit_code, outputs, failure, incomplete=less, last=last)
 
 
 def _document(each: Set, outcome: Outcome) -> dict[str, Any]:
@@ -254,6 +287,7 @@ def _document(each: Set, outcome: Outcome) -> dict[str, Any]:
         "status": outcome.status,
         "exit_code": outcome.exit_code,
         "outputs": dict(outcome.outputs),
+        "incomplete": [less.document() for less in outcome.incomplete],
         "error": outcome.error,
         "completed_before": outcome.before,
     }
@@ -261,7 +295,7 @@ def _document(each: Set, outcome: Outcome) -> dict[str, Any]:
 
 def _table(every: Sequence[Set], outcomes: Sequence[Outcome]) -> list[str]:
     rows = [
-        (_spell(each.said), outcome.run or "", outcome.status, show.spell(outcome.outputs) if outcome.outputs else "")
+        (_spell(each.said), outcome.run or "", _word(outcome), show.spell(outcome.outputs) if outcome.outputs else "")
         for each, outcome in zip(every, outcomes, strict=True)
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
@@ -269,6 +303,16 @@ def _table(every: Sequence[Set], outcomes: Sequence[Outcome]) -> list[str]:
         "  ".join([*(cell.ljust(width) for cell, width in zip(row[:3], widths, strict=True)), row[3]]).rstrip() + "\n"
         for row in rows
     ]
+
+
+def _word(outcome: Outcome) -> str:
+    """The status of a set's run, with a mark where its results are less than the whole."""
+    return f"{outcome.status} (incomplete)" if _lacks(outcome) else outcome.status
+
+
+def _lacks(outcome: Outcome) -> bool:
+    """Whether the results of a set's run are less than the whole."""
+    return bool(outcome.incomplete) and outcome.status in summary.WITH_RESULTS
 
 
 def _spell(said: Mapping[str, Json]) -> str:

@@ -91,7 +91,8 @@ def _run(suites: list[Suite], wanted: set[str], arguments: argparse.Namespace) -
     if arguments.output == "json":
         show.write(report.document(verdicts, seconds, code))
     else:
-        lines = [*report.failures(verdicts), *([""] if verdicts else []), report.summary(verdicts, seconds)]
+        told = [*report.unexpected(verdicts), report.summary(verdicts, seconds)]
+        lines = [*report.failures(verdicts), *([""] if verdicts else []), *told]
         show.data("".join(f"{line}\n" for line in lines))
     return code
 
@@ -102,7 +103,7 @@ def _run_suite(suite: Suite, wanted: set[str], arguments: argparse.Namespace) ->
 
     from v6flow.cli import show
     from v6flow.reporters.terminal import plain
-    from v6flow.testing import judging, trial
+    from v6flow.testing import judging, report, trial
     from v6flow.testing.report import Verdict
 
     cases = [case for case in suite.cases if f"{suite.file}::{case.name}" in wanted]
@@ -111,10 +112,13 @@ def _run_suite(suite: Suite, wanted: set[str], arguments: argparse.Namespace) ->
     tell("" if arguments.verbose else f"{plain(suite.file)} ")
     for case in cases:
         began = time.perf_counter()
-        complaints = judging.judge(case, trial.run(suite, case))
-        verdict = Verdict(suite.file, case.name, case.line, tuple(complaints), time.perf_counter() - began)
+        outcome = trial.run(suite, case)
+        complaints = tuple(judging.judge(case, outcome))
+        took, mentioned = time.perf_counter() - began, "incomplete" in case.expect or outcome.status == "failed"
+        verdict = Verdict(suite.file, case.name, case.line, complaints, took, outcome.incomplete, mentioned)
         verdicts.append(verdict)
-        tell(f"{plain(verdict.id)} {verdict.word}\n" if arguments.verbose else verdict.letter)
+        lines = [f"{plain(verdict.id)} {verdict.word}", *report.to_expect(verdict)]
+        tell("".join(f"{line}\n" for line in lines) if arguments.verbose else verdict.letter)
     tell("" if arguments.verbose else "\n")
     return verdicts
 
@@ -124,10 +128,13 @@ def _nothing(_text: str) -> None:
 
 
 def _write(file: str, body: bytes) -> None:
+    import os
+
     from v6flow.errors import UsageError
 
     try:
-        Path(file).write_bytes(body)
+        with open(file, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as report:
+            report.write(body)
     except OSError as error:
         raise UsageError(f"the report cannot be written to {file}: {error.strerror}") from error
 

@@ -3,6 +3,10 @@
 A workflow's federation (--federation, V6FLOW_FEDERATION, or its own `federation:`) is checked as well. A server is
 asked only with --federation: whether it has the organizations, studies and stores that are named, and whether the
 store's description of the algorithm fits what the steps call.
+
+With --root DIR, for files that somebody else has written, nothing outside of DIR is read or looked at, links followed:
+not by the files that are named here, nor by those that they name. No reference to a secret is resolved, and no server
+is asked.
 """
 
 from __future__ import annotations
@@ -24,15 +28,18 @@ if TYPE_CHECKING:
 def configure(parser: Parser) -> None:
     common.files(parser, "workflow, federation or test files")
     common.federation(parser)
+    parser.add_argument("--root", metavar="DIR", help="read nothing outside of this folder (built in: no bound)")
     common.output(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
+    from v6flow import paths
     from v6flow.cli import show
     from v6flow.reporters.terminal import plain
 
     given = arguments.federation
-    files = {file: check(file, given) for file in [*arguments.files, *([given] if given else [])]}
+    with paths.within(arguments.root):
+        files = {file: check(file, given) for file in [*arguments.files, *([given] if given else [])]}
     found = list(dict.fromkeys(problem for problems in files.values() for problem in problems))
     valid = not any(problem.severity == "error" for problem in found)
     if arguments.output == "json":
@@ -49,28 +56,28 @@ def main(arguments: argparse.Namespace) -> int:
 def check(file: str, given: str | None) -> list[Problem]:
     """All problems of a file and, for a workflow, of the federation that it would run on."""
     from v6flow import loading
-    from v6flow.core import preconditions
+    from v6flow.core import preconditions, showing
     from v6flow.core.check import warnings
     from v6flow.core.problem import InvalidError, Problem
     from v6flow.errors import AccessError, UnreachableError, UsageError
 
     text = loading.read_bytes(file, "workflow")
-    if loading.kind_of(text) == "test":
+    if showing.kind_of(text) == "test":
         from v6flow.testing import files
 
         return files.problems(file)
-    if b"v6flow_federation" in text:
+    if showing.kind_of(text) == "federation" or b"v6flow_federation" in text:
         return _federation(file)
     try:
         workflow = loading.parse_workflow(text, file)
     except InvalidError as error:
         return list(error.problems)
     unmet = preconditions.problems(workflow, _defaults(workflow))
-    path = loading.federation_file(workflow, given)
     known = [*warnings(workflow), *unmet]
-    if path is None or unmet:
-        return known
     try:
+        path = loading.federation_file(workflow, given)
+        if path is None or unmet:
+            return known
         if wrong := _federation(path):
             return known + wrong
         misfits, directory = _fit(workflow, path, asked_for=given is not None)
@@ -104,7 +111,7 @@ def _fit(workflow: Workflow, federation: str, *, asked_for: bool) -> tuple[list[
     """
     from pathlib import Path
 
-    from v6flow import loading, params, running
+    from v6flow import loading, params, paths, running
     from v6flow.core.problem import InvalidError
     from v6flow.core.server import ServerFederation
     from v6flow.errors import FederationError
@@ -114,7 +121,7 @@ def _fit(workflow: Workflow, federation: str, *, asked_for: bool) -> tuple[list[
     access = None
     try:
         known = loading.read_federation(federation)
-        if isinstance(known, ServerFederation) and not asked_for:
+        if isinstance(known, ServerFederation) and (not asked_for or paths.bounded()):
             return [], None
         access = running.reach_for(workflow, known)
         folder = Path(workflow.document.name).absolute().parent

@@ -27,7 +27,7 @@ def configure(parser: Parser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli import show
-    from v6flow.cli.run import finish
+    from v6flow.cli.run import conclude, finish
     from v6flow.cli.status import current
     from v6flow.core.state import replay
     from v6flow.reporters import summary
@@ -49,7 +49,5 @@ def main(arguments: argparse.Namespace) -> int:
         resume = summary.resume_command(folder.id, arguments.store or "")
         show.error(f"nobody works on run {folder.id} any more, and it is not finished", f"{resume} takes it up")
         return 1
-    if arguments.output == "text":
-        store = arguments.store or ""
-        show.lines([*summary.failure_text(state, store), *summary.waiting_text(state, store)])
+    conclude(state, arguments)
     return finish(state, steps, arguments)

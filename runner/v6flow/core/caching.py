@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from v6flow.core import answers, instances
+from v6flow.core import answers, asking, instances
 from v6flow.core import events as ev
 from v6flow.core.plan import digest
 from v6flow.core.steps import LocalPlan, TaskPlan
@@ -54,7 +54,8 @@ class Answer:
 class Kept:
     """The result that a step of a run has: `value` of a local step, `answers` of a task step.
 
-    `ended` is when the step completed, `answered` when the oldest of the answers came.
+    `ended` is when the step completed, `answered` when the oldest of the answers came; `sent` are digests of what each
+    organization was sent (see `asking.sent`).
     """
 
     run: str
@@ -63,6 +64,7 @@ class Kept:
     answered: Time
     value: Json = None
     answers: Mapping[str, Answer] = field(default_factory=dict)
+    sent: Mapping[str, str] = field(default_factory=dict)
 
 
 def wanted(plan: Plan) -> bool:
@@ -115,11 +117,22 @@ def whole(step: TaskPlan | LocalPlan, state: StepState) -> bool:
 
 
 def refused(
-    plan: Plan, step: TaskPlan, name: str, asked: Sequence[str], kept: Kept, params: Mapping[str, Json]
+    plan: Plan,
+    step: TaskPlan,
+    name: str,
+    asked: Sequence[str],
+    kwargs: Mapping[str, Json],
+    kept: Kept,
+    params: Mapping[str, Json],
 ) -> str | None:
     """Why answers of an earlier run may not stand for those of today, by what is demanded of them; None if they may."""
     if list(kept.answers) != list(asked):
         return f"run {kept.run} does not have an answer of each"
+    if step.isolation == "organization":  # several in one task may have been asked in other groups, by retries
+        for each in asked:
+            today = asking.sent(asking.request(plan, name, kwargs, (each,), 1))
+            if kept.sent.get(each, today) != today:
+                return f"{each} was asked something else in run {kept.run}"
     for organization, answer in kept.answers.items():
         failure = answers.judge(plan.directory, step, name, organization, answer.value, params)
         if failure is not None:
@@ -131,6 +144,7 @@ def results(run: str, events: Iterable[Event]) -> dict[str, Kept]:
     """The results that the steps of a run have by its events, those of nested steps too."""
     found: dict[str, Kept] = {}
     asked: dict[str, tuple[str, ...]] = {}
+    sent: dict[str, dict[str, str]] = {}
     answered: dict[str, dict[str, ev.TaskAnswered]] = {}
     for event in events:
         match event:
@@ -139,6 +153,8 @@ def results(run: str, events: Iterable[Event]) -> dict[str, Kept]:
                     del answered[step]
             case ev.StepStarted():
                 asked[event.step] = event.asked
+            case ev.TaskRequested():
+                sent.setdefault(event.step, {}).update(dict.fromkeys(event.organizations, event.digest))
             case ev.TaskAnswered():
                 answered.setdefault(event.step, {})[event.organization] = event
             case ev.StepCompleted():
@@ -151,6 +167,7 @@ def results(run: str, events: Iterable[Event]) -> dict[str, Kept]:
                     min((each.at for each in given.values()), default=event.at),
                     event.value,
                     {name: Answer(each.value, each.subtasks) for name, each in given.items()},
+                    {name: digest for name, digest in sent.get(event.step, {}).items() if name in given},
                 )
             case _:
                 pass

@@ -80,6 +80,8 @@ class Completion:
         """The event of a step that has all it needs to complete: that one, or its failure by what the file demands."""
         name = completed.step
         step = self._plan.step(name)
+        if completed.accepted and step.common.mixed_cohorts is not None:
+            completed = replace(completed, mixed_cohorts=step.common.mixed_cohorts)
         if isinstance(step, LocalPlan) and step.common.output_schema is not None:
             wrong = answers.misfit(step.common.output_schema, completed.value)
             if wrong is not None:
@@ -109,6 +111,7 @@ class Completion:
         if failure is not None:
             return failed(failure)
         outputs: dict[str, Json] = {}
+        accepted: dict[str, str] = {}
         for output in self._plan.workflow.outputs.values():
             uses = scope.Uses()
             try:
@@ -122,7 +125,9 @@ class Completion:
             if mixed and output.mixed_cohorts is None:
                 hint = "write the output as {value: …, mixed_cohorts: <reason>} if that is meant"
                 return failed(events.Failure("cohorts", f"output {output.name}: {mixed}", hint=hint))
-        return events.RunEnding(now, "completed", outputs)
+            if mixed and output.mixed_cohorts is not None:
+                accepted[output.name] = output.mixed_cohorts
+        return events.RunEnding(now, "completed", outputs, mixed_cohorts=accepted or None)
 
     def _published(self, completed: events.StepCompleted, common: Common, properties: Template) -> Event:
         """The event of a step that has completed, with its properties, which mix no cohorts either."""
@@ -136,7 +141,8 @@ class Completion:
         mixed = cohorts.difference((*completed.carried, *uses.cohorts()), [*uses.accepted(), *own])
         if mixed and common.mixed_cohorts is None:
             raise Unfit("cohorts", mixed, judge.MIXED_HINT)
-        return replace(completed, properties=facts)
+        reason = common.mixed_cohorts if mixed else completed.mixed_cohorts
+        return replace(completed, properties=facts, mixed_cohorts=reason)
 
     def _names_of(self, completed: events.StepCompleted, uses: scope.Uses) -> dict[str, object]:
         """The names in what is said of a step that is about to complete."""

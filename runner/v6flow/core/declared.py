@@ -221,7 +221,7 @@ def _wrong(argument: Argument, value: Json, path: Path) -> Misfit:
     what = f"item {path[0]} of {argument.name}" if path else argument.name
     hint = None
     if argument.type.startswith("organization") and isinstance(value, str):
-        hint = "{{ federation.organizations | organization_ids }} gives the ids of all"
+        hint = 'write "{{ federation.organizations | organization_ids }}" for the ids of all'
     elif item is not None and not path and value is not None:
         hint = "write it as a list, with [ and ]"
     return Misfit(f"{what} is {wanted}, not {_shown(value)}", "store-value", path, hint=hint)

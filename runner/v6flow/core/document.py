@@ -16,8 +16,9 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from v6flow.core import scalars
+from v6flow.core import quoting, scalars
 from v6flow.core.problem import InvalidError
+from v6flow.core.showing import NOT_YAML, is_secret
 from v6flow.core.source import MAX_BYTES, Source, decode
 from v6flow.core.syntax import TIGHT_COLON, explain
 
@@ -33,7 +34,6 @@ MAX_CONTAINERS = 500_000  # mappings and lists: ten times a workflow of 10,000 s
 MAX_PROBLEMS = 50  # nobody reads more, and a bomb is nothing but problems
 
 _UNKNOWN = object()
-_SECRET = re.compile(r"pass|secret|token|key|totp", re.IGNORECASE)
 _UNFIT = re.compile("[\0\ud800-\udfff]")  # no file name, argument or UTF-8 text can hold these
 
 
@@ -132,7 +132,7 @@ class _Pass:
         except yaml.MarkedYAMLError as error:
             self._add_syntax(explain(error, self._source))
         except (yaml.YAMLError, ValueError, OverflowError) as error:  # also of chr(), in PyYAML's own parser
-            self._problems.append(self._source.problem(0, "syntax", f"this is not YAML: {error}"))
+            self._problems.append(self._source.problem(0, "syntax", f"{NOT_YAML}: {error}"))
         if self._problems or document is None:
             self._problems.sort(key=lambda problem: problem.position)
             raise InvalidError(self._problems, what=self._source.name)
@@ -268,7 +268,7 @@ class _Pass:
             value = scalars.resolve(text)
         except scalars.OddScalarError as error:
             message, hint = str(error), error.hint
-            if key is not None and _SECRET.search(key):
+            if key is not None and (is_secret(key) or "key" in key.lower()):
                 message, hint = "a number that readers take for different numbers", "put quotes around it"
             self._refuse(event.start_mark.index, error.rule, message, hint)
             return None
@@ -315,7 +315,7 @@ class _Pass:
         if kind is AliasEvent:
             self._alias(event)
         elif self._text.startswith("{{", begin) and at == begin + 1:
-            hint = _quoted(self._source.line(self._source.place(begin).line), self._source.place(begin).column - 1)
+            hint = quoting.unquoted(self._source, begin).hint
             self._refuse(begin, "unquoted-expression", "an expression stands here without quotes", hint)
         else:
             what = "list" if event.__class__ is SequenceStartEvent else "mapping"
@@ -385,17 +385,6 @@ def _own_parser(text: str) -> Any:
             Parser.__init__(self)
 
     return OwnParser()
-
-
-def _quoted(line: str, column: int) -> str:
-    """How to write the expression that begins at a column (from 0) of a line."""
-    end = line.rfind("}}")
-    expression = line[column : end + 2]
-    quote = "'" if '"' in expression else '"'
-    goes_on = line[end + 2 :].strip()[:1] not in ("", ",", "]", "}", "#")
-    if goes_on or end < column or quote in expression or len(expression) > 100:
-        return "put quotes around the whole value"
-    return f"put quotes around it: {quote}{expression}{quote}"
 
 
 def _clip(text: str) -> str:

@@ -42,12 +42,24 @@ class Subtask:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """A run began. `value` is what is pinned for every resume: params, paths, settings, fingerprints (see plan)."""
+    """A run began. `value` is what is pinned for every resume: params, paths, settings, fingerprints (see plan).
+
+    `by` is the system's user who started it, and `via` what it was started from (see `starter`); empty: not recorded.
+    `key` names it for a scheduler, `schedule` is the schedule that started it, for the moment `planned`. `comment` and
+    `labels` are a person's words about it.
+    """
 
     at: Time
     run: str
     workflow: str
     value: dict[str, Json]
+    by: str = ""
+    via: str = ""
+    key: str | None = None
+    schedule: str | None = None
+    planned: Time | None = None
+    comment: str = ""
+    labels: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +68,8 @@ class RunResumed:
 
     `changed` are the steps that were changed before they asked anybody; `value` is then what is pinned from now on.
     `retry` are the failed steps that ask again whom they lack; `reset` are those done wholly anew. `resubmit` are the
-    tokens of which a person says that nothing came of submitting them.
+    tokens of which a person says that nothing came of submitting them. `change_accepted` is the reason that a person
+    gave for going on though data or code have changed. `by` and `via` are as in RunStarted.
     """
 
     at: Time
@@ -66,6 +79,9 @@ class RunResumed:
     retry: tuple[str, ...] = ()
     reset: tuple[str, ...] = ()
     resubmit: tuple[str, ...] = ()
+    change_accepted: str = ""
+    by: str = ""
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +144,27 @@ class TaskAccepted:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskStarted:
+    """An organization began to work on an attempt: at the time `began`, if the federation records it.
+
+    `began` is in seconds since 1970-01-01 UTC, by the federation's clock.
+    """
+
+    at: Time
+    step: str
+    organization: str
+    attempt: int
+    began: Time | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TaskAnswered:
-    """An organization's result, as parsed JSON; `log` is the digest of its log."""
+    """An organization's result, as parsed JSON; `log` is the digest of its log.
+
+    `size` is that of the result in bytes, as it was received and before it was parsed; `image` is the digest of the
+    image that ran. `origin` has a digest of each thing that the result was computed from, by what it is (`database`,
+    `algorithm`, `environment`). None: not recorded.
+    """
 
     at: Time
     step: str
@@ -138,6 +173,9 @@ class TaskAnswered:
     value: Json
     log: str | None = None
     subtasks: tuple[Subtask, ...] = ()
+    size: int | None = None
+    image: str | None = None
+    origin: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +189,16 @@ class TaskFailed:
     failure: Failure
     log: str | None = None
     subtasks: tuple[Subtask, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLate:
+    """An organization answered when the step no longer waited for it: the answer is not used, and not kept."""
+
+    at: Time
+    step: str
+    organization: str
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,12 +272,17 @@ class ParamsGiven:
 
 @dataclass(frozen=True, slots=True)
 class LocalRequested:
-    """A local step's child process is about to start; it has until `deadline` (None: no end)."""
+    """A local step's child process is about to start; it has until `deadline` (None: no end).
+
+    `origin` has a digest of each thing that it computes with, by what it is (`function`, `script`, `files`); None: not
+    recorded.
+    """
 
     at: Time
     step: str
     attempt: int
     deadline: Time | None = None
+    origin: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +301,9 @@ class StepCompleted:
     """A step completed; `value` is a local step's result, `carried` the cohorts its value was computed from.
 
     A cohort is (the step whose answers they are, the organizations that answered). `accepted` says that the
-    difference between the cohorts was accepted, with the reason given in the workflow. `properties` are the facts that
-    the step publishes.
+    difference between the cohorts was accepted, and `mixed_cohorts` is the reason where this step accepted it.
+    `properties` are the facts that the step publishes. `exhausted` is the number of iterations of a repeat step that
+    reached its max while its condition did not hold, else 0.
     """
 
     at: Time
@@ -259,6 +313,8 @@ class StepCompleted:
     accepted: bool = False
     log: str | None = None
     properties: Mapping[str, Json] | None = None
+    mixed_cohorts: str | None = None
+    exhausted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,13 +352,18 @@ class GateAsked:
 
 @dataclass(frozen=True, slots=True)
 class GateDecided:
-    """A person, by the name of the system's user, has `approved` or `rejected` what a gate asks."""
+    """A person, by the name of the system's user, has `approved` or `rejected` what a gate asks.
+
+    `inputs` are the values that the person gave, by name; `via` is as in RunStarted.
+    """
 
     at: Time
     step: str
     decision: str
     by: str
     comment: str = ""
+    inputs: Mapping[str, Json] | None = None
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,9 +384,11 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class CancelRequested:
-    """A person asked for the run to be cancelled."""
+    """A person asked for the run to be cancelled; `by` and `via` are as in RunStarted."""
 
     at: Time
+    by: str = ""
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,7 +404,8 @@ class RunInterrupted:
 class RunEnding:
     """It is known how the run ends, and what stands under `finally` is done before it does.
 
-    `status` is `completed` (`value` holds its outputs), `failed` or `cancelled`.
+    `status` is `completed` (`value` holds its outputs), `failed` or `cancelled`. `mixed_cohorts` has, for each output
+    that mixes cohorts, the reason why it may.
     """
 
     at: Time
@@ -349,20 +413,24 @@ class RunEnding:
     value: dict[str, Json]
     failure: Failure | None = None
     exit_code: int = 0
+    mixed_cohorts: Mapping[str, str] | None = None
 
     def outcome(self, now: Time) -> RunCompleted | RunFailed | RunCancelled:
         """The event that ends the run."""
         if self.failure is not None:
             return RunFailed(now, self.failure, self.exit_code)
-        return RunCompleted(now, self.value) if self.status == "completed" else RunCancelled(now)
+        if self.status == "completed":
+            return RunCompleted(now, self.value, self.mixed_cohorts)
+        return RunCancelled(now)
 
 
 @dataclass(frozen=True, slots=True)
 class RunCompleted:
-    """The run completed; `value` holds its outputs."""
+    """The run completed; `value` holds its outputs, and `mixed_cohorts` why some of them may mix cohorts."""
 
     at: Time
     value: dict[str, Json]
+    mixed_cohorts: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,8 +457,10 @@ Event: TypeAlias = (
     | StepNotReused
     | TaskRequested
     | TaskAccepted
+    | TaskStarted
     | TaskAnswered
     | TaskFailed
+    | TaskLate
     | TaskWithdrawn
     | StepClosed
     | RoundEnded

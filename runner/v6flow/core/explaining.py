@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import events as ev
-from v6flow.core import instances, judge, scope
+from v6flow.core import incomplete, instances, judge, scope
 from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
 from v6flow.core.plan import iso
 from v6flow.core.preview import preview
@@ -57,9 +57,10 @@ def explain(plan: Plan, events: Iterable[Event], name: str) -> dict[str, Any]:
         "failure": _failure(step.failure) if step.status == "failed" else None,
         "cause": _cause(state, step),
         "properties": dict(step.properties),
+        "incomplete": [each.document() for each in incomplete.of_step(state, name)],
     }
     if isinstance(planned, RepeatPlan):
-        told |= {"rounds": step.rounds, "converged": step.converged}
+        told |= {"rounds": step.rounds, "converged": step.converged, "history": [*step.history]}
     if isinstance(planned, ForeachPlan):
         told["items"] = [{"key": each.key, "status": each.status} for each in step.items or ()]
     if isinstance(planned, TaskPlan):
@@ -113,25 +114,38 @@ class _History:
         match event:
             case ev.StepNotReused():
                 self.not_reused = event.reason
+            case ev.StepCompleted() | ev.StepFailed():
+                self._settle(event)
+            case ev.LocalRequested():
+                self._begin("", event.attempt, event.at)
+                self._note("", event.attempt, {"origin": event.origin})
+            case ev.LocalFailed():
+                self._end("", event.attempt, event.at, event.failure.kind, event.failure)
+            case _:
+                self._take_task(event)
+
+    def _take_task(self, event: Event) -> None:
+        match event:
             case ev.TaskRequested():
                 for name in event.organizations:
                     self._begin(name, event.attempt, event.at, event.token)
             case ev.TaskAccepted():
                 for each in self._of_token(event.token):
                     each["task"] = event.remote
+            case ev.TaskStarted():
+                began = event.at if event.began is None else event.began
+                self._note(event.organization, event.attempt, {"began": iso(began)})
             case ev.TaskAnswered():
+                known = {"size": event.size, "image": event.image, "origin": event.origin}
+                self._note(event.organization, event.attempt, known)
                 self._end(event.organization, event.attempt, event.at, "answered")
+            case ev.TaskLate():
+                self._end(event.organization, event.attempt, event.at, "too late")
             case ev.TaskFailed():
                 self._end(event.organization, event.attempt, event.at, event.failure.kind, event.failure)
             case ev.TaskWithdrawn():
                 for each in self._of_token(event.token):
                     each["withdrawn"] = True
-            case ev.LocalRequested():
-                self._begin("", event.attempt, event.at)
-            case ev.LocalFailed():
-                self._end("", event.attempt, event.at, event.failure.kind, event.failure)
-            case ev.StepCompleted() | ev.StepFailed():
-                self._settle(event)
             case _:
                 pass
 
@@ -143,9 +157,9 @@ class _History:
     def _begin(self, name: str, attempt: int, at: float, token: str | None = None) -> None:
         known = self.attempts.setdefault(name, [])
         known.append({"attempt": attempt, "asked": iso(at), "task": None, "ended": None, "seconds": None,
-                      "outcome": "open", "failure": None})  # fmt: skip
+                      "outcome": "open", "failure": None, "origin": None})  # fmt: skip
         if token is not None:
-            known[-1]["token"] = token
+            known[-1] |= {"token": token, "began": None, "size": None, "image": None}
         self._began[id(known[-1])] = at
 
     def _end(self, name: str, attempt: int, at: float, outcome: str, failure: Failure | None = None) -> None:
@@ -153,6 +167,11 @@ class _History:
             if each["attempt"] == attempt and each["ended"] is None:
                 each |= {"ended": iso(at), "seconds": _between(self._began[id(each)], at), "outcome": outcome}
                 each["failure"] = _failure(failure)
+
+    def _note(self, name: str, attempt: int, facts: dict[str, Any]) -> None:
+        for each in self.attempts.get(name, ()):
+            if each["attempt"] == attempt and each["ended"] is None:
+                each.update(facts)
 
     def _settle(self, event: ev.StepCompleted | ev.StepFailed) -> None:
         for each in self._open():

@@ -57,7 +57,7 @@ def quorum(step: TaskPlan, state: StepState, needed: int) -> Failure | None:
         message += f" ({len(responded)} of {asked} answered, {rule})"
     first = failed[0].failure if failed else None
     if first is None:
-        hint = "the organization may be offline; v6flow resume --retry-failed asks it again"
+        hint = "the organization may be offline; to ask it again, resume the run with --retry-failed"
         return Failure("timeout", message, name, missing[0] if missing else None, hint)
     return Failure(first.kind, message, name, first.organization or failed[0].name, first.hint, first.log_tail)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from v6flow.core.problem import Path, Position, Problem
-from v6flow.core.steps import STEP_KINDS, LocalStep, TaskStep, task
+from v6flow.core.showing import SECRET_VALUE
+from v6flow.core.steps import STEP_KINDS, LocalStep, RepeatStep, TaskStep, local, task
 from v6flow.core.steps.base import NOT_CARRYING, PARAMS, STEPS, Field, common_fields
 from v6flow.core.words import suggestion
 
@@ -22,9 +23,6 @@ Found: TypeAlias = Iterator[tuple[Position, str, str]]
 _IGNORED = re.compile(r"(?:^|\s)#\s*lint:\s*ignore\s+([\w-]+(?:\s*,\s*[\w-]+)*)")
 _SECRET_KEY = re.compile(
     r"(?:^|_)(?:pass|passwd|password|passphrase|secret|token|api_?key|private_?key|credentials?)$", re.IGNORECASE
-)
-_SECRET_VALUE = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY|\bAKIA[0-9A-Z]{16}\b|\bgh[opsu]_\w{30,}|\beyJ[\w-]+\.eyJ[\w-]+\.|://[^/\s:@]+:[^/\s@]+@"
 )
 _WHOLE = re.compile(r"\s*\{\{\s*steps\.(\w+)\.(results|by_organization)\s*\}\}\s*")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -134,7 +132,7 @@ def _retry_crashed(workflow: Workflow) -> Found:
         if "crashed" in kinds:
             where = workflow.document.position((*path, "on", kinds.index("crashed")))
             told = "an algorithm that crashed crashes again on the same data, and each attempt asks the hospital"
-            yield where, told, "leave crashed out; mend the cause, then v6flow resume --retry-failed"
+            yield where, told, "leave crashed out; mend the cause, then resume the run with --retry-failed"
 
 
 def _secret_literal(workflow: Workflow) -> Found:
@@ -142,10 +140,19 @@ def _secret_literal(workflow: Workflow) -> Found:
         if not isinstance(step, (TaskStep, LocalStep)):
             continue
         for path, key, text in _texts(step.kwargs.source, (*step.common.at, step.kind, "kwargs")):
-            if "{{" not in text and text and (_SECRET_KEY.search(key) or _SECRET_VALUE.search(text)):
+            if "{{" not in text and text and (_SECRET_KEY.search(key) or SECRET_VALUE.search(text)):
                 where = workflow.document.position(path)
                 told = f"what stands at {key or path[-1]} looks like a secret; it is in the file, the journal, the task"
                 yield where, told, "keep it where the algorithm runs, in the node's environment"
+
+
+def _leading_dash(workflow: Workflow) -> Found:
+    for step in workflow.steps.values():
+        if isinstance(step, LocalStep):
+            for index in local.dashed(step.command):
+                where = workflow.document.position((*step.common.at, "local", "command", index))
+                told = "a value that begins with - would be read as an option here"
+                yield where, told, "write -- before it if the program takes that, or pass it as kwargs, on stdin"
 
 
 def _param_description(workflow: Workflow) -> Found:
@@ -162,6 +169,24 @@ def _per_organization_output(workflow: Workflow) -> Found:
                 where = workflow.document.position(path)
                 told = f"the output {output.name} has every hospital's own answer, so that all readers see who had what"
                 yield where, told, f"output what is pooled from steps.{match[1]}.{match[2]}"
+
+
+def _unread_convergence(workflow: Workflow) -> Found:
+    read: set[str] = set()
+    for name, field in _fields(workflow):
+        for reference in field.template.references:
+            if reference.root == "steps" and reference.path[1:2] in (("converged",), (None,)):
+                read.update(_sources(workflow, name, reference.path[:1]))
+            elif reference.root == "this" and reference.path[:1] in (("converged",), (None,)):
+                read.add(name)
+    for name, step in workflow.steps.items():
+        if isinstance(step, RepeatStep) and step.on_max == "continue" and step.until is not None and name not in read:
+            short = _short(name)
+            told = f"step {short} may end at max without having converged, and nothing reads steps.{short}.converged"
+            hint = f'write an output: converged: "{{{{ steps.{short}.converged }}}}"'
+            if step.common.parent:
+                hint = f"use steps.{short}.converged in what the step around it returns"
+            yield workflow.document.position((*step.common.at, "repeat", "on_max")), told, hint
 
 
 def _mixed_case(workflow: Workflow) -> Found:
@@ -183,7 +208,7 @@ def _unknown_rule(workflow: Workflow) -> Found:
         for name in _ignored(line):
             if name not in RULES:
                 where = Position(number, line.rfind(name) + 1)
-                hint = suggestion(name, RULES) or "v6flow lint --explain lists the rules"
+                hint = suggestion(name, RULES) or "`v6flow lint --explain` lists the rules"
                 yield where, f"no rule {name!r} is there to be silenced", hint
 
 
@@ -295,6 +320,20 @@ _MEAN = """\
 outputs:
   mean: "{{ steps.pooled.result.mean }}"
 """
+_LOOP = """\
+steps:
+  search:
+    repeat:
+      state: 1.0
+      max: 20
+      on_max: continue
+      steps:
+        better: {local: {value: "{{ (loop.state + 2 / loop.state) / 2 }}"}}
+      update: "{{ steps.better.result }}"
+      until: "{{ abs(loop.next - loop.state) < 1e-9 }}"
+outputs:
+  root: "{{ steps.search.result }}"
+"""
 _PARTS = """\
 steps:
   parts:
@@ -366,6 +405,14 @@ RULES: dict[str, Rule] = {
         good=_HEAD + _PARTS + _MEAN,
         find=_secret_literal,
     ),
+    "leading-dash": Rule(
+        "an argument of a command that comes from a step, and that could begin with -",
+        "What an organization answers then chooses what the program does. Behind -- nothing is an option; what is "
+        "passed as kwargs, on stdin, is never one. In a run, a value that begins with - is noted.",
+        bad=f'{_HEAD}{_PARTS}  count:\n    local: {{command: [wc, "{{{{ steps.parts.results | json }}}}"]}}\n',
+        good=f'{_HEAD}{_PARTS}  count:\n    local: {{command: [wc, --, "{{{{ steps.parts.results | json }}}}"]}}\n',
+        find=_leading_dash,
+    ),
     "param-description": Rule(
         "a param without a description",
         "A description is all that somebody sees who runs your workflow and has not written it.",
@@ -385,6 +432,14 @@ RULES: dict[str, Rule] = {
         good=f'{_HEAD}{_PARTS}outputs:\n  parts: "{{{{ steps.parts.results }}}}"'
         " # lint: ignore per-organization-output\n",
         find=_per_organization_output,
+    ),
+    "unread-convergence": Rule(
+        "a loop with on_max: continue of which nothing reads .converged",
+        "A loop that stops at max has a state, and nobody can see from the outputs that it is not the solution. "
+        "(v6flow reports the run as incomplete, but what reads the outputs does not see that.)",
+        bad=f"v6flow: 1\n{_LOOP}",
+        good=f'v6flow: 1\n{_LOOP}  converged: "{{{{ steps.search.converged }}}}"\n',
+        find=_unread_convergence,
     ),
     "mixed-case-name": Rule(
         "a step, param or output with capital letters in its name",

@@ -94,10 +94,18 @@ class Nesting:
     def end_rounds(self, name: str, step: RepeatPlan, state: StepState, now: Time) -> Event:
         """The event of a repeat step that has no more rounds."""
         if state.converged or step.on_max == "continue":
-            return self._completion.approved(events.StepCompleted(now, name, None, state.carried, state.accepted))
+            completed = events.StepCompleted(now, name, None, state.carried, state.accepted)
+            if step.cohort != "fixed" and cohorts.difference(state.carried) is not None:
+                completed = replace(completed, mixed_cohorts=f"cohort: {step.cohort}")
+            if step.until is not None and not state.converged:
+                completed = replace(completed, exhausted=state.rounds)
+            return self._completion.approved(completed)
         counted = "1 round" if state.rounds == 1 else f"{state.rounds} rounds"
         message = f"after {counted}, the most there may be, it has not converged"
-        hint = "raise max, or write on_max: continue if the last state will do"
+        hint = (
+            "look at the state after each iteration (v6flow explain): raise max if it still comes closer; if it does "
+            "not, correct the steps, the update or until"
+        )
         return events.StepFailed(now, name, events.Failure("max", message, name, hint=hint))
 
     def end_item(self, name: str, step: ForeachPlan, number: int, inside: Sequence[str], now: Time) -> Event:
@@ -141,12 +149,13 @@ class Nesting:
         if failure is not None:
             return events.StepFailed(now, name, failure)
         try:
-            values, carried, accepted = self._outputs(step, instances.inside(name, 0))
+            values, carried, accepted, reasons = self._outputs(step, instances.inside(name, 0))
         except (Lacking, Unfit) as error:
             kind, hint = (error.kind, error.hint) if isinstance(error, Unfit) else ("skipped", None)
             failure = events.Failure(kind, f"{step.file}: {error}", name, hint=hint)
             return events.StepFailed(now, name, failure)
-        return self._completed(step, events.StepCompleted(now, name, values, carried), accepted)
+        completed = events.StepCompleted(now, name, values, carried, mixed_cohorts="; ".join(reasons) or None)
+        return self._completed(step, completed, accepted)
 
     def _round(self, name: str, step: RepeatPlan, number: int, now: Time) -> Event:
         prefix = instances.inside(name, number)
@@ -163,9 +172,10 @@ class Nesting:
 
     def _outputs(
         self, step: WorkflowPlan, prefix: str
-    ) -> tuple[dict[str, Json], tuple[Cohort, ...], list[set[frozenset[str]]]]:
-        """The outputs of a file, the cohorts that they carry, and which mixtures of these were accepted."""
+    ) -> tuple[dict[str, Json], tuple[Cohort, ...], list[set[frozenset[str]]], list[str]]:
+        """The outputs of a file, the cohorts that they carry, which mixtures of these were accepted, and why here."""
         values: dict[str, Json] = {}
+        reasons: list[str] = []
         carried: dict[Cohort, None] = {}
         accepted: list[set[frozenset[str]]] = []
         for output in step.inner.outputs.values():
@@ -178,7 +188,8 @@ class Nesting:
             accepted += uses.accepted()
             if mixed:
                 accepted.append({frozenset(names) for _, names in uses.cohorts()})
-        return values, tuple(carried), accepted
+                reasons.append(f"output {output.name}: {output.mixed_cohorts}")
+        return values, tuple(carried), accepted, reasons
 
     def _completed(self, step: StepPlan, completed: events.StepCompleted, accepted: list[set[frozenset[str]]]) -> Event:
         """The event of a step whose parts carry these cohorts, of which some mixtures were accepted."""

@@ -9,6 +9,7 @@ from v6flow.core import caching, cohorts, instances, judge, scope
 from v6flow.core.expressions import Template
 from v6flow.core.rendering import Unfit, mapping
 from v6flow.core.steps import RepeatPlan
+from v6flow.core.steps.local import dashed
 from v6flow.core.steps.task import OrganizationError, check_required, parse_organizations
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Prepared:
     needed: int = 0
     command: tuple[str, ...] | None = None
     key: caching.Key | None = None  # under which its result is reused, if it may be
+    notes: tuple[str, ...] = ()  # what a person should know of it
 
 
 class Preparation:
@@ -96,13 +98,20 @@ class Preparation:
         prefix = instances.prefix(name)
         kwargs = mapping(self._renderer.render(step.kwargs, uses, prefix))
         command: tuple[str, ...] | None = None
+        notes: tuple[str, ...] = ()
         if step.command is not None:
             command = _command(self._renderer.render(step.command, uses, prefix))
+            notes = tuple(
+                f"step {name}: word {index + 1} of its command begins with `-` and comes from a step: {command[0]} may "
+                "read it as an option (where the program takes `--`, write it before)"
+                for index in dashed(step.command)
+                if command[index].startswith("-")
+            )
         self._renderer.mixture(step, uses)
         key = None
         if step.cache is not None and self._basis is not None:
             key = caching.of_local(step, command, kwargs, self._basis)
-        return Prepared(kwargs, uses, command=command, key=key)
+        return Prepared(kwargs, uses, command=command, key=key, notes=notes)
 
     def _round_before(self, name: str) -> tuple[str, tuple[str, ...]] | None:
         """The policy of the innermost repeat step that has had a round, and who answered this step in that round."""

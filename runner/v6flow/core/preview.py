@@ -6,7 +6,7 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import disclosure, expressions, scope
+from v6flow.core import disclosure, expressions, scope, units
 from v6flow.core.check import ENDING
 from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
 from v6flow.core.state import RunState
@@ -120,7 +120,7 @@ class _Show:
             self._value(step.organizations) if isinstance(step.organizations, Template) else list(step.organizations)
         )
         own = any(reference.root == "organization" for reference in step.kwargs.references)
-        if own and isinstance(asked, list):
+        if own and isinstance(asked, list) and all(isinstance(name, str) for name in asked):
             sent: dict[str, Any] = {"kwargs_by_organization": {name: self._value(step.kwargs, name) for name in asked}}
         else:
             sent = {"kwargs": self._value(step.kwargs, None if own else "")}
@@ -245,6 +245,6 @@ def _retry(retry: Retry) -> dict[str, Json]:
     told: dict[str, Json] = {"attempts": retry.attempts}
     if retry.attempts > 1:
         told |= {"delay": retry.delay, "backoff": retry.backoff, "on": list(retry.on)}
-        if retry.max_delay != float("inf"):
+        if retry.max_delay != units.LONGEST:
             told["max_delay"] = retry.max_delay
     return told

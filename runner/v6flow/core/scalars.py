@@ -74,6 +74,8 @@ def _number(text: str, match: re.Match[str]) -> int | float:
 def _odd_number(text: str) -> OddScalarError:
     shown = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
     message = f"{shown} is one number, another, or text, depending on who reads it"
+    if shown != text:
+        return OddScalarError("odd-number", message, "put quotes around it if it is text")
     return OddScalarError("odd-number", message, f'write "{shown}" for the text, or {_plain_spelling(text)}')
 
 

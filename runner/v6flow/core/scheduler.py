@@ -458,7 +458,8 @@ class Scheduler:
             completed = self._completion.complete(name, found.value, prepared.uses, None, now)
             return [Record(_reused(name, found, now)), Record(completed)]
         self._queued.append(name)
-        return [Record(events.StepNotReused(now, name, found))] if found is not None else []
+        notes: list[Command] = [Record(events.Noted(now, note)) for note in prepared.notes]
+        return [*notes, Record(events.StepNotReused(now, name, found))] if found is not None else notes
 
     def _recall(self, name: str, step: TaskPlan | LocalPlan, prepared: Prepared) -> Recall | caching.Kept | str | None:
         """What an earlier run has of a step: first the command to look, then what was found or why nothing was.
@@ -498,7 +499,7 @@ class Scheduler:
         self._running[name] = prepared
         if isinstance(found, caching.Kept):
             params = scope.params(self._plan, self._state, name)
-            refused = caching.refused(self._plan, step, name, asked, found, params)
+            refused = caching.refused(self._plan, step, name, asked, prepared.kwargs, found, params)
             if refused is None:
                 self._touched[name] = None
                 return [Record(_reused(name, found, now))]
@@ -719,7 +720,7 @@ class Scheduler:
             return []
         if last := self._without_asking(now) or self._pause(now):
             return last  # what waits for a person only is not out of time
-        hint = "v6flow resume --retry-failed --deadline DURATION goes on with it"
+        hint = "to give it more time, resume the run with --retry-failed and --deadline"
         failure = events.Failure("deadline", "the run's own deadline passed", hint=hint)
         withdrawn = [
             Record(events.TaskWithdrawn(now, name, kill.token)) for name, kills in self._open_tasks() for kill in kills

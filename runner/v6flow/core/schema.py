@@ -12,6 +12,7 @@ import jsonschema_rs
 
 from v6flow.core.problem import Problem
 from v6flow.core.sentences import Fault, choice, clip, sentence, show, type_hint, value_hint
+from v6flow.core.showing import is_secret
 from v6flow.core.words import nearest, suggestion
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def param_problems(name: str, fragment: Mapping[str, Any], value: Json) -> list[
 
     Raises ValueError for a fragment that is no sound schema.
     """
-    return value_problems(f"param {name}", fragment, value)
+    return value_problems(f"param {name}", {**fragment, "writeOnly": True} if is_secret(name) else fragment, value)
 
 
 def value_problems(what: str, fragment: Mapping[str, Any], value: Json) -> list[str]:
@@ -93,7 +94,8 @@ def value_problems(what: str, fragment: Mapping[str, Any], value: Json) -> list[
     except (UnicodeError, RecursionError) as error:
         return [f"{what}: the value cannot be checked: {error}"]
     sentences = [f"{what}{_spell(fault.path)}: {sentence(fault)}" for fault in faults]
-    return sentences or [f"{what}: {show(value)} does not fit its schema"]
+    shown = "the value" if fragment.get("writeOnly") else show(value)
+    return sentences or [f"{what}: {shown} does not fit its schema"]
 
 
 class _Explainer:
@@ -111,10 +113,16 @@ class _Explainer:
                 if isinstance(fault.value, dict):  # else its type is wrong, which is another fault
                     yield from _OF_KEYS[fault.keyword](self, fault)
             else:
-                hint = type_hint(fault) if fault.keyword == "type" else value_hint(fault)
+                hint = type_hint(fault, self._written(fault)) if fault.keyword == "type" else value_hint(fault)
                 rule = "wrong-type" if fault.keyword == "type" else _RULES.get(fault.keyword, "bad-value")
                 place = self._document.position(fault.path)
                 yield Problem(sentence(fault), rule, self._document.name, place, hint)
+
+    def _written(self, fault: Fault) -> str:
+        """A number or a boolean as the file spells it: `1.10` and `True` are what a text in quotes has to say."""
+        text = self._document.line(self._document.position(fault.path).line)
+        found = re.match(r"[^\s,\[\]{}#]+", text[self._document.position(fault.path).column - 1 :])
+        return found[0] if found else ""
 
     def unknown_keys(self, fault: Fault) -> Iterator[Problem]:
         allowed = fault.allowed()

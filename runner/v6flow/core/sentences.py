@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from v6flow.core import scalars
+from v6flow.core.showing import BLANK, SECRET_VALUE, is_secret
 from v6flow.core.words import suggestion
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ _TYPES = {
 _BOOLEANS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
 
+_COUNT = re.compile(r"[1-9][0-9]{0,59}")
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One keyword of a schema that a value does not fit; `limit` is what the keyword says.
@@ -45,6 +50,11 @@ class Fault:
     of_key: bool = False
     """Whether it is the key `value` of the mapping at `path` that does not fit."""
 
+    @property
+    def secret(self) -> bool:
+        """Whether the value is never to be repeated, by the schema or by the name of a key above it."""
+        return bool(self.schema.get("writeOnly")) or any(isinstance(key, str) and is_secret(key) for key in self.path)
+
     def allowed(self) -> Mapping[str, Any]:
         """The keys that a mapping may have here, with their schemas."""
         properties: Mapping[str, Any] = self.schema.get("properties", {})
@@ -54,7 +64,7 @@ class Fault:
 def sentence(fault: Fault) -> str:
     """The fault as a sentence about the value, without its place."""
     got = describe(fault.value)
-    shown = got if fault.schema.get("writeOnly") else show(fault.value)
+    shown = got if fault.secret else show(fault.value)
     expected = fault.schema.get("patternErrorMessage")
     if fault.keyword == "type":
         return f"{expected or f'expected {_types(fault.limit)}'}, got {got}"
@@ -85,19 +95,19 @@ _SENTENCES: dict[str, Callable[[Any, str], str]] = {
 }
 
 
-def type_hint(fault: Fault) -> str | None:
-    """How to write a value that has the wrong type, where that can be guessed."""
+def type_hint(fault: Fault, written: str) -> str | None:
+    """How to write a value that has the wrong type, where that can be guessed; `written` is a number as it stands."""
     value, limit = fault.value, fault.limit
     accepted = {limit} if isinstance(limit, str) else set(limit)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if fault.schema.get("writeOnly"):
+    if fault.secret:
         return None
     if is_number and (spelling := fault.schema.get("x-number-hint")):
-        return str(spelling).format(show(value))
+        return str(spelling).format(written) if _COUNT.fullmatch(written) else None
     if isinstance(value, str) and value:
         return _text_hint(value, accepted)
     if "string" in accepted and (is_number or isinstance(value, bool)):
-        return f'put quotes around it: "{show(value)}"'
+        return f'put quotes around it: "{written}"'
     if value is None and accepted == {"object"} and not _MUST_SAY & fault.schema.keys():
         return "write {} where there is nothing to say"
     if isinstance(value, list) and accepted == {"object"}:
@@ -107,10 +117,10 @@ def type_hint(fault: Fault) -> str | None:
 
 def _text_hint(value: str, accepted: set[str]) -> str | None:
     if "array" in accepted and re.fullmatch(r"[\w.-]{1,60}", value):
-        return f"write [{value}]"
+        return f"write [{value}]" if _stays_text(value) else f'write ["{value}"]'
     if "boolean" in accepted and value.lower() in _BOOLEANS:
         return f"write {_BOOLEANS[value.lower()]}"
-    if accepted & {"integer", "number"} and re.fullmatch(r"-?[0-9]{1,60}", value):
+    if accepted & {"integer", "number"} and re.fullmatch(r"-?(?:0|[1-9][0-9]{0,59})", value):
         return f"write {value} without quotes"
     return None
 
@@ -118,18 +128,29 @@ def _text_hint(value: str, accepted: set[str]) -> str | None:
 def value_hint(fault: Fault) -> str | None:
     """How to write a value that has a right type and is wrong nevertheless, where that can be guessed."""
     value = fault.value
-    if not isinstance(value, str) or fault.schema.get("writeOnly") or fault.keyword == "uniqueItems":
+    if not isinstance(value, str) or fault.secret or fault.keyword == "uniqueItems":
         return None
     if remedy := fault.schema.get("x-hints", {}).get(value):
         return str(remedy)
     options = fault.limit if fault.keyword == "enum" else fault.schema.get("x-words", [])
     if near := suggestion(value, [option for option in options if isinstance(option, str)]):
         return near
-    accepted = fault.schema.get("type", "string")
-    if hint := _text_hint(value, {accepted} if isinstance(accepted, str) else set(accepted)):
+    named = fault.schema.get("type", "string")
+    accepted = {named} if isinstance(named, str) else set(named)
+    if value not in fault.schema.get("items", {}).get("enum", [value]):
+        accepted.discard("array")  # it would be wrong in a list as well
+    if hint := _text_hint(value, accepted):
         return hint
     spelling = fault.schema.get("x-number-hint")
-    return str(spelling).format(value) if spelling and re.fullmatch(r"[0-9]{1,60}", value) else None
+    return str(spelling).format(value) if spelling and _COUNT.fullmatch(value) else None
+
+
+def _stays_text(value: str) -> bool:
+    """Whether a text without quotes is read as a text."""
+    try:
+        return isinstance(scalars.resolve(value), str)
+    except scalars.OddScalarError:
+        return False
 
 
 def choice(values: Iterable[Any], word: str = "or") -> str:
@@ -153,7 +174,7 @@ def show(value: Any) -> str:
     """A value for a message: short, on one line, without control characters."""
     if isinstance(value, (list, dict)):
         return describe(value)
-    return clip(json.dumps(value, ensure_ascii=False))
+    return clip(SECRET_VALUE.sub(BLANK, json.dumps(value, ensure_ascii=False)))
 
 
 def clip(text: str) -> str:

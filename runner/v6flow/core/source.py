@@ -38,6 +38,10 @@ class Source:
         line = bisect_right(starts, offset)
         return Position(line, offset - starts[line - 1] + 1)
 
+    def offset(self, place: Position) -> int:
+        """The offset from 0 of a place in the text."""
+        return self._line_starts()[place.line - 1] + place.column - 1
+
     def line(self, number: int) -> str:
         """The text of a line, numbered from 1, without its end; empty beyond the last."""
         starts = self._line_starts()

@@ -43,12 +43,17 @@ class OrganizationState:
     digest: str = ""
     since: Time = 0.0
     accepted: str | None = None
+    began: Time | None = None  # when it began to work on this attempt, by the federation's clock if that is recorded
     withdrawn: bool = False  # it was to be killed when the run was let go of: as killed it is asked anew
+    late: bool = False  # it answered this attempt when the step no longer waited for it
     unsubmitted: bool = False  # a person says that nothing came of submitting it
     value: Json = None
     failure: Failure | None = None
     log: str | None = None
     subtasks: tuple[Subtask, ...] = ()
+    size: int | None = None  # of its result, in bytes
+    image: str | None = None  # the digest of the image that ran
+    origin: Mapping[str, str] | None = None  # digests of what its result was computed from
 
 
 @dataclass(slots=True)
@@ -94,6 +99,8 @@ class StepState:
     converged: bool = False
     items: list[ItemState] | None = None  # of a foreach step, once they are known
     params: dict[str, Json] | None = None  # of a workflow step, once they are known
+    mixed_cohorts: str | None = None  # why its value may mix cohorts, where it does
+    exhausted: int = 0  # iterations of a repeat step that reached its max while its condition did not hold
 
     @property
     def rounds(self) -> int:
@@ -133,6 +140,8 @@ class RunState:
     run: str = ""
     workflow: str = ""
     pinned: dict[str, Any] = field(default_factory=dict)
+    begun: ev.RunStarted | None = None  # who started it and by what, its key, comment and labels; without its value
+    changes_accepted: list[str] = field(default_factory=list)  # why people went on though data or code had changed
     status: RunStatus = "running"
     started: Time = 0.0
     ended: Time | None = None
@@ -143,6 +152,7 @@ class RunState:
     inside: dict[str, list[str]] = field(default_factory=dict)  # the nested steps there are, by their prefix
     queries: dict[str, int] = field(default_factory=dict)  # how many task runs each organization was asked for
     outputs: dict[str, Json] = field(default_factory=dict)
+    mixed_cohorts: Mapping[str, str] = field(default_factory=dict)  # why outputs may mix cohorts, where they do
     failure: Failure | None = None
     exit_code: int | None = None
     cancelling: bool = False
@@ -188,6 +198,7 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             step.status, step.ended, step.value = "completed", event.at, event.value
             step.carried, step.accepted, step.log = event.carried, event.accepted, event.log
             step.requested, step.failure, step.properties = False, None, event.properties or {}
+            step.mixed_cohorts, step.exhausted = event.mixed_cohorts, event.exhausted
             if step.started is None:
                 step.started = event.at
         case ev.TaskAnswered():
@@ -199,17 +210,24 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
                 event.subtasks,
             )
             asked.failure, asked.since = None, event.at
+            asked.size, asked.image, asked.origin = event.size, event.image, event.origin
         case ev.TaskRequested():
             for name in event.organizations:
                 state.queries[name] = state.queries.get(name, 0) + 1
                 asked = _step(state, event.step).organizations[name]
                 asked.status, asked.attempt, asked.since = "requested", event.attempt, event.at
-                asked.token, asked.digest, asked.accepted = event.token, event.digest, None
-                asked.withdrawn = asked.unsubmitted = False
+                asked.token, asked.digest, asked.accepted, asked.began = event.token, event.digest, None, None
+                asked.withdrawn = asked.unsubmitted = asked.late = False
         case ev.TaskAccepted():
             for asked in _step(state, event.step).organizations.values():
                 if asked.token == event.token:
                     asked.accepted, asked.unsubmitted = event.remote, False
+        case ev.TaskLate():
+            _step(state, event.step).organizations[event.organization].late = True
+        case ev.TaskStarted():
+            asked = _step(state, event.step).organizations[event.organization]
+            if asked.attempt == event.attempt:
+                asked.began = event.at if event.began is None else event.began
         case ev.TaskWithdrawn():
             for asked in _step(state, event.step).organizations.values():
                 if asked.token == event.token:
@@ -273,7 +291,7 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             step.status, step.ended, step.cause, step.reason = "skipped", event.at, event.cause, event.reason
         case ev.RunStarted():
             state.run, state.workflow, state.pinned = event.run, event.workflow, event.value
-            state.started = event.at
+            state.started, state.begun = event.at, replace(event, value={})
         case ev.RunResumed():
             _resume(state, event)
         case ev.Noted():
@@ -296,6 +314,7 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             state.left = event.at
         case ev.RunCompleted():
             state.status, state.ended, state.outputs, state.exit_code = "completed", event.at, event.value, 0
+            state.mixed_cohorts = event.mixed_cohorts or {}
         case ev.RunFailed():
             state.status, state.ended, state.failure, state.exit_code = (
                 "failed",
@@ -386,8 +405,8 @@ def _resume(state: RunState, event: ev.RunResumed) -> None:
     state.status, state.failure, state.ended, state.exit_code = "running", None, None, None
     state.cancelling, state.left = False, None
     state.down += event.down
-    if event.value is not None:
-        state.pinned = event.value
+    state.pinned = state.pinned if event.value is None else event.value
+    state.changes_accepted += [event.change_accepted] if event.change_accepted else []
     nested, waiting = _nested(state), list(event.reset)
     while waiting:
         name = waiting.pop()

@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from v6flow.core import quoting
 from v6flow.core.problem import Position, Problem
+from v6flow.core.showing import NOT_YAML
 
 if TYPE_CHECKING:
     from yaml import MarkedYAMLError
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 MAX_KEY = 1024  # characters: YAML's own limit for a key and its colon
 
 _BARE_EXPRESSION = re.compile(r"(?:^ *|[:\-\[,] +|[\[{,])\{\{")
+_INNER_EXPRESSION = re.compile(r"""(?:[^"']|"[^"]*"|'[^']*')*?[\[{,:][^"'\[\]{},]*[^"'\[\]{}, ][^"'\[\]{},]*\{\{""")
+_SECOND_COLON = re.compile(r" *(?:- +)*[^:\[{]*: .*: ")
 _BROKEN_QUOTES = re.compile(r"""(?:^|[\s\[,])(["'])(?:(?!\1).)*\{\{(?:(?!\1|\}\}).)*\1$""")
 TIGHT_COLON = re.compile(r" *(?:- +)?[\w.-]+:(?=[^\s:])")  # `key:value`, which YAML reads as one text
 
@@ -40,22 +44,22 @@ def explain(error: MarkedYAMLError, source: Source) -> Problem:
     if fault is None:
         said = f"{error.context or ''}: {error.problem or ''}"
         say = next((say for words, say in _SYNTAX if words in said), None)
-        fault = say(source, at, opened) if say else _Fault(at, f"this is not YAML: {error.problem}", "mend it")
+        fault = say(source, at, opened) if say else _Fault(at, f"{NOT_YAML}: {error.problem}", "mend it")
     return Problem(fault.message, fault.rule, source.name, fault.place, fault.hint)
 
 
 def _expression_fault(source: Source, at: Position, opened: Position) -> _Fault | None:
     if broken := _BROKEN_QUOTES.search(source.line(at.line)[: at.column - 1]):
-        quote = broken.group(1)
-        other = "'" if quote == '"' else '"'
-        message = f"this {quote} ends the text in the middle of an expression"
-        hint = f"inside, use the other quotes: {quote}{{{{ d[{other}x{other}] }}}}{quote}"
+        message = f"this {broken[1]} ends the text in the middle of an expression"
+        hint = quoting.requoted_hint(source, source.offset(Position(at.line, broken.start(1) + 1)))
         return _Fault(Position(at.line, at.column - 1), message, hint, "quotes-in-expression")
     for number in (at.line, opened.line):
-        if bare := _BARE_EXPRESSION.search(source.line(number)):
+        line = source.line(number)
+        if bare := _BARE_EXPRESSION.search(line) or (_INNER_EXPRESSION.match(line) if number == at.line else None):
+            colons = _SECOND_COLON.match(line[: bare.end()]) is not None
+            found = quoting.unquoted(source, source.offset(Position(number, bare.end() - 1)), colons=colons)
             message = "an expression stands here without quotes"
-            hint = 'put quotes around the whole value: "{{ … }}"'
-            return _Fault(Position(number, bare.end() - 1), message, hint, "unquoted-expression")
+            return _Fault(source.place(found.start), message, found.hint, "unquoted-expression")
     return None
 
 
@@ -64,13 +68,18 @@ def _colon(source: Source, at: Position, _: Position) -> _Fault:
     if at.column > MAX_KEY:
         return _Fault(at, f"a key longer than {MAX_KEY} characters", "shorten it")
     if re.search(r": ", before):
-        return _Fault(at, "a second colon in one line", 'put quotes around the value: "a: b"')
+        return _second_colon(source, at)
     above = next((n for n in range(at.line - 1, 0, -1) if source.line(n).strip()), at.line)
     if tight := TIGHT_COLON.match(source.line(above)):
         return _Fault(Position(above, tight.end()), "a space is missing after this colon", "write `key: value`")
     place = Position(at.line, len(before) - len(before.lstrip()) + 1)
     message = f"this line is indented deeper than line {above}, which has its value already"
     return _Fault(place, message, "align it with the keys that it belongs to")
+
+
+def _second_colon(source: Source, at: Position) -> _Fault:
+    found = quoting.unquoted(source, source.offset(at), colons=True)
+    return _Fault(source.place(found.start), "a second colon in one line", found.hint)
 
 
 def _block(source: Source, at: Position, opened: Position) -> _Fault:
@@ -87,6 +96,8 @@ def _flow(opening: str, closing: str) -> _Explain:
     def say(source: Source, at: Position, opened: Position) -> _Fault:
         if at.line != opened.line or at.column > len(source.line(at.line)):
             return _Fault(opened, f"the {opening} that opens here is not closed", f"write {closing} where it ends")
+        if source.line(at.line).startswith(": ", at.column - 1):
+            return _second_colon(source, at)
         return _Fault(at, f"a comma or {closing} is missing here", "a text that has , [ ] { or } in it needs quotes")
 
     return say

@@ -7,7 +7,7 @@ import re
 _DURATION = re.compile(r"(?=[0-9])(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?")
 _SECONDS = (86400, 3600, 60, 1)
 _MOST_DIGITS = 10  # of one number; int() of a text without end takes as long
-_LONGEST = 100 * 365 * 86400  # seconds: a moment that is farther away than this may not be a date any more
+LONGEST = 100 * 365 * 86400  # seconds: a moment that is farther away than this may not be a date any more
 _SIZE = re.compile(r"([0-9]+)([KMGT]?)(?:i?B)?")
 _BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -19,7 +19,7 @@ def seconds(duration: str) -> float:
         raise ValueError(f"{duration!r} is not a duration: write days, hours, minutes and seconds, like 1h30m or 45s")
     numbers = [number or "0" for number in match.groups()]
     total = sum(int(number[:_MOST_DIGITS]) * unit for number, unit in zip(numbers, _SECONDS, strict=True))
-    if total > _LONGEST or any(len(number) > _MOST_DIGITS for number in numbers):
+    if total > LONGEST or any(len(number) > _MOST_DIGITS for number in numbers):
         raise ValueError(f"{duration[:40]!r} is longer than a hundred years: write a shorter duration")
     return float(total)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+_PLAIN = re.compile(r"(?![&*!|>%@`?#'\"])(?:[^,{}:#\"]|:(?! |$)|(?<! )#)+")  # needs no quotes in YAML, nor in a list
 
 MAX_WORD = 200  # characters: nobody mistypes a longer word
 NEAR_FILE = 0.75  # how alike the names of files must be for one to be taken for the other
@@ -29,4 +32,13 @@ def nearest(word: str, words: Iterable[str], *, cutoff: float = 0.6) -> str | No
 def suggestion(word: str, words: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """A hint that names the nearest right word, None if there is none."""
     near = nearest(word, words, cutoff=cutoff)
-    return f"did you mean {near}?" if near else None
+    return f"did you mean {_spelled(near)}?" if near else None
+
+
+def _spelled(word: str) -> str:
+    """A word as a file takes it: names of organizations may hold what YAML and lists give a meaning."""
+    if _PLAIN.fullmatch(word):
+        return word
+    from v6flow.core import quoting
+
+    return quoting.quoted(word)

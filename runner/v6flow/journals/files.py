@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STORE_HINT = "choose a folder that can be written, with `--store FOLDER` or V6FLOW_STORE"
-SPACE_HINT = "make space on that disk, then go on with `v6flow resume`"
+SPACE_HINT = "make space on that disk, then repeat the command"
 BACKUP_HINT = "restore the whole folder of the run from a backup"
 
 # To a writer, a process's file size limit and a failing disk are as a full disk: the same way out.

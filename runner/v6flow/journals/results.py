@@ -68,6 +68,8 @@ class EarlierResults:
         note = _note(self._place(key))
         if note is None:
             return self._what_changed(step, key)
+        if dict(note.parts) != dict(key.parts):
+            return f"what is noted of run {note.run} is about something else"
         try:
             kept = self._result(note)
         except V6flowError as error:

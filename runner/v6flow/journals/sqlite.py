@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from v6flow.core.events import Event
     from v6flow.core.json import Json
 
-FORMAT = 1
+FORMAT = 2
+"""2 has, beside what 1 has, when organizations began to work, the size and the origin of answers, and who started what.
+
+All of 1 can be read: what it lacks is not recorded. The first event that is added to a journal of 1 makes it one of 2.
+"""
+_READABLE = (1, FORMAT)
 LARGE = 256 * 1024  # characters of JSON; above this a file is faster than a row (50 MB: 137 ms against 235)
 BUSY_SECONDS = 5.0  # how long to wait for a reader or for another process that recovers the log
 CLOSE_SECONDS = 1.0  # a reader that is stopped must not hold up the end of the program
@@ -74,6 +79,7 @@ class SqliteJournal:
         self._durable = head.durable
         self._head = HeadFile(path)
         self._full: bool | None = None
+        (self._format,) = connection.execute("PRAGMA user_version").fetchone()
 
     @classmethod
     def create(cls, path: Path, run: str) -> SqliteJournal:
@@ -189,6 +195,8 @@ class SqliteJournal:
         connection = self._open
         try:
             connection.execute("BEGIN IMMEDIATE")
+            if self._format != FORMAT:
+                connection.execute(f"PRAGMA user_version={FORMAT}")
             connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
             changed = connection.execute(
                 "UPDATE meta SET events = ?, checksum = ? WHERE events = ? AND checksum = ?",
@@ -197,6 +205,7 @@ class SqliteJournal:
             if changed.rowcount != 1:
                 raise JournalError(f"another process has written to the journal {self.path} meanwhile")
             connection.execute("COMMIT")
+            self._format = FORMAT
         except BaseException as error:
             if connection.in_transaction:
                 connection.rollback()
@@ -351,7 +360,7 @@ def _check_format(connection: sqlite3.Connection, path: Path) -> None:
             f"the journal {path} is of a newer version: its format is {version}, this v6flow knows {FORMAT}",
             hint="use the v6flow that wrote it, or a newer one",
         )
-    if version != FORMAT:
+    if version not in _READABLE:
         raise JournalError(f"{path} is not a journal of v6flow", hint=files.BACKUP_HINT)
 
 

@@ -56,10 +56,11 @@ def run_id(workflow: str, at: float, random4: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CancelRequest:
-    """That a run be cancelled: who asked, and when (seconds since 1970 UTC)."""
+    """That a run be cancelled: who asked, when (seconds since 1970 UTC), and from where (see `actor`)."""
 
     by: str
     at: float
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class DecisionRequest:
     decision: str
     by: str
     comment: str
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +130,9 @@ class RunFolder:
         """Wake the process that holds this run, with CANCEL_SIGNAL; returns it, None if none does."""
         return signal_holder(self.path / "lock")
 
-    def request_cancel(self, by: str, at: float) -> None:
+    def request_cancel(self, request: CancelRequest) -> None:
         """Ask, durably, that this run be cancelled. Raises NoSpaceError, UsageError."""
-        self._write("cancel", json.dumps({"by": by, "at": at}).encode("ascii"))
+        self._write("cancel", json.dumps(asdict(request)).encode("ascii"))
 
     def cancel_requested(self) -> CancelRequest | None:
         """The request to cancel this run, if there is one. Raises JournalError if that cannot be told."""
@@ -142,7 +144,7 @@ class RunFolder:
             raise JournalError(f"{self.path / 'cancel'} cannot be read: {error.strerror}") from error
         try:
             request = json.loads(body)
-            return CancelRequest(str(request["by"]), float(request["at"]))
+            return CancelRequest(str(request["by"]), float(request["at"]), str(request.get("via", "")))
         except (ValueError, KeyError, TypeError):
             return CancelRequest("", 0.0)  # damaged, but somebody did ask
 
@@ -304,7 +306,7 @@ class Store:
 def check_id(name: str) -> str:
     """The id of a run, or the start of one. Raises UsageError unless it is a plain name."""
     if not _is_plain(name):
-        hint = "letters, digits, `.`, `_` and `-`; `v6flow list` shows them"
+        hint = "an id has letters, digits, `.`, `_` and `-`"
         raise UsageError(f"{name[:MAX_NAME]!r} is not the id of a run", hint=hint)
     return name
 

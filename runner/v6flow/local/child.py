@@ -276,8 +276,12 @@ def _not_started(command: list[str], folder: str, error: Exception) -> Refused:
             "is it installed, and on the PATH of v6flow?",
         )
     if isinstance(error, PermissionError):
+        import shlex
+
         return Refused(
-            "start_failed", f"{program!r} may not be executed", f"chmod +x {program}, or name its interpreter"
+            "start_failed",
+            f"{program!r} may not be executed",
+            f"chmod +x {shlex.quote(beside)}, or name its interpreter",
         )
     reason = error.strerror if isinstance(error, OSError) else "an argument holds the character NUL"
     hint = "give it a first line like #!/bin/sh" if reason == "Exec format error" else None
@@ -451,7 +455,7 @@ def _conversion(value: object) -> str | None:
     if module == "numpy":
         return "convert it with .tolist()" if kind == "ndarray" else "convert it with .item()"
     if module == "pandas":
-        ways = {"DataFrame": '.to_dict("list")', "Series": ".to_dict() or .tolist()", "Index": ".tolist()"}
+        ways = {"DataFrame": '.to_dict("list")', "Series": ".tolist()", "Index": ".tolist()"}
         return f"convert it with {ways.get(kind, 'str(...)')}"
     ways = {
         "set": "sorted(...)",

@@ -12,7 +12,9 @@ from importlib.machinery import BuiltinImporter, PathFinder
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from v6flow import paths
 from v6flow.core import signatures
+from v6flow.core.sentences import clip
 from v6flow.core.signatures import Signature, Unknown
 from v6flow.core.words import NEAR_FILE, nearest
 from v6flow.errors import UsageError
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
 _LEFT_OUT = {".v6flow", "__pycache__", ".git"}  # what changes by itself and nobody means by `**/*`
-_CHUNK = 1 << 20
 
 
 class SourceError(UsageError):
@@ -62,7 +63,7 @@ def problems(function: str, folder: Path, kwargs: Collection[str] | None) -> lis
     """What is wrong with calling a function so, as sentences and hints; `kwargs` None: they are not known."""
     try:
         located = locate(function, folder)
-    except SourceError as error:
+    except (SourceError, paths.OutsideError) as error:
         return [(error.message, error.hint)]
     if isinstance(located.signature, Unknown):
         return []
@@ -82,7 +83,7 @@ def digest(function: str | None, folder: Path, files: Sequence[str] = (), words:
         file = locate(function, folder).file
         digest.update(f"function {function}\n{_content(file) if file is not None else ''}\n".encode())
     for word in words:
-        if _is_inside(word) and (folder / word).is_file():
+        if _is_inside(word) and paths.is_file(folder / word):
             digest.update(f"script {word}\n{_content(folder / word)}\n".encode())
     for path in matches(files, folder):
         relative = unicodedata.normalize("NFC", path.relative_to(folder).as_posix())
@@ -102,8 +103,11 @@ def matches(files: Sequence[str], folder: Path) -> list[Path]:
     for pattern in files:
         pure = PurePosixPath(pattern)
         if pure.is_absolute() or ".." in pure.parts or not pure.parts:
-            raise SourceError(f"files: {pattern!r} is to stay in the workflow's folder", hint="write it relative to it")
-        here = {path for path in _glob(pattern, folder) if path.is_file() and not _is_left_out(path, folder)}
+            raise SourceError(
+                f"files: {pattern!r} is to stay in the workflow's folder",
+                hint="write a path relative to the workflow's folder",
+            )
+        here = {path for path in _glob(pattern, folder) if not _is_left_out(path, folder) and paths.is_file(path)}
         if not here:
             raise SourceError(f"files: nothing matches {pattern!r} in {folder}")
         found |= here
@@ -113,8 +117,9 @@ def matches(files: Sequence[str], folder: Path) -> list[Path]:
 def _glob(pattern: str, folder: Path) -> Iterable[Path]:
     try:
         return list(folder.glob(pattern))
-    except (ValueError, NotImplementedError, OSError) as error:
-        raise SourceError(f"files: {pattern!r} cannot be looked for: {error}") from error
+    except (ValueError, NotImplementedError, OSError, RecursionError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise SourceError(f"files: {pattern!r} cannot be looked for: {why}") from error
 
 
 def _is_left_out(path: Path, folder: Path) -> bool:
@@ -124,9 +129,8 @@ def _is_left_out(path: Path, folder: Path) -> bool:
 def _content(path: Path) -> str:
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+        for chunk in paths.chunks(path):
+            digest.update(chunk)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from error
     return digest.hexdigest()
@@ -139,9 +143,13 @@ def _find_file(target: str, folder: Path) -> Path:
     if PurePosixPath(target).is_absolute():
         raise SourceError(f"{target} is to be relative to the workflow's folder")
     path = folder / target
-    if path.is_file():
+    why = paths.obstacle(path)
+    if why is None:
         return path
-    stems = {each.stem: each for beside in (folder, path.parent) for each in sorted(beside.glob("*.py"))}
+    if why != "it is not there":
+        raise SourceError(f"{target} in {folder} cannot be used: {why}", hint="name a regular file of Python")
+    beside = (each for near in (folder, path.parent) for each in paths.entries(near))
+    stems = {each.stem: each for each in beside if each.suffix == ".py"}
     near = nearest(path.stem, stems, cutoff=NEAR_FILE)
     hint = f"did you mean {os.path.relpath(stems[near], folder)}?" if near else None
     raise SourceError(f"there is no file {target} in {folder}", hint=hint)
@@ -168,6 +176,8 @@ def _find_module(target: str, folder: Path) -> Path | None:
     if not spec.has_location or spec.origin is None:
         return None
     origin = Path(spec.origin)  # which for a module in a zip archive is below a file
+    if origin.is_relative_to(folder) or not any(origin.is_relative_to(entry) for entry in sys.path if entry):
+        paths.check(origin)  # else it is installed beside v6flow, and nothing that a workflow has brought
     return next((path for path in (origin, *origin.parents) if path.is_file()), None)
 
 
@@ -188,12 +198,12 @@ def _spec(name: str, path: list[str], *, top: bool) -> ModuleSpec | None:
 
 def _missing(parts: list[str], path: list[str]) -> SourceError:
     name = ".".join(parts)
-    modules = {file.stem for entry in path[:1] or path for file in Path(entry).glob("*.py")}
+    modules = {file.stem for entry in path[:1] or path for file in paths.entries(entry) if file.suffix == ".py"}
     near = nearest(parts[-1], sorted(modules), cutoff=NEAR_FILE)
     hint = f"did you mean {'.'.join([*parts[:-1], near])}?" if near else None
     if hint is None and len(parts) == 1:
         hint = "is the package installed where v6flow runs? A file beside the workflow is named with its .py"
-    return SourceError(f"there is no module {name}", hint=hint)
+    return SourceError(f"there is no module {clip(name)}", hint=hint)
 
 
 # ------------------------------------------------------------------------------------------------- signatures
@@ -228,4 +238,4 @@ def _read(file: Path | None) -> str | Unknown:
     except OSError as error:
         raise SourceError(f"{file} cannot be read: {error.strerror}") from error
     except (SyntaxError, UnicodeDecodeError, LookupError) as error:
-        raise SourceError(f"{file} is no text that Python reads: {error}") from error
+        raise SourceError(f"{file} is no text that Python reads ({type(error).__name__})") from error

@@ -19,9 +19,6 @@ class Reporter(Protocol):
     def event(self, event: Event, state: RunState) -> None:
         """An event was journalled and applied to the state."""
 
-    def working(self, step: str, organization: str) -> None:
-        """An organization has begun to work on what it was asked."""
-
     def end(self, state: RunState) -> None:
         """The run is over or let go of."""
 
@@ -33,9 +30,6 @@ class Silent:
         pass
 
     def event(self, event: Event, state: RunState) -> None:
-        pass
-
-    def working(self, step: str, organization: str) -> None:
         pass
 
     def end(self, state: RunState) -> None:

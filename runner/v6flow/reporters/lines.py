@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from v6flow.core import events as ev
-from v6flow.core import instances, json
+from v6flow.core import incomplete, instances, json
 from v6flow.core.plan import iso
 from v6flow.core.state import SETTLED
 from v6flow.core.steps import LocalPlan, TaskPlan
@@ -84,9 +84,6 @@ class Lines:
                 self._tell_counted()
                 self._tell(event.at, line)
 
-    def working(self, step: str, organization: str) -> None:
-        """Nothing: a fact without a time, and soon followed by the answer."""
-
     def end(self, state: RunState) -> None:
         self._tell_counted()
         if state.status == "running":
@@ -98,7 +95,13 @@ class Lines:
         if state.status in ("failed", "interrupted"):
             for line in told:
                 terminal.write(self._stream, f"{line}\n")
-        for line in (*summary.failed_last(state), *summary.waiting_text(state, self._store)):
+        self.less(state)
+        for line in summary.waiting_text(state, self._store):
+            terminal.write(self._stream, f"{line}\n")
+
+    def less(self, state: RunState) -> None:
+        """Report what in the results of the run is less than the whole."""
+        for line in summary.incomplete_text(state, self._store):
             terminal.write(self._stream, f"{line}\n")
 
     @property
@@ -181,6 +184,8 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
             return _answered(event, state.step(event.step))
         case ev.TaskFailed():
             return _failed(event, state, plan)
+        case ev.TaskLate():
+            return f"{event.step}: {plain(event.organization)} answered too late; its answer is not used"
         case ev.StepReused():
             return f"{event.step}: {summary.reused(event)}"
         case ev.StepNotReused():
@@ -242,7 +247,7 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
             return f"{event.step}: begins" + (f" with {plain(given[:200])}" if given else "")
         case ev.ItemEnded():
             return _item_ended(event, state.step(event.step))
-        case ev.RunStarted() | ev.TaskAccepted():
+        case ev.RunStarted() | ev.TaskAccepted() | ev.TaskStarted():  # its answer soon follows
             return None
         case _:
             assert_never(event)
@@ -318,14 +323,12 @@ def _completed(event: ev.StepCompleted, step: StepState, plan: Plan) -> str:
     line = f"{event.step}: completed"
     if not _is_value(plan.step(event.step)):
         line += f" in {_took(step)}"
-    if step.organizations:
+    less = [each for each in incomplete.of_value(step) if each.kind != "reused"]  # which has just been reported
+    if step.organizations and not any(each.kind == "partial" for each in less):
         line += f", {len(step.responded)} of {len(step.organizations)} answered"
-        remark = summary.remark(step) if step.reused is None else ""  # which has just been told
-        line += f" ({remark})" if remark else ""
-    elif step.properties:
-        line += f" ({summary.remark(step)})"
-    accepted = plan.step(event.step).common.mixed_cohorts
-    return f"{line}; mixed cohorts accepted: {plain(accepted)}" if event.accepted and accepted else line
+    line += "".join(f", {plain(each.message)}" for each in less)
+    facts = "; ".join(summary.facts(step.properties))
+    return f"{line} ({facts})" if facts else line
 
 
 def _is_value(step: StepPlan) -> bool:

@@ -60,7 +60,6 @@ class View:
     steps: Sequence[StepState]
     counts: Mapping[str, int]
     total: int
-    working: frozenset[tuple[str, str]] = frozenset()  # (step, organization)
     retries: Mapping[str, Retry] = field(default_factory=dict)
     inside: Mapping[str, str] = field(default_factory=dict)  # what is at work in steps that have nested ones
     cancelling: bool = False
@@ -129,7 +128,6 @@ class Live:
         self._kept = kept
         self._now = now
         self._lock = threading.Lock()  # the thread that draws reads what the engine's thread writes
-        self._working: set[tuple[str, str]] = set()
         self._plan: Plan | None = None
         self._state: RunState | None = None
         self._board: Board | None = None
@@ -165,17 +163,11 @@ class Live:
         with self._lock:
             if isinstance(event, ev.RunResumed):
                 self._board = Board(self._plan.nested(""), state)
-            elif isinstance(event, ev.TaskRequested):
-                self._working.difference_update((event.step, name) for name in event.organizations)
             step: str | None = getattr(event, "step", None)
             if step is not None:
                 self._board.note(step)
         if isinstance(event, (ev.TaskFailed, ev.LocalFailed)):
             self._tell_failure(event, state)
-
-    def working(self, step: str, organization: str) -> None:
-        with self._lock:
-            self._working.add((step, organization))
 
     def end(self, state: RunState) -> None:
         if self._live is not None:
@@ -205,11 +197,11 @@ class Live:
         assert self._now is not None
         width, height = self._console.size
         with self._lock:
-            view = view_of(self._plan, self._state, self._board, frozenset(self._working), room=max(height - 3, 1))
+            view = view_of(self._plan, self._state, self._board, room=max(height - 3, 1))
         return screen(view, self._now(), width=width, unicode=not self._console.options.ascii_only)
 
 
-def view_of(plan: Plan, state: RunState, board: Board, working: frozenset[tuple[str, str]], *, room: int) -> View:
+def view_of(plan: Plan, state: RunState, board: Board, *, room: int) -> View:
     """What to draw in so many lines for steps."""
     steps = board.lines(room)
     retries = {step.name: found.retry for step in steps if isinstance(found := plan.steps[step.name], TaskPlan)}
@@ -220,7 +212,6 @@ def view_of(plan: Plan, state: RunState, board: Board, working: frozenset[tuple[
         steps,
         dict(board.counts),
         len(plan.nested("")),
-        working,
         retries,
         {step.name: _at_work(state, step) for step in steps if step.status == "running" and _is_outer(step)},
         state.cancelling,
@@ -358,7 +349,7 @@ def _word(each: OrganizationState, step: StepState, view: View) -> str:
         return "waiting"
     if tried > 1 and retry is not None:
         return f"retrying {tried}/{retry.attempts}"
-    return "working" if (step.name, each.name) in view.working else "asked"
+    return "working" if each.began is not None else "asked"
 
 
 def _style(word: str) -> str:
@@ -448,7 +439,8 @@ def ending(state: RunState, store: str = "") -> Text:
     took = spell(max(until - state.started, 0.0))
     text.append(f" in {took}" if state.status == "completed" else f" after {took}")
     lines = summary.failure_text(state, store) if state.status in ("failed", "interrupted") else []
-    lines += [*summary.failed_last(state), *summary.waiting_text(state, store)]
+    lines += summary.waiting_text(state, store)
     if state.status == "running":
         lines = [f"to go on where it stopped: {summary.resume_command(state.run, store)}"]
-    return Text("\n").join([text, *(Text(line) for line in lines if line != state.status)])
+    less = [Text(line, _STYLES["missing"]) for line in summary.incomplete_text(state, store)]
+    return Text("\n").join([text, *less, *(Text(line) for line in lines if line != state.status)])

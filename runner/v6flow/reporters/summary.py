@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import scope
+from v6flow.core import incomplete, scope
 from v6flow.core.json import dumps
 from v6flow.core.plan import iso
 from v6flow.core.state import SETTLED
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 LOG_LINES = 12  # of a log's last lines, as many as leave the cause in view
 FACT = 80  # characters of a property in a table
 NAMED = 12  # as many names as a person reads in one line
+WITH_RESULTS = ("completed", "cancelled", "waiting")  # of a run whose results somebody may go on with
+FEW = 3  # lines about what is incomplete at the end of a run
 
 # asking again alone does not mend these
 _OF_THE_FILE = ("check", "cohorts", "expression", "max", "organizations", "output_schema", "properties", "quorum")
@@ -46,10 +48,30 @@ def document(state: RunState, steps: Sequence[str], *, status: str | None = None
         "started": iso(state.started),
         "ended": None if state.ended is None else iso(state.ended),
         "seconds": _seconds(state.started, state.ended),
+        **_origin(state),
         "outputs": dict(state.outputs) if status == "completed" else {},
+        "incomplete": [each.document() for each in incomplete.of_run(state)],
         "steps": {name: _step(state.step(name), status) for name in _worth_telling(state, steps)},
         "error": None if status in ("running", "completed") else scope.failure(state.failure),
     }
+
+
+def _origin(state: RunState) -> dict[str, Json]:
+    """Who started a run and by what, its key, and what people said of it; null: not given, or not recorded."""
+    begun = state.begun
+    if begun is None:
+        return dict.fromkeys(("by", "via", "key", "comment", "labels"))
+    labels = dict(begun.labels) if begun.labels else None
+    return {"by": begun.by or None, "via": begun.via or None, "key": begun.key, "comment": begun.comment or None,
+            "labels": labels}  # fmt: skip
+
+
+def started(state: RunState) -> str:
+    """When a run began, and by whom, for people."""
+    begun = state.begun
+    if begun is None or not begun.by:
+        return f"started {iso(state.started)}; by whom is not recorded"
+    return f"started {iso(state.started)} by {begun.by} ({begun.via})"
 
 
 def _worth_telling(state: RunState, steps: Sequence[str]) -> list[str]:
@@ -141,12 +163,33 @@ def goes_on_elsewhere(state: RunState) -> bool:
 
 def resume_command(run: str, store: str = "", *, retry: bool = False) -> str:
     """The command that takes up a run; `store` is where runs are kept, as given on the command line, if it was."""
-    words = ["v6flow", "resume", *(["--retry-failed"] if retry else []), *(["--store", store] if store else []), run]
-    return plain(shlex.join(words))
+    return command("resume", *(["--retry-failed"] if retry else []), run, store=store)
+
+
+def command(verb: str, *words: str, store: str = "") -> str:
+    """A command of v6flow as a shell takes it; `store` is where runs are kept, if the command line said so."""
+    where = ["--store", store] if store else []
+    options = [word for word in words if word.startswith("--")]
+    rest = [word for word in words if not word.startswith("--")]
+    return plain(shlex.join(["v6flow", verb, *options, *where, *rest]))
+
+
+def status_command(run: str, store: str = "") -> str:
+    """The command that shows how a run fares; `store` as in `resume_command`."""
+    return _command("status", store, run)
+
+
+def _command(command: str, store: str, *words: str) -> str:
+    return plain(shlex.join(["v6flow", command, *(["--store", store] if store else []), *words]))
 
 
 def failure_text(state: RunState, store: str = "") -> list[str]:
-    """What went wrong in a run, the first cause on top, and what to do next; empty if nothing did."""
+    """What went wrong in a run, the first cause on top, and what to do next.
+
+    Empty if nothing did, and for a run that goes on without what failed: that is incomplete (`incomplete_text`).
+    """
+    if state.status in ("completed", "waiting"):
+        return []
     failed = sorted(
         (each for each in state.steps.values() if each.status == "failed"), key=lambda each: each.ended or 0.0
     )
@@ -160,12 +203,27 @@ def failure_text(state: RunState, store: str = "") -> list[str]:
     return [*lines, *_next(state, failed, store)]
 
 
-def failed_last(state: RunState) -> list[str]:
-    """The steps under `finally` that failed in a run that has not: they do not change how it ended."""
-    if state.status not in ("completed", "cancelled"):
+def incomplete_text(state: RunState, store: str = "") -> list[str]:
+    """What in the results of a run is less than the whole, a line each, and of many the first ones.
+
+    Empty if they are whole, and where there are none: a run that failed, or can go on, reports why and how.
+    """
+    if state.status not in WITH_RESULTS:
         return []
-    last = [state.step(name) for name in state.pinned.get("finally", ())]
-    return [_also(step) for step in last if step.status == "failed"]
+    return incomplete_lines(incomplete.of_run(state), f"; {status_command(state.run, store)} shows all")
+
+
+def incomplete_section(state: RunState) -> list[str]:
+    """All that is incomplete in a run, under a heading; empty if the run is whole."""
+    found = incomplete.of_run(state)
+    return ["incomplete:", *(plain(f"  {each}") for each in found)] if found else []
+
+
+def incomplete_lines(found: Sequence[object], rest: str) -> list[str]:
+    """A line for each thing that is incomplete; of many the first ones, and how many more, with `rest` behind it."""
+    lines = [plain(f"incomplete: {each}") for each in found[:FEW]]
+    more = len(found) - FEW
+    return [*lines, f"incomplete: {more} more{rest}"] if more > 0 else lines
 
 
 def waiting_text(state: RunState, store: str = "") -> list[str]:
@@ -175,8 +233,7 @@ def waiting_text(state: RunState, store: str = "") -> list[str]:
         assert gate.question is not None  # it waits since it has asked
         asked = f" of {named(gate.question.approvers)}" if gate.question.approvers else ""
         lines.append(plain(f"step {gate.name} asks{asked}: {gate.question.message}"))
-        words = [*(["--store", store] if store else []), state.run, gate.name]
-        lines += [f"  {plain(shlex.join(['v6flow', command, *words]))}" for command in ("approve", "reject")]
+        lines += [f"  {command(verb, state.run, gate.name, store=store)}" for verb in ("approve", "reject")]
     return lines
 
 
@@ -228,15 +285,23 @@ def _next(state: RunState, failed: Sequence[StepState], store: str) -> list[str]
     if state.status == "interrupted":
         lines = [f"to go on where it stopped: {resume_command(state.run, store)}"]
         if goes_on_elsewhere(state):
-            again = resume_command(state.run, store).replace(" resume ", " cancel ", 1)
-            lines.append(f"meanwhile what it has asked goes on at the server; to end it: {again}")
+            cancel = command("cancel", state.run, store=store)
+            lines.append(f"meanwhile what it has asked goes on at the server; to end it: {cancel}")
         return lines
+    if state.status == "failed" and state.failure is not None and state.failure.kind == "deadline":
+        longer = command("resume", "--retry-failed", "--deadline=2h", state.run, store=store)
+        return [f"to go on with more time, say 2 hours: {longer}"]
     if state.status != "failed" or not failed:
         return []
+    lines = [
+        f"to see the state after each iteration: {_command('explain', store, state.run, step.name)}"
+        for step in failed[:FEW]
+        if step.failure is not None and (step.failure.kind, step.failure.step) == ("max", step.name)
+    ]
     again = resume_command(state.run, store, retry=True)
     if all(step.failure is not None and step.failure.kind in _OF_THE_FILE for step in failed):
-        return [f"to go on after mending the workflow: {again}"]
-    return [f"to do only what failed again: {again}"]
+        return [*lines, f"to go on after mending the workflow: {again}"]
+    return [*lines, f"to do only what failed again: {again}"]
 
 
 def table(state: RunState, steps: Sequence[str]) -> str:
@@ -280,7 +345,8 @@ def remark(step: StepState) -> str:
     if step.history:
         if step.status == "running" and not step.converged:
             return f"in round {step.rounds + 1}"
-        return f"{step.rounds} round{'' if step.rounds == 1 else 's'}" + (", converged" if step.converged else "")
+        ended = ", converged" if step.converged else ", not converged" if step.exhausted else ""
+        return f"{step.rounds} round{'' if step.rounds == 1 else 's'}{ended}"
     if step.items is not None:
         return _items(step.items)
     if step.status == "waiting" and step.question is not None:
@@ -315,8 +381,8 @@ def skipped(reason: str | None, cause: str | None) -> str:
 
 
 def reused(found: StepReused) -> str:
-    """Which result a step has, as `reused from run average-…, answered 2026-11-21T05:23:01Z`."""
-    return f"reused from run {plain(found.run)}, answered {iso(found.answered)}"
+    """Which result a step has, in words that are safe to show."""
+    return plain(incomplete.reused(found))
 
 
 def lost(answered: Iterable[OrganizationState]) -> list[str]:

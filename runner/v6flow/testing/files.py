@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v6flow import loading
+from v6flow import loading, paths
 from v6flow.backends.fixtures import DEFAULT, Address, Answers, addresses
 from v6flow.core import check, json, policy, units
 from v6flow.core.federation import Directory
@@ -215,6 +215,11 @@ class _Check:
     def _expect(self, at: Place, expect: Mapping[str, Any]) -> Iterator[Problem]:
         outputs, steps, sent = (expect.get(key, {}) for key in ("outputs", "steps", "sent"))
         yield from self._keys((*at, "outputs"), outputs, self._workflow.outputs, "output")
+        lacking = expect.get("incomplete", ())
+        if not isinstance(lacking, str):
+            known = [*self._steps, *(f"outputs.{name}" for name in self._workflow.outputs)]
+            given = ((name, name) for name in lacking) if isinstance(lacking, dict) else enumerate(lacking)
+            yield from self._named((*at, "incomplete"), given, known, "step")
         for name in steps:
             _, problem = self._step((*at, "steps"), name, self._steps, "step")
             if problem is not None:
@@ -325,13 +330,14 @@ def find(places: Iterable[str]) -> list[str]:
     """
     found: dict[str, None] = {}
     for place in places:
-        path = Path(place)
-        if path.is_dir():
-            found.update(dict.fromkeys(_below(path)))
-        elif path.exists():
+        why = paths.obstacle(place)
+        if why == "it is a folder":
+            found.update(dict.fromkeys(_below(Path(place))))
+        elif why is None:
             found[place] = None
         else:
-            raise UsageError(f"no file or folder {place}", hint="write the path of a test file, or of a folder")
+            told = f"no file or folder {place}" if why == "it is not there" else f"{place} cannot be read: {why}"
+            raise UsageError(told, hint="write the path of a test file, or of a folder")
     return list(found)
 
 
@@ -350,4 +356,4 @@ def _is_test(path: Path) -> bool:
 
 
 def _is_environment(place: str, folder: str) -> bool:
-    return (Path(place) / folder / "pyvenv.cfg").exists()
+    return paths.is_file(Path(place) / folder / "pyvenv.cfg")

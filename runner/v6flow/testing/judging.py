@@ -8,15 +8,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from v6flow.backends.fixtures import DEFAULT, AmbiguousError, addresses
-from v6flow.core import json, units
+from v6flow.core import json, quoting, units
+from v6flow.core.incomplete import kinds_by_name
 from v6flow.core.words import suggestion
 from v6flow.testing import matching
 from v6flow.testing.trial import item_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from v6flow.backends.fixtures import Address
+    from v6flow.core.incomplete import Incomplete
     from v6flow.core.json import Json
     from v6flow.core.state import RunState, StepState
     from v6flow.testing.files import Case, Said
@@ -61,6 +63,8 @@ def _found(case: Case, expect: Mapping[str, Any], outcome: Outcome) -> Iterator[
     yield from ending
     if not ending or outcome.status == "completed":
         yield from _outputs(expect.get("outputs", {}), outcome)
+    if "incomplete" in expect:
+        yield from _incomplete(expect["incomplete"], outcome.incomplete)
     yield from _steps(expect.get("steps", {}), outcome)
     yield from _sent(expect.get("sent", {}), outcome)
     yield from _duration(expect.get("duration"), outcome.seconds)
@@ -142,7 +146,8 @@ def _told(outcome: Outcome) -> tuple[str, ...]:
     """Why a run failed, with the end of its log; or who is to decide what."""
     if outcome.status == "waiting":
         asked = [(gate.name, gate.question.message) for gate in outcome.state.gates if gate.question is not None]
-        remedy = f"decisions: {{{asked[0][0]}: approve}} decides it; status: waiting expects that nobody does"
+        name = asked[0][0] if "[" not in asked[0][0] else quoting.quoted(asked[0][0])
+        remedy = f"decisions: {{{name}: approve}} decides it; status: waiting expects that nobody does"
         return (*(f"step {name} asks: {text}" for name, text in asked), remedy)
     if outcome.error is None:
         return ()
@@ -173,6 +178,25 @@ def _outputs(expected: Mapping[str, Json], outcome: Outcome) -> Iterator[Complai
             yield Complaint(f"outputs.{name}: expected a value, found none", _told(outcome))
         else:
             yield from _compare(f"outputs.{name}", value, outcome.state.outputs[name])
+
+
+def _incomplete(
+    expected: str | list[str] | dict[str, str | list[str]], found: Sequence[Incomplete]
+) -> Iterator[Complaint]:
+    """Compare what is less than the whole, step by step, and the kinds where they are given."""
+    kinds = {name: sorted(every) for name, every in kinds_by_name(found).items()}
+    wanted: dict[str, list[str]] = {}
+    if isinstance(expected, dict):
+        wanted = {name: [given] if isinstance(given, str) else sorted(given) for name, given in expected.items()}
+    elif isinstance(expected, list):
+        wanted = {name: kinds.get(name, ["any"]) for name in expected}
+    if wanted != kinds:
+        message = f"incomplete: expected {_kinds(wanted)}, found {_kinds(kinds)}"
+        yield Complaint(message, tuple(map(str, found)))
+
+
+def _kinds(kinds: Mapping[str, list[str]]) -> str:
+    return ", ".join(f"{name}: {' and '.join(every)}" for name, every in kinds.items()) or "none"
 
 
 def _steps(expected: Mapping[str, Mapping[str, Any]], outcome: Outcome) -> Iterator[Complaint]:

@@ -6,14 +6,14 @@ import functools
 import math
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v6flow import loading, params
+from v6flow import loading, params, paths
 from v6flow.backends.fixtures import DEFAULT, KINDS
 from v6flow.backends.fixtures.answers import SILENCE
 from v6flow.core import document, events, expressions, instances, json, scope, units
 from v6flow.core import plan as planning
+from v6flow.core.incomplete import kinds_by_name, of_run
 from v6flow.core.problem import InvalidError
 from v6flow.core.steps import TaskPlan
 from v6flow.errors import UsageError
@@ -24,6 +24,7 @@ from v6flow.testing.trial import START
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from v6flow.core.events import Event
     from v6flow.core.json import Json
@@ -44,13 +45,13 @@ def write(file: Path, state: RunState, happened: Iterable[Event], *, values: boo
     Without `values`, what was answered is replaced by made-up values of the same shape, and what is expected by the
     shapes. Raises UsageError if the file exists, if the run is not over, or if its workflow is gone.
     """
-    if file.exists() or file.is_symlink():
+    if os.path.lexists(file):
         raise UsageError(f"{file} exists, and is left as it is", hint="name a file that is not there yet")
     if state.status not in ("completed", "failed"):
         told = f"run {state.run} is not over" if not state.over else f"run {state.run} was cancelled"
         raise UsageError(f"{told}: a test is written from one that completed or failed")
     source = state.pinned["file"]
-    if not Path(source).is_file():
+    if not paths.is_file(source):
         raise UsageError(f"the workflow of run {state.run} is gone: no file {source}")
     workflow = loading.read_workflow(source)
     recorder = _Recorder(workflow, state, values=values)
@@ -64,8 +65,7 @@ def write(file: Path, state: RunState, happened: Iterable[Event], *, values: boo
         raise UsageError(f"run {state.run} has values that no test file can hold: {error.problems[0]}") from error
     assert found == data, "what was written is read as something else"
     try:
-        with file.open("x", encoding="utf-8") as opened:
-            opened.write(text)
+        paths.write_new(file, text)
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}") from error
     changed = workflow.document.text != state.pinned["text"]
@@ -186,6 +186,8 @@ class _Recorder:
             expect["error"] = {key: value for key, value in told.items() if value is not None}
         if state.outputs:
             expect["outputs"] = {name: self._expected(value) for name, value in state.outputs.items()}
+        if state.status == "completed":
+            expect["incomplete"] = self._incomplete()
         plan = self.plan
         steps = {name: step for name, step in state.steps.items() if instances.definition(name) in plan.steps}
         if told_of := {name: _fared(step) for name, step in steps.items()}:
@@ -193,6 +195,16 @@ class _Recorder:
         if sent := {name: self._sent(plan, step) for name, step in steps.items() if step.attempt or step.asked}:
             expect["sent"] = {name: each for name, each in sent.items() if each}
         return {key: value for key, value in expect.items() if value != {}}
+
+    def _incomplete(self) -> Any:
+        """What is less than the whole and will be in the test: there nothing is reused, and no data change."""
+        found = [
+            each
+            for each in of_run(self.state)
+            if each.kind not in ("reused", "change_accepted") and (each.step is None or each.step in self.plan.steps)
+        ]
+        kinds = kinds_by_name(found)
+        return {name: every[0] if len(every) == 1 else every for name, every in kinds.items()} or "none"
 
     @functools.cached_property
     def plan(self) -> Plan:

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
+from v6flow.core.incomplete import kinds_by_name
+from v6flow.core.json import dumps
 from v6flow.core.plan import iso
 from v6flow.reporters.terminal import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from v6flow.core.incomplete import Incomplete
     from v6flow.testing.judging import Complaint
 
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -27,6 +30,8 @@ class Verdict:
     line: int
     complaints: tuple[Complaint, ...]
     seconds: float  # real ones
+    incomplete: tuple[Incomplete, ...] = ()  # what in its run is less than the whole
+    expected: bool = False  # it says what is incomplete, or that nothing is
 
     @property
     def id(self) -> str:
@@ -44,6 +49,11 @@ class Verdict:
     @property
     def word(self) -> str:
         return "passed" if self.passed else "failed"
+
+    @property
+    def unexpected(self) -> tuple[Incomplete, ...]:
+        """What is incomplete in a case that passed and says nothing of it."""
+        return self.incomplete if self.passed and not self.expected else ()
 
 
 def failures(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -67,6 +77,27 @@ def summary(verdicts: Sequence[Verdict], seconds: float) -> str:
     return f"{', '.join(counts)} in {seconds:.1f}s"
 
 
+def to_expect(verdict: Verdict) -> list[str]:
+    """What is incomplete in a case that does not mention it, line by line, and what to write into its `expect`."""
+    if not verdict.unexpected:
+        return []
+    kinds = {name: each[0] if len(each) == 1 else each for name, each in kinds_by_name(verdict.unexpected).items()}
+    spelt = dumps(kinds).replace('"', "").replace(":", ": ").replace(",", ", ")
+    return [
+        *(plain(f"  incomplete: {each}") for each in verdict.unexpected),
+        plain(f"  to expect it: incomplete: {spelt}"),
+    ]
+
+
+def unexpected(verdicts: Sequence[Verdict]) -> list[str]:
+    """How many cases passed with a result that is less than the whole although they do not mention it."""
+    count = sum(bool(verdict.unexpected) for verdict in verdicts)
+    if not count:
+        return []
+    cases = "1 case has" if count == 1 else f"{count} cases have"
+    return [f"{cases} an incomplete result that `expect` does not mention; -v shows what to write there"]
+
+
 def document(verdicts: Sequence[Verdict], seconds: float, exit_code: int) -> dict[str, Any]:
     """All of it as one JSON document."""
     return {
@@ -82,6 +113,7 @@ def document(verdicts: Sequence[Verdict], seconds: float, exit_code: int) -> dic
                 "status": verdict.word,
                 "seconds": round(verdict.seconds, 3),
                 "failures": [str(complaint) for complaint in verdict.complaints],
+                "incomplete": [each.document() for each in verdict.incomplete],
             }
             for verdict in verdicts
         ],
@@ -111,6 +143,8 @@ def junit(verdicts: Sequence[Verdict], seconds: float, now: float) -> bytes:
                 text = "\n".join(map(str, verdict.complaints))
                 message = _xml(verdict.complaints[0].message)
                 ET.SubElement(case, "failure", {"message": message}).text = _xml(text)
+            if less := to_expect(verdict):
+                ET.SubElement(case, "system-out").text = _xml("\n".join(less))
     ET.indent(root)
     body: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return body + b"\n"

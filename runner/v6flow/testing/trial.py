@@ -12,6 +12,7 @@ from v6flow.backends.fixtures import AmbiguousError, FixtureBackend, Sent, Stand
 from v6flow.core import plan as planning
 from v6flow.core import scope
 from v6flow.core.events import GateDecided, RoundEnded, RunResumed, RunStarted, StepCompleted
+from v6flow.core.incomplete import of_run
 from v6flow.core.problem import InvalidError
 from v6flow.core.state import RunState, apply, replay
 from v6flow.engine import Engine
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from v6flow.core.commands import LocalRequest
     from v6flow.core.events import Event
+    from v6flow.core.incomplete import Incomplete
     from v6flow.core.json import Json
     from v6flow.core.plan import Plan
     from v6flow.engine import Decide
@@ -48,6 +50,11 @@ class Outcome:
     unanswered: list[Sent] = field(default_factory=list)
     """What was asked, and the case gives no answer to."""
     seconds: float = 0.0  # virtual ones
+
+    @property
+    def incomplete(self) -> tuple[Incomplete, ...]:
+        """What in the run is less than the whole."""
+        return of_run(self.state)
 
 
 def run(suite: Suite, case: Case) -> Outcome:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -300,6 +301,33 @@ def test_a_folder_that_cannot_be_written_fails_the_task_run(tmp_path: Path) -> N
         failed = reports.failure("t1", "alpha")
     assert failed.kind == "start_failed"
     assert "cannot be started" in failed.message
+
+
+@pytest.mark.parametrize("other", [{"kwargs": {"alpha": {"value": 2}}}, {"databases": ()}, {"method": "whoami"}])
+def test_an_answer_to_another_question_is_not_adopted(tmp_path: Path, other: dict[str, Any]) -> None:
+    where, run = federation(tmp_path), tmp_path / "run"
+    with opened(where, run) as (backend, reports):
+        backend.submit(ask("echo", value=1), again=False)
+        assert json.loads(reports.answer("t1", "alpha").body) == 1
+    place = answers.place(run / "answers", "t1", "alpha")
+    (place / answers.ANSWER).write_bytes(b"4711")
+    with opened(where, run) as (backend, reports):
+        backend.submit(ask("echo", value=1), again=True)
+        assert json.loads(reports.answer("t1", "alpha").body) == 4711, "the same question is not asked twice"
+    with opened(where, run) as (backend, reports):
+        backend.submit(replace(ask("echo", value=1), **other), again=True)
+        end = reports.first(lambda each: isinstance(each, (Answered, Failed)))
+    assert not isinstance(end, Answered) or end.body != b"4711"
+
+
+def test_an_answer_that_an_earlier_version_kept_is_adopted(tmp_path: Path) -> None:
+    where, run = federation(tmp_path), tmp_path / "run"
+    place = answers.place(run / "answers", "t1", "alpha")
+    place.mkdir(parents=True)
+    (place / answers.ANSWER).write_bytes(b"4711")
+    with opened(where, run) as (backend, reports):
+        backend.submit(ask("echo", value=1), again=True)
+        assert json.loads(reports.answer("t1", "alpha").body) == 4711
 
 
 def test_a_forgotten_answer_is_gone_with_all_that_it_was_made_of(tmp_path: Path) -> None:

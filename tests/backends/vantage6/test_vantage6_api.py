@@ -97,7 +97,7 @@ def test_a_look_up_that_is_refused_is_an_error_and_not_an_empty_answer() -> None
 
 def test_runs_and_results_are_joined_by_the_id_of_the_run() -> None:
     runs = [run(3, 13), run(1, 11), run(3, 13)]
-    results = [stored(1, "MQ=="), stored(3, "Mw=="), stored(99, "OTk=")]
+    results = [stored(3, "Mw=="), stored(1, "MQ=="), stored(3, "Mw==")]
     with Fake(one("/task/1", say(task(1, runs=runs, results=results)))) as fake:
         here = api(fake)
         found = here.task_with_runs(1)
@@ -115,6 +115,7 @@ def test_runs_and_results_are_joined_by_the_id_of_the_run() -> None:
         task(1, runs=[{"id": 1, "status": "completed"}], results=[]),
         task(1, runs=[run(1, 11, task={"id": 2})], results=[]),
         task(1, runs=[run(1, 11)], results=[{"id": 1, "run": {"id": 1}, "result": 5}]),
+        task(1, runs=[run(1, 11)], results=[stored(1, "MQ=="), stored(99, "OTk=")]),
         task(1, runs=[{**run(1, 11), "id": "1"}], results=[]),
         {"msg": "hello"},
         [],

@@ -371,6 +371,31 @@ def test_each_organization_is_waited_for_though_the_task_has_failed() -> None:
         assert reports.answer("beta") == 2
 
 
+@pytest.mark.parametrize(
+    ("moment", "began"),
+    [
+        ("2026-11-21T05:23:01.5", 1795238581.5),
+        ("2026-11-21T06:23:01.5+01:00", 1795238581.5),
+        ("2026-11-21T05:23:01.500000Z", 1795238581.5),
+        (None, None),
+        ("yesterday", None),
+        ("0001-01-01T00:00:00+14:00", None),
+        ("9999-12-31T23:59:59-14:00", None),
+        (17, None),
+    ],
+)
+def test_when_an_organization_began_is_told_though_it_has_ended_since(moment: Any, began: float | None) -> None:
+    world = World()
+    with Fake(world) as fake, opened(fake) as (backend, reports):
+        backend.submit(request("alpha"), again=False)
+        reports.accepted()
+        world.runs[1001]["started_at"] = moment
+        world.finish(1001, 7)
+        assert reports.answer("alpha") == 7
+        told = [each for each in reports.all if isinstance(each, Working)]
+        assert told == ([] if began is None else [Working("t0ken", "alpha", began)])
+
+
 @pytest.mark.parametrize("stored", [None, "", "!", "MQ==$MQ==$MQ==", "gASVAA=="])
 def test_a_result_that_is_none_fails_its_organization(stored: str | None) -> None:
     world = World()
@@ -446,7 +471,7 @@ def test_one_list_serves_all_open_tasks() -> None:
         for number in range(30):
             backend.submit(request(token=f"t{number}"), again=False)
         until(lambda: len([each for each in reports.all if isinstance(each, Accepted)]) == 30)
-        until(lambda: fake.asked[-1].path == "/api/run")
+        until(lambda: all(each.path == "/api/run" for each in fake.asked[-5:]))  # what followed the posts is done
         count = len(fake.asked)
         until(lambda: len(fake.asked) > count + 5)
         asked = {each.path for each in fake.asked[count:]}

@@ -91,7 +91,11 @@ def test_a_run_goes_on_by_itself_when_the_server_is_back(
     with opened(plain, tmp_path, events=events) as (backend, reports, _):
         waiting = ask("wait", "alpha", **gate[0])
         backend.submit(waiting, again=False)
-        reports.first(lambda each: each == Working(waiting.token, "alpha"))
+        began = reports.first(lambda each: isinstance(each, Working))
+        assert isinstance(began, Working)
+        assert (began.token, began.organization) == (waiting.token, "alpha")
+        assert began.began is not None
+        assert abs(began.began - time.time()) < 60
         plain.stop_server()
         during = ask("echo", "beta", value="sent while it was away")
         backend.submit(during, again=False)

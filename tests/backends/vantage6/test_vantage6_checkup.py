@@ -332,6 +332,14 @@ def test_nodes_that_are_off_are_warnings() -> None:
     assert findings.exit_code(found) == 0
 
 
+@pytest.mark.parametrize(
+    "seen", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "99999-01-01", "soon", "0000-00-00"]
+)
+def test_a_node_that_was_seen_at_no_time_that_there_is(seen: str) -> None:
+    found = examine(World(nodes=[node(11), {**node(12, "offline"), "last_seen": seen}, node(13)]))
+    assert bad(found) == [f"warning: beta: is offline, last seen {seen}: {UNKNOWN}"]
+
+
 def test_a_node_that_shares_nothing_may_have_everything() -> None:
     world = World(nodes=[node(11), node(12), {**node(13), "config": []}])
     found = examine(world, text="steps: {a: {task: {method: m, image: i}}}")

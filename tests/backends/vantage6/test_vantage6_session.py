@@ -261,3 +261,31 @@ def together(count: int, do: Callable[[], object]) -> list[Exception]:
     for thread in threads:
         thread.join(60)
     return errors
+
+
+@pytest.mark.parametrize(
+    "times",
+    [{"exp": 10**400}, {"exp": -(10**400)}, {"exp": 10**400, "iat": 10**400}, {"exp": 1e308, "iat": -1e308},
+     {"exp": "soon"}, {"exp": [1]}, {"exp": True}, {"exp": None, "iat": {}}, {"exp": 0, "iat": 50}, {"exp": 60, "iat": 10**400}, {}],
+    ids=lambda times: f"{times}"[:40],
+)  # fmt: skip
+def test_a_token_with_absurd_times_is_renewed_after_a_while(times: dict[str, object]) -> None:
+    middle = base64.urlsafe_b64encode(json.dumps({"sub": 7, **times}).encode()).rstrip(b"=").decode()
+    server = Vantage6({"/task": lambda _: say({"data": []})})
+
+    def answer(asked: Asked) -> Say:
+        said = server(asked)
+        if asked.path.endswith("/token/user"):
+            server.valid = {f"a.{middle}.c{server.logins}"}
+            return say({"access_token": f"a.{middle}.c{server.logins}"})
+        return said
+
+    clock = Time()
+    with Fake(answer) as fake:
+        here = session(fake, clock)
+        for _ in range(3):
+            here.get("/task")
+        assert server.logins == 1, "it is taken for a token that lives"
+        clock.sleep(601.0)
+        here.get("/task")
+        assert server.logins == 2

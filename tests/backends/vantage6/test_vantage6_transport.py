@@ -158,6 +158,8 @@ def test_waits_have_jitter() -> None:
         ({"Retry_After": "86400"}, 120.0),
         ({"Retry_After": "Sat, 21 Nov 2026 10:00:09 GMT", "Date": "Sat, 21 Nov 2026 10:00:00 GMT"}, 9.0),
         ({"Retry_After": "soon"}, 0.5),
+        ({"Retry_After": "9" * 400}, 120.0),
+        ({"Retry_After": "Fri, 31 Dec 9999 10:00:09 +999999999999999", "Date": "Mon, 01 Jan 0001 00:00:00 -0000"}, 0.5),
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])

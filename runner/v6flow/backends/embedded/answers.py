@@ -1,4 +1,7 @@
-"""Answers kept in the run's folder, by token and organization: what was answered is never asked again."""
+"""Answers kept in the run's folder, by token and organization: what was answered is never asked again.
+
+Beside an answer it is noted which question it answers: an answer to another question is not used.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-ANSWER, LOG, SUBTASKS = "answer", "log", "subtasks"
+    from v6flow.backends.embedded.records import TaskRun
+
+ANSWER, LOG, SUBTASKS, QUESTION = "answer", "log", "subtasks", "question"
 
 
 def place(folder: Path, token: str, organization: str) -> Path:
@@ -24,10 +29,27 @@ def place(folder: Path, token: str, organization: str) -> Path:
     return folder / _file_name(token) / _file_name(organization)
 
 
-def kept(path: Path) -> bytes | None:
-    """The answer in a place, None if there is none."""
+def question(run: TaskRun) -> str:
+    """A digest of what a task run is asked: the image, the databases and the input, method and arguments with it."""
+    asked = [run.organization.name, run.task.image, list(run.task.databases), hashlib.sha256(run.input).hexdigest()]
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def kept(path: Path, asked: str) -> bytes | None:
+    """The answer in a place to the question with this digest, None if there is none.
+
+    An answer beside which no question is noted was kept by an earlier version, and counts.
+    """
     try:
-        return (path / ANSWER).read_bytes() or None
+        return (path / ANSWER).read_bytes() or None if _question(path) in (None, asked) else None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _question(path: Path) -> str | None:
+    """The digest of the question that was asked last in a place, None if none is noted."""
+    try:
+        return (path / QUESTION).read_text("ascii") or None
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -64,9 +86,16 @@ def child_token(
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def begin(path: Path) -> None:
-    """Make the place, and forget what an earlier process did there that did not come to an answer."""
+def begin(path: Path, asked: str) -> None:
+    """Make the place for a question, and forget what an earlier process did there that did not come to an answer.
+
+    What was answered there to another question is forgotten, too.
+    """
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if _question(path) not in (None, asked):
+        for name in (ANSWER, LOG):
+            (path / name).unlink(missing_ok=True)
+    (path / QUESTION).write_text(asked, "ascii")
     (path / SUBTASKS).unlink(missing_ok=True)
     for work in path.iterdir():
         if work.is_dir():

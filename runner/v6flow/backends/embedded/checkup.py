@@ -7,8 +7,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from v6flow import paths
+from v6flow.backends.embedded.obstacles import unusable
 from v6flow.core import findings
-from v6flow.core.federation import Faults, sqlite_file
+from v6flow.core.federation import Faults
 from v6flow.core.findings import Finding, ok, warning
 from v6flow.core.problem import InvalidError
 from v6flow.core.sentences import clip
@@ -18,7 +20,7 @@ from v6flow.errors import FederationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from v6flow.core.federation import Algorithm, Database, Directory, EmbeddedFederation, EmbeddedOrganization
+    from v6flow.core.federation import Algorithm, Directory, EmbeddedFederation, EmbeddedOrganization
     from v6flow.core.findings import Need
     from v6flow.core.plan import Plan
 
@@ -66,7 +68,7 @@ def _image(algorithm: Algorithm) -> Iterator[Finding]:
 
 def _fault(algorithm: Algorithm) -> tuple[str, str] | None:
     mend = "mend it under `algorithms` in the federation file"
-    if algorithm.path is not None and not Path(algorithm.path).is_dir():
+    if algorithm.path is not None and not paths.is_folder(algorithm.path):
         return f"the folder {algorithm.path} of its package is not there", mend
     if algorithm.python is not None:  # which packages it has is seen when it runs
         usable = os.access(algorithm.python, os.X_OK)
@@ -81,7 +83,7 @@ def _fault(algorithm: Algorithm) -> tuple[str, str] | None:
 
 def _importable(name: str, folder: str | None = None) -> bool:
     """Whether a package is there, which is found without running any of it."""
-    if folder is not None and any((Path(folder) / each).exists() for each in (name, f"{name}.py")):
+    if folder is not None and any(paths.readable(Path(folder) / each) for each in (name, f"{name}.py")):
         return True
     try:
         return importlib.util.find_spec(name) is not None
@@ -109,22 +111,18 @@ def _organization(organization: EmbeddedOrganization, needs: Sequence[Need]) -> 
 
 def _files(organization: EmbeddedOrganization) -> Iterator[Finding]:
     for database in organization.databases:
-        path = _missing_file(database)
-        if path is not None:
+        found = unusable(database)
+        if found is not None:
+            path, why = found
             yield Finding(
                 organization.name,
                 "problem",
-                f"has no file for its database {clip(database.label)}: {path} is not there",
+                f"has no file for its database {clip(database.label)}: {path} {why.removeprefix('it ')}",
                 "mend it under `organizations` in the federation file",
                 _WRONG,
                 organization=organization.name,
                 label=database.label,
             )
-
-
-def _missing_file(database: Database) -> str | None:
-    path = sqlite_file(database.uri) or database.uri
-    return path if path.startswith("/") and not Path(path).exists() else None
 
 
 def _add(label: str, known: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from v6flow import paths
 from v6flow.core.federation import sqlite_file
 from v6flow.core.plan import digest
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from v6flow.core.federation import Algorithm, EmbeddedFederation
     from v6flow.core.json import Json
-
-_CHUNK = 1 << 20  # bytes
 
 
 class Contents:
@@ -49,6 +48,8 @@ class Contents:
     def _file(self, path: Path) -> str:
         """A digest of a file's contents; empty if it cannot be read."""
         try:
+            if paths.obstacle(path) is not None:  # a FIFO would wait for ever
+                return ""
             info = path.stat()
             stamp = info.st_size, info.st_mtime_ns
             known = self._known.get(path)
@@ -61,9 +62,8 @@ class Contents:
 
 def _read(path: Path) -> str:
     read = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            read.update(chunk)
+    for chunk in paths.chunks(path):
+        read.update(chunk)
     return read.hexdigest()
 
 

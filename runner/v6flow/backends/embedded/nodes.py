@@ -97,7 +97,7 @@ class Nodes:
 
     def _ask(self, run: TaskRun) -> None:
         place = self.place(run)
-        kept = answers.kept(place)
+        kept = answers.kept(place, answers.question(run))
         if kept is not None:
             self._end(run, Answer(kept, logs.read(place / answers.LOG)))
             return
@@ -192,7 +192,7 @@ class Nodes:
             shutil.rmtree(run.work, ignore_errors=True)
             return
         try:
-            kept = answers.kept(self.place(run))
+            kept = answers.kept(self.place(run), answers.question(run))
             if kept is not None:
                 self._end(run, Answer(kept, logs.read(self.place(run) / answers.LOG)))
             else:
@@ -258,7 +258,7 @@ class Nodes:
     def _prepare(self, run: TaskRun, algorithm: Algorithm) -> Path:
         """Write down all that a task run is given; the file that describes it."""
         place = self.place(run)
-        answers.begin(place)
+        answers.begin(place, answers.question(run))
         sub = environment.identity(
             run.organization, task=run.task.id, image=run.task.image, databases=run.task.databases
         )
@@ -274,7 +274,7 @@ class Nodes:
         if exit_code == 0:
             place = self.place(run)
             answers.keep(place, work / "output", None if run.task.withheld else work / "log")
-            kept = answers.kept(place)
+            kept = answers.kept(place, answers.question(run))
             if kept is not None:
                 return Answer(kept, logs.read(place / answers.LOG))
         log = _log(work)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from v6flow import paths
 from v6flow.backends.embedded import environment
 from v6flow.backends.embedded.records import Mishap, TaskRun
 from v6flow.core.federation import sqlite_file
@@ -14,13 +14,15 @@ from v6flow.core.words import suggestion
 if TYPE_CHECKING:
     from v6flow.core.federation import Database, EmbeddedFederation
 
+_NOT_THERE = "it is not there"
+
 
 def obstacle(run: TaskRun, federation: EmbeddedFederation) -> Mishap | None:
     """What keeps a task run from starting, None if nothing does."""
     algorithm = federation.algorithms.get(run.task.image)
     if algorithm is None:
         return _no_image(run.task.image, federation)
-    if algorithm.path is not None and not Path(algorithm.path).is_dir():
+    if algorithm.path is not None and not paths.is_folder(algorithm.path):
         return Mishap(
             "no_image",
             f"the folder {algorithm.path!r} of the image {algorithm.image!r} does not exist",
@@ -37,9 +39,11 @@ def obstacle(run: TaskRun, federation: EmbeddedFederation) -> Mishap | None:
         database = known.get(wanted["label"])
         if database is None:
             return _no_database(wanted["label"], known, run.organization.name)
-        missing = _missing_file(database)
-        if missing is not None:
-            message = f"the file of the database {database.label!r} does not exist: {missing}"
+        found = unusable(database)
+        if found is not None:
+            path, why = found
+            what = "does not exist" if why == _NOT_THERE else f"cannot be read, {why}"
+            message = f"the file of the database {database.label!r} {what}: {path}"
             return Mishap("no_database", message, f"mend it in {federation.file}")
     refused = environment.refused_variable(run.organization, run.task.databases)
     return None if refused is None else Mishap("start_failed", refused, f"mend it in {federation.file}")
@@ -61,7 +65,13 @@ def _no_database(label: str, known: dict[str, Database], organization: str) -> M
     )
 
 
-def _missing_file(database: Database) -> str | None:
-    """The path of a database that is a file and is not there; None if it is there, or is no file."""
+def unusable(database: Database) -> tuple[str, str] | None:
+    """The path of a database's file that cannot be read, and why; None if it can be, or is at an address.
+
+    A folder may be a database of a type whose files are not known here.
+    """
     path = sqlite_file(database.uri) or database.uri
-    return path if path.startswith("/") and not Path(path).exists() else None
+    why = paths.obstacle(path) if path.startswith("/") else None
+    if why is None or (why == "it is a folder" and database.type in ("parquet", "other")):
+        return None
+    return path, why

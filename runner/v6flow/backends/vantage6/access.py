@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from v6flow.backends.vantage6 import causes, directory
 from v6flow.backends.vantage6.connecting import connect
+from v6flow.backends.vantage6.records import StrangeError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,9 +72,10 @@ class ServerAccess:
         number = self._connected.directory.by_short()[organization].id
         api = self._connected.api
         for task in api.find_tasks_by_token(token)[:1]:
-            for run in api.task_with_runs(task.id, results=False).runs:
-                if run.organization == number:
-                    return causes.shared_log(run)
+            runs = [run for run in api.task_with_runs(task.id, results=False).runs if run.organization == number]
+            if len(runs) > 1:
+                raise StrangeError(f"task {task.id} has several runs for {organization}")
+            return causes.shared_log(runs[0]) if runs else None
         return None
 
     def close(self) -> None:

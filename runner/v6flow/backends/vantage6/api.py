@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import io
+import re
 import tempfile
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from v6flow.backends.vantage6 import dialects, encryption, paging, records
 from v6flow.backends.vantage6.encryption import DecryptionError
-from v6flow.backends.vantage6.records import StrangeError
+from v6flow.backends.vantage6.records import StrangeError, StrangeResultError
 from v6flow.backends.vantage6.refusals import AmbiguousError, RefusedError, TooLargeError
 from v6flow.backends.vantage6.spilling import STAND_IN, Spill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import BinaryIO
 
     from v6flow.backends.vantage6.dialects import Dialect, TaskDraft
     from v6flow.backends.vantage6.encryption import PrivateKey
     from v6flow.backends.vantage6.records import Run, StoredResult, Task, TaskWithRuns
     from v6flow.backends.vantage6.session import Session
+    from v6flow.backends.vantage6.transport import Answer
 
 LARGEST_RESULT = 256 * 1024 * 1024  # bytes that are accepted unless said otherwise
 OVERHEAD = 64 * 1024  # of JSON around a result
@@ -34,12 +36,18 @@ class Api:
 
     `key` is our organization's private key; given, the collaboration is encrypted: inputs leave encrypted, and
     results that are not encrypted for us are refused.
+
+    Each answer is compared with the request by its ids: StrangeError if it is about something else. A run belongs for
+    ever to the task and the organization with which it was first read.
     """
 
     def __init__(self, session: Session, dialect: Dialect, *, key: PrivateKey | None = None) -> None:
         self.session = session
         self.dialect = dialect
         self._key = key
+        self._belongs: dict[int, tuple[int, int]] = {}  # run → its task and organization
+        self._uploads: set[str] = set()  # names of blobs that are inputs
+        self._results: dict[str, int] = {}  # names of blobs that are results → the run
 
     def prepare_input(self, data: bytes, public_key: str, whose: str) -> str:
         """What a task has as the input of an organization.
@@ -58,6 +66,10 @@ class Api:
         name = value.get("uuid") if isinstance(value, dict) else None
         if not isinstance(name, str):
             raise StrangeError("the server does not name the blob that was uploaded")
+        _check_blob_name(name)
+        if name in self._uploads:
+            raise StrangeError(f"the server gave two inputs that were uploaded the same name ({name})")
+        self._uploads.add(name)
         return name
 
     def create_task(self, draft: TaskDraft) -> Task:
@@ -68,9 +80,13 @@ class Api:
         """
         answer = self.session.post("/task", dialects.task_body(self.dialect, draft), again="never")
         try:
-            return records.task(answer.value)
+            made = records.task(answer.value)
         except StrangeError as error:
             raise AmbiguousError(error.message, status=answer.status) from error
+        if dialects.token_of(made.description) != draft.token:
+            message = f"the server answered the creation of a task with task {made.id}, which does not carry its token"
+            raise AmbiguousError(message, status=answer.status)
+        return made
 
     def find_tasks_by_token(self, token: str, *, patience: float | None = None) -> tuple[Task, ...]:
         """The tasks that carry a token, the lowest id first; more than one are twins."""
@@ -85,7 +101,7 @@ class Api:
 
     def task(self, number: int, *, patience: float | None = None) -> Task:
         """A task. Raises RefusedError with status 404 if it was deleted."""
-        return records.task(self.session.get(f"/task/{number}", patience=patience).value)
+        return records.task(self._get("task", number, patience=patience).value, number=number)
 
     def task_with_runs(self, number: int, *, results: bool = True, patience: float | None = None) -> TaskWithRuns:
         """A task with all its runs, also to a user whose lists hide other organizations' runs.
@@ -93,18 +109,26 @@ class Api:
         `results` brings along what they returned, which is too much at once where results are large: TooLargeError.
         """
         wanted = "runs,results" if results else "runs"
-        answer = self.session.get(f"/task/{number}", [("include", wanted)], patience=patience)
-        return records.task_with_runs(answer.value, results=results)
+        answer = self._get("task", number, [("include", wanted)], patience=patience)
+        whole = records.task_with_runs(answer.value, results=results, number=number)
+        for run in whole.runs:
+            self._check_belonging(run)
+            self._belongs[run.id] = (run.task, run.organization)
+        return whole
 
     def subtasks(self, parent: int, *, patience: float | None = None) -> tuple[Task, ...]:
         """What a central function's run created, in the order of creation."""
         found = paging.items(self.session, "/task", [("parent_id", parent)], patience=patience)
-        return tuple(sorted((records.task(raw) for raw in found), key=lambda each: each.id))
+        tasks = [records.task(raw) for raw in found]
+        for task in tasks:
+            if task.parent != parent:
+                raise StrangeError(f"the server returned task {task.id} as a subtask of task {parent}, which it is not")
+        return tuple(sorted(tasks, key=lambda each: each.id))
 
     def runs_of(self, task: int, *, patience: float | None = None) -> tuple[Run, ...]:
         """A task's runs as far as this user's lists show them; compare with who was asked."""
         found = paging.items(self.session, "/run", [("task_id", task)], patience=patience)
-        return _in_order(records.run(raw) for raw in found)
+        return self._in_order(records.run(raw, task=task) for raw in found)
 
     def open_runs(self, *, patience: float | None = None) -> tuple[Run, ...]:
         """The runs that this user's lists show and that have no time of finishing: judge by their phase too."""
@@ -113,12 +137,14 @@ class Api:
                 found = paging.items(self.session, "/run", [("state", "open")], patience=patience, per_page=size)
             except TooLargeError:  # each run comes with its input
                 continue
-            return _in_order(records.run(raw) for raw in found)
+            return self._in_order(records.run(raw) for raw in found)
         raise TooLargeError("a run's input is larger than what is accepted as an answer")
 
     def run(self, number: int, *, patience: float | None = None) -> Run:
         """A run, whosever it is."""
-        return records.run(self.session.get(f"/run/{number}", patience=patience).value)
+        found = records.run(self._get("run", number, patience=patience).value, number=number)
+        self._check_belonging(found)
+        return found
 
     def log(self, run: int, *, patience: float | None = None) -> str:
         """What a run has logged so far; empty where the node does not share it."""
@@ -130,14 +156,49 @@ class Api:
         The server calls a task finished as soon as one run has failed, and then kills nothing.
         """
         try:
-            self.session.post("/kill/task", {"id": number}, again="always")
+            value = self.session.post("/kill/task", {"id": number}, again="always").value
         except RefusedError as error:
+            _check_named(error, number)
             if error.status == 400 and "finished" in (error.said or ""):
                 return "finished"
             if error.status == 404 and error.said is not None:
                 return "gone"
             raise
+        if not isinstance(value, dict) or not isinstance(value.get("msg"), str):
+            raise StrangeError(f"the server does not confirm that task {number} is killed")
         return "killed"
+
+    def _get(
+        self,
+        kind: Literal["task", "run", "result"],
+        number: int,
+        params: Iterable[tuple[str, str | int]] = (),
+        *,
+        patience: float | None = None,
+        sieve: Callable[[], Spill] | None = None,
+        limit: int | None = None,
+    ) -> Answer:
+        """Read one thing; that another thing is not there is no answer (StrangeError)."""
+        try:
+            return self.session.get(f"/{kind}/{number}", params, patience=patience, sieve=sieve, limit=limit)
+        except RefusedError as error:
+            if error.status == 404:
+                _check_named(error, number)
+            raise
+
+    def _check_belonging(self, run: Run) -> None:
+        task, organization = known = self._belongs.get(run.id, (run.task, run.organization))
+        if known != (run.task, run.organization):
+            raise StrangeError(
+                f"the server now says that run {run.id} is of task {run.task} at organization {run.organization}; "
+                f"it said task {task} at organization {organization} before"
+            )
+
+    def _in_order(self, runs: Iterable[Run]) -> tuple[Run, ...]:
+        found = tuple(sorted(runs, key=lambda each: each.id))
+        for each in found:
+            self._check_belonging(each)
+        return found
 
     def result(self, run: int, *, limit: int = LARGEST_RESULT, patience: float | None = None) -> bytes | None:
         """What an organization's algorithm returned, decrypted; None if there is nothing yet.
@@ -166,14 +227,19 @@ class Api:
                 spill = Spill(file)
                 return spill
 
-            answer = self.session.get(f"/result/{run}", patience=patience, sieve=begin, limit=limit // 3 * 4 + OVERHEAD)
-            stored = records.result(answer.value)
+            answer = self._get("result", run, patience=patience, sieve=begin, limit=limit // 3 * 4 + OVERHEAD)
+            task, _ = self._belongs.get(run, (None, None))
+            stored = records.result(answer.value, number=run, task=task)
             if stored.text is None:
                 return None
             if stored.blob:
                 file.seek(0)
                 file.truncate()
-                path = f"/blobstream/{_blob_name(stored.text)}"
+                _check_blob_name(stored.text)
+                other = self._results.setdefault(stored.text, run)
+                if other != run:
+                    raise StrangeError(f"the server names the result of run {other} as the result of run {run}, too")
+                path = f"/blobstream/{stored.text}"
                 most = limit // 3 * 4 + OVERHEAD
                 self.session.download(path, file, limit=most, total=BLOB_TIME, patience=patience)
             elif not spill.spilled or stored.text != STAND_IN:
@@ -214,11 +280,13 @@ def _write(body: bytes, sink: BinaryIO, limit: int) -> int:
     return _Capped(sink, limit).write(body)
 
 
-def _in_order(runs: Iterable[Run]) -> tuple[Run, ...]:
-    return tuple(sorted(runs, key=lambda each: each.id))
-
-
-def _blob_name(text: str) -> str:
+def _check_blob_name(text: str) -> None:
     if len(text) != 36 or not set(text) <= set("0123456789abcdefABCDEF-"):
-        raise StrangeError("the server names a blob that cannot be one")
-    return text
+        raise StrangeResultError("the server names a blob that cannot be one", hint=None)
+
+
+def _check_named(error: RefusedError, number: int) -> None:
+    """That a refusal which names a task or a run by its id names the one that was requested."""
+    named = re.findall(r"\bid=(\d{1,18})\b|\btask (\d{1,18})\b", error.said or "", re.IGNORECASE)
+    if named and str(number) not in {part for parts in named for part in parts}:
+        raise StrangeError(f"{error.message}; {number} was requested") from error

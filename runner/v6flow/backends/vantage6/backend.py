@@ -16,6 +16,7 @@ from v6flow.backends.vantage6.errands import Errands
 from v6flow.backends.vantage6.following import BLINK, Following
 from v6flow.backends.vantage6.pace import Times, bounded
 from v6flow.backends.vantage6.presence import Presence
+from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import RefusedError
 from v6flow.backends.vantage6.signals import Signals
 from v6flow.backends.vantage6.sockets import Socket
@@ -90,6 +91,7 @@ class ServerBackend:
     def open(self, emit: Callable[[Report], None]) -> None:
         """From now on reports go to `emit`."""
         self._emit = emit
+        self._session.attended = False
         self._session.heard = Presence(self._say, self._clock)
         self._errands = Errands(THREADS, self._broken, clock=self._clock)
         self._watcher = Watcher(
@@ -282,7 +284,11 @@ class ServerBackend:
             if asked is not None and asked.task is not None:
                 tasks: tuple[int, ...] = (asked.task,)
             else:
-                tasks = tuple(task.id for task in self._api.find_tasks_by_token(token))
+                found = self._api.find_tasks_by_token(token)
+                for each in found:
+                    if wrong := self._submitter.foreign(each):
+                        raise StrangeError(f"task {each.id} carries its token but is another: {'; '.join(wrong)}")
+                tasks = tuple(each.id for each in found)
             for task in tasks:
                 what = f"task {task}"
                 if self._api.kill_task(task) == "finished":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from v6flow.backends.vantage6 import connecting, dialects, directory, members, paging, rights, sockets
 from v6flow.backends.vantage6.directory import ServerDirectory
+from v6flow.backends.vantage6.second_factor import PERSON
 from v6flow.backends.vantage6.session import Session
 from v6flow.backends.vantage6.transport import Limits
 from v6flow.core import findings
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from v6flow.backends.vantage6.dialects import Version
     from v6flow.backends.vantage6.directory import Collaboration, User
     from v6flow.backends.vantage6.rights import Rights
+    from v6flow.backends.vantage6.second_factor import Person
     from v6flow.backends.vantage6.session import Credentials
     from v6flow.backends.vantage6.transport import Transport
     from v6flow.core.federation import Directory
@@ -61,6 +63,7 @@ def examine(
     plan: Callable[[Callable[..., Directory]], Plan] | None = None,
     limits: Limits = HURRY,
     environ: Mapping[str, str] = os.environ,
+    person: Person | None = PERSON,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
     now: Callable[[], float] = time.time,
@@ -74,7 +77,9 @@ def examine(
         transport = connecting.transport_to(federation, limits=limits, environ=environ, clock=clock, sleep=sleep)
         try:
             credentials = connecting.credentials(federation, environ)
-            return examination.through(transport, lambda there: Session(there, credentials, clock=clock, now=now), plan)
+            return examination.through(
+                transport, lambda there: Session(there, credentials, person=person, clock=clock, now=now), plan
+            )
         finally:
             transport.close()
     except V6flowError as error:
@@ -176,7 +181,7 @@ def _server(transport: Transport, version: Version, now: Callable[[], float]) ->
     date = transport.get("/version").headers.get("date", "")
     try:
         ahead = parsedate_to_datetime(date).timestamp() - now()
-    except (TypeError, ValueError, IndexError):
+    except (TypeError, ValueError, IndexError, OverflowError, OSError):
         yield ok("clock", "the server does not tell the time")
         return
     if abs(ahead) <= MOST_SKEW:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from v6flow import paths
 from v6flow.backends.vantage6 import address, dialects, directory, encryption
 from v6flow.backends.vantage6.api import Api
+from v6flow.backends.vantage6.second_factor import PERSON
 from v6flow.backends.vantage6.session import Credentials, Session
 from v6flow.backends.vantage6.transport import Transport
 from v6flow.errors import FederationError
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from v6flow.backends.vantage6.directory import ServerDirectory
     from v6flow.backends.vantage6.encryption import PrivateKey
+    from v6flow.backends.vantage6.second_factor import Person
     from v6flow.backends.vantage6.transport import Limits
     from v6flow.core.server import ServerFederation
 
@@ -42,6 +45,7 @@ def connect(
     *,
     limits: Limits | None = None,
     environ: Mapping[str, str] = os.environ,
+    person: Person | None = PERSON,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Connected:
@@ -49,7 +53,7 @@ def connect(
     transport = transport_to(federation, limits=limits, environ=environ, clock=clock, sleep=sleep)
     try:
         transport, version = dialects.find_server(transport)
-        session = Session(transport, credentials(federation, environ), clock=clock)
+        session = Session(transport, credentials(federation, environ), person=person, clock=clock)
         found = directory.read(session, federation)
         api = Api(session, dialects.detect(session, version), key=private_key(federation, found))
     except BaseException:
@@ -104,7 +108,7 @@ def private_key(federation: ServerFederation, found: ServerDirectory) -> Private
             hint=f"`private_key: PATH` names that of {found.user.organization_name}",
         )
     try:
-        pem = Path(federation.private_key).read_bytes()
+        pem = paths.read(federation.private_key, encryption.LARGEST_FILE)
     except OSError as error:
         raise FederationError(f"the private key {federation.private_key} cannot be read: {error.strerror}") from error
     key = encryption.load_private_key(pem, federation.private_key)

@@ -165,7 +165,7 @@ def task_body(dialect: Dialect, draft: TaskDraft) -> dict[str, Json]:
         "image": draft.image,
         "collaboration_id": draft.collaboration,
         "organizations": [{"id": number, "input": text} for number, text in draft.inputs.items()],
-        "databases": [_database(dialect, each) for each in draft.databases],
+        "databases": [database(dialect, each) for each in draft.databases],
     }
     options: Iterable[tuple[str, Any, bool, str]] = (
         ("study_id", draft.study, dialect.studies, "studies (they came with 4.3)"),
@@ -195,7 +195,8 @@ def _name(name: str) -> str:
     return f"step {cut}"[:LONGEST_NAME].strip() if not cut or cut.isnumeric() else cut
 
 
-def _database(dialect: Dialect, choice: DatabaseChoice) -> dict[str, Json]:
+def database(dialect: Dialect, choice: DatabaseChoice) -> dict[str, Json]:
+    """A database of a task as its body names it. Raises FederationError for what this server cannot do."""
     raw: dict[str, Json] = {"label": choice.label}
     if choice.query is not None:
         raw["query"] = choice.query

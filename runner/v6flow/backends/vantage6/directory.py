@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from v6flow.backends.vantage6 import paging
-from v6flow.backends.vantage6.records import StrangeError
+from v6flow.backends.vantage6.paging import repeatedly
+from v6flow.backends.vantage6.records import StrangeError, identifier, link
 from v6flow.backends.vantage6.refusals import DeniedError, RefusedError
 from v6flow.core.federation import Directory
 from v6flow.core.json import Json, canonical
@@ -186,19 +187,23 @@ def read(session: Session, federation: ServerFederation) -> ServerDirectory:
 
 
 def read_user(session: Session) -> User:
-    """Who is logged in."""
-    raw = _object(session, f"/user/{session.user_id()}")
-    organization = raw.get("organization")
-    number = organization.get("id") if isinstance(organization, dict) else None
-    if not isinstance(number, int):
+    """Who is logged in. Raises StrangeError if that is not who has logged in."""
+    raw = _object(session, "user", session.user_id())
+    number = link(raw.get("organization"))
+    if number is None:
         raise StrangeError("the server does not say of which organization we are")
-    ours = _object(session, f"/organization/{number}")
-    return User(raw["id"], str(raw.get("username", "")), number, str(ours.get("name", "")), _public_key(ours))
+    username, ours = str(raw.get("username", "")), _object(session, "organization", number)
+    if username.casefold() != session.username.casefold():
+        raise StrangeError(
+            f"the log-in was for the user {session.username}, but the server says that we are {username}"
+        )
+    return User(raw["id"], username, number, str(ours.get("name", "")), _public_key(ours))
 
 
 def find_collaboration(session: Session, wanted: str | int) -> Collaboration:
     """The collaboration of exactly that name, or of that id. Raises FederationError."""
-    raw = pick(paging.items(session, "/collaboration"), wanted, "collaboration", "this user can see")
+    found = repeatedly(lambda: paging.items(session, "/collaboration"))
+    raw = pick(found, wanted, "collaboration", "this user can see")
     return Collaboration(raw["id"], str(raw.get("name", "")), raw.get("encrypted") is not False)
 
 
@@ -209,7 +214,7 @@ def read_studies(session: Session, known: ServerDirectory) -> tuple[Study, ...]:
         Study(
             raw["id"],
             str(raw.get("name", "")),
-            tuple(each["id"] for each in paging.items(session, "/organization", [("study_id", raw["id"])])),
+            tuple(each["id"] for each in _organizations(session, "study_id", raw["id"])),
         )
         for raw in found
     )
@@ -234,7 +239,7 @@ def find_study(session: Session, wanted: str | int, collaboration: Collaboration
 
 def _studies(session: Session, collaboration: Collaboration) -> list[dict[str, Any]]:
     try:
-        return paging.items(session, "/study", [("collaboration_id", collaboration.id)])
+        return _of_collaboration(session, "study", collaboration)
     except RefusedError as error:
         if error.status != 404:
             raise
@@ -248,10 +253,17 @@ def find_organizations(
     study: Study | None,
 ) -> tuple[Organization, ...]:
     """The organizations of the federation file, else all there are, in its order. Raises FederationError."""
-    members = paging.items(session, "/organization", [("collaboration_id", collaboration.id)])
+    members = _organizations(session, "collaboration_id", collaboration.id)
     where = f"the collaboration {collaboration.name} has"
     if study is not None:
-        members = paging.items(session, "/organization", [("study_id", study.id)])
+        there = {raw["id"] for raw in members}
+        members = _organizations(session, "study_id", study.id)
+        outside = sorted(raw["id"] for raw in members if raw["id"] not in there)
+        if outside:
+            raise StrangeError(
+                f"the server lists organization {outside[0]} in the study {study.name}, "
+                f"but not in its collaboration {collaboration.name}"
+            )
         where = f"the study {study.name} has"
     if not wanted:
         _check_unique([(str(raw.get("name")), raw["id"]) for raw in members])
@@ -269,7 +281,7 @@ def find_organizations(
 def read_nodes(session: Session, collaboration: Collaboration) -> tuple[Node, ...] | None:
     """The nodes of a collaboration, None if this user may not see them."""
     try:
-        found = paging.items(session, "/node", [("collaboration_id", collaboration.id)])
+        found = _of_collaboration(session, "node", collaboration)
     except DeniedError:
         return None
     return tuple(_node(raw) for raw in found)
@@ -280,9 +292,8 @@ def _organization(raw: dict[str, Any], short: str, databases: Mapping[str, str])
 
 
 def _node(raw: dict[str, Any]) -> Node:
-    organization = raw.get("organization")
-    number = organization.get("id") if isinstance(organization, dict) else organization
-    if not isinstance(number, int):
+    number = link(raw.get("organization"))
+    if number is None:
         raise StrangeError(f"the server does not say whose the node {raw['id']} is")
     config: dict[str, tuple[str, ...]] = {}
     for each in raw.get("config") or ():
@@ -304,11 +315,38 @@ def _public_key(raw: dict[str, Any]) -> str:
     return key if isinstance(key, str) else ""
 
 
-def _object(session: Session, path: str) -> dict[str, Any]:
-    value = session.get(path).value
-    if not isinstance(value, dict) or not isinstance(value.get("id"), int):
-        raise StrangeError(f"what the server gives as {path} is none")
-    return value
+def _object(session: Session, kind: str, number: int) -> dict[str, Any]:
+    def read() -> dict[str, Any]:
+        value = session.get(f"/{kind}/{number}").value
+        found = identifier(value.get("id")) if isinstance(value, dict) else None
+        if not isinstance(value, dict) or found is None:
+            raise StrangeError(f"what the server gives as /{kind}/{number} is none")
+        if found != number:
+            raise StrangeError(f"the server returned {kind} {found} when {kind} {number} was requested")
+        return value
+
+    return repeatedly(read)
+
+
+def _organizations(session: Session, key: str, number: int) -> list[dict[str, Any]]:
+    """The organizations of a collaboration or a study."""
+    return repeatedly(lambda: paging.items(session, "/organization", [(key, number)]))
+
+
+def _of_collaboration(session: Session, kind: str, collaboration: Collaboration) -> list[dict[str, Any]]:
+    """What a collaboration has of a kind of which each item says to which collaboration it belongs."""
+
+    def read() -> list[dict[str, Any]]:
+        found = paging.items(session, f"/{kind}", [("collaboration_id", collaboration.id)])
+        for raw in found:
+            if raw.get("collaboration") is not None and link(raw["collaboration"]) != collaboration.id:
+                raise StrangeError(
+                    f"the server lists the {kind} {raw['id']} in the collaboration {collaboration.name}, "
+                    "but it belongs to another one"
+                )
+        return found
+
+    return repeatedly(read)
 
 
 def pick(found: Iterable[dict[str, Any]], wanted: str | int, what: str, where: str) -> dict[str, Any]:

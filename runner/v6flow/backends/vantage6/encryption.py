@@ -12,6 +12,7 @@ import binascii
 import codecs
 import hashlib
 import os
+import shlex
 from typing import TYPE_CHECKING, BinaryIO, NoReturn, Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -86,6 +87,9 @@ class PrivateKey:
 _OTHER_KEY = "it was encrypted for another key than ours, or damaged on the way"
 
 
+LARGEST_FILE = 1 << 20  # bytes of a file with a private key: a hundred times the largest key
+
+
 def load_private_key(pem: bytes, where: str) -> PrivateKey:
     """The private key in the text of a file; `where` names the file in errors. Raises KeyProblemError."""
     try:
@@ -93,7 +97,7 @@ def load_private_key(pem: bytes, where: str) -> PrivateKey:
     except TypeError as error:
         raise KeyProblemError(
             f"the private key {where} is protected by a passphrase",
-            hint=f"vantage6 uses keys without one: openssl rsa -in {where} -traditional -out NEW",
+            hint=f"vantage6 uses keys without one: openssl rsa -in {shlex.quote(where)} -traditional -out NEW",
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         what = "holds a public key" if b"PUBLIC KEY" in pem else "is not a private key in PEM format"
@@ -147,7 +151,7 @@ def check_matches(key: PrivateKey, stored: str, whose: str) -> None:
         raise KeyProblemError(
             f"our private key is not the one whose public key the server has of {whose}",
             hint="results are encrypted for the key at the server: use its private key; "
-            "`v6flow upload-key` says what putting ours there would mean",
+            "`v6flow upload-key --federation FILE` shows what replacing it would mean",
         )
 
 

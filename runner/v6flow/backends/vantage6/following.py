@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from v6flow.backends.base import Answered, Failed, Working
 from v6flow.backends.vantage6 import causes
 from v6flow.backends.vantage6.encryption import DecryptionError
-from v6flow.backends.vantage6.pace import backoff, patiently
-from v6flow.backends.vantage6.records import StrangeError
+from v6flow.backends.vantage6.pace import LOOKS, backoff, patiently
+from v6flow.backends.vantage6.records import StrangeError, StrangeResultError, repeated
 from v6flow.backends.vantage6.refusals import DeniedError, RefusedError, TooLargeError
 from v6flow.core.events import Subtask
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 ENDED = ("completed", "failed")
 BLINK = 0.05  # seconds between looks at what another thread is about to know
-LOOKS = 4  # at a result that is not there, or that makes no sense, before it is called so
 DEEPEST = 8  # central functions that ask central functions
 
 
@@ -131,8 +130,11 @@ class Following:
             try:
                 whole = self._api.task_with_runs(asked.task, patience=0.0)
             except (TooLargeError, StrangeError):
-                asked.apart = True
+                asked.apart = True  # the run and its result are read by themselves, and each is compared with its id
             else:
+                for organization in repeated(whole.runs):
+                    twice = f"task {asked.task} has several runs for {self._name(organization)}"
+                    raise StrangeError(f"{twice}, so nobody knows which one is the answer")
                 for run in whole.runs:
                     if run.id == number:
                         return run, whole.results.get(number)
@@ -146,12 +148,13 @@ class Following:
             return ours
 
     def note(self, asked: Asked, run: Run) -> None:
-        """Tell that an organization has begun, once."""
+        """Tell that an organization has begun, once, be it that it has ended since."""
         name = asked.runs[run.id]
-        if run.phase == "working" and name not in asked.working:
+        begun = run.phase == "working" or (run.phase in ENDED and run.began is not None)
+        if begun and name not in asked.working:
             asked.working.add(name)
             self._changed()
-            self._tell(asked, name, Working(asked.token, name))
+            self._tell(asked, name, Working(asked.token, name, run.began))
 
     def _waits(self) -> Backoff:
         return backoff(self._times, self._random)
@@ -204,6 +207,7 @@ class Following:
             yield 0.3  # some nodes send the status first and the log a moment later
             run = yield from patiently(partial(self._api.run, run.id, patience=0.0), self._waits())
         report = yield from self._report(asked, name, run, stored)
+        self.note(asked, run)
         with self._lock:
             asked.open.discard(run.id)
         self._tell(asked, name, report)
@@ -229,7 +233,7 @@ class Following:
                 body: bytes | None = self._api.decoded(stored)
             else:
                 body = yield from self._result(run)
-        except (DecryptionError, TooLargeError, StrangeError) as error:
+        except (DecryptionError, TooLargeError, StrangeResultError) as error:
             why = f"its result is refused: {error.message}"
             own = not isinstance(error, StrangeError)  # which may quote what the server has sent
             return Failed(token, name, "garbage", why, log, error.hint, subtasks, own=own)
@@ -243,21 +247,10 @@ class Following:
         for look in range(LOOKS):
             if look:
                 yield waits.next()
-            try:
-                body = yield from patiently(partial(self._result_now, run), waits)
-            except _StrangeResultError as error:
-                if look == LOOKS - 1:
-                    raise StrangeError(error.message) from error
-                continue
+            body = yield from patiently(partial(self._api.result, run.id, patience=0.0), waits)
             if body is not None:
                 return body
         return None
-
-    def _result_now(self, run: Run) -> bytes | None:
-        try:
-            return self._api.result(run.id, patience=0.0)
-        except StrangeError as error:  # the server is not away: it says something that makes no sense
-            raise _StrangeResultError(error.message) from error
 
     def _subtasks(self, parent: int, deepest: int) -> Generator[float, None, tuple[Subtask, ...]]:
         """How each organization fared in what a central function's run dispatched, and in what that dispatched."""
@@ -293,9 +286,3 @@ class Following:
 
     def _fail(self, asked: Asked, name: str, kind: str, message: str) -> None:
         self._tell(asked, name, Failed(asked.token, name, kind, message, own=True))
-
-
-class _StrangeResultError(Exception):
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message

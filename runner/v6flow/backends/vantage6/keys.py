@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from v6flow import paths
 from v6flow.backends.vantage6 import address, connecting, dialects, directory, encryption
 from v6flow.backends.vantage6.encryption import KeyProblemError
 from v6flow.backends.vantage6.refusals import AmbiguousError
+from v6flow.backends.vantage6.second_factor import PERSON
 from v6flow.backends.vantage6.session import Session
 from v6flow.backends.vantage6.transport import Transport
 from v6flow.errors import FederationError, PersonNeededError, UnreachableError
@@ -56,7 +57,7 @@ def read_private_key(federation: ServerFederation) -> PrivateKey:
             hint="`private_key: PATH` does; `v6flow keygen PATH` makes one",
         )
     try:
-        pem = Path(federation.private_key).read_bytes()
+        pem = paths.read(federation.private_key, encryption.LARGEST_FILE)
     except OSError as error:
         raise FederationError(
             f"the private key {federation.private_key} cannot be read: {error.strerror}",
@@ -75,7 +76,7 @@ def logged_in(federation: ServerFederation, environ: Mapping[str, str] = os.envi
     transport = Transport(where, ca_file=federation.ca_file, environ=environ)
     try:
         there, _ = dialects.find_server(transport)
-        yield Session(there, connecting.credentials(federation, environ))
+        yield Session(there, connecting.credentials(federation, environ), person=PERSON)
     finally:
         transport.close()
 

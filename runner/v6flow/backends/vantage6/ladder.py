@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from v6flow.backends.vantage6.pace import asked_to_wait, is_away
+from v6flow.backends.vantage6.pace import LOOKS, asked_to_wait, is_away
+from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import RefusedError
 from v6flow.errors import UnreachableError
 
@@ -21,8 +22,10 @@ def climb(
     """The tasks that are found at the first of these moments at which there are any; yields the seconds to wait.
 
     Nothing only if the look-ups of all moments, one after the other, were answered and empty: what was committed
-    late, while the server was away, is found too. Raises what `look` raises when it is refused.
+    late, while the server was away, is found too. Raises what `look` raises when it is refused, and StrangeError when
+    LOOKS answers did not fit the question.
     """
+    strange = 0
     while True:
         before = 0.0
         for moment in moments:
@@ -30,6 +33,12 @@ def climb(
             before = moment
             try:
                 found = look()
+            except StrangeError:
+                strange += 1
+                if strange >= LOOKS:
+                    raise
+                yield waits.next()
+                break
             except (UnreachableError, RefusedError) as error:
                 if not is_away(error):
                     raise

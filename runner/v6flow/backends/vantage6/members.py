@@ -97,12 +97,11 @@ def _standing(node: Node, now: float) -> str:
         return "is offline, and was never seen"
     try:
         seen = datetime.fromisoformat(node.last_seen)
-    except ValueError:
+        seen = seen.replace(tzinfo=timezone.utc) if seen.tzinfo is None else seen.astimezone(timezone.utc)
+    except (ValueError, OverflowError):  # a zone can lead out of the years that there are
         return f"is offline, last seen {clip(node.last_seen)}"
-    if seen.tzinfo is None:
-        seen = seen.replace(tzinfo=timezone.utc)
     ago = max(now - seen.timestamp(), 0.0)
-    return f"is offline, last seen {spell(ago)} ago ({seen.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC)"
+    return f"is offline, last seen {spell(ago)} ago ({seen:%Y-%m-%d %H:%M} UTC)"
 
 
 def _shared(node: Node) -> str:

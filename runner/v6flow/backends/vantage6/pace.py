@@ -6,6 +6,7 @@ import random as _random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import NotSentError, RefusedError, UntrustedError
 from v6flow.errors import UnreachableError
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 T = TypeVar("T")
+LOOKS = 4  # at an answer that does not fit the request, or is not there yet, before that counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +90,20 @@ def asked_to_wait(error: Exception) -> float | None:
 
 
 def patiently(read: Callable[[], T], waits: Backoff) -> Generator[float, None, T]:
-    """What a read answers in the end; yields the seconds to wait while the server is away."""
+    """What a read answers in the end; yields the seconds to wait while the server is away.
+
+    An answer that does not fit the request is read LOOKS times at most. Raises StrangeError then.
+    """
+    strange = 0
     while True:
         try:
             found = read()
-        except (UnreachableError, RefusedError) as error:  # noqa: PERF203  each try may fail
+        except StrangeError:  # noqa: PERF203  each try may fail
+            strange += 1
+            if strange >= LOOKS:
+                raise
+            yield waits.next()
+        except (UnreachableError, RefusedError) as error:
             if not is_away(error):
                 raise
             yield waits.next(asked_to_wait(error))

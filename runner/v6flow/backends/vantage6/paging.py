@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from v6flow.backends.vantage6.records import StrangeError
+from v6flow.backends.vantage6.records import StrangeError, identifier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from v6flow.backends.vantage6.transport import Answer
+
+T = TypeVar("T")
 
 PAGE = 100  # items; a server's own default is 10
 MOST_PAGES = 10_000
@@ -56,6 +58,19 @@ def items(
     raise StrangeError(f"the list {path} changes faster than it can be read")
 
 
+def repeatedly(read: Callable[[], T]) -> T:
+    """What a read comes to; it is made again at once, ROUNDS times in all, while the answer does not fit the request.
+
+    Raises StrangeError, and what `read` raises.
+    """
+    for _ in range(ROUNDS - 1):
+        try:
+            return read()
+        except StrangeError:  # noqa: PERF203  each try may fail
+            continue
+    return read()
+
+
 def _page(answer: Answer, path: str) -> tuple[list[Any], bool]:
     value = answer.value
     if isinstance(value, list):  # as before 4.0
@@ -67,8 +82,8 @@ def _page(answer: Answer, path: str) -> tuple[list[Any], bool]:
 
 
 def _id(item: Any, path: str) -> int:
-    number = item.get("id") if isinstance(item, dict) else None
-    if not isinstance(number, int):
+    number = identifier(item.get("id")) if isinstance(item, dict) else None
+    if number is None:
         raise StrangeError(f"the list {path} has an item without an id")
     return number
 

@@ -1,14 +1,17 @@
-"""What a server says of tasks and their runs, read strictly where a wrong guess would be a wrong number."""
+"""What a server says of tasks and their runs, read strictly and compared with what was requested."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from v6flow.backends.vantage6.refusals import plain
-from v6flow.errors import UnreachableError
+from v6flow.errors import PersonNeededError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from v6flow.core.json import Json
 
 COMPLETED = "completed"
@@ -19,14 +22,28 @@ FAILED = frozenset(
         "unknown error",
     }
 )  # fmt: skip
+_YEAR_9999 = 253370764800.0  # seconds since 1970; later moments have no date in every zone
 SIBLING = "Marked as failed because sibling run"  # how a log begins that tells of a consequence
 
 Phase: TypeAlias = Literal["pending", "working", "completed", "failed", "unheard"]
 """`unheard`: a status that we do not know. It ends nothing."""
 
 
-class StrangeError(UnreachableError):
-    """The server's answer has not the shape that vantage6's answers have."""
+HINT = (
+    "v6flow used nothing of that answer; if it happens again, ask the administrator of the server "
+    "whether a proxy or a cache in front of it mixes up answers"
+)
+
+
+class StrangeError(PersonNeededError):
+    """The server's answer does not fit the request: it is about something else, or has another shape (exit 6)."""
+
+    def __init__(self, message: str, *, hint: str | None = HINT) -> None:
+        super().__init__(message, hint=hint)
+
+
+class StrangeResultError(StrangeError):
+    """A result belongs to the requested run, but is stored in a way that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +101,11 @@ class Run:
         return "pending" if self.status == "pending" else "unheard"
 
     @property
+    def began(self) -> float | None:
+        """When its node began with it, in seconds since 1970-01-01 UTC; None if the server does not tell that."""
+        return _moment(self.started_at)
+
+    @property
     def is_consequence(self) -> bool:
         """Whether the server ended it since another organization's run had failed."""
         return self.status in FAILED and SIBLING in self.log
@@ -110,21 +132,21 @@ class TaskWithRuns:
     results: dict[int, StoredResult]
 
 
-def task(value: Json) -> Task:
-    """A task. Raises StrangeError."""
+def task(value: Json, *, number: int | None = None) -> Task:
+    """A task; with `number`, the task of that id. Raises StrangeError."""
     raw = _mapping(value, "task")
     return Task(
-        _integer(raw, "id", "task"),
+        _own_id(raw, "task", number),
         _words(raw.get("name")),
         _words(raw.get("description")),
         _words(raw.get("image")),
         _text(raw.get("status")),
-        _link(raw.get("collaboration")),
-        _link(raw.get("study")),
-        _link(raw.get("parent")),
-        raw.get("job_id") if isinstance(raw.get("job_id"), int) else None,
-        _link(raw.get("init_org")),
-        _link(raw.get("init_user")),
+        _optional_link(raw, "collaboration", "task"),
+        _optional_link(raw, "study", "task"),
+        _optional_link(raw, "parent", "task"),
+        identifier(raw.get("job_id")),
+        _optional_link(raw, "init_org", "task"),
+        _optional_link(raw, "init_user", "task"),
         _text(raw.get("created_at")),
         _text(raw.get("finished_at")),
         tuple(
@@ -135,14 +157,17 @@ def task(value: Json) -> Task:
     )
 
 
-def run(value: Json) -> Run:
-    """A run. Raises StrangeError."""
+def run(value: Json, *, number: int | None = None, task: int | None = None) -> Run:
+    """A run; with `number`, the run of that id, and with `task`, one of that task. Raises StrangeError."""
     raw = _mapping(value, "run")
-    belongs, organization = _link(raw.get("task")), _link(raw.get("organization"))
+    found = _own_id(raw, "run", number)
+    belongs, organization = link(raw.get("task")), link(raw.get("organization"))
     if belongs is None or organization is None:
-        raise StrangeError(f"the server says not whose the run {raw.get('id')} is")
+        raise StrangeError(f"the server does not say which task and organization run {found} belongs to")
+    if task is not None and belongs != task:
+        raise StrangeError(f"the server returned run {found} of task {belongs} as a run of task {task}")
     return Run(
-        _integer(raw, "id", "run"),
+        found,
         belongs,
         organization,
         _text(raw.get("status")),
@@ -155,30 +180,73 @@ def run(value: Json) -> Run:
     )
 
 
-def result(value: Json) -> StoredResult:
-    """What is stored as a result. Raises StrangeError."""
+def result(value: Json, *, number: int | None = None, task: int | None = None) -> StoredResult:
+    """What is stored as a result; with `number`, that of the run of that id, and with `task`, of that task.
+
+    A result has the id of its run. Raises StrangeError; StrangeResultError for a result that is no text.
+    """
     raw = _mapping(value, "result")
-    number = _link(raw.get("run"))
-    if number is None:
-        number = _integer(raw, "id", "result")
+    found, of = _own_id(raw, "result", number), link(raw.get("run"))
+    if of != found:
+        called = "no run" if of is None else f"run {of}"
+        raise StrangeError(f"the server returned the result of {called} as the result of run {found}")
+    belongs = _optional_link(raw, "task", "result")
+    if task is not None and belongs not in (None, task):
+        raise StrangeError(
+            f"the server returned the result of run {found} as one of task {belongs}, not of task {task}"
+        )
     stored = raw.get("result")
     if stored is not None and not isinstance(stored, str):
-        raise StrangeError(f"the result of run {number} is no text but {type(stored).__name__}")
-    return StoredResult(number, stored, raw.get("blob_storage_used") is True)
+        raise StrangeResultError(f"the result of run {found} is no text but {type(stored).__name__}", hint=None)
+    return StoredResult(found, stored, raw.get("blob_storage_used") is True)
 
 
-def task_with_runs(value: Json, *, results: bool) -> TaskWithRuns:
-    """A task that was read with its runs, and with their results if those were asked for. Raises StrangeError."""
+def task_with_runs(value: Json, *, results: bool, number: int | None = None) -> TaskWithRuns:
+    """A task that was read with its runs, and with their results if `results`; with `number`, the task of that id.
+
+    Runs and results may come in any order, and twice if both say the same. Raises StrangeError.
+    """
     raw = _mapping(value, "task")
     runs, answers = raw.get("runs"), raw.get("results") if results else []
     if not isinstance(runs, list) or not isinstance(answers, list):
         raise StrangeError("the server left out the runs or the results of a task")
-    unique = {each.id: each for each in map(run, runs)}
-    stored = {each.run: each for each in map(result, answers)}
-    found = task(value)
-    if any(each.task != found.id for each in unique.values()):
-        raise StrangeError(f"the server lists runs of another task as those of task {found.id}")
+    found = task(value, number=number)
+    unique: dict[int, Run] = {}
+    for one in (run(each, task=found.id) for each in runs):
+        if unique.setdefault(one.id, one) != one:
+            raise StrangeError(f"the server returned run {one.id} of task {found.id} twice, with different contents")
+    stored: dict[int, StoredResult] = {}
+    for each in (result(each, task=found.id) for each in answers):
+        if each.run not in unique:
+            raise StrangeError(f"the server returned a result of run {each.run}, which task {found.id} does not have")
+        if stored.setdefault(each.run, each) != each:
+            raise StrangeError(f"the server returned two different results of run {each.run}")
     return TaskWithRuns(found, tuple(sorted(unique.values(), key=lambda each: each.id)), stored)
+
+
+def repeated(runs: Iterable[Run]) -> tuple[int, ...]:
+    """The ids of the organizations that have more than one of these runs."""
+    seen = [each.organization for each in runs]
+    return tuple(sorted({number for number in seen if seen.count(number) > 1}))
+
+
+def identifier(value: Any) -> int | None:
+    """An id as servers write ids, None for anything else: True, 3.0 and "3" are none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def link(value: Any) -> int | None:
+    """The id in a link to something, however it is written: `{"id": 3, …}` or 3."""
+    return identifier(value.get("id") if isinstance(value, dict) else value)
+
+
+def _optional_link(raw: dict[str, Any], key: str, what: str) -> int | None:
+    """The id in a link that may be left out, but may not be anything else."""
+    value = raw.get(key)
+    found = link(value)
+    if value is not None and found is None:
+        raise StrangeError(f"the server gives the {what} {raw.get('id')} a {key} without an id")
+    return found
 
 
 def _mapping(value: Json, what: str) -> dict[str, Any]:
@@ -187,18 +255,23 @@ def _mapping(value: Json, what: str) -> dict[str, Any]:
     return value
 
 
-def _integer(raw: dict[str, Any], key: str, what: str) -> int:
-    value = raw.get(key)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise StrangeError(f"the server gives a {what} without an {key}")
-    return value
+def _own_id(raw: dict[str, Any], what: str, wanted: int | None) -> int:
+    found = identifier(raw.get("id"))
+    if found is None:
+        raise StrangeError(f"the server gives a {what} without an id")
+    if wanted is not None and found != wanted:
+        raise StrangeError(f"the server returned {what} {found} when {what} {wanted} was requested")
+    return found
 
 
-def _link(value: Any) -> int | None:
-    """The id in a link to something, however it is written: `{"id": 3, …}` or 3."""
-    if isinstance(value, dict):
-        value = value.get("id")
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _moment(text: str | None) -> float | None:
+    """A time of the server, which is in UTC where it names no zone; None for what is no time."""
+    try:
+        found = datetime.fromisoformat((text or "").replace("Z", "+00:00"))
+        at = (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return at if 0 <= at < _YEAR_9999 else None
 
 
 def _text(value: Any) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
+import shlex
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from v6flow.backends.vantage6 import dialects, ladder, stores
 from v6flow.backends.vantage6.dialects import TaskDraft
 from v6flow.backends.vantage6.encryption import KeyProblemError
 from v6flow.backends.vantage6.pace import backoff, is_away, not_sent_again, patiently
+from v6flow.backends.vantage6.records import StrangeError, repeated
 from v6flow.backends.vantage6.refusals import AmbiguousError, NotSentError, RefusedError
 from v6flow.core import json
 from v6flow.errors import AccessError, FederationError, PersonNeededError, UnreachableError, V6flowError
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from v6flow.backends.vantage6.api import Api
     from v6flow.backends.vantage6.directory import ServerDirectory
     from v6flow.backends.vantage6.pace import Times
-    from v6flow.backends.vantage6.records import Run, Task, TaskWithRuns
+    from v6flow.backends.vantage6.records import Database, Run, Task, TaskWithRuns
     from v6flow.core.commands import DatabaseChoice, TaskRequest
 
 LOG = logging.getLogger(__name__)
@@ -98,7 +100,12 @@ class Submitter:
         return None
 
     def kept(self, request: TaskRequest, found: tuple[Task, ...]) -> int:
-        """The one of some tasks with the same token that counts; the others are killed."""
+        """The one of some tasks with the same token that counts; the others are killed.
+
+        Raises PersonNeededError, and kills nothing, if one of them is not what was asked for.
+        """
+        for task in found:
+            _check(request, task, self._differences(request, task))
         lowest, *twins = found
         for twin in twins:
             told = f"{_called(request)} exists twice at the server: task {lowest.id} is kept, task {twin.id} is killed"
@@ -113,33 +120,61 @@ class Submitter:
         """That a task which was found is the one that was asked for. Raises PersonNeededError."""
         known = self._directory.by_short()
         asked = {known[name].id: name for name in request.kwargs}
-        wrong = []
-        image = whole.task.image
-        if image != request.image and not (request.store is not None and stores.is_same_image(image, request.image)):
-            wrong.append(f"its image is {image}, not {request.image}")
-        if whole.task.collaboration not in (None, self._directory.collaboration.id):
-            wrong.append("it belongs to another collaboration")
+        wrong = self._differences(request, whole.task)
         strangers = {run.organization for run in whole.runs} - set(asked)
         if strangers:
             wrong.append(f"it asks organizations that were not asked ({', '.join(map(self._name, sorted(strangers)))})")
-        numbers = [run.organization for run in whole.runs]
-        twice = sorted({number for number in numbers if numbers.count(number) > 1})
+        twice = repeated(whole.runs)
         if twice:
             wrong.append(f"it asks {', '.join(map(self._name, twice))} more than once")
-        labels = [each.label for each in self._databases(request)]
-        if [each.label for each in whole.task.databases] != labels:
-            wrong.append(f"its databases are not {', '.join(labels) or 'none'}")
         wrong += [
             f"it asks {asked[run.organization]} something else"
             for run in whole.runs
             if run.organization in asked and not self._same_input(request, asked[run.organization], run)
         ]
-        if wrong:
-            raise PersonNeededError(
-                f"task {whole.task.id} at the server carries the token of {_called(request)} but is another: "
-                + "; ".join(wrong),
-                hint="was the journal copied, or the task made by hand?",
-            )
+        _check(request, whole.task, wrong)
+
+    def foreign(self, task: Task) -> list[str]:
+        """Why a task is none that this user made in this collaboration; nothing if it may be one."""
+        ours, user = self._directory.collaboration.id, self._directory.user
+        wrong = []
+        if task.collaboration not in (None, ours):
+            wrong.append("it belongs to another collaboration")
+        if task.init_user not in (None, user.id) or task.init_organization not in (None, user.organization):
+            wrong.append("another user made it")
+        if task.parent is not None:
+            wrong.append(f"it is a subtask of task {task.parent}")
+        return wrong
+
+    def _differences(self, request: TaskRequest, task: Task) -> list[str]:
+        """In what a task, without its runs, is another than the one that was asked for."""
+        wrong = []
+        if dialects.token_of(task.description) != request.token:
+            wrong.append("its description is another")
+        image = task.image
+        if image != request.image and not (request.store is not None and stores.is_same_image(image, request.image)):
+            wrong.append(f"its image is {image}, not {request.image}")
+        wrong += self.foreign(task)
+        study = self._study(request)
+        if task.study not in (None, study):
+            wrong.append("it belongs to another study")
+        databases = self._databases(request)
+        if [each.label for each in task.databases] != [each.label for each in databases]:
+            wrong.append(f"its databases are not {', '.join(each.label for each in databases) or 'none'}")
+        elif any(not self._same_parameters(*pair) for pair in zip(task.databases, databases, strict=True)):
+            wrong.append("it uses its databases in another way (query, sheet, preprocessing or arguments)")
+        return wrong
+
+    def _same_parameters(self, database: Database, choice: DatabaseChoice) -> bool:
+        """Whether a task uses a database as we would; a server that keeps nothing of that says nothing of it."""
+        try:
+            kept = json.loads(database.parameters)
+        except json.JsonError:
+            return False
+        if kept == {}:
+            return True
+        ours = {key: value for key, value in dialects.database(self._api.dialect, choice).items() if key != "label"}
+        return json.canonical(kept) == json.canonical(ours)
 
     def _same_input(self, request: TaskRequest, name: str, run: Run) -> bool:
         """Whether a run was sent what we would send; what is encrypted for others or a blob cannot be read."""
@@ -162,6 +197,8 @@ class Submitter:
             return (yield from ladder.climb(look, self._times.ladder, backoff(self._times, self._random)))
         except (AccessError, RefusedError) as error:
             raise _unknown_fate(request, f"looking for it is refused: {error.message}") from error
+        except StrangeError as error:
+            raise _unknown_fate(request, f"looking for it gets answers that do not fit: {error.message}") from error
 
     def _adopted(self, request: TaskRequest, found: tuple[Task, ...]) -> Submitted:
         return Submitted(self.kept(request, found), adopted=True)
@@ -213,6 +250,14 @@ class Submitter:
         return tuple(replace(each, label=label) for each, label in zip(request.databases, choices[0], strict=True))
 
 
+def _check(request: TaskRequest, task: Task, wrong: list[str]) -> None:
+    if wrong:
+        raise PersonNeededError(
+            f"task {task.id} at the server carries the token of {_called(request)} but is another: " + "; ".join(wrong),
+            hint="was the journal copied, or the task made by hand?",
+        )
+
+
 def _called(request: TaskRequest) -> str:
     return f"the task of step {request.step} for {', '.join(request.kwargs)}"
 
@@ -222,7 +267,7 @@ def _unknown_fate(request: TaskRequest, why: str) -> PersonNeededError:
     return PersonNeededError(
         f"whether {_called(request)} exists at the server is unknown: {why}",
         hint=f"if it does not exist there (its description begins with {request.token}), "
-        f"`resume --resubmit {place}` sends it again",
+        f"resume the run with --resubmit {shlex.quote(place)}",
     )
 
 

@@ -24,6 +24,7 @@ import requests
 from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
+from v6flow import paths
 from v6flow.backends.vantage6 import refusals
 from v6flow.backends.vantage6.refusals import AmbiguousError, NotSentError, TooLargeError, UntrustedError
 from v6flow.backends.vantage6.wire import Attempt, PromptAdapter, under_way
@@ -112,7 +113,7 @@ class Transport:
         self._verify: bool | str = True
         authorities = ca_file or environ.get("REQUESTS_CA_BUNDLE")
         if authorities:
-            if not os.path.exists(authorities):  # noqa: PTH110  a file or a folder; nothing else is done with it
+            if not paths.readable(authorities):
                 raise FederationError(f"there is no certificate authority's file {authorities}")
             self._verify = authorities
         self._proxies = _environ_proxies(address)
@@ -379,7 +380,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return float(text[:9])
     try:
         return max((parsedate_to_datetime(text) - parsedate_to_datetime(headers["date"])).total_seconds(), 0.0)
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         return None
 
 

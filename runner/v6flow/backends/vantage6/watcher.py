@@ -6,7 +6,8 @@ import logging
 from threading import Condition, Thread, current_thread
 from typing import TYPE_CHECKING
 
-from v6flow.backends.vantage6.pace import Backoff, asked_to_wait, backoff, is_away
+from v6flow.backends.vantage6.pace import LOOKS, Backoff, asked_to_wait, backoff, is_away
+from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import DeniedError, RefusedError, TooLargeError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Watcher:
         self._due: float | None = None
         self._busy = 0.0  # no poll before, however much happens
         self._may_list = True
+        self._strange = 0  # lists, one after the other, that did not fit what is known
         self._live = False
         self._closed = False
         self._thread = Thread(target=self._run, name="v6flow-watcher", daemon=True)
@@ -122,11 +124,19 @@ class Watcher:
         began = self._clock()
         try:
             listed = self._list(watched)
+        except StrangeError as error:
+            self._strange += 1
+            if self._strange < LOOKS:
+                return self._away.next()
+            self._may_list = False
+            self._say(f"the server's list of open runs is not used, since {error.message}; each run is read by itself")
+            listed = {}
         except Exception as error:
             if not is_away(error):
                 raise
             LOG.info("the server is away: %s", error)
             return self._away.next(asked_to_wait(error))
+        self._strange = 0
         self._away.reset()
         took = self._clock() - began
         for number, asked in watched.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import expressions, units
+from v6flow.core import commandline, expressions, units
 from v6flow.core.steps.base import PARAMS, STEPS, Common, Field, no_nested, nothing_inside
 from v6flow.core.steps.task import Retry, parse_cache, parse_retry, parse_timeout
 
@@ -22,6 +22,7 @@ SUMMARY = "a function, a command or a value, computed where v6flow runs"
 TIMEOUT = "1h"  # built in: nobody waits longer for a sum without saying so
 
 _OFFERS = frozenset({"status", "error", "result"})
+_FROM_STEPS = frozenset({"steps", "each", "loop"})  # what they stand for may be what an organization answered
 _EMPTY = expressions.compile({})
 
 
@@ -106,8 +107,24 @@ def _bounds(step: LocalStep) -> tuple[tuple[str, Template | None], ...]:
 
 def words(step: LocalPlan) -> tuple[str, ...]:
     """The words of its command that stand in the file as they are: a script may be among them."""
-    said = step.command.source if step.command is not None else None
-    return tuple(word for word in said if isinstance(word, str) and "{{" not in word) if isinstance(said, list) else ()
+    return tuple(word for word in _words(step.command) if "{{" not in word)
+
+
+def dashed(command: Template | None) -> tuple[int, ...]:
+    """The words of a command, by index, whose values come from steps and could be read as options."""
+    if command is None:
+        return ()
+    words = _words(command)
+    computed = {reference.at[0] for reference in command.references if reference.root in _FROM_STEPS and reference.at}
+    return tuple(
+        index for index in range(1, len(words)) if index in computed and commandline.could_be_option(words, index)
+    )
+
+
+def _words(command: Template | None) -> tuple[str, ...]:
+    """The words of a command as the file has them."""
+    said = command.source if command is not None else None
+    return tuple(map(str, said)) if isinstance(said, list) else ()
 
 
 def needed(step: LocalStep) -> Iterator[Template]:
@@ -121,6 +138,8 @@ def offers(_step: LocalStep) -> frozenset[str]:
 
 
 def check(step: LocalStep, complain: Callable[..., None]) -> None:
+    for misuse in commandline.misuses(_words(step.command)):
+        complain(("local", "command", misuse.index), misuse.message, "code-argument", hint=misuse.hint)
     if step.value is not None:
         for key, given in _bounds(step):
             if given is not None:

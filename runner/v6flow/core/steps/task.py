@@ -37,6 +37,7 @@ SETTINGS: dict[str, Json] = {
 """The settings that `defaults` may give, with what is built in (None: there is nothing built in)."""
 
 BESIDE = ("quorum", "retry", "timeout", "disclosure")  # settings that stand beside `task:`, the others inside it
+_MOST_BACKOFF = 1_000_000
 RETRIED = ("start_failed", "unknown")  # kinds of failure that may pass by themselves
 
 LATE = ("organizations", "quorum")
@@ -77,7 +78,7 @@ class Retry:
     attempts: int = 1
     delay: float = 0.0
     backoff: float = 1.0
-    max_delay: float = math.inf
+    max_delay: float = units.LONGEST
     on: tuple[str, ...] = RETRIED
 
     def wait(self, failed: int) -> float:
@@ -460,11 +461,13 @@ def parse_retry(value: Json | Template) -> Retry:
         raise ValueError(f"attempts is a number from 1, not {_spell(attempts)}")
     if isinstance(backoff, bool) or not isinstance(backoff, (int, float)) or backoff < 1:
         raise ValueError(f"backoff is a number from 1, not {_spell(backoff)}")
+    if backoff > _MOST_BACKOFF:
+        raise ValueError(f"backoff is at most {_MOST_BACKOFF}: a wait that grows faster has no end")
     return Retry(
         attempts,
         delay=units.seconds(str(value.get("delay", "0s"))),
         backoff=float(backoff),
-        max_delay=units.seconds(str(value["max_delay"])) if "max_delay" in value else math.inf,
+        max_delay=units.seconds(str(value["max_delay"])) if "max_delay" in value else units.LONGEST,
         on=tuple(value.get("on", RETRIED)),
     )
 

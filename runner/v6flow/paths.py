@@ -1,0 +1,203 @@
+"""Looks at files that people name and reads them: regular files only, and only within a folder where one is set."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from v6flow.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Named: TypeAlias = str | os.PathLike[str]
+
+_CHUNK = 1 << 20  # bytes
+_INHERITED = re.compile(r"/dev/stdin|/dev/fd/[0-9]+|/proc/self/fd/[0-9]+")
+_SPECIAL = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+_bound: ContextVar[str | None] = ContextVar("bound", default=None)
+
+
+class OutsideError(UsageError):
+    """A file lies outside of the folder that bounds what may be read (exit 2)."""
+
+    kind = "outside"
+
+
+@contextmanager
+def within(root: Named | None) -> Iterator[None]:
+    """While this lasts, nothing outside of a folder is read or looked at; None: no bound.
+
+    Links are followed before it is judged. Raises UsageError if there is no such folder.
+    """
+    if root is not None and not is_folder(root):
+        raise UsageError(f"there is no folder {os.fspath(root)}", hint="name the folder that may be read")
+    token = _bound.set(os.path.realpath(root) if root is not None else None)
+    try:
+        yield
+    finally:
+        _bound.reset(token)
+
+
+def bounded() -> bool:
+    """Whether only files within a folder may be read now: what was written by somebody else is being checked."""
+    return _bound.get() is not None
+
+
+def check(path: Named) -> None:
+    """That a path lies within the bound, if there is one. Raises OutsideError."""
+    root = _bound.get()
+    if root is None:
+        return
+    try:
+        real = os.path.realpath(path)
+    except (OSError, ValueError):
+        real = ""
+    if real != root and not real.startswith(root.rstrip("/") + "/"):
+        raise OutsideError(
+            f"{os.path.normpath(path)} lies outside of {root}, the folder that may be read",
+            hint="name a file in that folder; --root DIR sets another one",
+        )
+
+
+def expand(path: Named) -> Path:
+    """A path with `~` and `~user` replaced; one of a user that there is not stays as it is written."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def is_file(path: Named) -> bool:
+    """Whether there is a regular file; False for whatever cannot be looked at. Raises OutsideError."""
+    return obstacle(path) is None
+
+
+def is_folder(path: Named) -> bool:
+    """Whether there is a folder; False for whatever cannot be looked at. Raises OutsideError."""
+    return obstacle(path) == "it is a folder"
+
+
+def obstacle(path: Named) -> str | None:
+    """Why a path cannot be read as a regular file, None if it can be: `it is a FIFO`, `it is not there`.
+
+    Raises OutsideError.
+    """
+    check(path)
+    try:
+        mode = Path(path).stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "it is not there"
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
+    except ValueError:  # a NUL, or half a surrogate pair
+        return "no file can have this name"
+    return _special(mode)
+
+
+def readable(path: Named) -> bool:
+    """Whether there is a regular file or a folder. Raises OutsideError."""
+    return obstacle(path) in (None, "it is a folder")
+
+
+def read(path: Named, limit: int | None = None, *, inherited: bool = False) -> bytes:
+    """The bytes of a regular file, at most `limit`. It never waits for a FIFO or a device.
+
+    `inherited` allows a pipe that the shell has opened for us: `/dev/stdin`, and `/dev/fd/63` of `<(…)`.
+    Raises OSError with a sentence as its `strerror`, and OutsideError.
+    """
+    descriptor = _open(path, inherited=inherited)
+    try:
+        read_, left = [], limit
+        while left is None or left > 0:
+            chunk = os.read(descriptor, _CHUNK if left is None else min(_CHUNK, left))
+            if not chunk:
+                break
+            read_.append(chunk)
+            left = None if left is None else left - len(chunk)
+        return b"".join(read_)
+    finally:
+        os.close(descriptor)
+
+
+def chunks(path: Named) -> Iterator[bytes]:
+    """The bytes of a regular file, piece by piece (see `read`)."""
+    descriptor = _open(path, inherited=False)
+    try:
+        while chunk := os.read(descriptor, _CHUNK):
+            yield chunk
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Named, *, inherited: bool) -> int:
+    if inherited and _INHERITED.fullmatch(os.fspath(path)) and not bounded():
+        return _open_inherited(path)
+    check(path)
+    try:
+        _refuse_special(Path(path).stat().st_mode)  # before it is opened: that alone can do something to a device
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except ValueError as error:
+        raise OSError(errno.EINVAL, "no file can have this name") from error
+    try:
+        _refuse_special(os.fstat(descriptor).st_mode)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _open_inherited(path: Named) -> int:
+    """A descriptor of what the shell has opened for us, if it is a pipe or a file."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISFIFO(mode):
+        try:
+            _refuse_special(mode)
+        except OSError:
+            os.close(descriptor)
+            raise
+    return descriptor
+
+
+def _refuse_special(mode: int) -> None:
+    if (what := _special(mode)) is not None:
+        raise OSError(errno.EINVAL, what)
+
+
+def _special(mode: int) -> str | None:
+    """What a file is that is no regular one."""
+    if stat.S_ISREG(mode):
+        return None
+    return f"it is {next((what for fits, what in _SPECIAL if fits(mode)), 'no regular file')}"
+
+
+def entries(folder: Named) -> list[Path]:
+    """What is in a folder, sorted; empty where that cannot be read. Raises OutsideError."""
+    check(folder)
+    try:
+        return sorted(Path(folder).iterdir())
+    except (OSError, ValueError):
+        return []
+
+
+def write_new(path: Named, text: str) -> None:
+    """Put a text in a new file that only its owner can read (0600). Raises OSError, also if it exists."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except ValueError as error:
+        raise OSError(errno.EINVAL, "no file can have this name") from error
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
