@@ -17,6 +17,8 @@ from cli_stage import (
     write,
 )
 
+import v6flow
+
 Capture = pytest.CaptureFixture[str]
 PATIENT = "4711004711"  # stands in the data of alpha, and nowhere else
 POLICY = "policy: {min_count: 5}\n"
@@ -178,6 +180,13 @@ def test_the_log_of_a_good_answer_is_withheld_as_well(here: Path, capsys: Captur
         "logs": {"alpha": None},
         "withheld": "the federation's policy sets min_count",
     }
+
+
+def test_the_python_api_gives_no_log_either(here: Path) -> None:
+    stage(here, "well")
+    assert v6flow.run("w.yaml").logs("s", "alpha") == ""
+    stage(here, "well", policy="")
+    assert PATIENT in v6flow.run("w.yaml").logs("s", "alpha")
 
 
 @pytest.mark.parametrize("how", ["crash", "duplicate", "few", "well"])
