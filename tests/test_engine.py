@@ -344,7 +344,7 @@ def test_the_hint_on_what_is_not_finite_is_kept() -> None:
     carry_on(make(GUARDED), journal, answers(dict.fromkeys(ORGANIZATIONS, b'{"patient 4711": 1e400}')))
     failure = journal.of(ev.TaskFailed)[0].failure
     assert failure.message == "its result is refused: a number is too large to be finite"
-    assert failure.hint == "allow_nonfinite: true lets NaN and infinities through"
+    assert "allow_nonfinite: true" in failure.hint
 
 
 def test_a_failure_is_told_as_it_is_where_nobody_demands_a_count() -> None:

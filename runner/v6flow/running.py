@@ -681,6 +681,7 @@ def _kill_open(held: Held, federation_file: str | None) -> list[str]:
         return []
     federation = pinned_federation(held.state.pinned, federation_file)
     if not isinstance(federation, ServerFederation):
+        _forget_withheld(held, federation)
         return []
     access = reach(federation)
     try:
@@ -705,6 +706,24 @@ def _kill_open(held: Held, federation_file: str | None) -> list[str]:
     if away is not None:
         raise away
     return [note.message for note in notes]
+
+
+def _forget_withheld(held: Held, federation: Federation | None) -> None:
+    """Remove what task runs whose logs are withheld have left in the run's folder, where nobody works on the run."""
+    if federation is None:
+        return
+    plan = pinned_plan(held.state)
+    access = reach(federation)
+    try:
+        backend = access.backend(held.folder.path)
+        for name, step in held.state.steps.items():
+            definition = plan.steps.get(instances.definition(name))
+            if disclosure.why_withheld(plan.directory.policy, definition) is not None:
+                for each in step.organizations.values():
+                    backend.forget(each.token, each.name)
+        backend.close()
+    finally:
+        access.close()
 
 
 def _pinned_texts(pinned: Mapping[str, Any]) -> tuple[str, dict[str, str]]:

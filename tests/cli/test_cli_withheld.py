@@ -17,6 +17,8 @@ from cli_stage import (
     write,
 )
 
+import v6flow
+
 Capture = pytest.CaptureFixture[str]
 PATIENT = "4711004711"  # stands in the data of alpha, and nowhere else
 POLICY = "policy: {min_count: 5}\n"
@@ -180,6 +182,13 @@ def test_the_log_of_a_good_answer_is_withheld_as_well(here: Path, capsys: Captur
     }
 
 
+def test_the_python_api_gives_no_log_either(here: Path) -> None:
+    stage(here, "well")
+    assert v6flow.run("w.yaml").logs("s", "alpha") == ""
+    stage(here, "well", policy="")
+    assert PATIENT in v6flow.run("w.yaml").logs("s", "alpha")
+
+
 @pytest.mark.parametrize("how", ["crash", "duplicate", "few", "well"])
 def test_what_a_central_function_and_its_subtasks_print_is_withheld(how: str, here: Path, capsys: Capture) -> None:
     stage(here, how, method="central_leak")
@@ -231,6 +240,28 @@ def test_what_is_at_work_is_not_shown_either(here: Path, capsys: Capture) -> Non
     assert found_in(here) == []
 
 
+@pytest.mark.parametrize("words", [["cancel", "w"], ["resume"]])
+def test_what_a_killed_process_has_left_is_removed(words: list[str], here: Path, capsys: Capture) -> None:
+    stage(here, "well")
+    gate = here / "gate"
+    os.mkfifo(gate)
+    text = (here / "w.yaml").read_text("utf-8")
+    write(here, w_yaml=text.replace("leak, kwargs: {how: well}", f"leak_and_wait, kwargs: {{gate: '{gate}'}}"))
+    process = start("run", "w.yaml", until="s: asks alpha")
+    log = here / ".v6flow"
+    while not any(PATIENT.encode() in each.read_bytes() for each in log.rglob("*/log")):
+        assert process.poll() is None
+    process.kill()
+    end(process)
+    assert found_in(here)
+    gate.unlink()
+    gate.touch()  # whoever comes goes through
+    said = call(capsys, *words)
+    assert said.code == 0, said
+    assert not [each for each in (said, *shown(capsys)) if PATIENT in each.out + each.err]
+    assert found_in(here) == []
+
+
 # -- a resume
 
 
@@ -264,7 +295,7 @@ def test_a_resume_goes_by_a_policy_that_is_stricter_now_and_remembers_it(here: P
 def test_a_count_that_was_not_declared_can_be_declared_for_a_resume(here: Path, capsys: Capture) -> None:
     stage(here, "renamed")
     said = call(capsys, "run", "w.yaml")
-    hint = 'the federation file says where it does: policy: {counts: {"probe": {"leak": "{{ result.KEY }}"}}}'
+    hint = 'under `policy` in the federation file: counts: {"probe": {"leak": "{{ result.KEY }}"}}'
     assert hint in said.err
     text = (here / "federation.yaml").read_text("utf-8")
     declared = text.replace("min_count: 5}", 'min_count: 5, counts: {"probe": {"leak": "{{ result.n }}"}}}')

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from driver import Driver, drive, make, workflow
 
-from v6flow.core import answers, document, federation
+from v6flow.core import answers, disclosure, document, federation
 from v6flow.core import events as ev
 from v6flow.core import plan as planning
 from v6flow.core.federation import Directory
@@ -219,7 +220,8 @@ def test_what_is_no_count_is_refused(count: Any) -> None:
 def test_the_hint_says_where_the_federation_declares_it() -> None:
     found = failure(under(one(), Policy(min_count=250)), {"n": 900})
     assert found is not None
-    assert found.hint == 'the federation file says where it does: policy: {counts: {"i": {"m": "{{ result.KEY }}"}}}'
+    declared = 'counts: {"i": {"m": "{{ result.KEY }}"}}'
+    assert found.hint == f"declare where it does, under `policy` in the federation file: {declared}"
 
 
 def test_a_steps_own_smallest_count_is_of_what_the_federation_declares() -> None:
@@ -283,6 +285,20 @@ def test_what_would_refuse_nothing_is_no_disclosure(settings: str, message: str)
     (problem,) = caught.value.problems
     assert message in problem.message
     assert problem.position.line == 7
+
+
+# -- what is withheld of subtasks
+
+NAMES = {"organization", "status", "task", "parent", "by", "run"}
+"""What of a subtask is not from its algorithm: names, and the server's word for how it ended."""
+
+
+def test_nothing_that_a_subtask_printed_or_raised_is_left_of_it() -> None:
+    texts = {each.name: "patient 4711" for each in fields(ev.Subtask) if "str" in str(each.type)}
+    (bare,) = disclosure.withheld([ev.Subtask(**texts)])
+    told = {name for name in texts if getattr(bare, name) == "patient 4711"}
+    assert told <= NAMES
+    assert bare.message == "the details are withheld"
 
 
 # -- images

@@ -120,7 +120,8 @@ def withheld(subtasks: Iterable[Subtask]) -> tuple[Subtask, ...]:
 _ENDLESS = (math.inf, -math.inf)
 _HINT = "say where it does: disclosure: {count: …}"
 _POLICY_HINT = (
-    'the federation file says where it does: policy: {{counts: {{"{image}": {{"{method}": "{{{{ result.KEY }}}}"}}}}}}'
+    "declare where it does, under `policy` in the federation file: "
+    'counts: {{"{image}": {{"{method}": "{{{{ result.KEY }}}}"}}}}'
 )
 _SENTENCES = {
     "crashed": "the algorithm ended with an error",
