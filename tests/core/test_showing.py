@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v6flow import loading
-from v6flow.core import document, showing
+from v6flow.core import document, schema, showing
 from v6flow.core.problem import InvalidError
 
 SECRET = "hunter2"
@@ -199,3 +199,16 @@ def test_every_key_that_a_schema_marks_as_never_shown_is_secret_by_name() -> Non
         look(loading.read_schema(name))
     assert {"password", "totp_secret"} <= found
     assert all(map(showing.is_secret, found))
+
+
+def test_no_message_repeats_a_secret_param() -> None:
+    nested = {"type": "object", "properties": {"password": {"type": "integer"}}}
+    for name, fragment, value in (
+        ("password", {"type": "integer"}, SECRET), ("p", {"type": "integer", "writeOnly": True}, SECRET),
+        ("p", nested, {"password": SECRET}), ("p", {"enum": ["a"], "writeOnly": True}, SECRET),
+        ("token", {"enum": ["a"]}, SECRET),
+    ):  # fmt: skip
+        (problem,) = schema.param_problems(name, fragment, value)
+        assert SECRET not in problem
+    (problem,) = schema.param_problems("p", {"enum": ["a"]}, "seen")
+    assert "seen" in problem
