@@ -66,6 +66,8 @@ HIDDEN = [
     f"{{username: a, password: {SECRET}, x: {SECRET}}}",
     f"{{username: a, password: '{SECRET}, b: c', x: 1}}",
     f"PASSWORD={SECRET}",
+    f"environment: {{-DB_PASSWORD: {SECRET}}}",
+    f"environment: {{X: 1, DB_PASSWORD {SECRET}}}",
     f"export API_TOKEN={SECRET}",
     f"server: https://a:{SECRET}@example.org/",
     f"password:\n  {SECRET}",
@@ -167,6 +169,15 @@ def test_no_message_repeats_a_secret(key: str, value: Any) -> None:
     text = json.dumps({**FEDERATION, key: value})
     with pytest.raises(InvalidError) as caught:
         loading.parse_document(text, "federation.yaml", kind="federation")
+    assert SECRET not in told(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line", [f"password {SECRET}:", f"environment: {{DB_PASSWORD {SECRET}}}", f"server: ftp:/a:{SECRET}@b"]
+)
+def test_no_message_repeats_a_secret_that_is_written_wrong(line: str) -> None:
+    with pytest.raises(InvalidError) as caught:
+        loading.parse_document(f"{MARK}backend: vantage6\n{line}\n", "federation.yaml", kind="federation")
     assert SECRET not in told(caught.value)
 
 
