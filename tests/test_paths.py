@@ -118,6 +118,17 @@ def test_a_root_must_be_a_folder(folder: Path) -> None:
             pass
 
 
+def test_the_current_folder_may_be_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(UsageError, match="there is no folder"), paths.within("."):
+        pass
+    with paths.within(tmp_path), pytest.raises(paths.OutsideError):
+        paths.read("file")
+    assert paths.obstacle("file") == "it is not there"
+
+
 def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:

@@ -42,9 +42,15 @@ def within(root: Named | None) -> Iterator[None]:
 
     Links are followed before it is judged. Raises UsageError if there is no such folder.
     """
-    if root is not None and not is_folder(root):
-        raise UsageError(f"there is no folder {os.fspath(root)}", hint="name the folder that may be read")
-    token = _bound.set(os.path.realpath(root) if root is not None else None)
+    real: str | None = None
+    if root is not None:
+        try:
+            real = os.path.realpath(root) if is_folder(root) else None
+        except OSError:  # the current folder is gone
+            real = None
+        if real is None:
+            raise UsageError(f"there is no folder {os.fspath(root)}", hint="name the folder that may be read")
+    token = _bound.set(real)
     try:
         yield
     finally:

@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 X = "{{ steps.a.result.name }}"
 
 REFUSED = [
+    ["python3.12-dbg", "-c", X],
+    ["env", f"PATH={X}", "prog"],
+    ["env", f"LD_PRELOAD={X}", "prog"],
+    ["R", "-q", "-e", X],
+    ["csh", "-fc", X],
+    ["bash", "+x", "-c", X],
+    ["sudo", "-E", "-u", "x", "--", "sh", "-c", X],
+    ["docker", "compose", "exec", "web", "sh", "-c", X],
+    ["ssh", "-p", "22", "host", "ls", X],
+    ["clickhouse-client", f"--query={X}"],
+    ["sed", "-i", f"s/a/{X}/", "file"],
+    ["vim", f"+{X}"],
     ["sh", "-c", f"echo '{X}'"],
     ["/bin/bash", "-ec", X],
     ["bash", "-c", "-e", X],

@@ -8,11 +8,11 @@ import pytest
 from driver import drive, make
 
 from v6flow.core import events as ev
-from v6flow.core import judge
+from v6flow.core import judge, units
 from v6flow.core.events import Failure, Subtask
 from v6flow.core.state import OrganizationState, RunState, StepState
 from v6flow.core.steps import TaskPlan
-from v6flow.core.steps.task import Quorum, Retry
+from v6flow.core.steps.task import Quorum, Retry, parse_retry
 
 
 def planned(settings: str = "timeout: 1h", task: str = "method: m") -> TaskPlan:
@@ -94,6 +94,13 @@ def test_waits_between_attempts() -> None:
     assert [Retry(9, 10.0, 2.0, 60.0).wait(n) for n in (1, 2, 3, 4, 9)] == [10, 20, 40, 60, 60]
     assert Retry(9999, 1.0, 10.0, 60.0).wait(5000) == 60
     assert Retry(9999, 0.0, 10.0).wait(5000) == 0
+    assert Retry(9999, 1.0, 10.0).wait(5000) == units.LONGEST, "a wait has an end, whatever it grows by"
+
+
+@pytest.mark.parametrize("backoff", [10**400, 1e308, 1_000_001])
+def test_a_wait_that_grows_too_fast_is_refused(backoff: float) -> None:
+    with pytest.raises(ValueError, match="backoff is at most 1000000"):
+        parse_retry({"attempts": 2, "backoff": backoff})
 
 
 def test_cohort_of_a_step() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v6flow import loading
-from v6flow.core import document, showing
+from v6flow.core import document, schema, showing
 from v6flow.core.problem import InvalidError
 
 SECRET = "hunter2"
@@ -66,6 +66,8 @@ HIDDEN = [
     f"{{username: a, password: {SECRET}, x: {SECRET}}}",
     f"{{username: a, password: '{SECRET}, b: c', x: 1}}",
     f"PASSWORD={SECRET}",
+    f"environment: {{-DB_PASSWORD: {SECRET}}}",
+    f"environment: {{X: 1, DB_PASSWORD {SECRET}}}",
     f"export API_TOKEN={SECRET}",
     f"server: https://a:{SECRET}@example.org/",
     f"password:\n  {SECRET}",
@@ -170,6 +172,15 @@ def test_no_message_repeats_a_secret(key: str, value: Any) -> None:
     assert SECRET not in told(caught.value)
 
 
+@pytest.mark.parametrize(
+    "line", [f"password {SECRET}:", f"environment: {{DB_PASSWORD {SECRET}}}", f"server: ftp:/a:{SECRET}@b"]
+)
+def test_no_message_repeats_a_secret_that_is_written_wrong(line: str) -> None:
+    with pytest.raises(InvalidError) as caught:
+        loading.parse_document(f"{MARK}backend: vantage6\n{line}\n", "federation.yaml", kind="federation")
+    assert SECRET not in told(caught.value)
+
+
 @pytest.mark.parametrize("value", ["0123456", "[0123456, 1]", "{a: 0x5afe}"])
 def test_no_message_repeats_an_odd_number_under_a_secret_key(value: str) -> None:
     with pytest.raises(InvalidError) as caught:
@@ -199,3 +210,16 @@ def test_every_key_that_a_schema_marks_as_never_shown_is_secret_by_name() -> Non
         look(loading.read_schema(name))
     assert {"password", "totp_secret"} <= found
     assert all(map(showing.is_secret, found))
+
+
+def test_no_message_repeats_a_secret_param() -> None:
+    nested = {"type": "object", "properties": {"password": {"type": "integer"}}}
+    for name, fragment, value in (
+        ("password", {"type": "integer"}, SECRET), ("p", {"type": "integer", "writeOnly": True}, SECRET),
+        ("p", nested, {"password": SECRET}), ("p", {"enum": ["a"], "writeOnly": True}, SECRET),
+        ("token", {"enum": ["a"]}, SECRET),
+    ):  # fmt: skip
+        (problem,) = schema.param_problems(name, fragment, value)
+        assert SECRET not in problem
+    (problem,) = schema.param_problems("p", {"enum": ["a"]}, "seen")
+    assert "seen" in problem

@@ -151,10 +151,9 @@ def _excerpt(problem: Problem, texts: dict[str, str]) -> list[str]:
     """The line that a problem is in and a caret below the place; nothing where it cannot be read, or be shown."""
     if problem.file not in texts:
         try:
-            body = paths.read(problem.file, 8 * 2**20).decode("utf-8", "replace")
+            texts[problem.file] = showing.normal(paths.read(problem.file, 8 * 2**20))
         except (OSError, paths.OutsideError):
-            body = ""
-        texts[problem.file] = re.sub(r"\r\n?", "\n", body)
+            texts[problem.file] = ""
     row = problem.position.line
     shown_line = showing.excerpt(texts[problem.file], row, problem.position.column)
     if shown_line is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from v6flow.core import programs
-from v6flow.core.programs import CODE_OPTIONS, INTERPRETERS, SEARCHES, STARTERS, Interpreter, Starter
+from v6flow.core.programs import CHOOSING, CODE_OPTIONS, INTERPRETERS, SEARCHES, STARTERS, Interpreter, Starter
 from v6flow.core.sentences import clip
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 STDIN = "or pass it as kwargs, which the program gets as JSON on stdin and in the file $V6FLOW_INPUT"
 
 _EXPRESSION = re.compile(r"\{\{[^{}\"]{1,80}\}\}")
-_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,9 @@ def _started(words: Sequence[str], at: int, end: int, starter: Starter) -> Itera
                 yield _could_be_code(words, index, words[at], None)
             index += 1 + (kind is not None and not inline)
             continue
-        if starter.assigns and _ASSIGNMENT.match(word):
+        if starter.assigns and (assigned := _ASSIGNMENT.match(word)):
+            if assigned[1] in CHOOSING:
+                yield from _chosen(words, index, end)
             index += 1
             continue
         if not left:
@@ -266,7 +268,7 @@ def _all_code(
 def _chosen(words: Sequence[str], at: int, end: int) -> Iterator[Misuse]:
     """What is wrong with a word that is the name of a file or module that is run."""
     if at < end and _is_computed(words[at]):
-        yield Misuse(at, "an expression here chooses the code that runs", f"write the name of the file, {STDIN}")
+        yield Misuse(at, "an expression here chooses the code that runs", f"write it without expressions, {STDIN}")
 
 
 def _could_be_code(words: Sequence[str], at: int, program: str, how: Interpreter | None) -> Misuse:

@@ -250,7 +250,14 @@ CODE_OPTIONS = frozenset(
 )
 """The options that are followed by code whatever the program is."""
 
-_VERSION = re.compile(r"[-_]?v?[0-9][0-9.]*[a-z]?$")
+CHOOSING = frozenset(
+    "PATH LD_PRELOAD LD_LIBRARY_PATH LD_AUDIT BASH_ENV ENV SHELLOPTS PS4 PROMPT_COMMAND IFS PYTHONPATH PYTHONSTARTUP "  # noqa: SIM905
+    "PYTHONHOME PERL5OPT PERL5LIB PERL5DB RUBYOPT RUBYLIB NODE_OPTIONS NODE_PATH R_PROFILE R_PROFILE_USER R_ENVIRON "
+    "R_ENVIRON_USER R_LIBS R_LIBS_USER LUA_INIT LUA_PATH JULIA_LOAD_PATH AWKPATH GIT_SSH_COMMAND PAGER EDITOR".split()
+)
+"""The environment variables that choose what runs."""
+
+_VERSION = re.compile(r"[-_]?v?[0-9][\w.-]*$")
 _ENDING = re.compile(r"\.(?:exe|com|bat|cmd)$")
 
 

@@ -21,7 +21,7 @@ MARKS = {"federation": "v6flow_federation", "test": "v6flow_test", "workflow": "
 
 SECRET_VALUE = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY|\bAKIA[0-9A-Z]{16}\b|\bgh[opsu]_\w{30,}|\beyJ[\w-]+\.eyJ[\w-]+\.[\w-]*"
-    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
+    r"|(?<=/)[^/\s:@]*:[^/\s@]+(?=@)"
 )
 """What looks like a secret wherever it stands: a private key, tokens, a user and a password in an address."""
 
@@ -47,8 +47,10 @@ _NAMES = (
 )
 _INITIALS = frozenset(name[0] for name in _NAMES)
 _NEAR = 0.8
+_SHORTEST = 3  # characters: what is shorter stands in any message
 _KEY = re.compile(
-    r"(?<![\w.-])([\"']?)([A-Za-z_][\w.-]*)\1[ \t]*[:=][ \t]*|^[ \t]*(?:- +|\? +)*([A-Za-z_][\w.-]*)(?:[ \t]+|$)"
+    r"(?<!\w)([\"']?)([A-Za-z_][\w.-]{0,99})\1[ \t]*[:=][ \t]*"
+    r"|(?:^|(?<=[{\[,]))[ \t]*(?:- +|\? +)*([A-Za-z_][\w.-]{0,99})(?:[ \t]+|$)"
 )
 _REFERENCE = re.compile(r"([\"']?)\$\{(?:env|file|keyring):[^{}]+\}\1(?=[\s,}\]]|$)")
 _END_OF_KEY = re.compile(r"-----END [A-Z ]*PRIVATE KEY")
@@ -99,13 +101,28 @@ def told(problems: Sequence[Problem], text: bytes | str, kind: str) -> list[Prob
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if kind_of(data) is None:
         return [_unquoted(problems, kind)]
-    if not any(each.rule in _STATIC for each in problems):
-        return list(problems)
-    hidden = list(_hidden(re.split(r"\r\n|\r|\n", data.decode("utf-8", "replace"))))
-    return [
-        _static(each) if each.rule in _STATIC and _is_hidden(hidden, each.position.line, each.position.column) else each
-        for each in problems
-    ]
+    _, lines, hidden = _scanned(normal(data))
+    return [_without_secrets(each, lines, hidden) for each in problems]
+
+
+def normal(data: bytes) -> str:
+    """A file's text with its lines ended as we count them; what is no UTF-8 is replaced."""
+    return re.sub(r"\r\n?", "\n", data.decode("utf-8", "replace"))
+
+
+def _without_secrets(problem: Problem, lines: Sequence[str], hidden: Sequence[Sequence[tuple[int, int]]]) -> Problem:
+    """A problem that does not repeat what is secret in its line."""
+    number, column = problem.position.line, problem.position.column - 1
+    if not 0 < number <= len(lines):
+        return problem
+    for start, end in hidden[number - 1]:
+        if problem.rule in _STATIC and start <= column < end:
+            return _static(problem)
+        secret = lines[number - 1][start:end].strip(" \t\"'{}[],:")
+        if len(secret) >= _SHORTEST and secret in f"{problem.message} {problem.hint}":
+            hint = problem.hint and problem.hint.replace(secret, BLANK)
+            problem = replace(problem, message=problem.message.replace(secret, BLANK), hint=hint)
+    return problem
 
 
 def _unquoted(problems: Sequence[Problem], kind: str) -> Problem:
@@ -160,11 +177,6 @@ def _blanked(line: str, spans: Sequence[tuple[int, int]], column: int) -> tuple[
             moved -= column - 1 - start
         last = end
     return shown + line[last:], moved
-
-
-def _is_hidden(hidden: Sequence[Sequence[tuple[int, int]]], line: int, column: int) -> bool:
-    spans = hidden[line - 1] if 0 < line <= len(hidden) else ()
-    return any(start <= column - 1 < end for start, end in spans)
 
 
 def _hidden(lines: Sequence[str]) -> Iterator[list[tuple[int, int]]]:

@@ -266,7 +266,8 @@ def together(count: int, do: Callable[[], object]) -> list[Exception]:
 @pytest.mark.parametrize(
     "times",
     [{"exp": 10**400}, {"exp": -(10**400)}, {"exp": 10**400, "iat": 10**400}, {"exp": 1e308, "iat": -1e308},
-     {"exp": "soon"}, {"exp": [1]}, {"exp": True}, {"exp": None, "iat": {}}, {"exp": 0, "iat": 50}, {"exp": 60, "iat": 10**400}, {}],
+     {"exp": "soon"}, {"exp": [1]}, {"exp": True}, {"exp": None, "iat": {}}, {"exp": 0, "iat": 50},
+     {"exp": 60, "iat": 10**400}, {}],
     ids=lambda times: f"{times}"[:40],
 )  # fmt: skip
 def test_a_token_with_absurd_times_is_renewed_after_a_while(times: dict[str, object]) -> None:
