@@ -104,15 +104,16 @@ def test_neither_is_an_exception_that_a_loop_swallows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "kind"), [(signal.SIGINT, 1, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+    ("number", "codes", "kind"),
+    [(signal.SIGINT, (1, -signal.SIGINT), "interrupted"), (signal.SIGTERM, (143,), "terminated")],
 )
-def test_a_loop_over_questions_ends(number: signal.Signals, code: int, kind: str) -> None:
+def test_a_loop_over_questions_ends(number: signal.Signals, codes: tuple[int, ...], kind: str) -> None:
     process = program(LOOP, until="LocalRequested")
     process.send_signal(number)
     out, err = process.communicate(timeout=PATIENCE)
     assert "swallowed" not in out
     assert "went on" not in out
-    assert process.returncode == code
+    assert process.returncode in codes  # which of them differs between versions of Python
     (state,) = states()
     assert (state.status, state.failure and state.failure.kind) == ("interrupted", kind)
     if number == signal.SIGINT:  # the last line of the traceback says how to resume

@@ -48,7 +48,14 @@ WITH_COLONS = (
     "a:\n  - description: {0}",
     "a: {{description: {0}, b: 1}}",
 )
-COLONS = ("the mean: of x", "a: b: c", "the mean: {{ params.column }}", "the mean: {{ d['x'] }} of: all", 'a: say "x"')
+COLONS = (
+    "the mean: of x",
+    "b{{ x }}: c",
+    "a: b: c",
+    "the mean: {{ params.column }}",
+    "the mean: {{ d['x'] }} of: all",
+    'a: say "x"',
+)
 TEXT_IN_FLOW = ("registry/{{ params.image }}:1.0", "n {{ a }} of {{ b }}", "v{{ d['x'] }}")
 
 

@@ -56,8 +56,8 @@ def _expression_fault(source: Source, at: Position, opened: Position) -> _Fault 
     for number in (at.line, opened.line):
         line = source.line(number)
         if bare := _BARE_EXPRESSION.search(line) or (_INNER_EXPRESSION.match(line) if number == at.line else None):
-            colons = _SECOND_COLON.match(line[: bare.end()]) is not None
-            found = quoting.unquoted(source, source.offset(Position(number, bare.end() - 1)), colons=colons)
+            inside = bare.re is _INNER_EXPRESSION or _SECOND_COLON.match(line[: bare.end()])
+            found = quoting.unquoted(source, source.offset(Position(number, bare.end() - 1)), colons=bool(inside))
             message = "an expression stands here without quotes"
             return _Fault(source.place(found.start), message, found.hint, "unquoted-expression")
     return None
