@@ -39,13 +39,17 @@ class RunFailedError(V6flowError):
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """Who was asked in a task step, and what became of each; all are names, in the order asked."""
+    """Who was asked in a task step, and what became of each; all are names, in the order asked.
+
+    Of a central step they are the organizations of its subtasks, and `coordinator` is the one that ran it.
+    """
 
     asked: tuple[str, ...]
     responded: tuple[str, ...]
     failed: tuple[str, ...]
     missing: tuple[str, ...]
     failures: Mapping[str, Mapping[str, Json]]
+    coordinator: str | None = None
 
 
 class Result:
@@ -89,6 +93,7 @@ class Result:
                 tuple(step["failed"]),
                 tuple(step["missing"]),
                 step["failures"],
+                step.get("coordinator"),
             )
             for name, step in document.items()
             if step["asked"]
@@ -113,8 +118,21 @@ class Result:
         return state.value
 
     def logs(self, step: str, organization: str | None = None) -> str:
-        """What an organization's algorithm, or a local step, printed. Raises KeyError if it is unknown."""
+        """What an organization's algorithm, or a local step, printed. Raises KeyError if it is unknown.
+
+        Of an organization that a central function asked, it is what its subtasks printed, in their order.
+        """
         state = self.state.steps[step]
+        if organization is not None and organization not in state.organizations:
+            digests = [
+                each.log
+                for asked in state.organizations.values()
+                for each in asked.subtasks
+                if each.organization == organization
+            ]
+            if not digests:
+                raise KeyError(organization)
+            return "".join(self._folder.fetch(each).decode("utf-8", "replace") for each in digests if each)
         digest = state.log if organization is None else state.organizations[organization].log
         return self._folder.fetch(digest).decode("utf-8", "replace") if digest else ""
 

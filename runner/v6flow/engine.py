@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from v6flow.backends import base as backends
-from v6flow.core import answers, json, scope
+from v6flow.core import answers, dispatched, json, scope
 from v6flow.core import events as ev
 from v6flow.core.commands import Ask, Command, Keep, Kill, KillLocal, Look, Recall, Record, StartLocal
 from v6flow.core.scheduler import Scheduler
@@ -263,7 +263,13 @@ class Engine:
     def _interpret(self, message: Message) -> Iterable[Event]:  # noqa: C901, PLR0912 - one case for each message
         now = self._clock.now()
         match message:
-            case backends.Accepted() | backends.Working() | backends.Answered() | backends.Failed():
+            case (
+                backends.Accepted()
+                | backends.Working()
+                | backends.Dispatched()
+                | backends.Answered()
+                | backends.Failed()
+            ):
                 request = self._requests.get(message.token)
                 if request is not None:  # nothing was asked under a token that is not known
                     yield from self._interpret_report(request, message, now)
@@ -300,7 +306,11 @@ class Engine:
     def _interpret_report(
         self,
         request: TaskRequest,
-        message: backends.Accepted | backends.Working | backends.Answered | backends.Failed,
+        message: backends.Accepted
+        | backends.Working
+        | backends.Dispatched
+        | backends.Answered
+        | backends.Failed,
         now: float,
     ) -> Iterable[Event]:
         match message:
@@ -308,35 +318,75 @@ class Engine:
                 yield ev.TaskAccepted(now, request.step, message.token, message.remote)
             case backends.Working():
                 self._tell("working", request.step, message.organization)
+            case backends.Dispatched():
+                yield from self._dispatched(request, message, now)
             case _:
                 if self._scheduler.waits_for(request.step, message.organization, message.token):
                     yield self._answer(request, message, now)
+
+    def _dispatched(self, request: TaskRequest, message: backends.Dispatched, now: float) -> Iterable[Event]:
+        """What is new of what a task run has dispatched, as long as its step waits or may still fail by that."""
+        step = self._state.step(request.step)
+        asked = step.organizations.get(message.organization)
+        if step.status != "running" or step.closed is not None or asked is None or asked.token != message.token:
+            return
+        subtasks = self._without_words(request.step, message.subtasks)
+        news = dispatched.changed(asked.subtasks, subtasks) if asked.status in ("requested", "answered") else ()
+        if news:
+            kept = self._with_logs(news)
+            yield ev.SubtasksSeen(now, request.step, message.organization, request.attempt, kept)
 
     def _answer(self, request: TaskRequest, message: backends.Answered | backends.Failed, now: float) -> Event:
         place = now, request.step, message.organization, request.attempt
         if isinstance(message, backends.Answered):
             found = self._judge(request.step, message)
             if not isinstance(found, ev.Failure):
-                return ev.TaskAnswered(*place, found, self._keep(message.log), message.subtasks)
-            if found.kind == "disclosure":  # what it printed may tell what it answered
+                subtasks = self._with_logs(message.subtasks)
+                return ev.TaskAnswered(*place, found, self._keep(message.log), subtasks, message.hidden)
+            if found.kind == "disclosure":  # what was printed may tell what it answered
                 self._refused.append((message.token, message.organization))
-                return ev.TaskFailed(*place, found)
+                return ev.TaskFailed(*place, found, None, _bare(message.subtasks))
         else:
-            found = _failure(message, request.step, message.organization)
-        return ev.TaskFailed(*place, found, self._keep(message.log), message.subtasks)
+            found = self._failed(request.step, message)
+        return ev.TaskFailed(*place, found, self._keep(message.log), self._with_logs(message.subtasks))
+
+    def _failed(self, name: str, message: backends.Failed) -> ev.Failure:
+        """Why an organization failed: of a central function whose subtask was lost, that one first."""
+        found = _failure(message, name, message.organization)
+        step = self._plan.step(name)
+        assert isinstance(step, TaskPlan)
+        if message.subtasks and not step.central:
+            then = f"it then failed: {message.message}"
+            return dispatched.undeclared(name, step.method, message.organization, message.subtasks, then)
+        lost = dispatched.first_lost(message.subtasks)
+        if lost is None or lost.consequence or message.kind == "killed":
+            return found
+        return dispatched.of_cause(found, lost, message.organization)
+
+    def _without_words(self, name: str, subtasks: tuple[Subtask, ...]) -> tuple[Subtask, ...]:
+        """Subtasks of a step; without what they printed, where its result may be refused with that."""
+        step = self._plan.step(name)
+        assert isinstance(step, TaskPlan)
+        judged = self._plan.directory.policy.least(step.disclosure.min_count) is not None
+        return _bare(subtasks) if judged else subtasks
+
+    def _with_logs(self, subtasks: tuple[Subtask, ...]) -> tuple[Subtask, ...]:
+        """Reported subtasks, with the digests of their logs in place of these."""
+        return tuple(replace(each, log=self._keep(each.log) if each.log else None) for each in subtasks)
 
     def _judge(self, name: str, message: backends.Answered) -> Json | ev.Failure:
         """What an organization answered, or why that is not its result."""
         step = self._plan.step(name)
         assert isinstance(step, TaskPlan)
-        if message.hidden and step.subtasks == "fail":
+        if message.subtasks and not step.central:
+            return dispatched.undeclared(name, step.method, message.organization, message.subtasks)
+        if message.hidden and step.central and step.subtasks == "fail":
             told = "the central function answered, but this user may not see whom it asked, nor who of them answered"
             hint = "an administrator of the server gives the rule task | view | collaboration; " + _PARTIAL
             return ev.Failure("subtasks_hidden", told, name, message.organization, hint)
-        lost = _lost(message.subtasks) if step.subtasks == "fail" else None
+        lost = dispatched.first_lost(message.subtasks) if step.subtasks == "fail" else None
         if lost is not None:
-            told = f"the central function answered, but its subtask at {lost.organization} {lost.status}"
-            told += f": {lost.message}" if lost.message else ""
+            told = f"the central function answered, but {dispatched.tell(lost)}"
             return ev.Failure("subtask_failed", told, name, lost.organization, _PARTIAL, lost.log_tail)
         try:
             value = json.loads(message.body, allow_nonfinite=step.allow_nonfinite)
@@ -391,9 +441,9 @@ def _interrupted(error: Exception, now: float) -> Event:
     return ev.RunInterrupted(now, ev.Failure(error.kind, error.message, hint=error.hint), error.exit_code)
 
 
-def _lost(subtasks: Sequence[Subtask]) -> Subtask | None:
-    """The first subtask that did not complete."""
-    return next((each for each in subtasks if each.status != "completed"), None)
+def _bare(subtasks: tuple[Subtask, ...]) -> tuple[Subtask, ...]:
+    """Subtasks without what they said and printed."""
+    return tuple(replace(each, message="", log_tail="", log=None) for each in subtasks)
 
 
 def _failure(message: backends.Failed | local.LocalFailed, step: str, organization: str | None) -> ev.Failure:

@@ -32,12 +32,25 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Subtask:
-    """How one organization fared in what a central function dispatched; `status` is vantage6's word."""
+    """How one organization fared in what a central function dispatched; `status` is vantage6's word.
+
+    `task` names the task that this is a run of. A subtask of a subtask has as `parent` the `task` whose run at the
+    organization `by` dispatched it; both are empty for what the step's own task run dispatched. `run` is the
+    federation's name for the run, by which its log is found there; `log` the digest of the log that is kept.
+    `consequence`: it did not fail by itself, but was ended for another's failure.
+    """
 
     organization: str
     status: str
     message: str = ""
     log_tail: str = ""
+    task: str = ""
+    parent: str = ""
+    by: str = ""
+    run: str = ""
+    ended: Time | None = None
+    log: str | None = None
+    consequence: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +83,17 @@ class RunResumed:
 
 @dataclass(frozen=True, slots=True)
 class StepStarted:
-    """A step began: who is asked (empty for a local step) and until when (None: no end)."""
+    """A step began: who is asked (empty for a local step) and until when (None: no end).
+
+    `central`: whom it asks runs a central function.
+    """
 
     at: Time
     step: str
     asked: tuple[str, ...] = ()
     deadline: Time | None = None
     carried: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    central: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +111,7 @@ class StepReused:
     answered: Time
     value: Json = None
     subtasks: tuple[Subtask, ...] = ()
+    central: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +146,22 @@ class TaskAccepted:
 
 
 @dataclass(frozen=True, slots=True)
+class SubtasksSeen:
+    """A task run that is still at work was seen to have dispatched these subtasks, or these were seen to have ended."""
+
+    at: Time
+    step: str
+    organization: str
+    attempt: int
+    subtasks: tuple[Subtask, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TaskAnswered:
-    """An organization's result, as parsed JSON; `log` is the digest of its log."""
+    """An organization's result, as parsed JSON; `log` is the digest of its log.
+
+    `hidden`: it may have dispatched subtasks, which this user may not see.
+    """
 
     at: Time
     step: str
@@ -138,6 +170,7 @@ class TaskAnswered:
     value: Json
     log: str | None = None
     subtasks: tuple[Subtask, ...] = ()
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,6 +422,7 @@ Event: TypeAlias = (
     | StepNotReused
     | TaskRequested
     | TaskAccepted
+    | SubtasksSeen
     | TaskAnswered
     | TaskFailed
     | TaskWithdrawn

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import events as ev
-from v6flow.core import instances, judge, scope
+from v6flow.core import dispatched, instances, judge, scope
 from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
 from v6flow.core.plan import iso
 from v6flow.core.preview import preview
@@ -68,7 +68,8 @@ def explain(plan: Plan, events: Iterable[Event], name: str) -> dict[str, Any]:
             "responded": step.responded,
             "failed": step.failed,
             "missing": step.missing,
-            "subtasks": judge.subtasks(step) if planned.central else None,
+            "coordinator": step.coordinator,
+            "subtasks": dispatched.statuses(step) if step.coordinator is not None else None,
             "quorum": _quorum(plan, state, planned.quorum, step),
             "closed": step.closed,
         }
@@ -189,7 +190,7 @@ def _quorum(plan: Plan, state: RunState, quorum: Quorum, step: StepState) -> dic
         "required": list(quorum.required),
         "wait": "all" if quorum.wait else "quorum",
         "needed": None,
-        "responded": len(step.responded),
+        "responded": len(step.answered),
         "met": None,
     }
     if not step.organizations:
@@ -201,7 +202,7 @@ def _quorum(plan: Plan, state: RunState, quorum: Quorum, step: StepState) -> dic
         needed = quorum.needed(minimum, len(step.organizations))
     except (ValueError, ExpressionError, NotKnownYet):
         return told
-    met = judge.met(quorum, needed, step.responded)
+    met = judge.met(quorum, needed, step.answered)
     return told | {"needed": needed, "met": met if met or step.status in SETTLED else None}
 
 

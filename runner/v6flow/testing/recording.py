@@ -289,8 +289,7 @@ def _fared(step: StepState) -> dict[str, Any]:
     told: dict[str, Any] = {"status": step.status}
     if step.organizations:
         told["responded"] = step.responded
-        failures = {name: step.organizations[name].failure for name in step.failed}
-        if failures:
+        if failures := step.failures:
             told["failed"] = {name: each.kind for name, each in failures.items() if each is not None}
         if step.missing:
             told["missing"] = step.missing

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from v6flow.backends.base import Backend
     from v6flow.backends.embedded.contents import Contents
+    from v6flow.core.events import Subtask
     from v6flow.core.federation import Directory, EmbeddedFederation
     from v6flow.core.findings import Finding
     from v6flow.core.plan import Plan
@@ -59,6 +60,10 @@ class EmbeddedAccess:
             if path.is_file():
                 return logs.read(path)
         return None
+
+    def subtask_log(self, folder: Path, subtask: Subtask) -> str | None:
+        """What a subtask's run has printed so far: it is found like that of any other."""
+        return self.log(folder, subtask.run, subtask.organization)
 
     def close(self) -> None:
         """Nothing is held."""

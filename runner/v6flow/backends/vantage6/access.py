@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from v6flow.backends.base import Backend
+    from v6flow.core.events import Subtask
     from v6flow.core.federation import Directory
     from v6flow.core.findings import Finding
     from v6flow.core.plan import Plan
@@ -75,6 +76,10 @@ class ServerAccess:
                 if run.organization == number:
                     return causes.shared_log(run)
         return None
+
+    def subtask_log(self, folder: Path, subtask: Subtask) -> str | None:  # noqa: ARG002 - all is at the server
+        """What a subtask's run has printed so far, as far as its node shares it."""
+        return causes.shared_log(self._connected.api.run(int(subtask.run)))
 
     def close(self) -> None:
         """Close all connections."""
