@@ -306,11 +306,7 @@ class Engine:
     def _interpret_report(
         self,
         request: TaskRequest,
-        message: backends.Accepted
-        | backends.Working
-        | backends.Dispatched
-        | backends.Answered
-        | backends.Failed,
+        message: backends.Accepted | backends.Working | backends.Dispatched | backends.Answered | backends.Failed,
         now: float,
     ) -> Iterable[Event]:
         match message:
@@ -338,11 +334,14 @@ class Engine:
 
     def _answer(self, request: TaskRequest, message: backends.Answered | backends.Failed, now: float) -> Event:
         place = now, request.step, message.organization, request.attempt
+        step = self._plan.step(request.step)
+        assert isinstance(step, TaskPlan)
         if isinstance(message, backends.Answered):
             found = self._judge(request.step, message)
             if not isinstance(found, ev.Failure):
                 subtasks = self._with_logs(message.subtasks)
-                return ev.TaskAnswered(*place, found, self._keep(message.log), subtasks, message.hidden)
+                hidden = message.hidden and step.central
+                return ev.TaskAnswered(*place, found, self._keep(message.log), subtasks, hidden)
             if found.kind == "disclosure":  # what was printed may tell what it answered
                 self._refused.append((message.token, message.organization))
                 return ev.TaskFailed(*place, found, None, _bare(message.subtasks))

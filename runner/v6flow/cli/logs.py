@@ -262,8 +262,10 @@ class _Logs:
             return f"nothing was done{where}, since the result of an earlier run is reused; its log: {again}"
         if asked is not None and asked.failure is not None and asked.failure.kind == "disclosure":
             return f"what was printed{where} is refused with its result, unseen"
-        is_at_work = step.status == "running" and dispatched.is_open(subtask) if subtask is not None else (
-            asked is not None and asked.status == "requested"
+        is_at_work = (
+            step.status == "running" and dispatched.is_open(subtask)
+            if subtask is not None
+            else (asked is not None and asked.status == "requested")
         )
         if is_at_work:
             if self._is_judged(state):

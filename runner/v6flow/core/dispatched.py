@@ -142,9 +142,7 @@ def is_open(subtask: Subtask) -> bool:
 
 def first_lost(subtasks: Sequence[Subtask]) -> Subtask | None:
     """The subtask that did not complete first: a cause before what follows from it, a failure before silence."""
-    failed_inside = {
-        (each.parent, each.by) for each in subtasks if each.status != COMPLETED and not is_open(each)
-    }
+    failed_inside = {(each.parent, each.by) for each in subtasks if each.status != COMPLETED and not is_open(each)}
 
     def rank(each: Subtask) -> tuple[bool, bool, bool, float]:
         follows = (each.task, each.organization) in failed_inside and bool(each.task)
@@ -191,9 +189,7 @@ def undeclared(step: str, method: str, organization: str, subtasks: Iterable[Sub
 def changed(before: Sequence[Subtask], now: Sequence[Subtask]) -> tuple[Subtask, ...]:
     """Those of some subtasks that are new, or that have ended since."""
     known = {_key(each): each for each in before}
-    return tuple(
-        each for each in now if (old := known.get(_key(each))) is None or (is_open(old) and not is_open(each))
-    )
+    return tuple(each for each in now if (old := known.get(_key(each))) is None or (is_open(old) and not is_open(each)))
 
 
 def merged(before: Sequence[Subtask], news: Sequence[Subtask]) -> tuple[Subtask, ...]:

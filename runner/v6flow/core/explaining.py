@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import events as ev
 from v6flow.core import dispatched, instances, judge, scope
+from v6flow.core import events as ev
 from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
 from v6flow.core.plan import iso
 from v6flow.core.preview import preview

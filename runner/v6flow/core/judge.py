@@ -20,6 +20,7 @@ MIXED_HINT = "send it to those who answered (organizations: …responded), or sa
 CONSEQUENCE = "consequence"
 """The kind of a failure that only follows from another's: never the first cause, whenever it was heard of."""
 
+
 def met(quorum: Quorum, needed: int, responded: Collection[str]) -> bool:
     """Whether enough organizations, and all that are required, have answered."""
     return len(responded) >= needed and all(name in responded for name in quorum.required)

@@ -6,8 +6,8 @@ import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from v6flow.core import events as ev
 from v6flow.core import dispatched, instances
+from v6flow.core import events as ev
 
 if sys.version_info >= (3, 11):
     from typing import assert_never

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from v6flow.core import events as ev
 from v6flow.core import dispatched, instances, json
+from v6flow.core import events as ev
 from v6flow.core.plan import iso
 from v6flow.core.state import SETTLED
 from v6flow.core.steps import LocalPlan, TaskPlan

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from v6flow.core import events as ev
 from v6flow.core import dispatched, instances
+from v6flow.core import events as ev
 from v6flow.core.state import SETTLED, StepState
 from v6flow.core.steps.task import TaskPlan
 from v6flow.core.units import spell

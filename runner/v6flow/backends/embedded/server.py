@@ -50,6 +50,7 @@ class Server:
         asked: Iterable[tuple[EmbeddedOrganization, str, bytes]],
         attempt: int = 1,
         parent: TaskRun | None = None,
+        key: str = "",
     ) -> Task:
         """A new task; `asked` is, for each organization, the token of the question and its input."""
         with self.changed:
@@ -65,6 +66,7 @@ class Server:
                 now(),
                 attempt=attempt,
                 parent=parent,
+                key=key,
             )
             for organization, token, input_ in asked:
                 task.runs.append(TaskRun(next(self._run_ids), task, organization, token, input_))
