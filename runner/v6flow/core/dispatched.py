@@ -165,7 +165,12 @@ def failure(subtask: Subtask, step: str) -> Failure:
 
 
 def of_cause(found: Failure, lost: Subtask, coordinator: str) -> Failure:
-    """The failure of a central function that failed after a subtask was lost: that one is told first."""
+    """The failure of a central function that failed after a subtask was lost: that one is told first.
+
+    One that was merely still open may have had no part in it, and is told last.
+    """
+    if is_open(lost):
+        return replace(found, message=f"{found.message} (the subtask at {lost.organization} had not ended by then)")
     then = f"the central function at {coordinator} then failed: {found.message}"
     return replace(
         found,
@@ -211,20 +216,30 @@ def labels(subtasks: Sequence[Subtask]) -> list[tuple[str, Subtask]]:
     return found
 
 
-def ended_note(step: str, attempt: int, organizations: Sequence[str]) -> str:
-    """What a person is told when subtasks that were still open were ended; one name for each subtask."""
-    counted = "1 subtask" if len(organizations) == 1 else f"{len(organizations)} subtasks"
+def ended_note(step: str, of: str, organizations: Sequence[str]) -> str:
+    """What a person is told when subtasks that were still open were ended.
+
+    `of` says whose they were, as `attempt 1`; `organizations` has a name for each subtask.
+    """
+    counted, names = _counted(organizations)
     verb = "was" if len(organizations) == 1 else "were"
-    names = ", ".join(dict.fromkeys(organizations))
-    return f"step {step}: ended {counted} of attempt {attempt} that {verb} still open: {names}"
+    return f"{_place(step)}ended {counted} of {of} that {verb} still open: {names}"
 
 
-def left_note(step: str, attempt: int, organizations: Sequence[str], why: str) -> str:
-    """What a person is told when subtasks that are still open could not be ended."""
+def left_note(step: str, of: str, organizations: Sequence[str], why: str) -> str:
+    """What a person is told when subtasks that are still open could not be ended (see `ended_note`)."""
+    counted, names = _counted(organizations)
+    verb = "is" if len(organizations) == 1 else "are"
+    return f"{_place(step)}could not end {counted} of {of} that {verb} still open: {names} ({why})"
+
+
+def _place(step: str) -> str:
+    return f"step {step}: " if step else ""
+
+
+def _counted(organizations: Sequence[str]) -> tuple[str, str]:
     counted = "1 subtask" if len(organizations) == 1 else f"{len(organizations)} subtasks"
-    verb = "goes on" if len(organizations) == 1 else "go on"
-    names = ", ".join(dict.fromkeys(organizations))
-    return f"step {step}: could not end {counted} of attempt {attempt}, which {verb} at {names}: {why}"
+    return counted, ", ".join(dict.fromkeys(organizations))
 
 
 def _key(subtask: Subtask) -> tuple[str, str]:

@@ -169,7 +169,7 @@ class EmbeddedBackend:
 
     def _left(self, run: TaskRun, ended: list[str]) -> None:
         """Report which subtasks of a task run had to be ended."""
-        note = dispatched.ended_note(self._steps[run.token], run.task.attempt, ended)
+        note = dispatched.ended_note(self._steps[run.token], f"attempt {run.task.attempt}", ended)
         self._emit_unless_killed(None, Noted(note))
 
     def _emit_unless_killed(self, run: TaskRun | None, report: Report) -> None:

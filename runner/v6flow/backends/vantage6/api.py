@@ -101,6 +101,35 @@ class Api:
         found = paging.items(self.session, "/task", [("parent_id", parent)], patience=patience)
         return tuple(sorted((records.task(raw) for raw in found), key=lambda each: each.id))
 
+    def below(self, task: int, job: int | None, *, patience: float | None = None) -> tuple[TaskWithRuns, ...]:
+        """All that a task's runs have dispatched, and what that has in turn, in the order of creation.
+
+        By the `job` that they have in common it is one list; where that is not known, one for each task.
+        """
+        if job is not None:
+            found = self._tasks_with_runs(("job_id", job), patience)
+            return tuple(each for each in found if each.task.parent is not None)
+        found, waiting = [], [task]
+        while waiting:
+            inner = self._tasks_with_runs(("parent_id", waiting.pop(0)), patience)
+            waiting += [each.task.id for each in inner]
+            found += inner
+        return tuple(sorted(found, key=lambda each: each.task.id))
+
+    def _tasks_with_runs(self, which: tuple[str, int], patience: float | None) -> list[TaskWithRuns]:
+        """Tasks with their runs, in the order of creation."""
+        try:
+            raw = paging.items(self.session, "/task", [which, ("include", "runs")], patience=patience)
+        except TooLargeError:  # each run comes with its input
+            raw = paging.items(self.session, "/task", [which], patience=patience)
+        found = [
+            records.task_with_runs(each, results=False)
+            if isinstance(each.get("runs"), list)
+            else self.task_with_runs(each["id"], results=False, patience=patience)
+            for each in raw
+        ]
+        return sorted(found, key=lambda each: each.task.id)
+
     def runs_of(self, task: int, *, patience: float | None = None) -> tuple[Run, ...]:
         """A task's runs as far as this user's lists show them; compare with who was asked."""
         found = paging.items(self.session, "/run", [("task_id", task)], patience=patience)
