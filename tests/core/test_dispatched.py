@@ -107,10 +107,11 @@ def test_whom_it_asked_without_saying_so_counts_for_nothing() -> None:
     asked = step(*found, status="failed", failure=failure)
     assert (asked.asked, asked.failed, asked.coordinator) == (["alpha"], ["alpha"], "alpha")
     assert failure.message == (
-        "central_average at alpha sent subtasks to beta, gamma, so it is a central function: "
-        "the step must say `central: true`"
+        "central_average sent subtasks to beta, gamma, so it is a central function: the step must say `central: true`"
     )
-    assert failure.hint == "write `central: true` and `organization: alpha` under `task` of step mean"
+    assert failure.hint == (
+        "write `central: true` and `organization: alpha` under `task` of step mean, and start a new run"
+    )
 
 
 def test_the_first_lost_subtask_is_a_cause_and_no_consequence() -> None:

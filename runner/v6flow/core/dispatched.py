@@ -183,11 +183,8 @@ def of_cause(found: Failure, lost: Subtask, coordinator: str) -> Failure:
 def undeclared(step: str, method: str, organization: str, subtasks: Iterable[Subtask], then: str = "") -> Failure:
     """The failure of a task run that dispatched subtasks, of a step that does not say that it may."""
     names = ", ".join(dict.fromkeys(each.organization for each in subtasks if not each.parent))
-    message = (
-        f"{method} at {organization} sent subtasks to {names}, so it is a central function: "
-        "the step must say `central: true`"
-    )
-    hint = f"write `central: true` and `organization: {organization}` under `task` of step {step}"
+    message = f"{method} sent subtasks to {names}, so it is a central function: the step must say `central: true`"
+    hint = f"write `central: true` and `organization: {organization}` under `task` of step {step}, and start a new run"
     return Failure(UNDECLARED, message + (f" ({then})" if then else ""), step, organization, hint)
 
 

@@ -106,7 +106,7 @@ def type_hint(fault: Fault) -> str | None:
 
 
 def _text_hint(value: str, accepted: set[str]) -> str | None:
-    if "array" in accepted and "object" not in accepted and re.fullmatch(r"[\w.-]{1,60}", value):
+    if "array" in accepted and re.fullmatch(r"[\w.-]{1,60}", value):
         return f"write [{value}]"
     if "boolean" in accepted and value.lower() in _BOOLEANS:
         return f"write {_BOOLEANS[value.lower()]}"

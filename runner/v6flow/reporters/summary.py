@@ -235,6 +235,8 @@ def _next(state: RunState, failed: Sequence[StepState], store: str) -> list[str]
         return lines
     if state.status != "failed" or not failed:
         return []
+    if all(step.failure is not None and step.failure.kind == dispatched.UNDECLARED for step in failed):
+        return []  # a step that has asked somebody cannot be changed: the hint says what to do
     again = resume_command(state.run, store, retry=True)
     if all(step.failure is not None and step.failure.kind in _OF_THE_FILE for step in failed):
         return [f"to go on after mending the workflow: {again}"]
