@@ -161,7 +161,7 @@ def failure(subtask: Subtask, step: str) -> Failure:
     """The failure of a subtask as that of its organization."""
     kind = _KINDS.get(subtask.status, subtask.status.replace(" ", "_"))
     message = subtask.message or _WORDS.get(subtask.status, subtask.status)
-    return Failure(kind, message, step, subtask.organization, None, subtask.log_tail)
+    return Failure(kind, message, step, subtask.organization, subtask.hint, subtask.log_tail)
 
 
 def of_cause(found: Failure, lost: Subtask, coordinator: str) -> Failure:
@@ -176,8 +176,15 @@ def of_cause(found: Failure, lost: Subtask, coordinator: str) -> Failure:
         found,
         message=f"{tell(lost)}; {then}",
         organization=lost.organization,
+        hint=lost.hint or found.hint,
         log_tail=lost.log_tail or found.log_tail,
     )
+
+
+def tells_of_subtask(asked: OrganizationState) -> bool:
+    """Whether the failure of a central function is told by that of a subtask."""
+    lost = first_lost(asked.subtasks)
+    return lost is not None and asked.failure is not None and tell(lost) in asked.failure.message
 
 
 def undeclared(step: str, method: str, organization: str, subtasks: Iterable[Subtask], then: str = "") -> Failure:

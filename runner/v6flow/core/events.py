@@ -51,6 +51,7 @@ class Subtask:
     ended: Time | None = None
     log: str | None = None
     consequence: bool = False
+    hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

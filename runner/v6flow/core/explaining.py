@@ -105,6 +105,7 @@ class _History:
         self.not_reused: str | None = None
         self._step = step
         self._began: dict[int, float] = {}
+        self._subtasks: dict[int, tuple[ev.Subtask, ...]] = {}
 
     def take(self, event: Event) -> None:
         if isinstance(event, ev.RunResumed):
@@ -120,10 +121,8 @@ class _History:
             case ev.TaskAccepted():
                 for each in self._of_token(event.token):
                     each["task"] = event.remote
-            case ev.TaskAnswered():
-                self._end(event.organization, event.attempt, event.at, "answered")
-            case ev.TaskFailed():
-                self._end(event.organization, event.attempt, event.at, event.failure.kind, event.failure)
+            case ev.SubtasksSeen() | ev.TaskAnswered() | ev.TaskFailed():
+                self._hear(event)
             case ev.TaskWithdrawn():
                 for each in self._of_token(event.token):
                     each["withdrawn"] = True
@@ -148,6 +147,21 @@ class _History:
         if token is not None:
             known[-1]["token"] = token
         self._began[id(known[-1])] = at
+
+    def _hear(self, event: ev.SubtasksSeen | ev.TaskAnswered | ev.TaskFailed) -> None:
+        """Note how the subtasks of an attempt stand by now, and how it ended if it has."""
+        for each in self.attempts.get(event.organization, ()):
+            if each["attempt"] == event.attempt and event.subtasks:
+                seen = dispatched.merged(self._subtasks.get(id(each), ()), event.subtasks)
+                self._subtasks[id(each)] = seen
+                each["subtasks"] = [
+                    {"name": name, "organization": subtask.organization, "status": subtask.status,
+                     "message": subtask.message} for name, subtask in dispatched.labels(seen)
+                ]  # fmt: skip
+        if isinstance(event, ev.TaskAnswered):
+            self._end(event.organization, event.attempt, event.at, "answered")
+        elif isinstance(event, ev.TaskFailed):
+            self._end(event.organization, event.attempt, event.at, event.failure.kind, event.failure)
 
     def _end(self, name: str, attempt: int, at: float, outcome: str, failure: Failure | None = None) -> None:
         for each in self.attempts.get(name, ()):

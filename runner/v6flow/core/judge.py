@@ -61,8 +61,8 @@ def _failures(failed: Sequence[OrganizationState], order: Sequence[str]) -> list
         if each.failure is None:
             continue
         what = f"{_word(each.failure.kind)}: {each.failure.message}"
-        if each.failure.organization not in (None, each.name) or each.failure.kind == dispatched.UNDECLARED:
-            what = each.failure.message  # it is about a subtask, and names who is meant
+        if dispatched.tells_of_subtask(each) or each.failure.kind == dispatched.UNDECLARED:
+            what = each.failure.message  # which names who is meant
         else:
             alike.setdefault(what, []).append(each.name)
         told[what] = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from v6flow.backends.embedded import answers, logs
+from v6flow.core import declared
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,9 +36,11 @@ class EmbeddedAccess:
 
         return checkup.preflight(self._federation, plan)
 
-    def misfits(self, plan: Plan) -> list[Problem]:  # noqa: ARG002 - packages are not described
-        """Nothing is described here."""
-        return []
+    def misfits(self, plan: Plan) -> list[Problem]:
+        """The steps that call a central function and do not say so, by the source of the package that has it."""
+        from v6flow.backends.embedded import checkup
+
+        return [declared.placed(plan, step, misfit) for step, misfit in checkup.central(self._federation, plan)]
 
     def contents(self) -> str:
         """A digest of what stands in the databases and the algorithms."""

@@ -97,6 +97,7 @@ def note_subtasks(path: Path, subtasks: Iterable[Subtask]) -> None:
                 subtask.task,
                 subtask.ended,
                 subtask.consequence,
+                subtask.hint,
             ]
         )
         + "\n"
@@ -121,7 +122,7 @@ def subtasks(folder: Path, path: Path, *, logs: bool = False, parent: str = "", 
             run, organization, status, message, log_tail, *more = json.loads(line)
         except ValueError:  # the last line of a process that was killed while writing
             continue
-        task, ended, consequence = more if more else ("", None, False)  # as before these were kept
+        task, ended, consequence, hint = more if more else ("", None, False, None)  # as before these were kept
         latest[run, organization] = Subtask(
             organization,
             status,
@@ -133,6 +134,7 @@ def subtasks(folder: Path, path: Path, *, logs: bool = False, parent: str = "", 
             run,
             ended,
             consequence=consequence,
+            hint=hint,
         )
     found: list[Subtask] = []
     for (run, organization), subtask in latest.items():

@@ -365,7 +365,7 @@ def _subtask(run: TaskRun, outcome: Outcome) -> Subtask:
     """How a task run fared, for the report of the central function that asked for it."""
     tail = logs.tail(outcome.log)
     if isinstance(outcome, Mishap):
-        return _noted(run, STATUS_OF_KIND[outcome.kind], outcome.message, tail)
+        return _noted(run, STATUS_OF_KIND[outcome.kind], outcome.message, tail, hint=outcome.hint)
     try:
         json.loads(outcome.body)
     except (ValueError, RecursionError) as error:
@@ -373,7 +373,15 @@ def _subtask(run: TaskRun, outcome: Outcome) -> Subtask:
     return _noted(run, COMPLETED)
 
 
-def _noted(run: TaskRun, status: str, message: str = "", tail: str = "", *, consequence: bool = False) -> Subtask:
+def _noted(
+    run: TaskRun,
+    status: str,
+    message: str = "",
+    tail: str = "",
+    *,
+    consequence: bool = False,
+    hint: str | None = None,
+) -> Subtask:
     return Subtask(
         run.organization.name,
         status,
@@ -383,4 +391,5 @@ def _noted(run: TaskRun, status: str, message: str = "", tail: str = "", *, cons
         run=run.token,
         ended=time.time(),
         consequence=consequence,
+        hint=hint,
     )

@@ -45,7 +45,7 @@ class ServerAccess:
         """What is to be said of it, and of what a plan needs of it."""
         from v6flow.backends.vantage6 import checkup
 
-        return checkup.preflight(self._connected, plan)
+        return checkup.preflight(self._connected, plan, allow_http=self._federation.allow_http)
 
     def misfits(self, plan: Plan) -> list[Problem]:
         """What the steps call otherwise than the collaboration's algorithm stores say.
@@ -55,7 +55,8 @@ class ServerAccess:
         from v6flow.backends.vantage6 import descriptions
 
         self.directory(stores=self._connected.api.dialect.stores)
-        return descriptions.misfits(self._connected, plan, allow_http=self._federation.allow_http)
+        there, http = self._connected, self._federation.allow_http
+        return descriptions.misfits(there.session, there.directory, plan, allow_http=http)
 
     def contents(self) -> str:
         """Nothing: no server tells when a hospital's data or an image changed."""

@@ -175,12 +175,13 @@ class Dispatches:
         found = []
         for run in whole.runs:
             failed = run.phase == "failed"
+            cause = causes.of(run, task.image, names) if failed else None
             log = causes.shared_log(run)
             found.append(
                 Subtask(
                     names[run.id],
                     run.status or "unknown",
-                    causes.of(run, task.image, names).message if failed else "",
+                    cause.message if cause is not None else "",
                     causes.tail(log) if failed else "",
                     task=str(task.id),
                     parent=parent,
@@ -189,6 +190,7 @@ class Dispatches:
                     ended=_seconds(run.finished_at),
                     log=None if _is_open(run) else log or None,
                     consequence=run.is_consequence,
+                    hint=cause.hint if cause is not None else None,
                 )
             )
         return found
