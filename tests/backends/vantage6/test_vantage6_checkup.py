@@ -301,10 +301,12 @@ def test_each_right_that_is_missing_is_told(
     assert words in found.message
 
 
-def test_who_asks_no_central_function_need_not_see_what_it_asks() -> None:
+def test_who_asks_no_central_function_is_told_that_one_would_go_unnoticed() -> None:
     scopes = dict.fromkeys(RULES, "collaboration") | {("task", "view"): "own"}
     text = "steps: {a: {task: {method: m, image: i%s}}}"
-    assert bad(examine(World(rules=rules(scopes)), text=text % "")) == []
+    (told,) = bad(examine(World(rules=rules(scopes)), text=text % ""))
+    assert told.startswith("warning: rights")
+    assert "a step that does not say `central: true` goes unnoticed" in told
     assert len(bad(examine(World(rules=rules(scopes)), text=text % ", organization: beta, central: true"))) == 1
 
 
