@@ -192,7 +192,7 @@ def undeclared(step: str, method: str, organization: str, subtasks: Iterable[Sub
     names = ", ".join(dict.fromkeys(each.organization for each in subtasks if not each.parent))
     message = f"{method} sent subtasks to {names}, so it is a central function: the step must say `central: true`"
     hint = f"write `central: true` and `organization: {organization}` under `task` of step {step}, and start a new run"
-    return Failure(UNDECLARED, message + (f" ({then})" if then else ""), step, organization, hint)
+    return Failure("central_undeclared", message + (f" ({then})" if then else ""), step, organization, hint)
 
 
 def changed(before: Sequence[Subtask], now: Sequence[Subtask]) -> tuple[Subtask, ...]:
