@@ -311,23 +311,24 @@ def _fares(step: StepState, view: View, room: int) -> Text:
     if not organizations or (step.reused is not None and step.status == "completed"):
         return _unasked(step)
     told = [(name, _word(each, step, view)) for name, each in organizations.items()]
+    central: list[tuple[str, str]] = []
     if any(map(dispatched.has_dispatched, organizations.values())):
-        told = _subtasks(step, told)
-    each = Text("  ").join(Text.assemble(f"{plain(name)} ", (word, _style(word))) for name, word in told)
+        central = [(f"{name} (central)", word) for name, word in told if word != "answered"]
+        told = _subtasks(step)
+    shown = [*central, *told]
+    each = Text("  ").join(Text.assemble(f"{plain(name)} ", (word, _style(word))) for name, word in shown)
     if each.cell_len <= room:
         return each
     return _counted(told)
 
 
-def _subtasks(step: StepState, told: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """How each organization fares that a central function asked; first who runs that, until it answers."""
+def _subtasks(step: StepState) -> list[tuple[str, str]]:
+    """How each organization fares that a central function asked."""
     words = {"answered": "answered", "failed": "failed", "open": "missing" if step.status in SETTLED else "asked"}
-    found = [
+    return [
         (each.organization, "working" if each.working and step.status not in SETTLED else words[each.standing])
         for each in dispatched.parts(step).values()
     ]
-    central = [(f"{name} (central)", word) for name, word in told if word != "answered"]
-    return [*central, *found]
 
 
 def _counted(told: Sequence[tuple[str, str]]) -> Text:
