@@ -302,7 +302,7 @@ class ServerBackend:
                 tasks = tuple((task.id, task.job) for task in self._api.find_tasks_by_token(token))
             for task, job in tasks:
                 what = f"task {task}"
-                yield from self._dispatches.kill(task, job, asked)
+                self._dispatches.kill(task, job, asked)
         except V6flowError as error:
             self._note_down(Noted(f"{what} could not be killed and may go on at the server: {error.message}", error))
 

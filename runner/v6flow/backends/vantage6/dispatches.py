@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from v6flow.backends.vantage6 import causes
-from v6flow.backends.vantage6.pace import patiently
+from v6flow.backends.vantage6.pace import is_away, patiently
 from v6flow.backends.vantage6.records import COMPLETED
 from v6flow.backends.vantage6.refusals import DeniedError, RefusedError
 from v6flow.core import dispatched
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from v6flow.backends.vantage6.pace import Backoff
     from v6flow.backends.vantage6.records import Run, TaskWithRuns
 
+T = TypeVar("T")
+
 NOT_WAITED_FOR = "the central function ended without waiting for it"
 HELD_FINISHED = "the server takes their task for finished, since another run of it has failed"
 
@@ -35,15 +37,6 @@ class Seen:
     subtasks: Mapping[str, tuple[Subtask, ...]] = field(default_factory=dict)
     open: tuple[Run, ...] = ()
     hidden: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The organizations of subtasks that were ended, and of those that could not be, with the reason."""
-
-    ended: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
-    why: str = ""
 
 
 class Dispatches:
@@ -76,8 +69,11 @@ class Dispatches:
         """End what is open of what an ended task run has dispatched; how it stood before, and that it was ended."""
         if not seen.open or asked.task is None:
             return seen
-        found = yield from self._end(asked.task, asked.job, seen.open)
-        self._report(found, asked.request.step, f"attempt {asked.request.attempt}")
+        refused = ""
+        for number in _tasks(seen.open):
+            refused = (yield from patiently(partial(self._kill, number), self._waits())) or refused
+        left = yield from patiently(partial(self._open, asked.task, asked.job), self._waits())
+        self._report(seen.open, left, refused, asked.request.step, f"attempt {asked.request.attempt}")
         runs = {str(run.id) for run in seen.open}
         return replace(
             seen,
@@ -87,66 +83,70 @@ class Dispatches:
             },
         )
 
-    def kill(self, task: int, job: int | None, asked: Asked | None) -> Generator[float, None, None]:
-        """Kill a task with all that it has dispatched. Raises V6flowError if the server does not take that."""
-        central = asked is not None and (asked.request.central or bool(asked.dispatched))
-        before = yield from self._open(task, job, sure=central)
+    def kill(self, task: int, job: int | None, asked: Asked | None) -> None:
+        """Kill a task with all that it has dispatched. Raises V6flowError if that cannot be told the server now.
+
+        Of a task that is not known to dispatch anything, that is looked for only once it is killed.
+        """
+        suspect = asked is None or asked.request.central or bool(asked.dispatched)
+        before = self._open(task, job) if suspect else ()
         self._api.kill_task(task)
-        if not before and not central:
-            return
-        now = yield from self._open(task, job, sure=True)  # those that it has dispatched itself are killed with it
-        found = yield from self._end(task, job, now)
-        still = {run.id for run in now}
-        names = [self._name(run.organization) for run in before if run.id not in still]
-        found = replace(found, ended=(*names, *found.ended))
-        if asked is None:
-            self._report(found, "", f"task {task}")
-        else:
-            self._report(found, asked.request.step, f"attempt {asked.request.attempt}")
+        now = self._open(task, job)  # what it has dispatched itself is killed with it
+        refused = ""
+        for number in _tasks(now):
+            refused = self._kill(number) or refused
+        left = self._open(task, job) if now else ()
+        whose = ("", f"task {task}") if asked is None else (asked.request.step, f"attempt {asked.request.attempt}")
+        self._report((*before, *now), left, refused, *whose)
 
-    def _report(self, found: Ended, step: str, of: str) -> None:
-        if found.ended:
-            self._note(dispatched.ended_note(step, of, found.ended))
-        if found.left:
-            self._note(dispatched.left_note(step, of, found.left, found.why))
+    def _report(self, runs: Sequence[Run], left: Sequence[Run], refused: str, step: str, of: str) -> None:
+        """Tell which runs were ended, and which could not be."""
+        still = {run.id for run in left}
+        names = {run.id: self._name(run.organization) for run in runs}
+        ended = [name for number, name in names.items() if number not in still]
+        kept = [name for number, name in names.items() if number in still]
+        if ended:
+            self._note(dispatched.ended_note(step, of, ended))
+        if kept:
+            self._note(dispatched.left_note(step, of, kept, refused or "the server did not end them"))
 
-    def _open(self, task: int, job: int | None, *, sure: bool) -> Generator[float, None, tuple[Run, ...]]:
+    def _kill(self, task: int) -> str:
+        """Kill a task; returns why that cannot be, if so. Raises UnreachableError."""
+        try:
+            return HELD_FINISHED if self._api.kill_task(task) == "finished" else ""
+        except (AccessError, RefusedError) as error:
+            if is_away(error):
+                raise
+            return error.message
+
+    def _open(self, task: int, job: int | None) -> tuple[Run, ...]:
         """The runs below a task that go on, as far as this user may see them."""
         try:
-            tasks = yield from self._below(task, job, sure=sure)
+            if not self._read(partial(self._api.subtasks, task)):
+                return ()
+            return tuple(run for each in self._read(partial(self._api.below, task, job)) for run in each.runs
+                         if _is_open(run))  # fmt: skip
         except DeniedError:
             return ()
-        return tuple(run for each in tasks for run in each.runs if _is_open(run))
-
-    def _end(self, task: int, job: int | None, runs: Sequence[Run]) -> Generator[float, None, Ended]:
-        """Kill the tasks that some runs belong to, those nearest to the top first."""
-        why = "the server did not end them"
-        for number in dict.fromkeys(run.task for run in runs):
-            try:
-                if self._api.kill_task(number) == "finished":
-                    why = HELD_FINISHED
-            except (AccessError, RefusedError) as error:  # noqa: PERF203  each may be refused
-                why = error.message
-        if not runs:
-            return Ended()
-        still = {run.id for run in (yield from self._open(task, job, sure=True))}
-        names = {run.id: self._name(run.organization) for run in runs}
-        return Ended(
-            tuple(name for number, name in names.items() if number not in still),
-            tuple(name for number, name in names.items() if number in still),
-            why,
-        )
 
     def _below(self, task: int, job: int | None, *, sure: bool) -> Generator[float, None, tuple[TaskWithRuns, ...]]:
         """All tasks below a task; `sure`: it is worth asking for all of them at once."""
-        try:
-            if not sure and not (yield from patiently(partial(self._api.subtasks, task, patience=0.0), self._waits())):
+        if not sure:
+            some = partial(self._read, partial(self._api.subtasks, task, patience=0.0))
+            if not (yield from patiently(some, self._waits())):
                 return ()
-            return (yield from patiently(partial(self._api.below, task, job, patience=0.0), self._waits()))
+        every = partial(self._read, partial(self._api.below, task, job, patience=0.0))
+        return (yield from patiently(every, self._waits()))
+
+    @staticmethod
+    def _read(read: Callable[[], tuple[T, ...]]) -> tuple[T, ...]:
+        """What is read; nothing of a task that was deleted."""
+        try:
+            return read()
         except RefusedError as error:
             if error.said is None or error.status not in (400, 404):
                 raise
-            return ()  # it was deleted
+            return ()
 
     def _seen(self, asked: Asked, tasks: Sequence[TaskWithRuns]) -> Seen:
         parents = {each.task.id: each.task for each in tasks}
@@ -198,6 +198,11 @@ class Dispatches:
     def _name(self, organization: int) -> str:
         known = self._directory.by_id().get(organization)
         return known.short if known else f"organization {organization}"
+
+
+def _tasks(runs: Sequence[Run]) -> list[int]:
+    """The tasks of some runs, those nearest to the top first."""
+    return sorted({run.task for run in runs})
 
 
 def _is_open(run: Run) -> bool:
