@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -88,6 +89,7 @@ def test_one_that_is_not_declared_is_refused_before_anybody_is_asked(
         assert "central_average is a central function, and this step does not say so" in said.out + said.err, said
         assert "write central: true and the one organization it runs at" in said.out + said.err
         assert more in said.out + said.err
+        assert "nothing is known that keeps a step" not in said.out
     assert run_ids(here) == []
 
 
@@ -161,9 +163,9 @@ def test_the_cohort_of_a_central_step_in_python(here: Path) -> None:
 
 def test_subtasks_left_open_are_ended_before_a_retry_and_told(here: Path, capsys: Capture) -> None:
     text = DYING.replace("central_mean", "central_gives_up").replace("name: dying", "name: gives_up")
-    text = text.replace("column: nothing", "gate: never").replace(
-        "outputs:", "    retry: {attempts: 2, on: [crashed]}\noutputs:"
-    )
+    text = text.replace("column: nothing", f"gate: '{here / 'gate'}'")
+    text = text.replace("outputs:", "    retry: {attempts: 2, on: [crashed]}\noutputs:")
+    os.mkfifo(here / "gate")  # which nobody opens
     write(here, federation_yaml=FEDERATION.replace("gamma: {", "gamma: {offline: true, "), w_yaml=text)
     said = call(capsys, "run", "w.yaml")
     assert said.code == 1
