@@ -438,6 +438,8 @@ steps:
     local: {value: 1}
   agreed:
     gate: {message: May it go on?}
+  central:
+    task: {method: central_average, central: true, organization: alpha, kwargs: {column: age}}
 outputs:
   n: "{{ steps.parts.results | length }}"
 """
@@ -485,6 +487,7 @@ def test_documents_of_runs_have_the_keys_that_are_told(say: Callable[..., dict[s
     more = {name: set(step) - every for name, step in done["steps"].items()}
     assert more["parts"] == told["with properties"] | told["with a reused result"]
     assert more["rounds"] == told["repeat that has begun"]
+    assert more["central"] == told["central task that has begun"]
     assert more["items"] == told["foreach that has begun"]
     assert more["left_out"] == told["skipped"]
     assert more["agreed"] == told["gate that has asked"] | told["decided gate"]

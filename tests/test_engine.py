@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +20,7 @@ from fakes import (
     engine,
     make,
 )
-from v6flow.backends.base import Accepted, Answered, Broken, Failed, Looked, Noted, Working
+from v6flow.backends.base import Accepted, Answered, Broken, Dispatched, Failed, Looked, Noted, Working
 from v6flow.core import events as ev
 from v6flow.core.caching import Answer, Basis, Kept, Key
 from v6flow.core.events import Subtask
@@ -696,6 +697,91 @@ def test_with_subtasks_partial_it_passes_and_its_cohort_is_who_completed() -> No
     assert state.outputs == {"c": 5}
     (completed,) = journal.of(ev.StepCompleted)
     assert completed.carried == (("c", ("alpha", "gamma")),)
+
+
+def script_of(*reports: Dispatched | Answered | Failed) -> FakeBackend:
+    """A backend that gives these reports, with the token of what was asked."""
+    return FakeBackend(lambda request, again: [replace(each, token=request.token) for each in reports])
+
+
+def test_a_step_that_dispatches_without_saying_so_gives_no_number() -> None:
+    text = CENTRAL.replace("central: true, ", "")
+    for end in (
+        Answered("", "alpha", b"5", "", SUBTASKS),
+        Failed("", "alpha", "crashed", "KeyError", subtasks=SUBTASKS),
+    ):
+        state = carry_on(make(text), FakeJournal(), script_of(end))
+        failure = state.failure
+        assert failure is not None
+        assert (state.outputs, failure.kind, failure.organization) == ({}, "central_undeclared", "alpha")
+        assert "m sent subtasks to alpha, beta, gamma" in failure.message
+        assert "`central: true`" in failure.message
+
+
+def test_a_step_that_is_seen_to_dispatch_without_saying_so_is_ended_at_once() -> None:
+    backend = script_of(Dispatched("", "alpha", (Subtask("beta", "pending", task="1"),)))
+    state = carry_on(make(CENTRAL.replace("central: true, ", "")), FakeJournal(), backend)
+    assert state.failure is not None
+    assert state.failure.kind == "central_undeclared"
+    assert [organizations for _, organizations in backend.killed] == [("alpha",)]
+
+
+def test_a_central_function_that_dies_of_a_subtask_tells_that_first() -> None:
+    state = carry_on(
+        make(CENTRAL), FakeJournal(), script_of(Failed("", "alpha", "crashed", "ZeroDivisionError", subtasks=SUBTASKS))
+    )
+    failure = state.failure
+    assert failure is not None
+    assert (failure.kind, failure.organization) == ("crashed", "beta")
+    assert failure.message == (
+        "the subtask at beta crashed: KeyError: 'age'; the central function at alpha then failed: ZeroDivisionError"
+    )
+    assert failure.log_tail.endswith("KeyError: 'age'")
+    assert state.step("c").failed == ["beta"]
+
+
+@pytest.mark.parametrize(
+    "subtask", [Subtask("beta", "killed by user", task="1", consequence=True), Subtask("beta", "pending", task="1")]
+)
+def test_what_only_followed_from_its_end_is_not_the_cause(subtask: Subtask) -> None:
+    failed = Failed("", "alpha", "crashed", "ValueError", subtasks=(subtask,))
+    failure = carry_on(make(CENTRAL), FakeJournal(), script_of(failed)).failure
+    assert failure is not None
+    assert failure.organization == "alpha"
+    assert failure.message.startswith("alpha crashed: ValueError")
+
+
+def test_what_is_seen_of_subtasks_is_journalled_once_with_their_logs() -> None:
+    journal = FakeJournal()
+    asked = Subtask("beta", "pending", task="1")
+    done = Subtask("beta", "completed", task="1", log="said")
+    state = carry_on(make(CENTRAL), journal, script_of(
+        Dispatched("", "alpha", (asked,)), Dispatched("", "alpha", (replace(asked, status="active"),)),
+        Dispatched("", "alpha", (done,)), Dispatched("", "alpha", (done,)), Answered("", "alpha", b"5", "", (done,))
+    ))  # fmt: skip
+    seen = journal.of(ev.SubtasksSeen)
+    assert [each.subtasks[0].status for each in seen] == ["pending", "completed"]
+    digest = seen[1].subtasks[0].log
+    assert digest is not None
+    assert journal.fetch(digest) == b"said"
+    assert state.step("c").organizations["alpha"].subtasks[0].log == digest
+
+
+def test_what_subtasks_print_is_kept_nowhere_where_a_result_may_be_refused() -> None:
+    journal = FakeJournal()
+    lost = Subtask("beta", "crashed", "4711 rows", "4711", task="1", log="4711")
+    text = """
+steps:
+  c:
+    task: {method: m, central: true, organization: alpha, subtasks: partial}
+    disclosure: {min_count: 9}
+"""
+    backend = script_of(Dispatched("", "alpha", (lost,)), Answered("", "alpha", b'{"count": 1}', "4711", (lost,)))
+    state = carry_on(make(text), journal, backend)
+    assert state.failure is not None
+    assert state.failure.kind == "disclosure"
+    assert "4711" not in repr(list(journal.events()))
+    assert state.step("c").failed == ["beta"]
 
 
 # -------------------------------------------------------------------------------------------------- reporters

@@ -54,13 +54,17 @@ class RunFailedError(V6flowError):
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """Who was asked in a task step, and what became of each; all are names, in the order asked."""
+    """Who was asked in a task step, and what became of each; all are names, in the order asked.
+
+    Of a central step they are the organizations of its subtasks, and `coordinator` is the one that ran it.
+    """
 
     asked: tuple[str, ...]
     responded: tuple[str, ...]
     failed: tuple[str, ...]
     missing: tuple[str, ...]
     failures: Mapping[str, Mapping[str, Json]]
+    coordinator: str | None = None
 
 
 class Result:
@@ -120,6 +124,7 @@ class Result:
                 tuple(step["failed"]),
                 tuple(step["missing"]),
                 step["failures"],
+                step.get("coordinator"),
             )
             for name, step in document.items()
             if step["asked"]
@@ -146,11 +151,22 @@ class Result:
     def logs(self, step: str, organization: str | None = None) -> str:
         """What an organization's algorithm, or a local step, printed. Raises KeyError if it is unknown.
 
-        Empty where it is withheld, because the federation's policy or the step's `disclosure` sets `min_count`.
+        Of an organization that a central function asked, it is what its subtasks printed, in their order. Empty where
+        it is withheld, because the federation's policy or the step's `disclosure` sets `min_count`.
         """
         state = self.state.steps[step]
         if running.log_withheld(self.state, step) is not None:
             return ""
+        if organization is not None and organization not in state.organizations:
+            digests = [
+                each.log
+                for asked in state.organizations.values()
+                for each in asked.subtasks
+                if each.organization == organization
+            ]
+            if not digests:
+                raise KeyError(organization)
+            return "".join(self._folder.fetch(each).decode("utf-8", "replace") for each in digests if each)
         digest = state.log if organization is None else state.organizations[organization].log
         return self._folder.fetch(digest).decode("utf-8", "replace") if digest else ""
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from v6flow.backends import base as backends
-from v6flow.core import answers, disclosure, instances, json, scope
+from v6flow.core import answers, disclosure, dispatched, instances, json, scope
 from v6flow.core import events as ev
 from v6flow.core.commands import Ask, Command, Keep, Kill, KillLocal, Look, Recall, Record, StartLocal
 from v6flow.core.scheduler import Scheduler
@@ -288,7 +288,13 @@ class Engine:
     def _interpret(self, message: Message) -> Iterable[Event]:  # noqa: C901, PLR0912 - one case for each message
         now = self._clock.now()
         match message:
-            case backends.Accepted() | backends.Working() | backends.Answered() | backends.Failed():
+            case (
+                backends.Accepted()
+                | backends.Working()
+                | backends.Dispatched()
+                | backends.Answered()
+                | backends.Failed()
+            ):
                 request = self._requests.get(message.token)
                 if request is not None:  # nothing was asked under a token that is not known
                     yield from self._interpret_report(request, message, now)
@@ -326,7 +332,7 @@ class Engine:
     def _interpret_report(
         self,
         request: TaskRequest,
-        message: backends.Accepted | backends.Working | backends.Answered | backends.Failed,
+        message: backends.Accepted | backends.Working | backends.Dispatched | backends.Answered | backends.Failed,
         now: float,
     ) -> Iterable[Event]:
         match message:
@@ -337,6 +343,8 @@ class Engine:
                 if asked is not None and asked.token == message.token and asked.status == "requested":
                     place = request.step, message.organization, request.attempt
                     yield ev.TaskStarted(now, *place, message.began)
+            case backends.Dispatched():
+                yield from self._dispatched(request, message, now)
             case _:
                 message = self._withheld(request, message)
                 if self._scheduler.waits_for(request.step, message.organization, message.token):
@@ -363,31 +371,64 @@ class Engine:
         told = disclosure.sentence(message.kind, why, request.image)
         return replace(message, message=told, hint=disclosure.who_can_see(self._plan.directory.policy))
 
+    def _dispatched(self, request: TaskRequest, message: backends.Dispatched, now: float) -> Iterable[Event]:
+        """What is new of what a task run has dispatched, as long as its step waits or may still fail by that."""
+        step = self._state.step(request.step)
+        asked = step.organizations.get(message.organization)
+        if step.status != "running" or step.closed is not None or asked is None or asked.token != message.token:
+            return
+        withheld = self._why_withheld(request.step) is not None
+        subtasks = disclosure.withheld(message.subtasks) if withheld else message.subtasks
+        news = dispatched.changed(asked.subtasks, subtasks) if asked.status in ("requested", "answered") else ()
+        if news:
+            kept = self._with_logs(news)
+            yield ev.SubtasksSeen(now, request.step, message.organization, request.attempt, kept)
+
     def _answer(self, request: TaskRequest, message: backends.Answered | backends.Failed, now: float) -> Event:
         place = now, request.step, message.organization, request.attempt
+        step = self._plan.step(request.step)
+        assert isinstance(step, TaskPlan)
         if isinstance(message, backends.Answered):
             found = self._judge(request.step, message)
             if not isinstance(found, ev.Failure):
-                size = len(message.body)
-                return ev.TaskAnswered(*place, found, self._keep(message.log), message.subtasks, size, message.image)
-            if found.kind == "disclosure":
-                return ev.TaskFailed(*place, found)
+                log, subtasks = self._keep(message.log), self._with_logs(message.subtasks)
+                hidden = message.hidden and step.central
+                size, image = len(message.body), message.image
+                return ev.TaskAnswered(*place, found, log, subtasks, size=size, image=image, hidden=hidden)
         else:
-            found = _failure(message, request.step, message.organization)
-        return ev.TaskFailed(*place, found, self._keep(message.log), message.subtasks)
+            found = self._failed(request.step, message)
+        return ev.TaskFailed(*place, found, self._keep(message.log), self._with_logs(message.subtasks))
+
+    def _failed(self, name: str, message: backends.Failed) -> ev.Failure:
+        """Why an organization failed: of a central function whose subtask was lost, that one first."""
+        found = _failure(message, name, message.organization)
+        step = self._plan.step(name)
+        assert isinstance(step, TaskPlan)
+        if message.subtasks and not step.central:
+            then = f"it then failed: {message.message}"
+            return dispatched.undeclared(name, step.method, message.organization, message.subtasks, then)
+        lost = dispatched.first_lost(message.subtasks)
+        if lost is None or lost.consequence or message.kind == "killed":
+            return found
+        return dispatched.of_cause(found, lost, message.organization)
+
+    def _with_logs(self, subtasks: tuple[Subtask, ...]) -> tuple[Subtask, ...]:
+        """Reported subtasks, with the digests of their logs in place of these."""
+        return tuple(replace(each, log=self._keep(each.log) if each.log else None) for each in subtasks)
 
     def _judge(self, name: str, message: backends.Answered) -> Json | ev.Failure:
         """What an organization answered, or why that is not its result."""
         step = self._plan.step(name)
         assert isinstance(step, TaskPlan)
-        if message.hidden and step.subtasks == "fail":
+        if message.subtasks and not step.central:
+            return dispatched.undeclared(name, step.method, message.organization, message.subtasks)
+        if message.hidden and step.central and step.subtasks == "fail":
             told = "the central function answered, but this user may not see whom it asked, nor who of them answered"
             hint = "an administrator of the server gives the rule task | view | collaboration; " + _PARTIAL
             return ev.Failure("subtasks_hidden", told, name, message.organization, hint)
-        lost = _lost(message.subtasks) if step.subtasks == "fail" else None
+        lost = dispatched.first_lost(message.subtasks) if step.subtasks == "fail" else None
         if lost is not None:
-            told = f"the central function answered, but its subtask at {lost.organization} {lost.status}"
-            told += f": {lost.message}" if lost.message else ""
+            told = f"the central function answered, but {dispatched.tell(lost)}"
             return ev.Failure("subtask_failed", told, name, lost.organization, _PARTIAL, lost.log_tail)
         try:
             value = json.loads(message.body, allow_nonfinite=step.allow_nonfinite)
@@ -445,11 +486,6 @@ def _interrupted(error: Exception, now: float) -> Event:
     if not isinstance(error, V6flowError):
         return ev.RunInterrupted(now, ev.Failure("bug", f"{type(error).__name__}: {error}"), 70)
     return ev.RunInterrupted(now, ev.Failure(error.kind, error.message, hint=error.hint), error.exit_code)
-
-
-def _lost(subtasks: Sequence[Subtask]) -> Subtask | None:
-    """The first subtask that did not complete."""
-    return next((each for each in subtasks if each.status != "completed"), None)
 
 
 def _failure(message: backends.Failed | local.LocalFailed, step: str, organization: str | None) -> ev.Failure:

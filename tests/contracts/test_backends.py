@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from v6flow.backends.base import Accepted, Answered, Backend, Broken, Failed, Looked, Noted, Report
+from v6flow.backends.base import Accepted, Answered, Backend, Broken, Dispatched, Failed, Looked, Noted, Report
 from v6flow.core.commands import DatabaseChoice, TaskRequest
 
 if TYPE_CHECKING:
@@ -88,6 +89,9 @@ class Stage:
             "sum": "partial_sum",  # {"sum", "count"} of its argument `column`
             "mean": "central_mean",  # over all that are `organizations` (ids), by subtasks of `sum`
             "of": "central_of",  # the results of `method` with `kwargs` at `organizations`
+            "nested": "nested_mean",  # `mean`, as a subtask at the first of `organizations`
+            "counts": "central_counts",  # sends `echo` to each of some `rounds` of organizations
+            "gives_up": "central_gives_up",  # crashes while two subtasks of it wait at each of `organizations`
             "crash": "crash",  # divides by zero
             "wait": "wait",  # ends when told to
             "nan": "not_a_number",  # returns NaN
@@ -263,7 +267,7 @@ def ask(stage: Stage, method: str, *organizations: str, token: str = "question-1
         kwargs=dict.fromkeys(organizations or tuple(stage.sums), kwargs),
         databases=stage.databases,
         name="contract/step",
-        central=method in ("mean", "of"),
+        central=method in ("mean", "of", "nested", "counts", "gives_up"),
     )
 
 
@@ -373,6 +377,130 @@ def test_a_failed_subtask_is_reported_although_the_central_function_is_well(stag
     (subtask,) = answer.subtasks
     assert (subtask.organization, subtask.status) == ("beta", "crashed")
     assert "division by zero" in subtask.message + subtask.log_tail
+
+
+def test_a_subtask_brings_what_it_printed(stage: Stage) -> None:
+    reports = Reports()
+    with stage.open(reports) as backend:
+        ids = [backend.directory().ids[name] for name in ("alpha", "beta")]
+        backend.submit(ask(stage, "mean", "alpha", column="age", organizations=ids), again=False)
+        answer = reports.end("question-1", "alpha")
+    assert all("summing age" in (each.log or "") for each in answer.subtasks)
+
+
+def test_subtasks_are_seen_whether_or_not_it_is_called_a_central_function(stage: Stage) -> None:
+    """Of an answer and of a crash; and of nothing that was not dispatched."""
+    reports = Reports()
+    with stage.open(reports) as backend:
+        ids = [backend.directory().ids[name] for name in ("alpha", "beta")]
+        said = replace(ask(stage, "mean", "gamma", column="age", organizations=ids), central=False)
+        crashing = replace(
+            ask(stage, "mean", "gamma", token="question-2", column="none", organizations=ids), central=False
+        )
+        backend.submit(said, again=False)
+        backend.submit(crashing, again=False)
+        backend.submit(ask(stage, "sum", "alpha", token="question-3", column="age"), again=False)
+        answer, crash = reports.end("question-1", "gamma"), reports.end("question-2", "gamma")
+        plain = reports.end("question-3", "alpha")
+    assert {(each.organization, each.status) for each in answer.subtasks} == {
+        ("alpha", "completed"),
+        ("beta", "completed"),
+    }
+    assert isinstance(crash, Failed)
+    assert {(each.organization, each.status) for each in crash.subtasks} == {("alpha", "crashed"), ("beta", "crashed")}
+    assert plain.subtasks == ()
+
+
+def test_of_a_task_to_several_each_has_its_own_subtasks(stage: Stage) -> None:
+    reports = Reports()
+    with stage.open(reports) as backend:
+        ids = backend.directory().ids
+        request = ask(stage, "of", "alpha", "beta", "gamma")
+        echo: dict[str, Json] = {"method": stage.methods["echo"], "kwargs": {"value": 1}}
+        whom = {"alpha": "beta", "beta": "gamma", "gamma": "gamma"}
+        kwargs = {name: {**echo, "organizations": [ids[other]]} for name, other in whom.items()}
+        backend.submit(replace(request, kwargs=kwargs, central=False), again=False)
+        for name in kwargs:
+            reports.end("question-1", name)
+        latest = {
+            each.organization: [subtask.organization for subtask in each.subtasks]
+            for each in reports.all
+            if isinstance(each, (Answered, Dispatched)) and each.subtasks
+        }
+    assert latest == {"alpha": ["beta"], "beta": ["gamma"], "gamma": ["gamma"]}
+
+
+def test_what_a_subtask_dispatched_is_below_it(stage: Stage) -> None:
+    reports = Reports()
+    with stage.open(reports) as backend:
+        ids = [backend.directory().ids[name] for name in ("beta", "gamma")]
+        backend.submit(ask(stage, "nested", "alpha", column="age", organizations=ids), again=False)
+        answer = reports.end("question-1", "alpha")
+    outer, *inner = answer.subtasks
+    assert (outer.organization, outer.parent, outer.by) == ("beta", "", "")
+    assert {each.organization for each in inner} == {"beta", "gamma"}
+    assert {(each.parent, each.by) for each in inner} == {(outer.task, "beta")}
+    assert len({each.run for each in answer.subtasks if each.run}) == 3
+
+
+def test_rounds_of_subtasks_are_told_apart_in_their_order(stage: Stage) -> None:
+    reports = Reports()
+    with stage.open(reports) as backend:
+        ids = backend.directory().ids
+        rounds: Json = [[ids["alpha"], ids["beta"]], [ids["alpha"]]]
+        backend.submit(ask(stage, "counts", "gamma", rounds=rounds), again=False)
+        answer = reports.end("question-1", "gamma")
+    tasks: dict[str, list[str]] = {}
+    for each in answer.subtasks:
+        tasks.setdefault(each.task, []).append(each.organization)
+    assert [sorted(names) for names in tasks.values()] == [["alpha", "beta"], ["alpha"]]
+
+
+def test_whom_a_central_function_waits_for_is_known_after_a_look(stage: Stage) -> None:
+    reports = Reports()
+    with stage.open(reports) as backend:
+        ids = [backend.directory().ids[name] for name in ("beta", stage.offline)]
+        backend.submit(ask(stage, "mean", "alpha", column="age", organizations=ids), again=False)
+
+        def waits() -> bool:
+            backend.look("question-1")
+            seen = [each for each in reports.all if isinstance(each, Dispatched)]
+            found = {each.organization: each.status for each in seen[-1].subtasks} if seen else {}
+            return found == {"beta": "completed", stage.offline: "pending"}
+
+        until(waits)
+        backend.kill("question-1", ("alpha",))
+        reports.first(lambda each: isinstance(each, Noted) and "that was still open" in each.message)
+    (note,) = [each.message for each in reports.all if isinstance(each, Noted) and "still open" in each.message]
+    assert note == f"step step: ended 1 subtask of attempt 1 that was still open: {stage.offline}"
+
+
+def test_subtasks_that_a_central_function_leaves_open_are_ended_and_named(stage: Stage, tmp_path: Path) -> None:
+    kwargs, _ = stage.gate()
+    here = tmp_path / "here"
+    os.mkfifo(here)
+    reports = Reports()
+    with stage.open(reports) as backend:
+        ids = [backend.directory().ids["beta"]]
+        backend.submit(ask(stage, "gives_up", "alpha", organizations=ids, here=str(here), **kwargs), again=False)
+        failed = reports.end("question-1", "alpha")
+        notes = [each.message for each in reports.all if isinstance(each, Noted)]
+    assert isinstance(failed, Failed)
+    assert failed.message == "ValueError: it gives up"
+    assert "step step: ended 2 subtasks of attempt 1 that were still open: beta" in notes
+    first = failed.subtasks[0]
+    assert (first.organization, first.status, first.consequence) == ("beta", "killed by user", True)
+    second = Reports()
+    with stage.open(second) as backend:  # beta has nothing to do any more, and answers
+        backend.submit(ask(stage, "echo", "beta", token="question-2", value=1), again=False)
+        assert value(second.end("question-2", "beta")) == 1
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "never came true"
+        time.sleep(0.05)
 
 
 def test_an_offline_organization_is_silent_and_the_others_are_not(stage: Stage) -> None:

@@ -294,7 +294,7 @@ NAMES = {"organization", "status", "task", "parent", "by", "run"}
 
 
 def test_nothing_that_a_subtask_printed_or_raised_is_left_of_it() -> None:
-    texts = {each.name: "patient 4711" for each in fields(ev.Subtask) if "str" in str(each.type)}
+    texts: dict[str, Any] = {each.name: "patient 4711" for each in fields(ev.Subtask) if "str" in str(each.type)}
     (bare,) = disclosure.withheld([ev.Subtask(**texts)])
     told = {name for name in texts if getattr(bare, name) == "patient 4711"}
     assert told <= NAMES

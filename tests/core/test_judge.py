@@ -75,6 +75,25 @@ def test_sentences(step: TaskPlan, organizations: dict[str, str], needed: int, t
     assert failure.message == told
 
 
+def test_a_lost_subtask_is_told_in_place_of_who_waits_for_it() -> None:
+    step = planned("timeout: 2h", "method: m, organization: alpha, central: true")
+    lost = Subtask("beta", "crashed", "KeyError", "tail", task="1", ended=5.0)
+    waits = state(alpha="silent")
+    waits.organizations["alpha"].subtasks = (lost, Subtask("gamma", "active", task="1"))
+    failure = judge.quorum(step, waits, 1)
+    assert failure is not None
+    assert failure.message == (
+        "the subtask at beta crashed: KeyError; the central function at alpha did not end within 2h00m"
+    )
+    assert (failure.organization, failure.log_tail) == ("beta", "tail")
+
+    failed = state(alpha="crashed")
+    failed.organizations["alpha"].failure = Failure("crashed", "the subtask at beta crashed; so", "a", "beta")
+    failure = judge.quorum(step, failed, 1)
+    assert failure is not None
+    assert (failure.message, failure.organization) == ("the subtask at beta crashed; so", "beta")
+
+
 @pytest.mark.parametrize(
     ("minimum", "asked", "needed"),
     [("all", 5, 5), (3, 5, 3), ("100%", 7, 7), ("50%", 5, 3), ("20%", 5, 1), ("60%", 5, 3), ("33.3%", 3, 1), ("1%", 3, 1),
@@ -101,18 +120,6 @@ def test_waits_between_attempts() -> None:
 def test_a_wait_that_grows_too_fast_is_refused(backoff: float) -> None:
     with pytest.raises(ValueError, match="backoff is at most 1000000"):
         parse_retry({"attempts": 2, "backoff": backoff})
-
-
-def test_cohort_of_a_step() -> None:
-    told = state(alpha="answered", beta="crashed", gamma="answered")
-    assert judge.own_cohort(planned(), told) == ("a", ("alpha", "gamma"))
-    central = planned(task="method: m, organization: alpha, central: true")
-    one = state(alpha="answered")
-    assert judge.own_cohort(central, one) == ("a", ("alpha",))
-    one.organizations["alpha"].subtasks = (
-        Subtask("beta", "completed"), Subtask("gamma", "failed"), Subtask("beta", "completed"))  # fmt: skip
-    assert judge.own_cohort(central, one) == ("a", ("beta",))
-    assert judge.subtasks(one) == {"beta": "completed", "gamma": "failed"}
 
 
 def test_the_runs_failure_is_the_earliest_of_those_that_may_not_fail() -> None:

@@ -785,13 +785,108 @@ def test_a_central_steps_cohort_is_its_subtasks(subtasks: str, answering: str, s
         assert run.failure("out").kind == "cohorts"
 
 
-def test_a_subtask_that_failed_in_one_round_is_not_completed() -> None:
-    run = drive(CENTRAL.replace("[steps.c.result, steps.many.results]", "steps.c.subtasks"))
-    rounds = (ev.Subtask("alpha", "completed"), ev.Subtask("beta", "crashed"), ev.Subtask("alpha", "killed"),
-              ev.Subtask("beta", "completed"))  # fmt: skip
+def subtasks(task: str, done: str, lost: str = "") -> tuple[ev.Subtask, ...]:
+    """The runs of one task that a central function dispatched."""
+    return (*(ev.Subtask(name, "completed", task=task) for name in done.split()),
+            *(ev.Subtask(name, "crashed", task=task) for name in lost.split()))  # fmt: skip
+
+
+def test_rounds_of_subtasks_with_other_cohorts_are_a_mixture() -> None:
+    rounds = subtasks("1", "alpha", "beta") + subtasks("2", "beta alpha")
+    run = drive(CENTRAL)
     run.answer("c", "alpha", subtasks=rounds)
-    assert run.state.step("out").value == {"alpha": "killed", "beta": "crashed"}
-    assert run.state.step("c").carried == (("c", ()),)
+    assert run.failure("c").kind == "cohorts"
+    assert "c by alpha (without beta); c by beta, alpha" in run.failure("c").message
+
+    accepted = CENTRAL.replace("subtasks: partial}", "subtasks: partial}\n    mixed_cohorts: so")
+    run = drive(accepted.replace("[steps.c.result, steps.many.results]", "[steps.c.subtasks, steps.c.responded]"))
+    run.answer("c", "alpha", subtasks=rounds)
+    assert run.state.step("out").value == [{"alpha": "completed", "beta": "crashed"}, ["alpha"]]
+    assert run.state.step("c").carried == (("c", ("alpha",)), ("c", ("beta", "alpha")))
+
+
+def test_a_second_pass_goes_to_those_whom_a_central_function_asked() -> None:
+    run = drive("""
+steps:
+  mean: {task: {method: m, organization: alpha, central: true}}
+  dev:
+    task: {method: d, organizations: "{{ steps.mean.responded }}", kwargs: {mean: "{{ steps.mean.result }}"}}
+    allow_cross_site: so
+  out: {local: {value: "{{ [steps.dev.results, steps.mean.result] }}"}}
+""")
+    run.answer("mean", "alpha", subtasks=subtasks("1", "alpha beta gamma"))
+    assert run.asked("dev") == ["alpha", "beta", "gamma"]
+    run.answer("dev", "alpha", "beta", "gamma")
+    assert run.status("out") == "completed"
+
+
+def test_a_step_that_dispatches_without_saying_so_fails_as_soon_as_that_is_seen() -> None:
+    run = drive("steps:\n  a: {task: {method: m, organizations: [alpha, beta]}}\n")
+    run.answer("a", "beta")
+    token = run.requests["a", "alpha"].token
+    run.write(ev.SubtasksSeen(run.now, "a", "alpha", 1, subtasks("1", "gamma")))
+    run.go()
+    assert run.failure("a").kind == "central_undeclared"
+    assert "`central: true`" in run.failure("a").message
+    assert Kill(token, ("alpha",)) in run.commands
+    step = run.state.step("a")
+    assert (step.asked, step.responded, step.failed) == (["alpha", "beta"], ["beta"], ["alpha"])
+
+
+def test_of_one_that_has_answered_it_is_seen_later_that_it_dispatched() -> None:
+    run = drive("steps:\n  a: {task: {method: m, isolation: task}}\n")
+    run.answer("a", "alpha", "beta")
+    run.write(ev.SubtasksSeen(run.now, "a", "alpha", 1, subtasks("1", "gamma")))
+    run.answer("a", "gamma")
+    assert (run.status("a"), run.failure("a").organization) == ("failed", "alpha")
+
+
+def test_whom_a_central_function_waits_for_is_named_when_time_is_up() -> None:
+    run = drive("steps:\n  c:\n    task: {method: m, organization: alpha, central: true}\n    timeout: 1h\n")
+    waits = (*subtasks("1", "alpha"), ev.Subtask("gamma", "pending", task="1"))
+    run.write(ev.SubtasksSeen(run.now, "c", "alpha", 1, waits))
+    run = run.resume()  # a run that is resumed knows it too
+    run.accept("c", "alpha")
+    run.wait(3600)
+    run.look(run.requests["c", "alpha"].token)
+    run.go()
+    failure = run.failure("c")
+    assert (failure.kind, failure.organization) == ("timeout", "gamma")
+    assert failure.message == "gamma did not answer the central function at alpha within 1h00m"
+    step = run.state.step("c")
+    assert (step.responded, step.missing, step.coordinator) == (["alpha"], ["gamma"], "alpha")
+    assert run.killed() == [("alpha",)]
+
+
+def test_an_attempt_begins_without_the_subtasks_of_the_one_before() -> None:
+    run = drive("""
+steps:
+  c:
+    task: {method: m, organization: alpha, central: true}
+    retry: {attempts: 2, on: [crashed]}
+""")
+    run.write(ev.SubtasksSeen(run.now, "c", "alpha", 1, subtasks("1", "beta")))
+    run.fail("c", "alpha")
+    assert run.state.step("c").asked == ["alpha"]
+    run.answer("c", "alpha", subtasks=subtasks("2", "beta gamma"))
+    assert run.state.step("c").carried == (("c", ("beta", "gamma")),)
+
+
+def test_a_central_function_whose_subtasks_are_hidden_has_the_cohort_of_no_other() -> None:
+    text = """
+steps:
+  c: {task: {method: m, organization: alpha, central: true, subtasks: partial}}
+  again: {task: {method: m, organizations: SECOND, kwargs: {x: "{{ steps.c.result }}"}}, allow_cross_site: so}
+  out: {local: {value: "{{ [steps.c.result, steps.again.results] }}"}}
+"""
+    for second, step in (('"{{ steps.c.responded }}"', "again"), ("[alpha]", "out")):
+        run = drive(text.replace("SECOND", second).replace("results]", "result]" if step == "out" else "results]"))
+        request = run.requests["c", "alpha"]
+        run.write(ev.TaskAnswered(run.now, "c", "alpha", request.attempt, 1, None, (), hidden=True))
+        run.go()
+        assert run.status("c") == "completed"
+        failed = next(each for each in ("again", "out") if run.status(each) == "failed")
+        assert "may not see" in run.failure(failed).message
 
 
 TWO_PASSES = """

@@ -49,7 +49,8 @@ def test_how_organizations_fare() -> None:
         "gamma",
     )
     assert (gamma.status, gamma.attempt) == ("waiting", 0)
-    assert (step.asked, step.responded, step.failed) == (["alpha", "beta", "gamma"], ["beta"], ["alpha"])
+    assert (step.asked, step.responded, step.failed) == (["alpha", "gamma"], [], ["alpha"])
+    assert step.answered == ["beta"]  # whose central function asked gamma, which has yet to be asked itself
     assert step.missing == []  # not yet: it still runs
     apply(state, ev.StepCompleted(9.0, "a"))
     assert step.missing == ["gamma"]

@@ -265,3 +265,24 @@ def test_a_late_answer_is_reported_and_why_it_is_missing() -> None:
     lines = told([*MOMENTS, late, ev.RunCompleted(START + 7210, {})])
     assert "07:23:02Z moments: gamma answered too late; its answer is not used" in lines
     assert lines[-1] == "incomplete: moments: 2 of 3 answered (gamma answered too late)"
+
+
+def test_whom_a_central_function_asks_and_how_they_fare_is_told() -> None:
+    planned = make("steps: {moments: {task: {image: i, method: m, central: true, organization: alpha}}}")
+    done, lost = ev.Subtask("beta", "completed", task="1"), ev.Subtask("gamma", "crashed", "KeyError", task="1")
+    open_ = tuple(ev.Subtask(name, "pending", task="1") for name in ("beta", "gamma"))
+    events: list[Event] = [
+        BEGUN[0], ev.StepStarted(START, "moments", ("alpha",), central=True),
+        ev.TaskRequested(START, "moments", ("alpha",), 1, "t", "d"),
+        ev.SubtasksSeen(START + 1, "moments", "alpha", 1, open_),
+        ev.SubtasksSeen(START + 2, "moments", "alpha", 1, (done,)),
+        ev.SubtasksSeen(START + 3, "moments", "alpha", 1, (lost,)),
+        ev.TaskAnswered(START + 4, "moments", "alpha", 1, 1, None, (done, lost)),
+    ]  # fmt: skip
+    end = "but the subtask at gamma crashed: KeyError (1 of 2 organizations that it asked)"
+    assert told(events, planned)[3:-1] == [
+        "05:23:00Z moments: asks alpha",
+        "05:23:01Z moments: the central function at alpha asks beta, gamma",
+        "05:23:03Z moments: the subtask at gamma crashed: KeyError",
+        f"05:23:04Z moments: the central function at alpha answered, {end}",
+    ]

@@ -291,3 +291,21 @@ def test_a_step_that_reuses_a_result_says_whose() -> None:
     ]
     (line,) = [line for line in look(events, START, width=110) if "moments" in line]
     assert line.endswith("reused from run variance-20261120-0523-abcd, answered 2026-11-21T05:22:00Z (1m00s old)")
+
+
+def test_a_central_step_shows_those_whom_it_asked() -> None:
+    fates = {"beta": "completed", "gamma": "active", "delta": "pending", "alpha": "crashed"}
+    subtasks = tuple(ev.Subtask(name, status, task="1") for name, status in fates.items())
+    begun: list[Event] = [
+        ev.RunStarted(START, RUN, "w", {}), ev.StepStarted(START, "moments", ("alpha",), central=True),
+        ev.TaskRequested(START, "moments", ("alpha",), 1, "t", "d"),
+    ]  # fmt: skip
+    seen = ev.SubtasksSeen(START + 1, "moments", "alpha", 1, subtasks)
+    assert look(begun, START + 2)[0].endswith("alpha asked")
+    assert look([*begun, seen], START + 2)[0].endswith("1/4 answered  failed: alpha  1 working  1 asked")
+    assert look([*begun, seen], START + 2, width=200)[0].endswith(
+        "alpha (central) asked  beta answered  gamma working  delta asked  alpha failed"
+    )
+    failed = ev.StepFailed(START + 3, "moments", ev.Failure("timeout", "late"))
+    line = look([*begun, seen, failed], START + 4, width=200)[0]
+    assert line.endswith("alpha (central) missing  beta answered  gamma missing  delta missing  alpha failed")

@@ -162,7 +162,7 @@ def test_the_table() -> None:
 def test_a_lost_subtask_of_a_central_function_is_told() -> None:
     lost = (ev.Subtask("alpha", "completed"), ev.Subtask("beta", "failed", "KeyError"))
     answered = ev.TaskAnswered(START + 5, "moments", "alpha", 1, 1, None, lost)
-    assert summary.remark(replay([*BEGUN[:-1], answered]).step("moments")) == "subtask at beta failed"
+    assert summary.remark(replay([*BEGUN[:-1], answered]).step("moments")) == "failed: beta"
 
 
 def test_a_failed_attempt_is_not_yet_a_failed_step() -> None:

@@ -287,16 +287,21 @@ def test_a_step_that_was_done_anew_is_as_it_was_last(story: Story) -> None:
 
 
 def test_subtasks_and_what_failed_for_them(story: Story) -> None:
-    story.answer("one", "alpha", 3, ev.Subtask("beta", "completed"))
-    story.fail("one", "beta", "subtasks_hidden")
-    failure = ev.Failure("subtask_failed", "secret", "one", "gamma")
-    story.events.append(ev.TaskFailed(story.at, "one", "gamma", 1, failure, None, (ev.Subtask("beta", "failed"),)))
-    second_step(story, "alpha")
+    """One step is no central one: whoever dispatched subtasks failed by that, and fails so again in the test."""
+    subtask = ev.Subtask("beta", "completed", task="7")
+    nested = ev.Subtask("gamma", "completed", task="8", parent="7", by="beta")
+    again = ev.Subtask("beta", "failed", task="9")
+    for name, subtasks in (("alpha", (subtask, nested, again)), ("beta", (subtask,))):
+        failure = ev.Failure("central_undeclared", "secret", "one", name)
+        story.events.append(ev.TaskFailed(story.at, "one", name, 1, failure, None, subtasks))
+    story.answer("one", "gamma", 3)
+    second_step(story, "gamma")
     assert story.record()["answers"]["one"] == {
-        "alpha": {"value": 1, "subtasks": {"beta": "completed"}},
-        "beta": {"value": 0, "subtasks": "hidden"},
-        "gamma": {"value": 0, "subtasks": {"beta": "failed"}},
-    }
+        "alpha": {"value": 0, "subtasks": [
+            {"beta": {"status": "completed", "subtasks": {"gamma": "completed"}}}, {"beta": "failed"}]},
+        "beta": {"value": 0, "subtasks": {"beta": "completed"}},
+        "gamma": {"value": 1},
+    }  # fmt: skip
     assert story.complaints() == []
 
 

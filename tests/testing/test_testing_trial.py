@@ -219,7 +219,7 @@ outputs: {it: "{{ steps.asked.result }}", of: "{{ steps.asked.subtasks }}"}
     lost = {**answer, "subtasks": {"alpha": "completed", "beta": {"status": "failed", "message": "no data"}}}
     expect: dict[str, Any] = {
         "error": {"kind": "subtask_failed", "organization": "beta", "contains": "no data"},
-        "steps": {"asked": {"failed": {"alpha": "subtask_failed"}}},
+        "steps": {"asked": {"asked": ["alpha", "beta"], "responded": ["alpha"], "failed": {"beta": "failed"}}},
     }
     assert bench.complaints({"expect": expect}, text=text, answers={"asked": {"alpha": lost}}) == []
     hidden = {"asked": {"alpha": {"value": 1, "subtasks": "hidden"}}}

@@ -39,11 +39,21 @@ class Working:
 
 
 @dataclass(frozen=True, slots=True)
+class Dispatched:
+    """What an organization's task run has dispatched, as far as it was seen by now; see `Answered`."""
+
+    token: str
+    organization: str
+    subtasks: tuple[Subtask, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """An organization's result: the bytes that its algorithm wrote, which may still not be JSON.
 
-    `subtasks` are all that a central function dispatched, unless `hidden`: then we may not see that. `image` is the
-    digest of the image that ran, None where the federation does not record it.
+    `subtasks` are all that its task run dispatched, each with its log as text where that is known, whether or not the
+    request says that it is a central function. `hidden`: it may have dispatched some that we may not see. `image` is
+    the digest of the image that ran, None where the federation does not record it.
     """
 
     token: str
@@ -97,7 +107,7 @@ class Broken:
     error: Exception
 
 
-Report: TypeAlias = Accepted | Working | Answered | Failed | Looked | Noted | Broken
+Report: TypeAlias = Accepted | Working | Dispatched | Answered | Failed | Looked | Noted | Broken
 
 
 class Backend(Protocol):
@@ -105,6 +115,9 @@ class Backend(Protocol):
 
     For each (token, organization) of a request, exactly one `Answered` or `Failed` is emitted in the end, unless
     the organization stays silent for ever or the token is killed first. `emit` may be called from any thread.
+
+    What a task run dispatches is `Dispatched` when it is seen, before `Looked` at the latest. A task run that has ended
+    leaves nothing behind: subtasks of it that are still open are ended before its end is reported, and that is `Noted`.
     """
 
     def directory(self) -> Directory:
@@ -122,7 +135,7 @@ class Backend(Protocol):
         """
 
     def look(self, token: str) -> None:
-        """Report what is there by now under a token that was submitted, then `Looked`.
+        """Report what is there by now under a token that was submitted, subtasks included, then `Looked`.
 
         If the federation cannot be reached, not even after a while, `Broken` with UnreachableError is emitted instead.
         """
@@ -130,7 +143,8 @@ class Backend(Protocol):
     def kill(self, token: str, organizations: tuple[str, ...]) -> None:
         """Stop what these organizations do for this token, as far as that is possible; nothing is emitted for them.
 
-        What could not be stopped is `Noted`, at the latest before `close` returns.
+        So are the subtasks that they dispatched: which were ended, and what could not be stopped, is `Noted`, at the
+        latest before `close` returns.
         """
 
     def forget(self, token: str, organization: str) -> None:
@@ -163,6 +177,9 @@ class Access(Protocol):
 
     def log(self, folder: Path, token: str, organization: str) -> str | None:
         """What an organization's task run has printed so far; None if nothing is known of one. For any thread."""
+
+    def subtask_log(self, folder: Path, subtask: Subtask) -> str | None:
+        """What a subtask's run has printed so far; None if nothing is known of it. For any thread."""
 
     def close(self) -> None:
         """Let go of it."""

@@ -99,14 +99,23 @@ def _is_there(name: str, plan: Plan, state: RunState) -> bool:
 
 def _narrow(told: dict[str, Any], organization: str) -> None:
     """Leave only what is about one organization."""
-    asked = told.get("asked", [])
+    asked = list(dict.fromkeys((*told.get("asked", []), *(told["attempts"] if told["kind"] == "task" else ()))))
     if organization not in asked:
         if not asked:
             raise UsageError(f"step {told['step']} asked no organizations")
         hint = suggestion(organization, asked)
         raise UsageError(f"step {told['step']} did not ask {organization!r}: it asked {', '.join(asked)}", hint=hint)
     told["organization"] = organization
-    told["attempts"] = {name: each for name, each in told["attempts"].items() if name == organization}
+    attempts = {name: each for name, each in told["attempts"].items() if name == organization}
+    if not attempts:  # a central function asked it: its subtasks are those of the attempts of that
+        attempts = {name: [_only(each, organization) for each in every] for name, every in told["attempts"].items()}
+    told["attempts"] = attempts
+
+
+def _only(attempt: dict[str, Any], organization: str) -> dict[str, Any]:
+    """An attempt with the subtasks at one organization alone."""
+    subtasks = [each for each in attempt.get("subtasks", ()) if each["organization"] == organization]
+    return {**attempt, "subtasks": subtasks}
 
 
 def _text(told: dict[str, Any]) -> list[str]:
@@ -124,7 +133,9 @@ def _text(told: dict[str, Any]) -> list[str]:
     if told["attempts"]:
         lines.append("attempts:")
         for name, attempts in told["attempts"].items():
-            lines += [f"  {name + ': ' if name else ''}{_attempt(each, day)}" for each in attempts]
+            for each in attempts:
+                lines.append(f"  {name + ': ' if name else ''}{_attempt(each, day)}")
+                lines += [f"    {_subtask(subtask)}" for subtask in each.get("subtasks", ())]
     if "gate" in told:
         lines += ["decision:", f"  {_decision(told['gate'], day)}"]
     if told["kind"] == "task" and told["asked"]:
@@ -215,8 +226,15 @@ def _attempt(each: dict[str, Any], day: str) -> str:
     return f"{told}, not over"
 
 
+def _subtask(subtask: dict[str, Any]) -> str:
+    told = f"{subtask['name']}: {subtask['status']}"
+    return f"{told}: {subtask['message']}" if subtask["message"] else told
+
+
 def _judged(told: dict[str, Any]) -> str:
     quorum, asked = told["quorum"], len(told["asked"])
+    if told["coordinator"] is not None:
+        return _judged_central(told)
     needed = quorum["needed"]
     if needed is None:
         rule = "how many must answer is not known"
@@ -231,6 +249,15 @@ def _judged(told: dict[str, Any]) -> str:
     fates = {"failed": "failed", "missing": "never answered"}
     others = [f"{choice(told[key], 'and')} {what}" for key, what in fates.items() if told[key]]
     return "; ".join([rule, f"{answered} answered{verdict}", *others])
+
+
+def _judged_central(told: dict[str, Any]) -> str:
+    """What became of those whom a central function asked; it must answer itself in any case."""
+    rule = f"the central function at {told['coordinator']} must answer"
+    verdict = {True: "it did", False: "it did not", None: "it has not so far"}[told["quorum"]["met"]]
+    fates = {"responded": "answered it", "failed": "failed", "missing": "did not answer it"}
+    parts = [f"{choice(told[key], 'and')} {what}" for key, what in fates.items() if told[key]]
+    return "; ".join([f"{rule}: {verdict}", *(parts if told["subtasks"] else ())])
 
 
 def _came_of_it(told: dict[str, Any]) -> list[str]:

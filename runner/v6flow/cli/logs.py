@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from v6flow.cli import arguments as common
-from v6flow.core import instances
+from v6flow.core import dispatched, instances
 from v6flow.core.words import suggestion
 from v6flow.errors import UsageError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from v6flow.backends.base import Access
     from v6flow.cli.arguments import Parser
+    from v6flow.core.events import Subtask
     from v6flow.core.state import RunState
     from v6flow.journals.store import RunFolder
 
@@ -131,7 +132,8 @@ class _Logs:
         from v6flow.reporters.terminal import plain
 
         state = self._state()
-        texts = {name: self._text(state, name) for name in self._whose(state)}
+        subtasks = self._whose(state)
+        texts = {name: self._text(state, name, subtask) for name, subtask in subtasks.items()}
         if self._arguments.output == "json":
             why, _ = self._withheld(state) or (None, None)
             show.write({"run": self._folder.id, "step": self._step, "logs": texts, "withheld": why})
@@ -149,7 +151,7 @@ class _Logs:
             if text:
                 show.data(plain(text, keep_newlines=True).rstrip("\n") + "\n")
             else:
-                show.lines([self._nothing(state, name)])
+                show.lines([self._nothing(state, name, subtasks[name])])
         return 0
 
     def follow(self) -> int:
@@ -167,8 +169,9 @@ class _Logs:
             over = step.status in SETTLED or not held
             if asked_at is None or over or time.monotonic() - asked_at >= ASK:
                 asked_at = time.monotonic()
-                for name in self._whose(state):
-                    self._more(name, self._text(state, name), last=over, alone=len(self._whose(state)) == 1)
+                whose = self._whose(state)
+                for name, subtask in whose.items():
+                    self._more(name, self._text(state, name, subtask), last=over, alone=len(whose) == 1)
             if over:
                 if step.status not in SETTLED and not state.over:
                     show.lines([f"nobody works on run {state.run} now"])
@@ -194,28 +197,44 @@ class _Logs:
 
         return replay(self._folder.events())
 
-    def _whose(self, state: RunState) -> list[str]:
-        """The organizations that are meant, "" for a local step."""
+    def _whose(self, state: RunState) -> dict[str, Subtask | None]:
+        """Whose logs are meant, by the names that they are shown under: organizations, and subtasks; "" locally."""
         wanted = self._arguments.organization
         asked = state.step(self._step).organizations
         if not asked:
             if wanted is not None and state.step(self._step).status != "pending":
                 raise UsageError(f"step {self._step} asked no organizations")
-            return [""]
-        if wanted is not None and wanted not in asked:
-            hint = suggestion(wanted, asked)
-            raise UsageError(f"step {self._step} did not ask {wanted!r}: it asked {', '.join(asked)}", hint=hint)
-        return [wanted] if wanted is not None else list(asked)
+            return {"": None}
+        subtasks = dispatched.labels([each for one in asked.values() for each in one.subtasks])
+        found: dict[str, Subtask | None] = {name: None for name in asked if wanted in (None, name)}
+        found.update({name: each for name, each in subtasks if wanted in (None, each.organization, name)})
+        if not found:
+            known = list(dict.fromkeys((*asked, *(each.organization for _, each in subtasks))))
+            assert wanted is not None
+            hint = suggestion(wanted, known)
+            raise UsageError(f"step {self._step} did not ask {wanted!r}: it asked {', '.join(known)}", hint=hint)
+        return found
 
-    def _text(self, state: RunState, name: str) -> str | None:
+    def _text(self, state: RunState, name: str, subtask: Subtask | None) -> str | None:
         """A log as it is kept, else what is known of it so far."""
         step = state.step(self._step)
-        asked = step.organizations.get(name)
-        digest = step.log if asked is None else asked.log
         if self._withheld(state) is not None:
             return None
+        if subtask is not None:
+            return self._text_of(state, subtask)
+        asked = step.organizations.get(name)
         if asked is not None and asked.status == "requested":
             return self._live(state, asked.token, name)
+        return self._kept(step.log if asked is None else asked.log)
+
+    def _text_of(self, state: RunState, subtask: Subtask) -> str | None:
+        """The log of a subtask: as it is kept, else as the federation has it, as long as its step runs."""
+        if subtask.log is not None or not subtask.run or state.step(self._step).status != "running":
+            return self._kept(subtask.log) or subtask.log_tail or None
+        access = self._reach(state)
+        return access.subtask_log(self._folder.path, subtask) if access is not None else None
+
+    def _kept(self, digest: str | None) -> str | None:
         return self._folder.fetch(digest).decode("utf-8", "replace") if digest else None
 
     def _withheld(self, state: RunState) -> tuple[str, str] | None:
@@ -227,6 +246,10 @@ class _Logs:
         return self._why
 
     def _live(self, state: RunState, token: str, name: str) -> str | None:
+        access = self._reach(state)
+        return access.log(self._folder.path, token, name) if access is not None else None
+
+    def _reach(self, state: RunState) -> Access | None:
         from v6flow import running
 
         if self._access is None:
@@ -234,19 +257,24 @@ class _Logs:
             if federation is None:
                 return None
             self._access = running.reach(federation)
-        return self._access.log(self._folder.path, token, name)
+        return self._access
 
-    def _nothing(self, state: RunState, name: str) -> str:
+    def _nothing(self, state: RunState, name: str, subtask: Subtask | None) -> str:
         from v6flow.reporters import summary
         from v6flow.reporters.terminal import plain
 
         where = f" at {plain(name)}" if name else ""
         step = state.step(self._step)
-        asked = step.organizations.get(name)
+        asked = step.organizations.get(name) if subtask is None else None
         if step.reused is not None:
             words = [step.reused.run, step.reused.source, *([name] if name else [])]
             again = summary.command("logs", *words, store=self._arguments.store or "")
             return f"nothing was done{where}, since the result of an earlier run is reused; its log: {again}"
-        if asked is not None and asked.status == "requested":
+        is_at_work = (
+            step.status == "running" and dispatched.is_open(subtask)
+            if subtask is not None
+            else (asked is not None and asked.status == "requested")
+        )
+        if is_at_work:
             return f"nothing was printed{where} so far, or its node does not share it"
         return f"nothing was printed{where}"

@@ -37,11 +37,12 @@ def main(arguments: argparse.Namespace) -> int:
         access = running.reach_for(workflow, federation)
     try:
         plan = running.make_plan(workflow, params, access, folder=Path(arguments.workflow).absolute().parent)
+        misfits = access.misfits(plan) if access is not None else []
     finally:
         if access is not None:
             access.close()
     steps = list(preview(plan))
-    warnings = check.warnings(workflow, plan.directory)
+    warnings = [*check.warnings(workflow, plan.directory), *misfits]
     if arguments.output == "json":
         show.write(
             {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from v6flow.core import answers, asking, instances
+from v6flow.core import answers, asking, dispatched, instances
 from v6flow.core import events as ev
 from v6flow.core.plan import digest
 from v6flow.core.steps import LocalPlan, TaskPlan
@@ -110,7 +110,7 @@ def whole(step: TaskPlan | LocalPlan, state: StepState) -> bool:
     if isinstance(step, LocalPlan):
         return True
     subtasks = [subtask for each in state.organizations.values() for subtask in each.subtasks]
-    if step.central and step.subtasks == "partial" and not subtasks:
+    if dispatched.hides(state) or (step.central and step.subtasks == "partial" and not subtasks):
         return False  # who took part is not known
     everybody = all(each.status == "answered" for each in state.organizations.values())
     return everybody and all(each.status == "completed" for each in subtasks)

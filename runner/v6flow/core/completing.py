@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from v6flow.core import answers, cohorts, events, instances, judge, scope
+from v6flow.core import answers, cohorts, dispatched, events, instances, judge, scope
 from v6flow.core.json import canonical
 from v6flow.core.plan import iso
 from v6flow.core.rendering import Lacking, Unfit, evaluate, mapping
@@ -51,12 +51,12 @@ class Completion:
         failure = judge.quorum(step, state, prepared.needed)
         if failure is not None:
             return events.StepFailed(now, name, failure)
-        own = judge.own_cohort(step, state)
+        own = dispatched.cohorts(state)
         try:
-            mixed = self._renderer.mixture(step, prepared.uses, own)
+            mixed = self._renderer.mixture(step, prepared.uses, *own)
         except Unfit as error:
             return events.StepFailed(now, name, error.failure(name))
-        carried = tuple(dict.fromkeys((*prepared.uses.cohorts(), own)))
+        carried = tuple(dict.fromkeys((*prepared.uses.cohorts(), *own)))
         return self.approved(events.StepCompleted(now, name, None, carried, mixed))
 
     def decided(self, name: str, now: Time) -> Event | None:

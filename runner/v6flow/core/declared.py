@@ -6,15 +6,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from v6flow.core import expressions, json
+from v6flow.core.expressions import Template
+from v6flow.core.problem import Problem
+from v6flow.core.steps import WorkflowPlan
 from v6flow.core.words import nearest, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from v6flow.core.json import Json
+    from v6flow.core.plan import Plan
     from v6flow.core.problem import Path, Severity
     from v6flow.core.steps.task import TaskPlan
 
+CENTRAL = "store-central"  # the rule of what is declared of a central function
 MOST_NAMED = 10  # names that a hint lists
 LONGEST = 60  # characters of a value that a message repeats
 
@@ -100,19 +105,42 @@ def problems(step: TaskPlan, algorithm: Algorithm) -> list[Misfit]:
 
 def _central(step: TaskPlan, function: Function) -> Iterator[Misfit]:
     if function.central and not step.central:
-        yield Misfit(
-            f"{function.name} is a central function, and this step does not say so",
-            "store-central",
-            ("task", "method"),
-            hint="write central: true and the one organization it runs at",
-        )
+        yield undeclared(step)
     if step.central and not function.central:
         yield Misfit(
             f"{function.name} is no central function: it runs at each organization by itself",
-            "store-central",
+            CENTRAL,
             ("task", "central"),
             hint="leave central out",
         )
+
+
+def undeclared(step: TaskPlan, severity: Severity = "error", *, certain: bool = True) -> Misfit:
+    """What is wrong with a step that calls a central function and does not say so.
+
+    Not `certain`: the function is given a client, by which it may send subtasks.
+    """
+    what = "is a central function" if certain else "is given a client, and may send subtasks as a central function does"
+    told = f"{step.method} {what}, and this step does not say so"
+    asked = 1 if isinstance(step.organizations, Template) else len(step.organizations)
+    if asked > 1 and certain:
+        told += f": each of {asked} organizations would send its subtasks to all"
+    verb = "write" if certain else "if it does, write"
+    hint = f"{verb} central: true and the one organization it runs at"
+    return Misfit(told, CENTRAL, ("task", "method"), hint=hint, severity=severity)
+
+
+def placed(plan: Plan, step: TaskPlan, misfit: Misfit) -> Problem:
+    """A misfit of a step with its place in the file."""
+    document = plan.workflow.document
+    where = document.position((*step.common.at, *misfit.path))
+    for name in plan.steps:  # of a step in another file, the place is that of the step which runs that file
+        outer = plan.steps[name]
+        if isinstance(outer, WorkflowPlan) and step.common.name.startswith(f"{name}."):
+            where = document.position(outer.common.at)
+            break
+    message = f"step {step.common.name}: {misfit.message}"
+    return Problem(message, misfit.rule, document.name, where, misfit.hint, misfit.severity)
 
 
 # ------------------------------------------------------------------------------------------- keyword arguments

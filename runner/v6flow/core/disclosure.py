@@ -114,7 +114,9 @@ def sentence(kind: str, why: str, image: str) -> str:
 def withheld(subtasks: Iterable[Subtask]) -> tuple[Subtask, ...]:
     """Subtasks without anything that their algorithms printed or raised."""
     told = "the details are withheld"
-    return tuple(replace(each, message=told if each.message else "", log_tail="") for each in subtasks)
+    return tuple(
+        replace(each, message=told if each.message else "", log_tail="", log=None, hint=None) for each in subtasks
+    )
 
 
 _ENDLESS = (math.inf, -math.inf)

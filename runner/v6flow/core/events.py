@@ -32,12 +32,26 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Subtask:
-    """How one organization fared in what a central function dispatched; `status` is vantage6's word."""
+    """How one organization fared in what a central function dispatched; `status` is vantage6's word.
+
+    `task` names the task that this is a run of. A subtask of a subtask has as `parent` the `task` whose run at the
+    organization `by` dispatched it; both are empty for what the step's own task run dispatched. `run` is the
+    federation's name for the run, by which its log is found there; `log` the digest of the log that is kept.
+    `consequence`: it did not fail by itself, but was ended for another's failure.
+    """
 
     organization: str
     status: str
     message: str = ""
     log_tail: str = ""
+    task: str = ""
+    parent: str = ""
+    by: str = ""
+    run: str = ""
+    ended: Time | None = None
+    log: str | None = None
+    consequence: bool = False
+    hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +100,17 @@ class RunResumed:
 
 @dataclass(frozen=True, slots=True)
 class StepStarted:
-    """A step began: who is asked (empty for a local step) and until when (None: no end)."""
+    """A step began: who is asked (empty for a local step) and until when (None: no end).
+
+    `central`: whom it asks runs a central function.
+    """
 
     at: Time
     step: str
     asked: tuple[str, ...] = ()
     deadline: Time | None = None
     carried: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    central: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +128,7 @@ class StepReused:
     answered: Time
     value: Json = None
     subtasks: tuple[Subtask, ...] = ()
+    central: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +177,24 @@ class TaskStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class SubtasksSeen:
+    """A task run that is still at work was seen to have dispatched these subtasks, or these were seen to have ended."""
+
+    at: Time
+    step: str
+    organization: str
+    attempt: int
+    subtasks: tuple[Subtask, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TaskAnswered:
     """An organization's result, as parsed JSON; `log` is the digest of its log.
 
     `size` is that of the result in bytes, as it was received and before it was parsed; `image` is the digest of the
     image that ran. `origin` has a digest of each thing that the result was computed from, by what it is (`database`,
-    `algorithm`, `environment`). None: not recorded.
+    `algorithm`, `environment`). None: not recorded. `hidden`: it may have dispatched subtasks, which this user may not
+    see.
     """
 
     at: Time
@@ -176,6 +207,7 @@ class TaskAnswered:
     size: int | None = None
     image: str | None = None
     origin: Mapping[str, str] | None = None
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -458,6 +490,7 @@ Event: TypeAlias = (
     | TaskRequested
     | TaskAccepted
     | TaskStarted
+    | SubtasksSeen
     | TaskAnswered
     | TaskFailed
     | TaskLate

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from v6flow.core import dispatched, incomplete, instances, judge, scope
 from v6flow.core import events as ev
-from v6flow.core import incomplete, instances, judge, scope
 from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
 from v6flow.core.plan import iso
 from v6flow.core.preview import preview
@@ -69,7 +69,8 @@ def explain(plan: Plan, events: Iterable[Event], name: str) -> dict[str, Any]:
             "responded": step.responded,
             "failed": step.failed,
             "missing": step.missing,
-            "subtasks": judge.subtasks(step) if planned.central else None,
+            "coordinator": step.coordinator,
+            "subtasks": dispatched.statuses(step) if step.coordinator is not None else None,
             "quorum": _quorum(plan, state, planned.quorum, step),
             "closed": step.closed,
         }
@@ -105,6 +106,7 @@ class _History:
         self.not_reused: str | None = None
         self._step = step
         self._began: dict[int, float] = {}
+        self._subtasks: dict[int, tuple[ev.Subtask, ...]] = {}
 
     def take(self, event: Event) -> None:
         if isinstance(event, ev.RunResumed):
@@ -135,14 +137,10 @@ class _History:
             case ev.TaskStarted():
                 began = event.at if event.began is None else event.began
                 self._note(event.organization, event.attempt, {"began": iso(began)})
-            case ev.TaskAnswered():
-                known = {"size": event.size, "image": event.image, "origin": event.origin}
-                self._note(event.organization, event.attempt, known)
-                self._end(event.organization, event.attempt, event.at, "answered")
             case ev.TaskLate():
                 self._end(event.organization, event.attempt, event.at, "too late")
-            case ev.TaskFailed():
-                self._end(event.organization, event.attempt, event.at, event.failure.kind, event.failure)
+            case ev.SubtasksSeen() | ev.TaskAnswered() | ev.TaskFailed():
+                self._hear(event)
             case ev.TaskWithdrawn():
                 for each in self._of_token(event.token):
                     each["withdrawn"] = True
@@ -161,6 +159,23 @@ class _History:
         if token is not None:
             known[-1] |= {"token": token, "began": None, "size": None, "image": None}
         self._began[id(known[-1])] = at
+
+    def _hear(self, event: ev.SubtasksSeen | ev.TaskAnswered | ev.TaskFailed) -> None:
+        """Note how the subtasks of an attempt stand by now, and how it ended if it has."""
+        for each in self.attempts.get(event.organization, ()):
+            if each["attempt"] == event.attempt and event.subtasks:
+                seen = dispatched.merged(self._subtasks.get(id(each), ()), event.subtasks)
+                self._subtasks[id(each)] = seen
+                each["subtasks"] = [
+                    {"name": name, "organization": subtask.organization, "status": subtask.status,
+                     "message": subtask.message} for name, subtask in dispatched.labels(seen)
+                ]  # fmt: skip
+        if isinstance(event, ev.TaskAnswered):
+            known = {"size": event.size, "image": event.image, "origin": event.origin}
+            self._note(event.organization, event.attempt, known)
+            self._end(event.organization, event.attempt, event.at, "answered")
+        elif isinstance(event, ev.TaskFailed):
+            self._end(event.organization, event.attempt, event.at, event.failure.kind, event.failure)
 
     def _end(self, name: str, attempt: int, at: float, outcome: str, failure: Failure | None = None) -> None:
         for each in self.attempts.get(name, ()):
@@ -208,7 +223,7 @@ def _quorum(plan: Plan, state: RunState, quorum: Quorum, step: StepState) -> dic
         "required": list(quorum.required),
         "wait": "all" if quorum.wait else "quorum",
         "needed": None,
-        "responded": len(step.responded),
+        "responded": len(step.answered),
         "met": None,
     }
     if not step.organizations:
@@ -220,7 +235,7 @@ def _quorum(plan: Plan, state: RunState, quorum: Quorum, step: StepState) -> dic
         needed = quorum.needed(minimum, len(step.organizations))
     except (ValueError, ExpressionError, NotKnownYet):
         return told
-    met = judge.met(quorum, needed, step.responded)
+    met = judge.met(quorum, needed, step.answered)
     return told | {"needed": needed, "met": met if met or step.status in SETTLED else None}
 
 

@@ -124,7 +124,7 @@ def weigh(plan: Plan, findings: Sequence[Finding]) -> list[Finding]:
     found = list(_blocked(plan, findings))
     fatal = [cause for each, causes in found for cause in causes if each.status == "problem"]
     told = [each for each, _ in found]
-    if not told:
+    if not told and not any(each.status == "problem" and each.subject.startswith("step ") for each in findings):
         told.append(ok("workflow", "nothing is known that keeps a step from being answered by as many as it needs"))
     for each in findings:
         partial = each.organization is not None or each.image is not None

@@ -6,14 +6,14 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from v6flow.core import instances, judge
+from v6flow.core import dispatched, instances
 from v6flow.core.plan import iso
 from v6flow.core.units import spell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from v6flow.core.events import StepReused
+    from v6flow.core.events import Failure, StepReused
     from v6flow.core.json import Json
     from v6flow.core.state import RunState, StepState
 
@@ -22,8 +22,6 @@ KINDS = ("partial", "items", "max", "failed", "skipped", "mixed_cohorts", "chang
 
 NAMED = 12  # names in one message
 QUOTED = 120  # characters of a failure's message in one message
-
-_ANSWERED = "completed"  # vantage6's word for a subtask that ended well
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +111,6 @@ def reused(found: StepReused) -> str:
     return f"reused from run {found.run}, answered {iso(found.answered)} ({age} old)"
 
 
-def lost_subtasks(step: StepState) -> dict[str, str]:
-    """The organizations whose subtask did not complete, with its status."""
-    return {name: status for name, status in judge.subtasks(step).items() if status != _ANSWERED}
-
-
 def _of_step(state: RunState, step: StepState) -> Iterator[Incomplete]:
     """What is incomplete in one step as it was run, without the steps nested in it."""
     if step.status == "completed":
@@ -156,32 +149,28 @@ def of_value(step: StepState) -> Iterator[Incomplete]:
 
 def _partial(step: StepState) -> Incomplete | None:
     """The organizations whose answers are not in the value of a task step."""
-    lost = lost_subtasks(step)
-    failed, missing = step.failed, step.missing
-    absent = list(dict.fromkeys((*failed, *missing, *lost)))
+    if dispatched.hides(step):
+        return _entry(
+            step, "partial", "this user may not see whom the central function asked, nor who of them answered"
+        )
+    failures, missing = step.failures, step.missing
+    asked = step.asked
+    absent = [name for name in asked if name in failures or name in missing]
     if not absent:
         return None
-    asked = list(dict.fromkeys((*step.asked, *lost))) if not lost else list(judge.subtasks(step))
-    whole = sum(name not in absent for name in asked)
-    told = [_fate(step, name, lost.get(name)) for name in absent]
-    message = f"{whole} of {len(asked)} answered ({_listed(told)})"
+    told = [_failed(name, failures[name]) if name in failures else _silent(step, name) for name in absent]
+    message = f"{len(asked) - len(absent)} of {len(asked)} answered ({_listed(told)})"
     return _entry(step, "partial", message, tuple(absent))
 
 
-def _fate(step: StepState, name: str, subtask: str | None) -> str:
-    """What became of an organization whose answer is not there."""
+def _failed(name: str, failure: Failure | None) -> str:
+    message = _quoted(failure.message) if failure is not None else ""
+    return f"{name} failed: {message}" if message else f"{name} failed"
+
+
+def _silent(step: StepState, name: str) -> str:
+    """Why nothing came of an organization."""
     asked = step.organizations.get(name)
-    if asked is not None and asked.status == "failed":
-        message = _quoted(asked.failure.message) if asked.failure is not None else ""
-        return f"{name} failed: {message}" if message else f"{name} failed"
-    if subtask is not None:
-        told = [
-            each.message
-            for coordinator in step.organizations.values()
-            for each in coordinator.subtasks
-            if each.organization == name and each.status != _ANSWERED and each.message
-        ]
-        return f"subtask at {name} {subtask}" + (f": {_quoted(told[0])}" if told else "")
     if asked is not None and asked.late:
         return f"{name} answered too late"
     why = {"quorum": "was not waited for", "timeout": "did not answer in time"}

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from v6flow.core import dispatched
 from v6flow.core.events import Failure
 from v6flow.core.units import spell
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from v6flow.core.plan import Plan
-    from v6flow.core.state import Cohort, RunState, StepState
+    from v6flow.core.state import OrganizationState, RunState, StepState
     from v6flow.core.steps.task import Quorum, TaskPlan
 
 MIXED_HINT = "send it to those who answered (organizations: …responded), or say mixed_cohorts: <reason> if you mean it"
 
 CONSEQUENCE = "consequence"
 """The kind of a failure that only follows from another's: never the first cause, whenever it was heard of."""
-
-_FINISHED = "completed"  # vantage6's word for a task run that ended well
 
 
 def met(quorum: Quorum, needed: int, responded: Collection[str]) -> bool:
@@ -29,7 +28,7 @@ def met(quorum: Quorum, needed: int, responded: Collection[str]) -> bool:
 
 def quorum(step: TaskPlan, state: StepState, needed: int) -> Failure | None:
     """Why a step that nobody will answer any more has failed, the first cause first; None if its quorum is met."""
-    responded = state.responded
+    responded = state.answered
     if met(step.quorum, needed, responded):
         return None
     name = state.name
@@ -38,16 +37,9 @@ def quorum(step: TaskPlan, state: StepState, needed: int) -> Failure | None:
         (each for each in state.organizations.values() if each.status == "failed"),
         key=lambda each: (each.failure is not None and each.failure.kind == CONSEQUENCE, each.since),
     )
-    missing = [each.name for each in state.organizations.values() if each.status in ("waiting", "requested")]
-    alike: dict[str, list[str]] = {}
-    for each in failed:
-        if each.failure is not None:
-            alike.setdefault(f"{_word(each.failure.kind)}: {each.failure.message}", []).append(each.name)
-    order = list(state.organizations)
-    told = [f"{', '.join(sorted(names, key=order.index))} {what}" for what, names in alike.items()]
-    if missing:
-        within = f" within {spell(step.timeout)}" if step.timeout is not None else ""
-        told.append(f"{', '.join(missing)} did not answer{within}")
+    missing = [each for each in state.organizations.values() if each.status in ("waiting", "requested")]
+    within = f" within {spell(step.timeout)}" if step.timeout is not None else ""
+    told = [*_failures(failed, list(state.organizations)), *_silences(missing, within)]
     lacking = [each for each in step.quorum.required if each not in responded]
     rule = "all must" if needed == asked else f"{needed} must"
     if lacking and len(responded) >= needed:
@@ -57,28 +49,51 @@ def quorum(step: TaskPlan, state: StepState, needed: int) -> Failure | None:
         message += f" ({len(responded)} of {asked} answered, {rule})"
     first = failed[0].failure if failed else None
     if first is None:
-        hint = "the organization may be offline; to ask it again, resume the run with --retry-failed"
-        return Failure("timeout", message, name, missing[0] if missing else None, hint)
+        return _timeout(name, missing, message)
     return Failure(first.kind, message, name, first.organization or failed[0].name, first.hint, first.log_tail)
 
 
-def own_cohort(step: TaskPlan, state: StepState) -> Cohort:
-    """Whose data a task step's value was computed from: who answered; for a central step, whose subtasks completed."""
-    name = state.name
-    dispatched = subtasks(state)
-    if step.central and dispatched:
-        return name, tuple(each for each, status in dispatched.items() if status == _FINISHED)
-    return name, tuple(state.responded)
+def _failures(failed: Sequence[OrganizationState], order: Sequence[str]) -> list[str]:
+    """How those failed who did, those with the same failure together."""
+    alike: dict[str, list[str]] = {}
+    told: dict[str, None] = {}
+    for each in failed:
+        if each.failure is None:
+            continue
+        what = f"{_word(each.failure.kind)}: {each.failure.message}"
+        if dispatched.tells_of_subtask(each) or each.failure.kind == dispatched.UNDECLARED:
+            what = each.failure.message  # which names who is meant
+        else:
+            alike.setdefault(what, []).append(each.name)
+        told[what] = None
+    return [f"{', '.join(sorted(alike[what], key=order.index))} {what}" if what in alike else what for what in told]
 
 
-def subtasks(state: StepState) -> dict[str, str]:
-    """How each organization fared in what a central function dispatched; of several rounds, the first gone wrong."""
-    found: dict[str, str] = {}
-    for asked in state.organizations.values():
-        for each in asked.subtasks:
-            if found.get(each.organization, _FINISHED) == _FINISHED:
-                found[each.organization] = each.status
-    return found
+def _silences(missing: Sequence[OrganizationState], within: str) -> list[str]:
+    """Who did not answer; of a central function, whom it waits for."""
+    told = []
+    silent = [each.name for each in missing if dispatched.first_lost(each.subtasks) is None]
+    for each in missing:
+        lost = dispatched.first_lost(each.subtasks)
+        if lost is None:
+            continue
+        if dispatched.is_open(lost):
+            names = dict.fromkeys(other.organization for other in each.subtasks if dispatched.is_open(other))
+            whom = ", ".join(names)
+            told.append(f"{whom} did not answer the central function at {each.name}{within}")
+        else:
+            told.append(f"{dispatched.tell(lost)}; the central function at {each.name} did not end{within}")
+    return [*told, f"{', '.join(silent)} did not answer{within}"] if silent else told
+
+
+def _timeout(step: str, missing: Sequence[OrganizationState], message: str) -> Failure:
+    """The failure of a step that nobody has answered in time."""
+    hint = "the organization may be offline; to ask it again, resume the run with --retry-failed"
+    for each in missing:
+        lost = dispatched.first_lost(each.subtasks)
+        if lost is not None:
+            return Failure("timeout", message, step, lost.organization, hint, lost.log_tail)
+    return Failure("timeout", message, step, missing[0].name if missing else None, hint)
 
 
 def first_failure(plan: Plan, state: RunState) -> Failure | None:

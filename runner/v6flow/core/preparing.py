@@ -123,7 +123,7 @@ class Preparation:
             earlier = 1 if step.cohort == "fixed" else number - 1
             then = self._state.step(instances.inside(path, earlier) + name[len(inner) :])
             if then.status == "completed":
-                return step.cohort, tuple(then.responded)
+                return step.cohort, tuple(then.answered)
         return None
 
     def _as_before(self, name: str, asked: tuple[str, ...], cohort: str, before: tuple[str, ...]) -> tuple[str, ...]:

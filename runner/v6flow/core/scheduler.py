@@ -6,13 +6,14 @@ import heapq
 import math
 import sys
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from v6flow.core import asking, caching, events, instances, judge, nested, scope
+from v6flow.core import asking, caching, dispatched, events, instances, judge, nested, scope
 from v6flow.core.commands import (
     Ask,
     Keep,
+    Kill,
     KillLocal,
     LocalRequest,
     Look,
@@ -34,7 +35,7 @@ else:
     from typing_extensions import assert_never
 
 if TYPE_CHECKING:
-    from v6flow.core.commands import Command, Kill
+    from v6flow.core.commands import Command
     from v6flow.core.events import Event, Failure, Time
     from v6flow.core.json import Json
     from v6flow.core.plan import Plan
@@ -145,6 +146,8 @@ class Scheduler:
                 if isinstance(event, events.StepCompleted):
                     self._note_result(event.step)
                 self._settle(event.step)
+            case events.SubtasksSeen():
+                self._touched[event.step] = None
             case events.TaskAnswered() | events.TaskFailed() | events.LocalFailed():
                 if isinstance(event, events.LocalFailed):
                     self._locals.discard(event.step)
@@ -502,7 +505,7 @@ class Scheduler:
             refused = caching.refused(self._plan, step, name, asked, prepared.kwargs, found, params)
             if refused is None:
                 self._touched[name] = None
-                return [Record(_reused(name, found, now))]
+                return [Record(_reused(name, found, now, central=step.central))]
             found = refused
         state = self._state.step(name)
         waiting = [
@@ -514,7 +517,8 @@ class Scheduler:
             heapq.heappush(self._timers, (deadline, name))
         self._touched[name] = None  # those who have answered before may be all
         commands: list[Command] = [Record(events.StepNotReused(now, name, found))] if found is not None else []
-        commands.append(Record(events.StepStarted(now, name, asked, deadline, prepared.uses.cohorts())))
+        carried = prepared.uses.cohorts()
+        commands.append(Record(events.StepStarted(now, name, asked, deadline, carried, step.central)))
         return commands + self._ask(name, step, waiting, now)
 
     def _check_queries(self, names: list[str]) -> None:
@@ -551,6 +555,8 @@ class Scheduler:
 
     def _go_on_task(self, name: str, step: TaskPlan, state: StepState, now: Time) -> list[Command]:
         prepared = self._running[name]
+        if refused := self._refuse_undeclared(name, step, state, now):
+            return refused
         organizations = state.organizations.values()
         due = self._due(step, state)
         open_ = [each for each in organizations if each.status in ("waiting", "requested") or each.name in due]
@@ -564,7 +570,7 @@ class Scheduler:
                 if self._unseen.get(name):
                     return []  # what was answered in time may be there
                 reason = "timeout"
-            elif not step.quorum.wait and judge.met(step.quorum, prepared.needed, state.responded):
+            elif not step.quorum.wait and judge.met(step.quorum, prepared.needed, state.answered):
                 reason = "quorum"
         if open_ and reason is None:
             again = [each.name for each in open_ if each.status == "waiting" or due.get(each.name, math.inf) <= now]
@@ -580,6 +586,22 @@ class Scheduler:
         if open_:
             commands += asking.kills(state)
         return [*commands, Record(self._completion.judge(step, state, prepared, now))]
+
+    def _refuse_undeclared(self, name: str, step: TaskPlan, state: StepState, now: Time) -> list[Command]:
+        """Fail, and end, those who were seen to dispatch subtasks though the step does not say so."""
+        if step.central:
+            return []
+        commands: list[Command] = []
+        for each in state.organizations.values():
+            if not each.subtasks or each.status not in ("requested", "answered"):
+                continue
+            failure = dispatched.undeclared(name, step.method, each.name, each.subtasks)
+            commands.append(
+                Record(events.TaskFailed(now, name, each.name, each.attempt, failure, each.log, each.subtasks))
+            )
+            if each.status == "requested":
+                commands.append(Kill(each.token, (each.name,)))
+        return commands
 
     def _look(self, name: str, kills: list[Kill]) -> list[Command]:
         """See what is there of what would be killed, since a deadline has passed."""
@@ -753,7 +775,8 @@ class Scheduler:
         return self._end(self._completion.outcome(now)) if ending is None else ending.outcome(now)
 
 
-def _reused(name: str, kept: caching.Kept, now: Time) -> Event:
+def _reused(name: str, kept: caching.Kept, now: Time, *, central: bool = False) -> Event:
     value: Json = {each: answer.value for each, answer in kept.answers.items()} or None
-    subtasks = tuple(subtask for answer in kept.answers.values() for subtask in answer.subtasks)
-    return events.StepReused(now, name, kept.run, kept.step, kept.answered, value, subtasks)
+    # their logs are those of the earlier run
+    subtasks = tuple(replace(each, log=None) for answer in kept.answers.values() for each in answer.subtasks)
+    return events.StepReused(now, name, kept.run, kept.step, kept.answered, value, subtasks, central)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from v6flow.core import instances, judge
+from v6flow.core import dispatched, instances
 from v6flow.core.expressions import NotKnownYet, Undefined
 from v6flow.core.state import SETTLED
 from v6flow.core.steps import ForeachPlan, GatePlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from v6flow.core.events import Failure, RunEnding, StepCompleted
     from v6flow.core.json import Json
     from v6flow.core.plan import Plan
-    from v6flow.core.state import Cohort, OrganizationState, RunState, StepState
+    from v6flow.core.state import Cohort, RunState, StepState
 
 
 class Uses:
@@ -306,12 +306,14 @@ def this(plan: Plan, completed: StepCompleted, state: StepState, uses: Uses) -> 
     return StepView(plan, settled, uses)
 
 
-def _settled(step: StepState, name: str) -> Json:
+def _settled(step: StepState, name: str) -> object:
     match name:
         case "status":
             return step.status
         case "error":
             return failure(step.failure) if step.status == "failed" else None
+        case _ if dispatched.hides(step):
+            return _hidden(step)
         case "asked":
             return step.asked
         case "failed":
@@ -334,6 +336,8 @@ def _offered(plan: Plan, step: StepState, name: str) -> object:
         return step.value if name == "result" else Undefined(f"step {step.name} does not offer {name!r}")
     answered = [each for each in step.organizations.values() if each.status == "answered"]
     match name:
+        case "responded" | "failures" | "subtasks" if dispatched.hides(step):
+            return _hidden(step)
         case "results" if not planned.single:
             return [each.value for each in answered]
         case "by_organization" if not planned.single:
@@ -343,9 +347,9 @@ def _offered(plan: Plan, step: StepState, name: str) -> object:
         case "responded":
             return step.responded
         case "failures":
-            return {each.name: failed(each) for each in step.organizations.values() if each.status == "failed"}
+            return {each: failed(why) for each, why in step.failures.items()}
         case "subtasks" if planned.central:
-            return judge.subtasks(step)
+            return dispatched.statuses(step)
         case _:
             return Undefined(f"step {step.name} does not offer {name!r}")
 
@@ -418,11 +422,14 @@ def everybody(plan: Plan, step: StepState) -> list[str]:
     return [name for name in plan.directory.organizations if name in found]
 
 
-def failed(organization: OrganizationState) -> dict[str, Json]:
+def _hidden(step: StepState) -> Undefined:
+    return Undefined(f"this user may not see whom the central function of step {step.name} asked")
+
+
+def failed(given: Failure | None) -> dict[str, Json]:
     """An organization's failure, as `.failures[name]` and JSON documents show it."""
-    given = organization.failure
     if given is None:
-        return {"status": organization.status, "message": "", "log_tail": ""}
+        return {"status": "failed", "message": "", "log_tail": ""}
     return {"status": given.kind, "message": given.message, "log_tail": given.log_tail}
 
 

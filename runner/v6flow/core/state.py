@@ -6,8 +6,8 @@ import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from v6flow.core import dispatched, instances
 from v6flow.core import events as ev
-from v6flow.core import instances
 
 if sys.version_info >= (3, 11):
     from typing import assert_never
@@ -54,6 +54,7 @@ class OrganizationState:
     size: int | None = None  # of its result, in bytes
     image: str | None = None  # the digest of the image that ran
     origin: Mapping[str, str] | None = None  # digests of what its result was computed from
+    hidden: bool = False  # it may have dispatched subtasks, which this user may not see
 
 
 @dataclass(slots=True)
@@ -71,7 +72,11 @@ class ItemState:
 
 @dataclass(slots=True)
 class StepState:
-    """How a step fares. For a task step, `organizations` has each that is asked, in the order asked."""
+    """How a step fares. For a task step, `organizations` has each that the step itself asks, in the order asked.
+
+    `asked`, `responded`, `failed` and `missing` name the organizations of its subtasks instead, where a central
+    function has dispatched any (see `dispatched`); `answered` never does.
+    """
 
     name: str
     status: StepStatus = "pending"
@@ -101,6 +106,7 @@ class StepState:
     params: dict[str, Json] | None = None  # of a workflow step, once they are known
     mixed_cohorts: str | None = None  # why its value may mix cohorts, where it does
     exhausted: int = 0  # iterations of a repeat step that reached its max while its condition did not hold
+    central: bool = False  # whom it asks runs a central function
 
     @property
     def rounds(self) -> int:
@@ -108,24 +114,40 @@ class StepState:
         return max(len(self.history) - 1, 0)
 
     @property
+    def answered(self) -> list[str]:
+        """Those whom the step itself asked and who answered: the quorum counts these."""
+        return [each.name for each in self.organizations.values() if each.status == "answered"]
+
+    @property
     def asked(self) -> list[str]:
-        return list(self.organizations)
+        return list(dispatched.parts(self))
 
     @property
     def responded(self) -> list[str]:
-        return [each.name for each in self.organizations.values() if each.status == "answered"]
+        return [each.organization for each in dispatched.parts(self).values() if each.standing == "answered"]
 
     @property
     def failed(self) -> list[str]:
         """Who answered with a failure; while the step runs, one that will be asked again counts too."""
-        return [each.name for each in self.organizations.values() if each.status == "failed"]
+        return [each.organization for each in dispatched.parts(self).values() if each.standing == "failed"]
+
+    @property
+    def failures(self) -> dict[str, Failure | None]:
+        """Why those who failed did."""
+        found = dispatched.parts(self).values()
+        return {each.organization: each.failure for each in found if each.standing == "failed"}
 
     @property
     def missing(self) -> list[str]:
         """Who never answered: known when the step is settled."""
         if self.status not in SETTLED:
             return []
-        return [each.name for each in self.organizations.values() if each.status in ("waiting", "requested")]
+        return [each.organization for each in dispatched.parts(self).values() if each.standing == "open"]
+
+    @property
+    def coordinator(self) -> str | None:
+        """The organization that runs the central function; None for a step that has none."""
+        return dispatched.coordinator(self)
 
     @property
     def attempts(self) -> int:
@@ -209,7 +231,7 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
                 event.log,
                 event.subtasks,
             )
-            asked.failure, asked.since = None, event.at
+            asked.failure, asked.since, asked.hidden = None, event.at, event.hidden
             asked.size, asked.image, asked.origin = event.size, event.image, event.origin
         case ev.TaskRequested():
             for name in event.organizations:
@@ -217,6 +239,7 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
                 asked = _step(state, event.step).organizations[name]
                 asked.status, asked.attempt, asked.since = "requested", event.attempt, event.at
                 asked.token, asked.digest, asked.accepted, asked.began = event.token, event.digest, None, None
+                asked.subtasks, asked.hidden = (), False
                 asked.withdrawn = asked.unsubmitted = asked.late = False
         case ev.TaskAccepted():
             for asked in _step(state, event.step).organizations.values():
@@ -228,6 +251,9 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             asked = _step(state, event.step).organizations[event.organization]
             if asked.attempt == event.attempt:
                 asked.began = event.at if event.began is None else event.began
+        case ev.SubtasksSeen():
+            asked = _step(state, event.step).organizations[event.organization]
+            asked.subtasks = dispatched.merged(asked.subtasks, event.subtasks)
         case ev.TaskWithdrawn():
             for asked in _step(state, event.step).organizations.values():
                 if asked.token == event.token:
@@ -362,6 +388,7 @@ def _nested(state: RunState) -> dict[str, list[str]]:
 def _start(step: StepState, event: ev.StepStarted) -> None:
     """Begin a step, or go on with one that is tried again: who has answered is not asked anew."""
     step.status, step.deadline, step.carried = "running", event.deadline, event.carried
+    step.central = event.central
     step.ended = step.failure = step.closed = None
     if step.started is None:
         step.started = event.at
@@ -377,7 +404,7 @@ def _reuse(step: StepState, event: ev.StepReused) -> None:
     step.reused = replace(event, value=None)  # the answers stand with the organizations
     if not isinstance(event.value, dict):
         return
-    step.status, step.started = "running", event.at
+    step.status, step.started, step.central = "running", event.at, event.central
     step.organizations = {
         name: OrganizationState(
             name,

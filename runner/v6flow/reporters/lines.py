@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from v6flow.core import dispatched, incomplete, instances, json
 from v6flow.core import events as ev
-from v6flow.core import incomplete, instances, json
 from v6flow.core.plan import iso
 from v6flow.core.state import SETTLED
 from v6flow.core.steps import LocalPlan, TaskPlan
@@ -180,8 +180,10 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
             return _started(event, state.step(event.step))
         case ev.TaskRequested():
             return _requested(event, state.step(event.step), plan)
+        case ev.SubtasksSeen():
+            return _dispatched(event)
         case ev.TaskAnswered():
-            return _answered(event, state.step(event.step))
+            return _answered(event, state.step(event.step), plan)
         case ev.TaskFailed():
             return _failed(event, state, plan)
         case ev.TaskLate():
@@ -280,11 +282,26 @@ def _requested(event: ev.TaskRequested, step: StepState, plan: Plan) -> str | No
     return f"{event.step}: asks {named(event.organizations)} again ({attempt})"
 
 
-def _answered(event: ev.TaskAnswered, step: StepState) -> str:
-    lost = summary.lost([step.organizations[event.organization]])
+def _dispatched(event: ev.SubtasksSeen) -> str | None:
+    """Whom a central function asks now, and which of those that it asked failed; the others are counted at the end."""
+    at = plain(event.organization)
+    asked = [each.organization for each in event.subtasks if dispatched.is_open(each)]
+    lost = [each for each in event.subtasks if each.status != dispatched.COMPLETED and not dispatched.is_open(each)]
+    told = [f"the central function at {at} asks {named(list(dict.fromkeys(asked)))}"] if asked else []
+    told += [plain(dispatched.tell(each)) for each in lost]
+    return f"{event.step}: {'; '.join(told)}" if told else None
+
+
+def _answered(event: ev.TaskAnswered, step: StepState, plan: Plan) -> str:
+    asked = step.organizations[event.organization]
+    count = f"{len(step.answered)} of {len(step.organizations)}"
+    planned = plan.step(event.step)
+    if not asked.subtasks or not isinstance(planned, TaskPlan):
+        return f"{event.step}: {plain(event.organization)} answered ({count})"
+    lost = [plain(dispatched.tell(each)) for each in asked.subtasks if each.status != dispatched.COMPLETED]
     but = f", but {'; '.join(lost)}" if lost else ""
-    count = f"{len(step.responded)} of {len(step.organizations)}"
-    return f"{event.step}: {plain(event.organization)} answered{but} ({count})"
+    count = f"{len(step.responded)} of {len(step.asked)} organizations that it asked"
+    return f"{event.step}: the central function at {plain(event.organization)} answered{but} ({count})"
 
 
 def _failed(event: ev.TaskFailed, state: RunState, plan: Plan) -> str:
@@ -314,7 +331,7 @@ def _again(plan: Plan, name: str, failure: Failure, tried: int, at: float, deadl
 
 
 def _closed(event: ev.StepClosed, step: StepState) -> str:
-    silent = [each.name for each in step.organizations.values() if each.status in ("waiting", "requested")]
+    silent = [each.organization for each in dispatched.parts(step).values() if each.standing == "open"]
     why = {"timeout": "its time is up", "quorum": "enough have answered"}.get(event.reason, plain(event.reason))
     return f"{why}; not yet answered: {named(silent)}" if silent else why
 
@@ -325,7 +342,7 @@ def _completed(event: ev.StepCompleted, step: StepState, plan: Plan) -> str:
         line += f" in {_took(step)}"
     less = [each for each in incomplete.of_value(step) if each.kind != "reused"]  # which has just been reported
     if step.organizations and not any(each.kind == "partial" for each in less):
-        line += f", {len(step.responded)} of {len(step.organizations)} answered"
+        line += f", {len(step.responded)} of {len(step.asked)} answered"
     line += "".join(f", {plain(each.message)}" for each in less)
     facts = "; ".join(summary.facts(step.properties))
     return f"{line} ({facts})" if facts else line

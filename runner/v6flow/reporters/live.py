@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from v6flow.core import dispatched, instances
 from v6flow.core import events as ev
-from v6flow.core import instances
 from v6flow.core.state import SETTLED, StepState
 from v6flow.core.steps.task import TaskPlan
 from v6flow.core.units import spell
@@ -236,7 +236,7 @@ def _at_work(state: RunState, step: StepState) -> str:
             nested = state.step(name)
             if nested.status == "running":
                 short = name[len(step.name) :] if step.items is not None else instances.short(name)
-                asked = f" {len(nested.responded)}/{len(nested.organizations)}" if nested.organizations else ""
+                asked = f" {len(nested.responded)}/{len(nested.asked)}" if nested.organizations else ""
                 told.append(f"{short}{asked}")
     return "  ".join(told)
 
@@ -302,10 +302,24 @@ def _fares(step: StepState, view: View, room: int) -> Text:
     if not organizations or (step.reused is not None and step.status == "completed"):
         return _unasked(step)
     told = [(name, _word(each, step, view)) for name, each in organizations.items()]
-    each = Text("  ").join(Text.assemble(f"{plain(name)} ", (word, _style(word))) for name, word in told)
+    central: list[tuple[str, str]] = []
+    if any(map(dispatched.has_dispatched, organizations.values())):
+        central = [(f"{name} (central)", word) for name, word in told if word != "answered"]
+        told = _subtasks(step)
+    shown = [*central, *told]
+    each = Text("  ").join(Text.assemble(f"{plain(name)} ", (word, _style(word))) for name, word in shown)
     if each.cell_len <= room:
         return each
     return _counted(told)
+
+
+def _subtasks(step: StepState) -> list[tuple[str, str]]:
+    """How each organization fares that a central function asked."""
+    words = {"answered": "answered", "failed": "failed", "open": "missing" if step.status in SETTLED else "asked"}
+    return [
+        (each.organization, "working" if each.working and step.status not in SETTLED else words[each.standing])
+        for each in dispatched.parts(step).values()
+    ]
 
 
 def _counted(told: Sequence[tuple[str, str]]) -> Text:
@@ -422,7 +436,7 @@ def _worth(step: StepState) -> int:
     """The lower, the more worth a row: failures first, then who lacked answers, then who was asked."""
     if step.status == "failed":
         return 0
-    if step.organizations and len(step.responded) < len(step.organizations):
+    if step.organizations and len(step.responded) < len(step.asked):
         return 1
     if step.status in ("running", "waiting"):
         return 2

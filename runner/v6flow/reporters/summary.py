@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import incomplete, scope
+from v6flow.core import dispatched, incomplete, scope
 from v6flow.core.json import dumps
 from v6flow.core.plan import iso
 from v6flow.core.state import SETTLED
@@ -13,11 +13,11 @@ from v6flow.core.units import spell
 from v6flow.reporters.terminal import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from v6flow.core.events import Failure, StepReused
     from v6flow.core.json import Json
-    from v6flow.core.state import ItemState, OrganizationState, RunState, StepState
+    from v6flow.core.state import ItemState, RunState, StepState
     from v6flow.core.steps.task import Retry
 
 LOG_LINES = 12  # of a log's last lines, as many as leave the cause in view
@@ -82,8 +82,10 @@ def _worth_telling(state: RunState, steps: Sequence[str]) -> list[str]:
 
 
 def _step(step: StepState, run_status: str) -> dict[str, Json]:
-    failures: dict[str, Any] = {name: scope.failed(step.organizations[name]) for name in step.failed}
+    failures: dict[str, Any] = {name: scope.failed(why) for name, why in step.failures.items()}
     more: dict[str, Json] = {}
+    if step.coordinator is not None:
+        more = {"coordinator": step.coordinator}
     if step.history:
         more = {"iterations": step.rounds, "converged": step.converged}
     elif step.items is not None:
@@ -96,7 +98,7 @@ def _step(step: StepState, run_status: str) -> dict[str, Json]:
         "status": standing(step, run_status),
         "asked": [*step.asked],
         "responded": [*step.responded],
-        "failed": [*step.failed],
+        "failed": [*failures],
         "failures": failures,
         "missing": [*step.missing],
         "seconds": _seconds(step.started, step.ended),
@@ -293,6 +295,8 @@ def _next(state: RunState, failed: Sequence[StepState], store: str) -> list[str]
         return [f"to go on with more time, say 2 hours: {longer}"]
     if state.status != "failed" or not failed:
         return []
+    if all(step.failure is not None and step.failure.kind == dispatched.UNDECLARED for step in failed):
+        return []  # a step that has asked somebody cannot be changed: the hint says what to do
     lines = [
         f"to see the state after each iteration: {_command('explain', store, state.run, step.name)}"
         for step in failed[:FEW]
@@ -323,7 +327,7 @@ def _worth_a_row(state: RunState, steps: Sequence[str]) -> list[str]:
 
 def row(step: StepState, run_status: str) -> tuple[str, ...]:
     """A step's cells, under `HEAD`."""
-    asked = len(step.organizations)
+    asked = len(step.asked)
     answered = f"{len(step.responded)}/{asked}" if asked else ""
     seconds = _seconds(step.started, step.ended) if step.status != "skipped" else None
     tried = attempts(step)
@@ -354,7 +358,8 @@ def remark(step: StepState) -> str:
     told = [reused(step.reused)] if step.reused is not None else []
     told += [f"failed: {named(step.failed)}"] if step.failed else []
     told += [f"missing: {named(step.missing)}"] if step.missing else []
-    told += lost(each for each in step.organizations.values() if each.status == "answered")
+    told += ["whom it asked may not be seen"] if dispatched.hides(step) else []
+    told += _open(step)
     if not told and step.status == "failed" and step.failure is not None:
         told = [plain(step.failure.message)]
     told += facts(step.properties)
@@ -385,14 +390,10 @@ def reused(found: StepReused) -> str:
     return plain(incomplete.reused(found))
 
 
-def lost(answered: Iterable[OrganizationState]) -> list[str]:
-    """The subtasks of central functions that did not complete, as `subtask at beta failed`."""
-    return [
-        f"subtask at {plain(subtask.organization)} {plain(subtask.status)}"
-        for each in answered
-        for subtask in each.subtasks
-        if subtask.status != "completed"
-    ]
+def _open(step: StepState) -> list[str]:
+    """The subtasks that a step left open, as far as is known; while it runs they are waited for."""
+    names = dispatched.still_open(step) if step.status in SETTLED else []
+    return [f"subtasks not seen to end: {named(names)}"] if names and names != step.missing else []
 
 
 def named(names: Sequence[str]) -> str:

@@ -229,8 +229,7 @@ def _failed(where: str, expected: list[str] | dict[str, str], step: StepState) -
     if isinstance(expected, list):
         yield from _names(where, expected, step.failed)
         return
-    failures = {name: step.organizations[name].failure for name in step.failed}
-    kinds = {name: failure.kind if failure is not None else "" for name, failure in failures.items()}
+    kinds = {name: failure.kind if failure is not None else "" for name, failure in step.failures.items()}
     if expected != kinds:
         yield Complaint(f"{where}: expected {_pairs(expected)}, found {_pairs(kinds)}")
 

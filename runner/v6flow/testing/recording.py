@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from v6flow import loading, params, paths
 from v6flow.backends.fixtures import DEFAULT, KINDS
 from v6flow.backends.fixtures.answers import SILENCE
-from v6flow.core import document, events, expressions, instances, json, scope, units
+from v6flow.core import dispatched, document, events, expressions, instances, json, scope, units
 from v6flow.core import plan as planning
+from v6flow.core.dispatched import UNDECLARED
 from v6flow.core.incomplete import kinds_by_name, of_run
 from v6flow.core.problem import InvalidError
 from v6flow.core.steps import TaskPlan
@@ -23,7 +24,7 @@ from v6flow.testing.people import WORDS
 from v6flow.testing.trial import START
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from v6flow.core.events import Event
@@ -36,7 +37,7 @@ CASE = "recorded"
 
 _DEPTH = 40  # levels of a value that still fit into a document with all that is around them
 _WORDS = {kind: word for word, (kind, _) in KINDS.items()}
-_FROM_SUBTASKS = ("subtask_failed", "subtasks_hidden")  # failures in which an answer was there
+_FROM_SUBTASKS = ("subtask_failed", "subtasks_hidden", UNDECLARED)  # failures in which an answer was there
 
 
 def write(file: Path, state: RunState, happened: Iterable[Event], *, values: bool) -> list[str]:
@@ -89,6 +90,7 @@ class _Attempt:
     token: str
     withdrawn: bool = False
     outcome: events.TaskAnswered | events.TaskFailed | None = None
+    subtasks: tuple[events.Subtask, ...] = ()  # as they were last seen, where nothing came of it
 
 
 @dataclass
@@ -136,11 +138,12 @@ class _Recorder:
     def _answer(self, attempt: _Attempt, step: str, organization: str) -> Any:
         outcome = attempt.outcome
         if outcome is None:
-            return SILENCE
+            waits = {SILENCE: "it waits for its subtasks", "subtasks": _dispatched(attempt.subtasks)}
+            return waits if attempt.subtasks else SILENCE
         late = round(outcome.at - attempt.at) >= 1
         more: dict[str, Any] = {"after": units.duration(outcome.at - attempt.at)} if late else {}
         if outcome.subtasks:
-            more["subtasks"] = {each.organization: each.status for each in outcome.subtasks}
+            more["subtasks"] = _dispatched(outcome.subtasks)
         if isinstance(outcome, events.TaskAnswered):
             value = outcome.value if self.values else shapes.made_up(outcome.value, self._smallest_count(step))
             written: dict[str, Any] = {"body": json.dumps(value)} if _is_awkward(value) else {"value": value}
@@ -268,6 +271,9 @@ def _attempts(happened: Iterable[Event]) -> dict[tuple[str, str], list[_Attempt]
             case events.TaskRequested():
                 for name in event.organizations:
                     found.setdefault((event.step, name), []).append(_Attempt(event.at, event.token))
+            case events.SubtasksSeen():
+                attempt = found[event.step, event.organization][-1]
+                attempt.subtasks = dispatched.merged(attempt.subtasks, event.subtasks)
             case events.TaskAnswered() | events.TaskFailed():
                 found[event.step, event.organization][-1].outcome = event
             case events.StepReused():  # in a test nothing is reused, and so they are asked
@@ -292,6 +298,19 @@ def _forget(found: dict[tuple[str, str], list[_Attempt]], event: events.RunResum
             attempts.clear()
 
 
+def _dispatched(subtasks: Sequence[events.Subtask], parent: str = "", by: str = "") -> Any:
+    """What a central function dispatched, as a test file says it: a mapping for each task, alone if there is one."""
+    tasks: dict[str, dict[str, Any]] = {}
+    for each in subtasks:
+        if (each.parent, each.by) != (parent, by):
+            continue
+        inner = _dispatched(subtasks, each.task, each.organization) if each.task else None
+        told = {"status": each.status, "subtasks": inner} if inner else each.status
+        tasks.setdefault(each.task, {})[each.organization] = told
+    found = list(tasks.values())
+    return found[0] if len(found) == 1 else found
+
+
 def _is_void(attempt: _Attempt) -> bool:
     """Whether it was killed because the run was let go of, and then made again."""
     return attempt.withdrawn and isinstance(attempt.outcome, events.TaskFailed)
@@ -301,8 +320,7 @@ def _fared(step: StepState) -> dict[str, Any]:
     told: dict[str, Any] = {"status": step.status}
     if step.organizations:
         told["responded"] = step.responded
-        failures = {name: step.organizations[name].failure for name in step.failed}
-        if failures:
+        if failures := step.failures:
             told["failed"] = {name: each.kind for name, each in failures.items() if each is not None}
         if step.missing:
             told["missing"] = step.missing

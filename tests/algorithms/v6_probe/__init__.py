@@ -87,6 +87,27 @@ def central_leaves(client: Any, organizations: list[int], gate: str) -> str:
 
 
 @algorithm_client
+def central_gives_up(client: Any, organizations: list[int], gate: str, here: str = "") -> None:
+    """Sends two subtasks that wait at a gate, and crashes without waiting for them.
+
+    With `here`, the first of its subtasks has begun by then, and says so there.
+    """
+    for number in range(2):
+        kwargs = {"gate": gate, "here": here} if here and not number else {"gate": gate}
+        input_ = {"method": "meet" if "here" in kwargs else "wait", "kwargs": kwargs}
+        client.task.create(input_, organizations=organizations, name="left behind")
+        if "here" in kwargs:
+            Path(here).read_text(encoding="utf-8")
+    raise ValueError("it gives up")
+
+
+@algorithm_client
+def central_counts(client: Any, rounds: list[list[int]]) -> int:
+    """How many answers come to several tasks, each to its own organizations, one after the other."""
+    return sum(len(_ask(client, each, "echo", {"value": 1})) for each in rounds)
+
+
+@algorithm_client
 def requests(client: Any, calls: list[dict[str, Any]]) -> list[Any]:
     """What the server answers to some requests, as (status, body)."""
     import requests as http

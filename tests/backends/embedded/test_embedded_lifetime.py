@@ -336,7 +336,7 @@ def test_a_forgotten_answer_is_gone_with_all_that_it_was_made_of(tmp_path: Path)
         path.mkdir(parents=True)
         for name in (answers.ANSWER, answers.LOG):
             (path / name).write_text("4711", encoding="utf-8")
-    answers.note_subtasks(parent, [("child", Subtask("alpha", "completed"))])
+    answers.note_subtasks(parent, [Subtask("alpha", "completed", run="child")])
     answers.forget(tmp_path, "parent", "alpha")
     answers.forget(tmp_path, "never asked", "alpha")
     assert [path.exists() for path in (parent, child, other)] == [False, False, True]

@@ -9,7 +9,7 @@ import pytest
 from vantage6_fake import RESET, Asked, Fake, Say, say
 from vantage6_world import IDS, PATIENCE, World, opened, posts, request
 
-from v6flow.backends.base import Accepted, Answered, Failed, Noted, Working
+from v6flow.backends.base import Accepted, Answered, Dispatched, Failed, Noted, Working
 from v6flow.backends.vantage6 import causes, ladder, records
 from v6flow.backends.vantage6.pace import Backoff, Times
 from v6flow.backends.vantage6.refusals import AmbiguousError, DeniedError
@@ -481,8 +481,9 @@ def test_one_list_serves_all_open_tasks() -> None:
             assert reports.end("alpha", f"t{number}")
 
 
-def test_subtasks_are_told_with_what_they_dispatched() -> None:
-    world = World()
+@pytest.mark.parametrize("has_jobs", [True, False])
+def test_subtasks_are_told_with_what_they_dispatched(has_jobs: bool) -> None:
+    world = World(has_jobs=has_jobs)
     with Fake(world) as fake, opened(fake) as (backend, reports):
         backend.submit(request(central=True), again=False)
         reports.accepted()
@@ -490,9 +491,7 @@ def test_subtasks_are_told_with_what_they_dispatched() -> None:
                             "organizations": [{"id": 12, "input": ""}, {"id": 77, "input": ""}]})  # fmt: skip
         world.finish(world.run_of("beta"), status="crashed", log="Traceback (most recent call last):\n x\nE: no\n")
         world.finish(max(world.runs), 1)
-        nested = world.create({"name": "n", "description": "", "image": "image", "parent": {"id": sub["id"]},
-                               "organizations": [{"id": 13, "input": ""}]})  # fmt: skip
-        assert nested["id"]
+        world.dispatch(sub["id"], "gamma", by="beta")
         world.finish(world.run_of("alpha"), {"mean": 1})
         end = reports.end("alpha")
     assert [(each.organization, each.status, each.message) for each in end.subtasks] == [
@@ -500,6 +499,106 @@ def test_subtasks_are_told_with_what_they_dispatched() -> None:
         ("organization 77", "completed", ""),
         ("gamma", "pending", ""),
     ]
+    gamma = end.subtasks[2]
+    assert (gamma.parent, gamma.by) == (end.subtasks[0].task, "beta")
+    assert end.subtasks[0].ended is not None
+    assert world.killed == [103]  # what was left open of it
+    assert reports.notes() == ["step step: ended 1 subtask of attempt 1 that was still open: gamma"]
+
+
+def looks(fake: Fake) -> list[dict[str, str]]:
+    """The questions after what tasks have dispatched."""
+    return [each.params for each in list(fake.asked) if each.path == "/api/task" and each.method == "GET"
+            and ("parent_id" in each.params or "job_id" in each.params)]  # fmt: skip
+
+
+def test_each_task_is_looked_at_once_for_what_it_dispatched() -> None:
+    world = World()
+    with Fake(world) as fake, opened(fake) as (backend, reports):
+        backend.submit(request("alpha", "beta", "gamma"), again=False)
+        backend.submit(request("alpha", token="other"), again=False)
+        until(lambda: len(world.runs) == 4)
+        finish_all(world)
+        for name in ("alpha", "beta", "gamma"):
+            assert reports.end(name).subtasks == ()
+        assert reports.end("alpha", "other").subtasks == ()
+    assert sorted(each["parent_id"] for each in looks(fake)) == ["101", "102"]
+
+
+def test_a_task_that_dispatched_without_saying_so_takes_one_request_more() -> None:
+    world = World()
+    with Fake(world) as fake, opened(fake) as (backend, reports):
+        backend.submit(request(), again=False)
+        reports.accepted()
+        world.dispatch(101, "beta")
+        world.finish(world.run_of("beta"), 1)
+        world.finish(world.run_of("alpha"), 2)
+        assert [each.organization for each in reports.end("alpha").subtasks] == ["beta"]
+    assert [sorted(each) for each in looks(fake)] == [
+        ["page", "parent_id", "per_page"],
+        ["include", "job_id", "page", "per_page"],
+    ]
+
+
+def test_what_the_server_does_not_end_is_named() -> None:
+    """It takes a task for finished in which one run has failed, and a user may not be allowed to kill."""
+    refusals = {
+        "the server takes their task for finished": say(
+            {"msg": "Task 102 already finished with status 'crashed'"}, 400
+        ),
+        "the server does not allow": say({"msg": "You lack the permission to do that!"}, 401),
+    }
+    for words, refusal in refusals.items():
+        world = World()
+        world.on_kill = lambda _, refusal=refusal: refusal  # type: ignore[misc]
+        with Fake(world) as fake, opened(fake) as (backend, reports):
+            backend.submit(request(central=True), again=False)
+            reports.accepted()
+            world.dispatch(101, "beta", "gamma")
+            world.finish(world.run_of("beta"), status="crashed")
+            world.finish(world.run_of("alpha"), status="crashed", log="Traceback (most recent call last):\n x\nE: no\n")
+            assert reports.failure("alpha").message == "E: no"
+            (note,) = reports.notes()
+        assert note.startswith("step step: could not end 1 subtask of attempt 1 that is still open: gamma (")
+        assert words in note
+
+
+def test_a_kill_ends_all_that_was_dispatched_and_names_it() -> None:
+    world = World()
+    with Fake(world) as fake, opened(fake) as (backend, reports):
+        backend.submit(request(central=True), again=False)
+        reports.accepted()
+        world.dispatch(world.dispatch(101, "beta"), "gamma", by="beta")
+        backend.kill("t0ken", ("alpha",))
+        until(reports.notes)
+    assert world.killed == [101, 103]  # the server ends with a task what that has dispatched, and no more
+    assert reports.notes() == ["step step: ended 2 subtasks of attempt 1 that were still open: beta, gamma"]
+
+
+def test_whom_a_task_of_an_earlier_process_asked_is_ended_with_it() -> None:
+    world = World()
+    with Fake(world) as fake:
+        world.create(
+            {"name": "n", "description": "t0ken", "image": "image", "organizations": [{"id": 11, "input": ""}]}
+        )
+        world.dispatch(101, "beta")
+        with opened(fake) as (backend, reports):
+            backend.kill("t0ken", ("alpha",))
+        assert world.killed == [101]
+        assert reports.notes() == ["ended 1 subtask of task 101 that was still open: beta"]
+
+
+def test_what_is_dispatched_is_reported_while_the_task_goes_on() -> None:
+    world = World()
+    with Fake(world) as fake, opened(fake) as (backend, reports):
+        backend.submit(request(central=True), again=False)
+        reports.accepted()
+        world.runs[world.run_of("alpha")]["status"] = "active"
+        world.dispatch(101, "beta")
+        seen = reports.first(lambda each: isinstance(each, Dispatched) and bool(each.subtasks))
+        assert isinstance(seen, Dispatched)
+        assert [(each.organization, each.status) for each in seen.subtasks] == [("beta", "pending")]
+        backend.kill("t0ken", ("alpha",))
 
 
 def run(status: str, log: str) -> records.Run:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from vantage6_fake import Asked, Fake, Say, Vantage6, say, session
 
-from v6flow.backends.vantage6 import checkup, connecting, encryption, policies, rights
+from v6flow.backends.vantage6 import checkup, connecting, directory, encryption, policies, rights
 from v6flow.backends.vantage6.transport import Limits
 from v6flow.core import check, document, findings, model
 from v6flow.core import plan as planning
@@ -301,10 +301,12 @@ def test_each_right_that_is_missing_is_told(
     assert words in found.message
 
 
-def test_who_asks_no_central_function_need_not_see_what_it_asks() -> None:
+def test_who_asks_no_central_function_is_told_that_one_would_go_unnoticed() -> None:
     scopes = dict.fromkeys(RULES, "collaboration") | {("task", "view"): "own"}
     text = "steps: {a: {task: {method: m, image: i%s}}}"
-    assert bad(examine(World(rules=rules(scopes)), text=text % "")) == []
+    (told,) = bad(examine(World(rules=rules(scopes)), text=text % ""))
+    assert told.startswith("warning: rights")
+    assert "a step that does not say `central: true` goes unnoticed" in told
     assert len(bad(examine(World(rules=rules(scopes)), text=text % ", organization: beta, central: true"))) == 1
 
 
@@ -497,3 +499,27 @@ def test_which_images_a_node_allows(patterns: list[str], image: str, verdict: bo
     began = time.monotonic()
     assert policies.allows(patterns, image) is verdict
     assert time.monotonic() - began < 5.0
+
+
+def test_a_central_function_that_a_step_does_not_declare_is_known_by_the_store_that_it_names() -> None:
+    functions = [{"name": name, "type": kind, "arguments": [], "databases": []}
+                 for name, kind in (("mean", "central"), ("part", "federated"))]  # fmt: skip
+    algorithm = {"id": 1, "image": "i", "digest": "sha256:a", "functions": functions}
+    text = "steps: {a: {task: {method: %s, image: i, store: hub, databases: []}}}"
+    with Fake(listed([algorithm])) as store:
+        link = {"id": 4, "name": "hub", "url": f"{store.origin}/api"}
+        world = World(answers={"/algorithmstore": listed([link])(Asked("GET", "/", {}, {}, b""))})
+        told = about(examine(world, text=text % "mean"), "step a")
+        assert (told.status, told.exit_code) == ("problem", 2)
+        assert told.message == (
+            "mean is a central function, and this step does not say so: "
+            "each of 3 organizations would send its subtasks to all"
+        )
+        assert "central: true" in (told.remedy or "")
+        assert bad(examine(world, text=text % "part")) == []
+        with Fake(world) as fake:
+            connected = connecting.connect(federation(fake), environ=ENVIRON)
+            plan = make(text % "mean")(lambda **_: replace(connected.directory, stores=directory.read_stores(
+                connected.session, connected.directory.collaboration)).directory())  # fmt: skip
+            assert about(checkup.preflight(connected, plan, now=lambda: NOW), "step a") == told
+            connected.close()

@@ -106,6 +106,8 @@ class World(Vantage6):
     results: dict[int, str | None] = field(default_factory=dict)
     killed: list[int] = field(default_factory=list)
     own: int | None = None  # the only organization whose runs are listed
+    has_jobs: bool = True  # tasks say which job they belong to, and can be listed by it
+    on_kill: Callable[[int], Say | None] = lambda number: None
     on_create: Callable[[dict[str, Any]], Say | None] = lambda body: None
     on_read: Callable[[Asked], Say | None] = lambda asked: None
 
@@ -122,11 +124,21 @@ class World(Vantage6):
         self.tasks[number] = {
             "id": number, "name": body["name"], "description": body["description"], "image": body["image"],
             "status": "pending", "collaboration": link, "init_org": {"id": 11}, "parent": body.get("parent"),
-            "databases": [],
+            "databases": [], "job_id": self._job(number, body.get("parent")) if self.has_jobs else None,
         }  # fmt: skip
         for each in body["organizations"] if runs else ():
             self.add_run(number, each["id"], each["input"])
         return self.tasks[number]
+
+    def _job(self, number: int, parent: dict[str, Any] | None) -> int:
+        return int(self.tasks[parent["id"]]["job_id"]) if parent is not None else number + 5000
+
+    def dispatch(self, parent: int, *names: str, by: str = "alpha") -> int:
+        """A task that a run of another has made; the number of it."""
+        made = self.create({"name": "n", "description": "", "image": "image", "parent": {"id": parent},
+                            "organizations": [{"id": IDS[name], "input": ""} for name in names]})  # fmt: skip
+        made["init_org"] = {"id": IDS[by]}
+        return int(made["id"])
 
     def add_run(self, task: int, organization: int, input_: str = "") -> int:
         number = max([1000, *self.runs]) + 1
@@ -139,6 +151,14 @@ class World(Vantage6):
         if status == "completed":
             self.results[run] = base64.b64encode(json.dumps(value).encode()).decode()
         self.runs[run] |= {"status": status, "log": log, "finished_at": "2026-01-01T00:00:00"}
+
+    def end_runs(self, task: int) -> None:
+        """What the server does to a task that is killed, and to those that it has dispatched itself."""
+        children = [each["id"] for each in self.tasks.values() if (each["parent"] or {}).get("id") == task]
+        for number in (task, *children):
+            for run in self._runs_of(number):
+                if run["finished_at"] is None:
+                    run |= {"status": "killed by user", "finished_at": "2026-01-01T00:00:09"}
 
     def run_of(self, name: str, task: int | None = None) -> int:
         return next(
@@ -155,7 +175,7 @@ class World(Vantage6):
             task = self.tasks.get(int(rest[0]))
             if task is None:
                 return say({"msg": f"task id={rest[0]} not found"}, 404)
-            runs = [run for run in self.runs.values() if run["task"]["id"] == task["id"]]
+            runs = self._runs_of(task["id"])
             results = [
                 {"id": run["id"], "run": {"id": run["id"]}, "result": self.results[run["id"]]}
                 for run in runs
@@ -163,7 +183,10 @@ class World(Vantage6):
             ]
             return say({**task, "runs": runs, "results": results})
         if kind == "task":
-            return _listed(self._tasks(asked.params))
+            found = self._tasks(asked.params)
+            if "runs" in asked.params.get("include", ""):
+                found = [{**task, "runs": self._runs_of(task["id"])} for task in found]
+            return _listed(found)
         if kind == "run" and not rest:
             return _listed([
                 run for run in self.runs.values()
@@ -176,18 +199,27 @@ class World(Vantage6):
             return say(self.runs[number])
         return say({"id": number, "run": {"id": number}, "result": self.results[number]})
 
+    def _runs_of(self, task: int) -> list[dict[str, Any]]:
+        return [run for run in self.runs.values() if run["task"]["id"] == task]
+
     def _tasks(self, params: dict[str, str]) -> list[dict[str, Any]]:
         if "parent_id" in params:
             return [
                 task for task in self.tasks.values() if (task["parent"] or {}).get("id") == int(params["parent_id"])
             ]
+        if "job_id" in params:
+            return [task for task in self.tasks.values() if task["job_id"] == int(params["job_id"])]
         token = params["description"].strip("%")
         return [task for task in self.tasks.values() if token in task["description"]]
 
     def _post(self, asked: Asked, path: str) -> Say:
         if path == "/kill/task":
-            self.killed.append(asked.json["id"])
-            return say({"msg": "killed"})
+            number = asked.json["id"]
+            self.killed.append(number)
+            said = self.on_kill(number)
+            if said is None:
+                self.end_runs(number)
+            return said or say({"msg": "killed"})
         return self.on_create(asked.json) or say(self.create(asked.json), 201)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from v6flow.backends.embedded import answers, logs
+from v6flow.core import declared
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from v6flow.backends.base import Backend
     from v6flow.backends.embedded.contents import Contents
+    from v6flow.core.events import Subtask
     from v6flow.core.federation import Directory, EmbeddedFederation
     from v6flow.core.findings import Finding
     from v6flow.core.plan import Plan
@@ -34,9 +36,11 @@ class EmbeddedAccess:
 
         return checkup.preflight(self._federation, plan)
 
-    def misfits(self, plan: Plan) -> list[Problem]:  # noqa: ARG002 - packages are not described
-        """Nothing is described here."""
-        return []
+    def misfits(self, plan: Plan) -> list[Problem]:
+        """The steps that call a central function and do not say so, by the source of the package that has it."""
+        from v6flow.backends.embedded import checkup
+
+        return [declared.placed(plan, step, misfit) for step, misfit in checkup.central(self._federation, plan)]
 
     def contents(self) -> str:
         """A digest of what stands in the databases and the algorithms."""
@@ -59,6 +63,10 @@ class EmbeddedAccess:
             if path.is_file():
                 return logs.read(path)
         return None
+
+    def subtask_log(self, folder: Path, subtask: Subtask) -> str | None:
+        """What a subtask's run has printed so far: it is found like that of any other."""
+        return self.log(folder, subtask.run, subtask.organization)
 
     def close(self) -> None:
         """Nothing is held."""

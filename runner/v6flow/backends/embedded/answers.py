@@ -11,8 +11,10 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from v6flow.backends.embedded.logs import read
 from v6flow.core.events import Subtask
 
 if TYPE_CHECKING:
@@ -93,27 +95,55 @@ def begin(path: Path, asked: str) -> None:
     """
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if _question(path) not in (None, asked):
-        for name in (ANSWER, LOG):
-            (path / name).unlink(missing_ok=True)
+        (path / ANSWER).unlink(missing_ok=True)
     (path / QUESTION).write_text(asked, "ascii")
-    (path / SUBTASKS).unlink(missing_ok=True)
+    for name in (SUBTASKS, LOG):
+        (path / name).unlink(missing_ok=True)
     for work in path.iterdir():
         if work.is_dir():
             shutil.rmtree(work, ignore_errors=True)
 
 
-def note_subtasks(path: Path, subtasks: Iterable[tuple[str, Subtask]]) -> None:
-    """Add to the list of what a task run dispatched, each with its token; a later line wins."""
+def task_key(parent: tuple[str, str], ordinal: int) -> str:
+    """The name of the `ordinal`th task of a task run (token, organization), the same when that is started anew."""
+    return hashlib.sha256(json.dumps([*parent, ordinal]).encode()).hexdigest()[:12]
+
+
+def keep_log(path: Path, log: str) -> None:
+    """Keep what a task run has printed that came to no answer."""
+    if log:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (path / LOG).write_text(log, encoding="utf-8", errors="backslashreplace")
+
+
+def note_subtasks(path: Path, subtasks: Iterable[Subtask]) -> None:
+    """Add to the list of what a task run dispatched; a later line for the same `run` wins."""
     lines = [
-        json.dumps([token, subtask.organization, subtask.status, subtask.message, subtask.log_tail]) + "\n"
-        for token, subtask in subtasks
+        json.dumps(
+            [
+                subtask.run,
+                subtask.organization,
+                subtask.status,
+                subtask.message,
+                subtask.log_tail,
+                subtask.task,
+                subtask.ended,
+                subtask.consequence,
+                subtask.hint,
+            ]
+        )
+        + "\n"
+        for subtask in subtasks
     ]
     with (path / SUBTASKS).open("a", encoding="utf-8", errors="backslashreplace") as file:
         file.write("".join(lines))
 
 
-def subtasks(folder: Path, path: Path) -> tuple[Subtask, ...]:
-    """All that a task run dispatched, and what those dispatched in turn, in the order of their creation."""
+def subtasks(folder: Path, path: Path, *, logs: bool = False, parent: str = "", by: str = "") -> tuple[Subtask, ...]:
+    """All that a task run dispatched, and what those dispatched in turn, in the order of their creation.
+
+    With `logs`, each has the text of its log, as far as that is kept.
+    """
     latest: dict[tuple[str, str], Subtask] = {}
     try:
         lines = (path / SUBTASKS).read_text(encoding="utf-8").splitlines()
@@ -121,14 +151,28 @@ def subtasks(folder: Path, path: Path) -> tuple[Subtask, ...]:
         return ()
     for line in lines:
         try:
-            token, *fields = json.loads(line)
+            run, organization, status, message, log_tail, *more = json.loads(line)
         except ValueError:  # the last line of a process that was killed while writing
             continue
-        latest[token, fields[0]] = Subtask(*fields)
+        task, ended, consequence, hint = more if more else ("", None, False, None)  # as before these were kept
+        latest[run, organization] = Subtask(
+            organization,
+            status,
+            message,
+            log_tail,
+            task,
+            parent,
+            by,
+            run,
+            ended,
+            consequence=consequence,
+            hint=hint,
+        )
     found: list[Subtask] = []
-    for (token, organization), subtask in latest.items():
-        found.append(subtask)
-        found.extend(subtasks(folder, folder / _file_name(token) / _file_name(organization)))
+    for (run, organization), subtask in latest.items():
+        inner = place(folder, run, organization)
+        found.append(replace(subtask, log=read(inner / LOG) or None) if logs else subtask)
+        found.extend(subtasks(folder, inner, logs=logs, parent=subtask.task, by=organization))
     return tuple(found)
 
 

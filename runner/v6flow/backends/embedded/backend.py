@@ -6,12 +6,13 @@ import os
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from v6flow.backends.base import Accepted, Answered, Broken, Failed, Looked, Working
+from v6flow.backends.base import Accepted, Answered, Broken, Dispatched, Failed, Looked, Noted, Working
 from v6flow.backends.embedded import answers
 from v6flow.backends.embedded.environment import choice
 from v6flow.backends.embedded.nodes import Nodes
 from v6flow.backends.embedded.records import Answer, Outcome, TaskRun
 from v6flow.backends.embedded.server import Server
+from v6flow.core import dispatched
 from v6flow.core.json import dumps
 
 if TYPE_CHECKING:
@@ -54,12 +55,15 @@ class EmbeddedBackend:
             warm=warm,
             working=self._working,
             tell=self._tell,
+            dispatched=self._seen,
+            left=self._left,
             broken=lambda error: self._emit_unless_killed(None, Broken(error)),
         )
         self._proxy: Proxy | None = None
         self._emit: Callable[[Report], None] | None = None
         self._emitting = RLock()  # held while emitting, so that nothing is emitted once kill has returned
         self._asked: dict[tuple[str, str], TaskRun] = {}
+        self._steps: dict[str, str] = {}  # by the tokens of what they asked
 
     def directory(self) -> Directory:
         """The organizations of the federation file, in its order."""
@@ -86,6 +90,7 @@ class EmbeddedBackend:
         if not asked:
             self._emit_unless_killed(None, Accepted(request.token, f"task {under_way[0].task.id}"))
             return
+        self._steps[request.token] = request.step
         task = self._server.create(
             name=request.name or request.step,
             description=request.description,
@@ -100,7 +105,10 @@ class EmbeddedBackend:
         self._nodes.ask(task.runs)
 
     def look(self, token: str) -> None:
-        """All that is there has been reported when it came."""
+        """All that is there has been reported when it came, but for the logs of subtasks."""
+        for run in [each for (of, _), each in self._asked.items() if of == token]:
+            if run.children and not run.claimed:
+                self._seen(run, logs=True)
         self._emit_unless_killed(None, Looked(token))
 
     def kill(self, token: str, organizations: tuple[str, ...]) -> None:
@@ -110,7 +118,9 @@ class EmbeddedBackend:
             if run is not None:
                 with self._emitting:
                     run.killed = True
-                self._nodes.kill(run)
+                ended = self._nodes.kill(run)
+                if ended:
+                    self._left(run, ended)
 
     def forget(self, token: str, organization: str) -> None:
         """Remove the answer from the run's folder, with those that it was made of."""
@@ -138,7 +148,7 @@ class EmbeddedBackend:
 
     def _tell(self, run: TaskRun, outcome: Outcome) -> None:
         token, organization = run.token, run.organization.name
-        subtasks = answers.subtasks(self._nodes.folder, self._nodes.place(run))
+        subtasks = answers.subtasks(self._nodes.folder, self._nodes.place(run), logs=True)
         if isinstance(outcome, Answer):
             report: Report = Answered(token, organization, outcome.body, outcome.log, subtasks)
         else:
@@ -153,6 +163,16 @@ class EmbeddedBackend:
                 own=outcome.own,
             )
         self._emit_unless_killed(run, report)
+
+    def _seen(self, run: TaskRun, *, logs: bool = False) -> None:
+        """Report what a task run has dispatched by now, and how that fares."""
+        subtasks = answers.subtasks(self._nodes.folder, self._nodes.place(run), logs=logs)
+        self._emit_unless_killed(run, Dispatched(run.token, run.organization.name, subtasks))
+
+    def _left(self, run: TaskRun, ended: list[str]) -> None:
+        """Report which subtasks of a task run had to be ended."""
+        note = dispatched.ended_note(self._steps[run.token], f"attempt {run.task.attempt}", ended)
+        self._emit_unless_killed(None, Noted(note))
 
     def _emit_unless_killed(self, run: TaskRun | None, report: Report) -> None:
         with self._emitting:

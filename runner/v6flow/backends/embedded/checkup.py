@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v6flow import paths
+from v6flow.backends.embedded import functions
 from v6flow.backends.embedded.obstacles import unusable
-from v6flow.core import findings
+from v6flow.core import declared, findings
 from v6flow.core.federation import Faults
 from v6flow.core.findings import Finding, ok, warning
 from v6flow.core.problem import InvalidError
 from v6flow.core.sentences import clip
+from v6flow.core.steps import TaskPlan
 from v6flow.core.words import suggestion
 from v6flow.errors import FederationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from v6flow.core.declared import Misfit
     from v6flow.core.federation import Algorithm, Directory, EmbeddedFederation, EmbeddedOrganization
     from v6flow.core.findings import Need
     from v6flow.core.plan import Plan
@@ -37,7 +40,32 @@ def preflight(federation: EmbeddedFederation, plan: Plan | None = None) -> list[
     ]
     for organization in federation.organizations:
         found += _organization(organization, [need for need in needs if organization.name in need.organizations])
-    return found
+    return [*found, *(_undeclared(*each) for each in central(federation, plan))] if plan is not None else found
+
+
+def central(federation: EmbeddedFederation, plan: Plan) -> Iterator[tuple[TaskPlan, Misfit]]:
+    """The steps that call a central function, as its source says, and do not say so themselves.
+
+    That a function is given a client is no more than a reason to ask; that it creates tasks is certain.
+    """
+    known: dict[tuple[str, str], functions.Nature | None] = {}
+    for step in plan.steps.values():
+        if not isinstance(step, TaskPlan) or (algorithm := federation.algorithms.get(step.image)) is None:
+            continue
+        key = step.image, step.method
+        if key not in known:
+            known[key] = functions.nature(algorithm, step.method)
+        if not step.central and known[key] == "dispatches":
+            yield step, declared.undeclared(step)
+        elif not step.central and known[key] == "client":
+            yield step, declared.undeclared(step, "warning", certain=False)
+
+
+def _undeclared(step: TaskPlan, misfit: Misfit) -> Finding:
+    status: findings.Status = "problem" if misfit.severity == "error" else "warning"
+    return Finding(
+        f"step {step.common.name}", status, misfit.message, misfit.hint, _WRONG if status == "problem" else 0
+    )
 
 
 def examine(

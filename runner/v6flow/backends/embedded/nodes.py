@@ -45,7 +45,11 @@ NOT_JSON = b"not JSON: the federation file injects the fault `garbage` here"
 
 
 class Nodes:
-    """Runs what is asked, a limited number at once; `tell` hears how each task run of v6flow's own ended."""
+    """Runs what is asked, a limited number at once; `tell` hears how each task run of v6flow's own ended.
+
+    `dispatched` hears whenever one of these has dispatched something, or some of that has ended; `left` which subtasks
+    had to be ended since the central function that asked them has, by their organizations.
+    """
 
     def __init__(
         self,
@@ -57,6 +61,8 @@ class Nodes:
         warm: bool | None,
         working: Callable[[TaskRun], None],
         tell: Callable[[TaskRun, Outcome], None],
+        dispatched: Callable[[TaskRun], None],
+        left: Callable[[TaskRun, list[str]], None],
         broken: Callable[[Exception], None],
     ) -> None:
         self.federation = federation
@@ -68,6 +74,8 @@ class Nodes:
         self._warm = warm
         self._working = working
         self._tell = tell
+        self._dispatched = dispatched
+        self._left = left
         self._broken = broken
         self._launchers: dict[str, Launcher] = {}
         self._at_work: dict[int, TaskRun] = {}
@@ -82,7 +90,10 @@ class Nodes:
     def dispatch(self, parent: TaskRun, runs: list[TaskRun]) -> None:
         """A task run has created a task: it gives back its place until these have ended."""
         place = self.place(parent)
-        answers.note_subtasks(place, ((run.token, Subtask(run.organization.name, PENDING)) for run in runs))
+        answers.note_subtasks(
+            place, (Subtask(run.organization.name, PENDING, task=run.task.key, run=run.token) for run in runs)
+        )
+        self._dispatched(parent.root)
         with self._lock:
             self._slots.give_back(parent)
         self.ask(runs)
@@ -90,10 +101,12 @@ class Nodes:
             for run in runs:
                 self.kill(run)
 
-    def kill(self, run: TaskRun) -> None:
-        """End a task run and what it dispatched; nobody is told."""
+    def kill(self, run: TaskRun) -> list[str]:
+        """End a task run and what it dispatched, of which the organizations are returned; nobody is told."""
+        ended = [each.organization.name for each in run.descendants() if not each.claimed]
         self._kill(run)
         self._start_next()
+        return ended
 
     def _ask(self, run: TaskRun) -> None:
         place = self.place(run)
@@ -290,13 +303,12 @@ class Nodes:
             if run.claimed:
                 return
             run.claimed = True
-        for descendant in run.descendants():
-            if not descendant.claimed and not descendant.silent:
-                self._kill(descendant)
-                said = "the central function ended without waiting for it"
-                self._note(descendant, Subtask(descendant.organization.name, KILLED, said))
+        self._end_what_is_left(run)
         if run.task.parent is not None:
+            with suppress(OSError):
+                answers.keep_log(self.place(run), outcome.log if isinstance(outcome, Mishap) else "")
             self._note(run, _subtask(run, outcome))
+            self._dispatched(run.root)
         with self._lock:
             run.ended, run.finished_at, run.log = True, now(), outcome.log
             if isinstance(outcome, Answer):
@@ -310,6 +322,17 @@ class Nodes:
         if run.task.parent is None:
             self._tell(run, outcome)
         self._server.forget(run)
+
+    def _end_what_is_left(self, run: TaskRun) -> None:
+        """End what a task run that has ended has dispatched and not waited for."""
+        left = [each for each in run.descendants() if not each.claimed]
+        for each in left:
+            self._kill(each)
+            if not each.silent:  # what nobody has begun did not answer
+                said = "the central function ended without waiting for it"
+                self._note(each, _noted(each, KILLED, said, consequence=True))
+        if left:
+            self._left(run.root, [each.organization.name for each in left])
 
     def _let_go(self, run: TaskRun) -> None:
         """Its place is free, and a parent that waited only for it works again; the lock is held."""
@@ -325,7 +348,7 @@ class Nodes:
             (subtask,) = disclosure.withheld([subtask])
         if run.task.parent is not None:
             with suppress(OSError):  # a full disk must not keep the others from ending
-                answers.note_subtasks(self.place(run.task.parent), [(run.token, subtask)])
+                answers.note_subtasks(self.place(run.task.parent), [subtask])
 
     def _stop(self, run: TaskRun) -> None:
         with self._lock:
@@ -344,11 +367,33 @@ def _log(work: Path) -> str:
 
 def _subtask(run: TaskRun, outcome: Outcome) -> Subtask:
     """How a task run fared, for the report of the central function that asked for it."""
-    name = run.organization.name
+    tail = logs.tail(outcome.log)
     if isinstance(outcome, Mishap):
-        return Subtask(name, STATUS_OF_KIND[outcome.kind], outcome.message, logs.tail(outcome.log))
+        return _noted(run, STATUS_OF_KIND[outcome.kind], outcome.message, tail, hint=outcome.hint)
     try:
         json.loads(outcome.body)
     except (ValueError, RecursionError) as error:
-        return Subtask(name, "failed", f"its result is not JSON: {error}", logs.tail(outcome.log))
-    return Subtask(name, COMPLETED)
+        return _noted(run, "failed", f"its result is not JSON: {error}", tail)
+    return _noted(run, COMPLETED)
+
+
+def _noted(
+    run: TaskRun,
+    status: str,
+    message: str = "",
+    tail: str = "",
+    *,
+    consequence: bool = False,
+    hint: str | None = None,
+) -> Subtask:
+    return Subtask(
+        run.organization.name,
+        status,
+        message,
+        tail,
+        task=run.task.key,
+        run=run.token,
+        ended=time.time(),
+        consequence=consequence,
+        hint=hint,
+    )

@@ -163,6 +163,7 @@ class Resources:
                     for organization, input_ in submission.inputs
                 ],
                 parent=caller,
+                key=answers.task_key((caller.token, caller.organization.name), ordinal),
             )
         self.nodes.dispatch(caller, task.runs)
         return shapes.task(task, self.federation)

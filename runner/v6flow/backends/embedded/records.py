@@ -62,6 +62,7 @@ class Task:
     attempt: int = 1
     parent: TaskRun | None = None
     withheld: bool = False  # what its runs print is not kept
+    key: str = ""  # of a subtask: its name, which stays the same when its parent is started anew
     runs: list[TaskRun] = field(default_factory=list)
 
     @property
@@ -93,6 +94,11 @@ class TaskRun:
     slot: bool = False  # it occupies one of the places to work at once
     children: list[Task] = field(default_factory=list)
     waiting_for: int = 0  # how many runs of its children have not ended
+
+    @property
+    def root(self) -> TaskRun:
+        """The run of v6flow's own task that it comes from: itself, if nobody dispatched it."""
+        return self if self.task.parent is None else self.task.parent.root
 
     def descendants(self) -> Iterator[TaskRun]:
         """The runs of all tasks that it created, and those they created."""

@@ -51,6 +51,7 @@ class Server:
         attempt: int = 1,
         parent: TaskRun | None = None,
         withheld: bool = False,
+        key: str = "",
     ) -> Task:
         """A new task; `asked` is, for each organization, the token of the question and its input."""
         with self.changed:
@@ -67,6 +68,7 @@ class Server:
                 attempt=attempt,
                 parent=parent,
                 withheld=withheld if parent is None else parent.task.withheld,
+                key=key,
             )
             for organization, token, input_ in asked:
                 task.runs.append(TaskRun(next(self._run_ids), task, organization, token, input_))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from v6flow.backends.base import Backend
+    from v6flow.core.events import Subtask
     from v6flow.core.federation import Directory
     from v6flow.core.findings import Finding
     from v6flow.core.plan import Plan
@@ -45,7 +46,7 @@ class ServerAccess:
         """What is to be said of it, and of what a plan needs of it."""
         from v6flow.backends.vantage6 import checkup
 
-        return checkup.preflight(self._connected, plan)
+        return checkup.preflight(self._connected, plan, allow_http=self._federation.allow_http)
 
     def misfits(self, plan: Plan) -> list[Problem]:
         """What the steps call otherwise than the collaboration's algorithm stores say.
@@ -55,7 +56,8 @@ class ServerAccess:
         from v6flow.backends.vantage6 import descriptions
 
         self.directory(stores=self._connected.api.dialect.stores)
-        return descriptions.misfits(self._connected, plan, allow_http=self._federation.allow_http)
+        there, http = self._connected, self._federation.allow_http
+        return descriptions.misfits(there.session, there.directory, plan, allow_http=http)
 
     def contents(self) -> str:
         """Nothing: no server tells when a hospital's data or an image changed."""
@@ -77,6 +79,10 @@ class ServerAccess:
                 raise StrangeError(f"task {task.id} has several runs for {organization}")
             return causes.shared_log(runs[0]) if runs else None
         return None
+
+    def subtask_log(self, folder: Path, subtask: Subtask) -> str | None:  # noqa: ARG002 - all is at the server
+        """What a subtask's run has printed so far, as far as its node shares it."""
+        return causes.shared_log(self._connected.api.run(int(subtask.run)))
 
     def close(self) -> None:
         """Close all connections."""

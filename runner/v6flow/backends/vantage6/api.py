@@ -125,6 +125,45 @@ class Api:
                 raise StrangeError(f"the server returned task {task.id} as a subtask of task {parent}, which it is not")
         return tuple(sorted(tasks, key=lambda each: each.id))
 
+    def below(self, task: int, job: int | None, *, patience: float | None = None) -> tuple[TaskWithRuns, ...]:
+        """All that a task's runs have dispatched, and what that has in turn, in the order of creation.
+
+        By the `job` that they have in common it is one list; where that is not known, one for each task.
+        """
+        if job is not None:
+            found = self._tasks_with_runs(("job_id", job), patience)
+            for each in found:
+                if each.task.job != job:
+                    raise StrangeError(
+                        f"the server returned task {each.task.id} for job {job}, which it is not part of"
+                    )
+            return tuple(each for each in found if each.task.parent is not None)
+        found, waiting = [], [task]
+        while waiting:
+            parent = waiting.pop(0)
+            inner = self._tasks_with_runs(("parent_id", parent), patience)
+            for each in inner:
+                if each.task.parent != parent:
+                    told = f"the server returned task {each.task.id} as a subtask of task {parent}, which it is not"
+                    raise StrangeError(told)
+            waiting += [each.task.id for each in inner]
+            found += inner
+        return tuple(sorted(found, key=lambda each: each.task.id))
+
+    def _tasks_with_runs(self, which: tuple[str, int], patience: float | None) -> list[TaskWithRuns]:
+        """Tasks with their runs, in the order of creation."""
+        try:
+            raw = paging.items(self.session, "/task", [which, ("include", "runs")], patience=patience)
+        except TooLargeError:  # each run comes with its input
+            raw = paging.items(self.session, "/task", [which], patience=patience)
+        found = [
+            records.task_with_runs(each, results=False)
+            if isinstance(each, dict) and isinstance(each.get("runs"), list)
+            else self.task_with_runs(records.task(each).id, results=False, patience=patience)
+            for each in raw
+        ]
+        return sorted(found, key=lambda each: each.task.id)
+
     def runs_of(self, task: int, *, patience: float | None = None) -> tuple[Run, ...]:
         """A task's runs as far as this user's lists show them; compare with who was asked."""
         found = paging.items(self.session, "/run", [("task_id", task)], patience=patience)

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from v6flow.core.commands import TaskRequest
+    from v6flow.core.events import Subtask
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +25,7 @@ class Asked:
     settled: bool = False  # it is known what became of sending it
     accepted: bool = False
     task: int | None = None
+    job: int | None = None  # what the task has in common with all that it dispatches
     doubtful: bool = False  # it was sent twice: a twin may show up
     known: bool = False  # which runs it has, as far as it has any
     runs: dict[int, str] = field(default_factory=dict)
@@ -32,6 +36,15 @@ class Asked:
     hidden: set[int] = field(default_factory=set)  # not in this user's list of open runs
     apart: bool = False  # its results are too large to be read together with its runs
     working: set[str] = field(default_factory=set)
+    ending: set[int] = field(default_factory=set)  # ended, or about to be reported as such
+    dispatched: Mapping[str, tuple[Subtask, ...]] = field(default_factory=dict)  # when it was last seen
+    seeing: bool = False  # somebody is about to see what it has dispatched
+
+    def is_above(self, task: int) -> bool:
+        """Whether a task is this one, or was dispatched by it as far as that is known."""
+        return task == self.task or any(
+            each.task == str(task) for subtasks in self.dispatched.values() for each in subtasks
+        )
 
     @property
     def token(self) -> str:

@@ -9,12 +9,13 @@ from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Literal
 
-from v6flow.backends.base import Accepted, Answered, Broken, Failed, Looked, Noted
+from v6flow.backends.base import Accepted, Answered, Broken, Dispatched, Failed, Looked, Noted
 from v6flow.backends.vantage6 import sockets
 from v6flow.backends.vantage6.asked import Asked
+from v6flow.backends.vantage6.dispatches import Dispatches
 from v6flow.backends.vantage6.errands import Errands
 from v6flow.backends.vantage6.following import BLINK, Following
-from v6flow.backends.vantage6.pace import Times, bounded
+from v6flow.backends.vantage6.pace import Times, backoff, bounded
 from v6flow.backends.vantage6.presence import Presence
 from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import RefusedError
@@ -68,10 +69,14 @@ class ServerBackend:
         self._emit: Callable[[Report], None] | None = None
         self._asked: dict[str, Asked] = {}
         self._submitter = Submitter(self._api, self._directory, self._times, random, note=self._say)
+        self._dispatches = Dispatches(
+            self._api, self._directory, lambda: backoff(self._times, self._random), note=self._say
+        )
         self._following = Following(
             self._api,
             self._directory,
             self._submitter,
+            self._dispatches,
             self._times,
             lock=self._lock,
             tell=self._tell,
@@ -109,7 +114,7 @@ class ServerBackend:
             self._socket = Socket(
                 self._session,
                 self._directory.collaboration.id,
-                Signals(self._hear, self._times),
+                Signals(self._hear, self._times, dispatched=self._hear_of_subtask),
                 live=self._live,
                 random=self._random,
             )
@@ -229,6 +234,19 @@ class ServerBackend:
 
     def _note(self, asked: Asked, run: Run) -> None:
         self._following.note(asked, run)
+        if asked.request.central and run.phase == "working":
+            self._see(asked)
+
+    def _see(self, asked: Asked, wait: float = 0.0) -> None:
+        if not asked.seeing:
+            self._send(self._following.see(asked, wait), ANSWERS)
+
+    def _hear_of_subtask(self, parent: int) -> None:
+        """Look at a task of which an event told that it has dispatched another, or that such a one goes on."""
+        with self._lock:
+            asked = next((each for each in self._asked.values() if each.waiting and each.is_above(parent)), None)
+        if asked is not None:
+            self._see(asked, self._times.subtasks)
 
     def _confirm(self, asked: Asked, number: int, waits: tuple[float, ...], *, unlisted: bool) -> None:
         with self._lock:
@@ -282,17 +300,16 @@ class ServerBackend:
             while asked is not None and asked.task is None and not asked.settled:
                 yield BLINK
             if asked is not None and asked.task is not None:
-                tasks: tuple[int, ...] = (asked.task,)
+                tasks: tuple[tuple[int, int | None], ...] = ((asked.task, asked.job),)
             else:
                 found = self._api.find_tasks_by_token(token)
                 for each in found:
                     if wrong := self._submitter.foreign(each):
                         raise StrangeError(f"task {each.id} carries its token but is another: {'; '.join(wrong)}")
-                tasks = tuple(each.id for each in found)
-            for task in tasks:
+                tasks = tuple((each.id, each.job) for each in found)
+            for task, job in tasks:
                 what = f"task {task}"
-                if self._api.kill_task(task) == "finished":
-                    LOG.info("task %d is not killed: the server holds it finished", task)
+                self._dispatches.kill(task, job, asked)
         except V6flowError as error:
             self._note_down(Noted(f"{what} could not be killed and may go on at the server: {error.message}", error))
 
@@ -300,7 +317,9 @@ class ServerBackend:
 
     def _tell(self, asked: Asked, name: str, report: Report) -> None:
         with self._lock:
-            if self._emit is None or name not in asked.waiting:
+            if self._emit is None or (
+                name not in asked.waiting and not (isinstance(report, Dispatched) and asked.waiting)
+            ):
                 return
             if isinstance(report, (Answered, Failed)):
                 asked.waiting.discard(name)

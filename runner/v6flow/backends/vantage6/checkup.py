@@ -8,12 +8,12 @@ from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from v6flow.backends.vantage6 import connecting, dialects, directory, members, paging, rights, sockets
+from v6flow.backends.vantage6 import connecting, descriptions, dialects, directory, members, paging, rights, sockets
 from v6flow.backends.vantage6.directory import ServerDirectory
 from v6flow.backends.vantage6.second_factor import PERSON
 from v6flow.backends.vantage6.session import Session
 from v6flow.backends.vantage6.transport import Limits
-from v6flow.core import findings
+from v6flow.core import declared, findings
 from v6flow.core.findings import Finding, ok, warning
 from v6flow.core.problem import InvalidError
 from v6flow.core.sentences import choice
@@ -41,10 +41,13 @@ HURRY = Limits(connect=5.0, silence=20.0, total=60.0, patience=1.5)  # who looks
 SUBJECTS = ("server", "log-in", "rights", "collaboration", "organizations")
 """What is looked at, in this order: each needs those before it."""
 
+_WRONG = 2  # the exit code of what is wrong in a workflow
 _DENIED = 4  # the exit code of a right that is missing
 
 
-def preflight(connected: Connected, plan: Plan, *, now: Callable[[], float] = time.time) -> list[Finding]:
+def preflight(
+    connected: Connected, plan: Plan, *, allow_http: bool = False, now: Callable[[], float] = time.time
+) -> list[Finding]:
     """Findings about a connected server, yet to be weighed by the plan. Raises AccessError, UnreachableError."""
     known, session = connected.directory, connected.session
     version = connected.api.dialect.version
@@ -54,6 +57,7 @@ def preflight(connected: Connected, plan: Plan, *, now: Callable[[], float] = ti
     found += _membership(session, known, may)
     if known.collaboration.encrypted:
         found.append(_key_fits(known.user))  # nobody is connected with a key that does not fit
+    found += _central(session, known, plan, allow_http=allow_http)
     return found + members.look_over(known, may, findings.needs(plan), now())
 
 
@@ -133,6 +137,8 @@ class _Examination:
         self.found += _rights(may, plan)
         self.found += _membership(session, known, may)
         self.found += members.look_over(known, may, findings.needs(plan) if plan is not None else (), self._now())
+        if plan is not None:
+            self.found += _central(session, known, plan, allow_http=federation.allow_http)
         return self.found if plan is None else findings.weigh(plan, self.found)
 
     def stopped(self, error: V6flowError, credentials: Credentials) -> list[Finding]:
@@ -252,12 +258,13 @@ def _useful_rights(may: Rights, plan: Plan | None) -> Iterator[Finding]:
         )
     steps = [step for step in plan.steps.values() if isinstance(step, TaskPlan)] if plan is not None else []
     central = [step.common.name for step in steps if step.central and step.subtasks == "fail"]
-    if may.scope("task", "view") in ("own", "organization") and (central or plan is None):
+    if may.scope("task", "view") in ("own", "organization") and (steps or plan is None):
         told = "this user does not see whom a central function asks, nor who of them answers"
         if central:
             yield _denied(f"{told}: step {choice(central, 'and')} would fail", "task | view | collaboration")
         else:
-            yield _lack(told, "task | view | collaboration")
+            unseen = "" if plan is None else ", so that one in a step that does not say `central: true` goes unnoticed"
+            yield _lack(told + unseen, "task | view | collaboration")
     if not may.may("event", "receive", "collaboration"):
         yield _lack(
             "this user is not told of other organizations' runs, so v6flow polls", "event | receive | collaboration"
@@ -267,6 +274,20 @@ def _useful_rights(may: Rights, plan: Plan | None) -> Iterator[Finding]:
             "this user may not kill tasks: what is cancelled or too late goes on at the nodes",
             "event | send | collaboration",
         )
+
+
+def _central(session: Session, known: ServerDirectory, plan: Plan, *, allow_http: bool) -> Iterator[Finding]:
+    """The steps that call a central function and do not say so, by the stores that they name."""
+    named = {step.common.name for step in plan.steps.values() if isinstance(step, TaskPlan) and step.store is not None}
+    if not named:
+        return
+    if known.stores is None:
+        known = replace(known, stores=directory.read_stores(session, known.collaboration))
+    for step, misfit in descriptions.compared(session, known, plan, allow_http=allow_http):
+        if misfit.rule == declared.CENTRAL and step.common.name in named:
+            status: findings.Status = "problem" if misfit.severity == "error" else "warning"
+            code = _WRONG if status == "problem" else 0
+            yield Finding(f"step {step.common.name}", status, misfit.message, misfit.hint, code)
 
 
 def _membership(session: Session, known: ServerDirectory, may: Rights) -> Iterator[Finding]:

@@ -7,36 +7,43 @@ from typing import TYPE_CHECKING
 from v6flow.backends.vantage6 import stores
 from v6flow.core import declared
 from v6flow.core.declared import Algorithm, Misfit, Unknown
-from v6flow.core.problem import Problem
-from v6flow.core.steps import TaskPlan, WorkflowPlan
+from v6flow.core.steps import TaskPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from v6flow.backends.vantage6.connecting import Connected
+    from v6flow.backends.vantage6.directory import ServerDirectory
+    from v6flow.backends.vantage6.session import Session
     from v6flow.core.plan import Plan
+    from v6flow.core.problem import Problem
 
 
-def misfits(connected: Connected, plan: Plan, *, allow_http: bool) -> list[Problem]:
+def misfits(session: Session, known: ServerDirectory, plan: Plan, *, allow_http: bool) -> list[Problem]:
     """What the task steps call otherwise than a store says, each with its place."""
+    found = compared(session, known, plan, allow_http=allow_http)
+    return [declared.placed(plan, step, misfit) for step, misfit in found]
+
+
+def compared(
+    session: Session, known: ServerDirectory, plan: Plan, *, allow_http: bool
+) -> Iterator[tuple[TaskPlan, Misfit]]:
+    """What the task steps call otherwise than a store of the directory says."""
     steps = [step for step in plan.steps.values() if isinstance(step, TaskPlan)]
     images = dict.fromkeys(step.image for step in steps)
-    trusted = {connected.directory.store_id(step.store) for step in steps if step.store is not None}
-    known = {
+    trusted = {known.store_id(step.store) for step in steps if step.store is not None}
+    declares = {
         # who names a store trusts it with our log-in, which it may want to see
-        link.id: stores.declared(connected.session, link, images, allow_http=allow_http, as_user=link.id in trusted)
-        for link in connected.directory.stores or ()
+        link.id: stores.declared(session, link, images, allow_http=allow_http, as_user=link.id in trusted)
+        for link in known.stores or ()
         if images
     }
-    problems = []
     for step in steps:
-        named = connected.directory.store_id(step.store) if step.store is not None else None
+        named = known.store_id(step.store) if step.store is not None else None
         if named is not None:
-            found = [_judge(step, known[named][step.image])]
+            found = [_judge(step, declares[named][step.image])]
         else:
-            found = [[*_doubts(step, each[step.image])] for each in known.values()]
-        problems += [_placed(plan, step, misfit) for each in found for misfit in each]
-    return problems
+            found = [[*_doubts(step, each[step.image])] for each in declares.values()]
+        yield from ((step, misfit) for each in found for misfit in each)
 
 
 def _judge(step: TaskPlan, found: Algorithm | Unknown) -> list[Misfit]:
@@ -55,15 +62,3 @@ def _doubts(step: TaskPlan, found: Algorithm | Unknown) -> Iterator[Misfit]:
     if isinstance(found, Algorithm):
         for each in declared.problems(step, found):
             yield Misfit(each.message, each.rule, each.path, each.hint, "warning")
-
-
-def _placed(plan: Plan, step: TaskPlan, misfit: Misfit) -> Problem:
-    document = plan.workflow.document
-    where = document.position((*step.common.at, *misfit.path))
-    for name in plan.steps:  # of a step in another file, the place is that of the step which runs that file
-        outer = plan.steps[name]
-        if isinstance(outer, WorkflowPlan) and step.common.name.startswith(f"{name}."):
-            where = document.position(outer.common.at)
-            break
-    message = f"step {step.common.name}: {misfit.message}"
-    return Problem(message, misfit.rule, document.name, where, misfit.hint, misfit.severity)

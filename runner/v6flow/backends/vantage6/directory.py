@@ -120,6 +120,11 @@ class ServerDirectory:
         """The id of an algorithm store of the collaboration. Raises FederationError."""
         return _link(self.stores, "algorithm store", wanted)
 
+    def name_of(self, organization: int) -> str:
+        """The name of an organization for people, by its id; of one that the federation does not have too."""
+        known = self.by_id().get(organization)
+        return known.short if known else f"organization {organization}"
+
     def by_id(self) -> dict[int, Organization]:
         """The organizations by their ids."""
         return {each.id: each for each in self.organizations}

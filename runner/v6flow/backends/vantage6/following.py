@@ -5,29 +5,29 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from v6flow.backends.base import Answered, Failed, Working
+from v6flow.backends.base import Answered, Dispatched, Failed, Working
 from v6flow.backends.vantage6 import causes
 from v6flow.backends.vantage6.encryption import DecryptionError
 from v6flow.backends.vantage6.pace import LOOKS, backoff, patiently
 from v6flow.backends.vantage6.records import StrangeError, StrangeResultError, repeated
-from v6flow.backends.vantage6.refusals import DeniedError, RefusedError, TooLargeError
-from v6flow.core.events import Subtask
+from v6flow.backends.vantage6.refusals import RefusedError, TooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Mapping
     from threading import RLock
 
     from v6flow.backends.base import Report
     from v6flow.backends.vantage6.api import Api
     from v6flow.backends.vantage6.asked import Asked
     from v6flow.backends.vantage6.directory import ServerDirectory
+    from v6flow.backends.vantage6.dispatches import Dispatches
     from v6flow.backends.vantage6.pace import Backoff, Times
     from v6flow.backends.vantage6.records import Run, StoredResult, TaskWithRuns
     from v6flow.backends.vantage6.submitting import Submitter
+    from v6flow.core.events import Subtask
 
 ENDED = ("completed", "failed")
 BLINK = 0.05  # seconds between looks at what another thread is about to know
-DEEPEST = 8  # central functions that ask central functions
 
 
 class Following:
@@ -38,6 +38,7 @@ class Following:
         api: Api,
         directory: ServerDirectory,
         submitter: Submitter,
+        dispatches: Dispatches,
         times: Times,
         *,
         lock: RLock,
@@ -49,6 +50,7 @@ class Following:
         self._api = api
         self._directory = directory
         self._submitter = submitter
+        self._dispatches = dispatches
         self._times = times
         self._lock = lock
         self._tell = tell
@@ -68,7 +70,7 @@ class Following:
         self._submitter.check(asked.request, whole)
         by_id = self._directory.by_id()
         with self._lock:
-            asked.known = True
+            asked.known, asked.job = True, whole.task.job
             asked.runs = {run.id: by_id[run.organization].short for run in whole.runs}
             asked.open = set(asked.runs)
             asked.claimed = {run.id for run in whole.runs if run.phase in ENDED}
@@ -78,6 +80,8 @@ class Following:
                 yield from self._finish_or_gone(asked, run)
             else:
                 self.note(asked, run)
+        if asked.request.central and asked.open:
+            yield from self.see(asked)
 
     def confirm(
         self,
@@ -123,6 +127,10 @@ class Following:
             while number in asked.open and number in asked.claimed:
                 yield BLINK  # somebody is about to tell
             yield from self.confirm(asked, number, (0.0,), unlisted=False)
+        if asked.open and asked.waiting:
+            while asked.seeing:
+                yield BLINK
+            yield from self.see(asked)
 
     def _look(self, asked: Asked, number: int) -> tuple[Run, StoredResult | None]:
         """A run, with its result if both come in one request."""
@@ -133,7 +141,7 @@ class Following:
                 asked.apart = True  # the run and its result are read by themselves, and each is compared with its id
             else:
                 for organization in repeated(whole.runs):
-                    twice = f"task {asked.task} has several runs for {self._name(organization)}"
+                    twice = f"task {asked.task} has several runs for {self._directory.name_of(organization)}"
                     raise StrangeError(f"{twice}, so nobody knows which one is the answer")
                 for run in whole.runs:
                     if run.id == number:
@@ -218,13 +226,7 @@ class Following:
 
     def _report(self, asked: Asked, name: str, run: Run, stored: StoredResult | None) -> Generator[float, None, Report]:
         log, token = causes.shared_log(run), asked.token
-        subtasks: tuple[Subtask, ...] = ()
-        hidden = False
-        if asked.request.central and asked.task is not None:
-            try:
-                subtasks = yield from self._subtasks(asked.task, DEEPEST)
-            except DeniedError:
-                hidden = True
+        subtasks, hidden = yield from self._what_it_dispatched(asked, name, run)
         if run.phase == "failed":
             cause = causes.of(run, asked.request.image, asked.runs)
             return Failed(token, name, cause.kind, cause.message, log, cause.hint, subtasks, own=cause.own)
@@ -252,27 +254,48 @@ class Following:
                 return body
         return None
 
-    def _subtasks(self, parent: int, deepest: int) -> Generator[float, None, tuple[Subtask, ...]]:
-        """How each organization fared in what a central function's run dispatched, and in what that dispatched."""
-        found: list[Subtask] = []
-        tasks = yield from patiently(partial(self._api.subtasks, parent, patience=0.0), self._waits())
-        for task in tasks:
-            read = partial(self._api.task_with_runs, task.id, results=False, patience=0.0)
-            whole = yield from patiently(read, self._waits())
-            names = {run.id: self._name(run.organization) for run in whole.runs}
-            for run in whole.runs:
-                message = causes.of(run, task.image, names).message if run.phase == "failed" else ""
-                log = causes.tail(causes.shared_log(run)) if run.phase == "failed" else ""
-                found.append(Subtask(names[run.id], run.status or "unknown", message, log))
-            if not whole.runs:
-                found.append(Subtask("nobody", "no runs", f"the server made no runs for subtask {task.id}"))
-            if deepest:
-                found += yield from self._subtasks(task.id, deepest - 1)
-        return tuple(found)
+    def see(self, asked: Asked, wait: float = 0.0) -> Generator[float, None, None]:
+        """Report what a task that goes on has dispatched by now; one at a time."""
+        with self._lock:
+            if asked.seeing or asked.task is None:
+                return
+            asked.seeing = True
+        try:
+            if wait:
+                yield wait
+            if asked.waiting:
+                seen = yield from self._dispatches.see(asked)
+                self._tell_dispatched(asked, seen.subtasks)
+        finally:
+            with self._lock:
+                asked.seeing = False
 
-    def _name(self, organization: int) -> str:
-        known = self._directory.by_id().get(organization)
-        return known.short if known else f"organization {organization}"
+    def _tell_dispatched(self, asked: Asked, subtasks: Mapping[str, tuple[Subtask, ...]]) -> None:
+        with self._lock:
+            asked.dispatched = {**asked.dispatched, **subtasks}
+            for name, each in subtasks.items():
+                self._tell(asked, name, Dispatched(asked.token, name, each))
+
+    def _what_it_dispatched(
+        self, asked: Asked, name: str, run: Run
+    ) -> Generator[float, None, tuple[tuple[Subtask, ...], bool]]:
+        """What a run that has ended dispatched, with what is left open of that ended; and whether that is hidden.
+
+        Of a task to several it is seen when the last of its runs has ended, for all of them.
+        """
+        with self._lock:
+            asked.ending.add(run.id)
+            last = asked.ending >= set(asked.runs)
+        hidden = False
+        if asked.request.central or last:
+            seen = yield from self._dispatches.see(asked)
+            seen = yield from self._dispatches.end_left(asked, seen)
+            hidden = seen.hidden
+            others = {each: subtasks for each, subtasks in seen.subtasks.items() if each != name}
+            with self._lock:
+                asked.dispatched = seen.subtasks
+            self._tell_dispatched(asked, others)
+        return asked.dispatched.get(name, ()), hidden
 
     def _gone(self, asked: Asked, error: RefusedError, runs: set[int] | None = None) -> None:
         """What was deleted will not answer; any other refusal stops everything."""

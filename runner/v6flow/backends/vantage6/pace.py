@@ -33,6 +33,7 @@ class Times:
     """When to look whether a result is there that was announced, each after the one before."""
     silent_finish: tuple[float, ...] = (0.25, 0.25, 0.5, 1.0)
     """The same, where only half of the announcement has come: the other half, if it comes, has better times."""
+    subtasks: float = 0.5  # before a look at what a task has dispatched, of which an event told: more may come
     retry: float = 0.5
     longest_retry: float = 30.0
     longest_retry_after: float = 120.0  # of what a server asks for

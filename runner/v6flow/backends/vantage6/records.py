@@ -106,6 +106,11 @@ class Run:
         return _moment(self.started_at)
 
     @property
+    def ended(self) -> float | None:
+        """When it ended, in seconds since 1970-01-01 UTC; None if the server does not tell that."""
+        return _moment(self.finished_at)
+
+    @property
     def is_consequence(self) -> bool:
         """Whether the server ended it since another organization's run had failed."""
         return self.status in FAILED and SIBLING in self.log

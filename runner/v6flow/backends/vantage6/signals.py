@@ -21,8 +21,16 @@ class Signals:
     before the result can be read. `look(run, waits)` is to look after each of these waits until the run has ended.
     """
 
-    def __init__(self, look: Callable[[int, tuple[float, ...]], None], times: Times) -> None:
+    def __init__(
+        self,
+        look: Callable[[int, tuple[float, ...]], None],
+        times: Times,
+        *,
+        dispatched: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """`dispatched` is told the parent of a subtask that was created, or of which a node tells the status."""
         self._look = look
+        self._dispatched = dispatched
         self._times = times
         self._finishing: set[int] = set()
 
@@ -32,6 +40,14 @@ class Signals:
         if number is not None and data.get("status") in (COMPLETED, *FAILED):
             self._finishing.add(number)
             self._look(number, self._times.silent_finish)
+
+        self.created(data)
+
+    def created(self, data: Any) -> None:
+        """A task was created, or goes on; only those that a task run has dispatched have a parent."""
+        parent = data.get("parent_id") if isinstance(data, dict) else None
+        if isinstance(parent, int) and not isinstance(parent, bool):
+            self._dispatched(parent)
 
     def updated(self, data: Any) -> None:
         """The server is about to save something of a run."""

@@ -75,6 +75,7 @@ class Socket:
             client.on("expired_token", lambda *_, lost=lost: lost.set(), namespace=NAMESPACE)
             client.on("invalid_token", lambda *_, lost=lost: lost.set(), namespace=NAMESPACE)
             client.on("algorithm_status_change", self._signals.status_changed, namespace=NAMESPACE)
+            client.on("new_task", self._signals.created, namespace=NAMESPACE)
             client.on("status_update", self._signals.updated, namespace=NAMESPACE)
             try:
                 self._listen(client, joined, lost)

@@ -1,0 +1,211 @@
+"""Sees what the runs of a task have dispatched, and ends what is left open of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from v6flow.backends.vantage6 import causes
+from v6flow.backends.vantage6.pace import is_away, patiently
+from v6flow.backends.vantage6.records import COMPLETED
+from v6flow.backends.vantage6.refusals import DeniedError, RefusedError
+from v6flow.core import dispatched
+from v6flow.core.events import Subtask
+from v6flow.errors import AccessError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+
+    from v6flow.backends.vantage6.api import Api
+    from v6flow.backends.vantage6.asked import Asked
+    from v6flow.backends.vantage6.directory import ServerDirectory
+    from v6flow.backends.vantage6.pace import Backoff
+    from v6flow.backends.vantage6.records import Run, TaskWithRuns
+
+T = TypeVar("T")
+
+NOT_WAITED_FOR = "the central function ended without waiting for it"
+HELD_FINISHED = "the server takes their task for finished, since another run of it has failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the runs of a task have dispatched, by the organization whose run did; `open` are the runs that go on."""
+
+    subtasks: Mapping[str, tuple[Subtask, ...]] = field(default_factory=dict)
+    open: tuple[Run, ...] = ()
+    hidden: bool = False
+
+
+class Dispatches:
+    """Reads subtasks, in one request for a task that has none, and in two for any other.
+
+    Generators yield the seconds that they want to wait. `note` is told what a person should know.
+    """
+
+    def __init__(
+        self, api: Api, directory: ServerDirectory, waits: Callable[[], Backoff], note: Callable[[str], None]
+    ) -> None:
+        self._api = api
+        self._directory = directory
+        self._waits = waits
+        self._note = note
+        self._denied = False
+
+    def see(self, asked: Asked) -> Generator[float, None, Seen]:
+        """What a task that exists has dispatched by now."""
+        if asked.task is None or (self._denied and not asked.request.central):
+            return Seen(hidden=asked.task is not None)
+        try:
+            tasks = yield from self._below(asked.task, asked.job, sure=asked.request.central or bool(asked.dispatched))
+        except DeniedError:
+            self._denied = True
+            return Seen(hidden=True)
+        return self._seen(asked, tasks)
+
+    def end_left(self, asked: Asked, seen: Seen) -> Generator[float, None, Seen]:
+        """End what is open of what an ended task run has dispatched; how it stood before, and that it was ended."""
+        if not seen.open or asked.task is None:
+            return seen
+        refused = ""
+        for number in _tasks(seen.open):
+            refused = (yield from patiently(partial(self._kill, number), self._waits())) or refused
+        left = yield from patiently(partial(self._open, asked.task, asked.job), self._waits())
+        self._report(seen.open, left, refused, asked.request.step, f"attempt {asked.request.attempt}")
+        runs = {str(run.id) for run in seen.open}
+        return replace(
+            seen,
+            subtasks={
+                name: tuple(_as_left(each) if each.run in runs else each for each in subtasks)
+                for name, subtasks in seen.subtasks.items()
+            },
+        )
+
+    def kill(self, task: int, job: int | None, asked: Asked | None) -> None:
+        """Kill a task with all that it has dispatched. Raises V6flowError if that cannot be told the server now.
+
+        Of a task that is not known to dispatch anything, that is looked for only once it is killed.
+        """
+        suspect = asked is None or asked.request.central or bool(asked.dispatched)
+        before = self._open(task, job) if suspect else ()
+        self._api.kill_task(task)
+        now = self._open(task, job)  # what it has dispatched itself is killed with it
+        refused = ""
+        for number in _tasks(now):
+            refused = self._kill(number) or refused
+        left = self._open(task, job) if now else ()
+        whose = ("", f"task {task}") if asked is None else (asked.request.step, f"attempt {asked.request.attempt}")
+        self._report((*before, *now), left, refused, *whose)
+
+    def _report(self, runs: Sequence[Run], left: Sequence[Run], refused: str, step: str, of: str) -> None:
+        """Tell which runs were ended, and which could not be."""
+        still = {run.id for run in left}
+        names = {run.id: self._directory.name_of(run.organization) for run in runs}
+        ended = [name for number, name in names.items() if number not in still]
+        kept = [name for number, name in names.items() if number in still]
+        if ended:
+            self._note(dispatched.ended_note(step, of, ended))
+        if kept:
+            self._note(dispatched.left_note(step, of, kept, refused or "the server did not end them"))
+
+    def _kill(self, task: int) -> str:
+        """Kill a task; returns why that cannot be, if so. Raises UnreachableError."""
+        try:
+            return HELD_FINISHED if self._api.kill_task(task) == "finished" else ""
+        except (AccessError, RefusedError) as error:
+            if is_away(error):
+                raise
+            return error.message
+
+    def _open(self, task: int, job: int | None) -> tuple[Run, ...]:
+        """The runs below a task that go on, as far as this user may see them."""
+        try:
+            if not self._read(partial(self._api.subtasks, task)):
+                return ()
+            return tuple(run for each in self._read(partial(self._api.below, task, job)) for run in each.runs
+                         if _is_open(run))  # fmt: skip
+        except DeniedError:
+            return ()
+
+    def _below(self, task: int, job: int | None, *, sure: bool) -> Generator[float, None, tuple[TaskWithRuns, ...]]:
+        """All tasks below a task; `sure`: it is worth asking for all of them at once."""
+        if not sure:
+            some = partial(self._read, partial(self._api.subtasks, task, patience=0.0))
+            if not (yield from patiently(some, self._waits())):
+                return ()
+        every = partial(self._read, partial(self._api.below, task, job, patience=0.0))
+        return (yield from patiently(every, self._waits()))
+
+    @staticmethod
+    def _read(read: Callable[[], tuple[T, ...]]) -> tuple[T, ...]:
+        """What is read; nothing of a task that was deleted."""
+        try:
+            return read()
+        except RefusedError as error:
+            if error.said is None or error.status not in (400, 404):
+                raise
+            return ()
+
+    def _seen(self, asked: Asked, tasks: Sequence[TaskWithRuns]) -> Seen:
+        parents = {each.task.id: each.task for each in tasks}
+        found: dict[str, list[Subtask]] = {}
+        open_: list[Run] = []
+        for whole in tasks:
+            top = whole.task
+            while top.parent is not None and top.parent in parents:
+                top = parents[top.parent]
+            root = self._directory.name_of(top.init_organization) if top.init_organization is not None else ""
+            if root not in asked.request.kwargs:
+                root = next(iter(asked.request.kwargs))
+            found.setdefault(root, []).extend(self._subtasks(whole, nested=top is not whole.task))
+            open_ += [run for run in whole.runs if _is_open(run)]
+        return Seen({name: tuple(subtasks) for name, subtasks in found.items()}, tuple(open_))
+
+    def _subtasks(self, whole: TaskWithRuns, *, nested: bool) -> list[Subtask]:
+        """How each organization fares in one task that was dispatched."""
+        task = whole.task
+        names = {run.id: self._directory.name_of(run.organization) for run in whole.runs}
+        parent = str(task.parent) if nested else ""
+        by = self._directory.name_of(task.init_organization) if nested and task.init_organization is not None else ""
+        if not whole.runs:
+            message = f"the server made no runs for subtask {task.id}"
+            return [Subtask("nobody", "no runs", message, task=str(task.id), parent=parent, by=by)]
+        found = []
+        for run in whole.runs:
+            failed = run.phase == "failed"
+            cause = causes.of(run, task.image, names) if failed else None
+            log = causes.shared_log(run)
+            found.append(
+                Subtask(
+                    names[run.id],
+                    run.status or "unknown",
+                    cause.message if cause is not None else "",
+                    causes.tail(log) if failed else "",
+                    task=str(task.id),
+                    parent=parent,
+                    by=by,
+                    run=str(run.id),
+                    ended=run.ended,
+                    log=None if _is_open(run) else log or None,
+                    consequence=run.is_consequence,
+                    hint=cause.hint if cause is not None else None,
+                )
+            )
+        return found
+
+
+def _tasks(runs: Sequence[Run]) -> list[int]:
+    """The tasks of some runs, those nearest to the top first."""
+    return sorted({run.task for run in runs})
+
+
+def _is_open(run: Run) -> bool:
+    return run.phase not in (COMPLETED, "failed")
+
+
+def _as_left(subtask: Subtask) -> Subtask:
+    """A subtask that was ended: one that no node has begun did not answer."""
+    if subtask.status == "pending":
+        return subtask
+    return replace(subtask, status="killed by user", message=NOT_WAITED_FOR, consequence=True)
