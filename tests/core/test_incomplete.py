@@ -240,6 +240,15 @@ def test_what_is_incomplete_inside_an_item_that_completed() -> None:
     assert found(run)[1:3] == ["t[1].q: failed: division by zero", "t[1].r: skipped, since t[1].q failed"]
 
 
+def test_who_is_missing_inside_an_item_that_failed_is_in_no_value() -> None:
+    run = drive(ITEMS.replace(", on_failure: continue", ""))
+    run.answer("t[1].p", "alpha", value=0)
+    run.fail("t[1].p", "beta", "gamma")
+    run.answer("t[2].p", *ALL)
+    assert run.state.status == "completed"
+    assert found(run) == ["t: 1 of 2 items completed (item age failed: division by zero)"]
+
+
 INNER = """
 params: {x: {type: integer, default: 0}}
 steps:
