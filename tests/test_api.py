@@ -11,7 +11,7 @@ import pytest
 
 import v6flow
 from v6flow.core.problem import InvalidError
-from v6flow.errors import UsageError
+from v6flow.errors import NoSpaceError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -285,3 +285,16 @@ def test_what_a_failed_run_prints_names_its_store(file: Path) -> None:
     ]  # fmt: skip
     other = v6flow.run(file, params={"n": 1})
     assert "--store" not in str(v6flow.RunFailedError(other))
+
+
+def test_a_full_disk_says_how_to_resume(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise NoSpaceError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("v6flow.engine.Engine.run", full)
+        with pytest.raises(NoSpaceError) as caught:
+            v6flow.run(file, params={"n": 26}, store="my runs")
+    assert caught.value.hint is not None
+    again = caught.value.hint.partition(", then ")[2]
+    assert eval(again).outputs == {"n": 52, "printed": 2.0}

@@ -16,6 +16,7 @@ from v6flow.core.model import Workflow
 from v6flow.errors import (
     AccessError,
     InterruptedRunError,
+    NoSpaceError,
     PersonNeededError,
     TerminatedRunError,
     UnreachableError,
@@ -264,6 +265,8 @@ def _carry_on(run: running.Run, reporter: Reporter | None, store: PathLike | Non
     except KeyboardInterrupt as interrupt:
         message = f"run {state.run} was interrupted"
         raise InterruptedRunError(message, hint=hint, run=state.run) from interrupt
+    except NoSpaceError as error:
+        raise NoSpaceError(error.message, hint=f"make space on that disk, then {again}") from error
     if state.status == "interrupted":
         raise _released(state, hint)
     if run.signalled is not None:  # it came when the run was over, and still means the program

@@ -55,7 +55,7 @@ def test_silence() -> None:
     assert failure.kind == "timeout"
     assert failure.message == "beta, gamma did not answer within 1h00m (1 of 3 answered, all must)"
     assert failure.organization == "beta"
-    assert "resume --retry-failed" in (failure.hint or "")
+    assert "resume the run with --retry-failed" in (failure.hint or "")
 
 
 @pytest.mark.parametrize(

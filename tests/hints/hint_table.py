@@ -1092,6 +1092,7 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "let it go on with `kill -CONT {}`, or end it with `kill -KILL {}`",
         "make space and resume the run",
         "make space on that disk, then repeat the command",
+        "make space on that disk, then {}",
         "make space, then: {}",
         "name a file in a folder of your own, on a disk that has links (FAT has none)",
         "name a file that is not there yet",

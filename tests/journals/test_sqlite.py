@@ -296,7 +296,7 @@ def test_a_full_disk_adds_nothing_and_is_got_over(path: Path) -> None:
         fill()
     assert caught.value.exit_code == 5
     assert caught.value.hint is not None
-    assert "resume" in caught.value.hint
+    assert "repeat the command" in caught.value.hint
     expected = [answered(number) for number in appended for _ in range(10)]
     assert len(expected) > 100
     assert list(journal.events()) == expected

@@ -297,7 +297,7 @@ try: Store(folder).create("second")
 except NoSpaceError as error: say(error.hint)
 """
     (hint,) = finish(spawn(code, store.root))
-    assert "resume" in hint
+    assert "repeat the command" in hint
     assert [path.name for path in run.path.parent.iterdir()] == [run.id]
 
 

@@ -563,7 +563,7 @@ def test_a_command_may_flood_stdout_if_the_result_is_elsewhere(bench: Bench) -> 
     [
         ("no-such-program", "the program 'no-such-program' was not found", "is it installed"),
         ("script.sh", "the program 'script.sh' was not found", "write './script.sh'"),
-        ("./script.sh", "'./script.sh' may not be executed", "chmod +x ./script.sh"),
+        ("./script.sh", "'./script.sh' may not be executed", "/script.sh, or name its interpreter"),
         ("./bad.sh", "the interpreter in the first line of './bad.sh' was not found", ""),
         ("./none.sh", "'./none.sh' could not be started: Exec format error", "#!/bin/sh"),
         ("nul\0", "'nul\\x00' could not be started: an argument holds the character NUL", ""),

@@ -281,7 +281,7 @@ def _not_started(command: list[str], folder: str, error: Exception) -> Refused:
         return Refused(
             "start_failed",
             f"{program!r} may not be executed",
-            f"chmod +x {shlex.quote(beside)}, or name its interpreter",
+            f"chmod +x {shlex.quote(os.path.normpath(beside))}, or name its interpreter",
         )
     reason = error.strerror if isinstance(error, OSError) else "an argument holds the character NUL"
     hint = "give it a first line like #!/bin/sh" if reason == "Exec format error" else None
