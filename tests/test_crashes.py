@@ -47,7 +47,7 @@ def mean(parts):
 ORGANIZATIONS = ("alpha", "beta")
 EXPECTED = {"mean": 30.0, "again": [["alpha", 30.0], ["beta", 30.0]]}
 
-WRITES = 15  # how often the run below writes to its journal after its start
+WRITES = 19  # how often the run below writes to its journal after its start
 POINTS = [f"journal:{number}:{when}" for number in range(1, WRITES + 1) for when in ("before", "after")]
 POINTS += [f"submit:{number}:{when}" for number in range(1, 5) for when in ("before", "after")]
 

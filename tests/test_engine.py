@@ -305,11 +305,12 @@ def test_a_refused_result_is_forgotten_only_when_its_refusal_is_written() -> Non
 
 ROW = "patient 4711"
 GUARDED = "steps:\n  s: {task: {method: m}, disclosure: {min_count: 10}}\n"
+GUARDED_CENTRAL = GUARDED.replace("{method: m}", "{method: m, central: true, organization: alpha}")
+LOST = (Subtask("beta", "crashed", ROW, ROW, log=ROW), Subtask("gamma", "completed", log=ROW))
 
 
-def crashed(kind: str, *, own: bool = False) -> FakeBackend:
+def crashed(kind: str, *, own: bool = False, lost: tuple[Subtask, ...] = ()) -> FakeBackend:
     """A backend at which each organization fails, and all that is said of it quotes a patient's row."""
-    lost = (Subtask("beta", "crashed", ROW, ROW), Subtask("gamma", "completed"))
 
     def script(request: TaskRequest, again: bool) -> Iterable[Report]:
         for name in request.kwargs:
@@ -330,7 +331,28 @@ def test_of_a_failure_where_few_may_not_be_known_only_its_kind_is_kept(kind: str
     assert ROW not in str(list(journal.events()))
     assert "(the details are withheld, because the step's disclosure sets min_count)" in failed[0].failure.message
     assert "the administrator of the organization's node can read the log there" in failed[0].failure.hint
-    assert failed[0].subtasks == (Subtask("beta", "crashed", "the details are withheld"), Subtask("gamma", "completed"))
+
+
+def test_what_subtasks_print_is_not_kept_where_few_may_not_be_known() -> None:
+    journal = FakeJournal()
+    carry_on(make(GUARDED_CENTRAL), journal, crashed("crashed", lost=LOST))
+    (failed,) = journal.of(ev.TaskFailed)
+    assert ROW not in str(list(journal.events()))
+    assert failed.subtasks == (Subtask("beta", "crashed", "the details are withheld"), Subtask("gamma", "completed"))
+    assert failed.failure.message.startswith("the subtask at beta crashed: the details are withheld; ")
+    assert (failed.failure.organization, failed.failure.log_tail) == ("beta", "")
+
+
+def test_what_subtasks_that_are_at_work_print_is_not_kept_either() -> None:
+    def script(request: TaskRequest, again: bool) -> Iterable[Report]:
+        yield Dispatched(request.token, "alpha", LOST)
+        yield Answered(request.token, "alpha", b'{"count": 12}', ROW, LOST)
+
+    journal = FakeJournal()
+    text = GUARDED_CENTRAL.replace("true,", "true, subtasks: partial,")
+    carry_on(make(text), journal, FakeBackend(script))
+    assert len(journal.of(ev.SubtasksSeen)) == 1
+    assert ROW not in str(list(journal.events()))
 
 
 def test_what_v6flow_itself_says_of_a_failure_is_kept() -> None:
