@@ -291,16 +291,20 @@ def test_that_something_else_is_not_there_is_no_answer(kind: str) -> None:
         assert told(reports) == [], "nobody says that it was deleted"
 
 
-def test_subtasks_are_those_of_their_parent() -> None:
+@pytest.mark.parametrize(
+    ("has_jobs", "what"), [(True, "task 200 as part of job 5101"), (False, "task 200 as a subtask of task 101")]
+)
+def test_subtasks_are_those_of_their_parent(has_jobs: bool, what: str) -> None:
     child = {"id": 200, "name": "n", "description": "", "image": "image", "parent": {"id": 7}, "databases": []}
     listed = {"data": [child], "links": {}}
     world = Mixing()
+    world.has_jobs = has_jobs
     with Fake(world) as fake, opened(fake) as (backend, reports):
         backend.submit(request(central=True), again=False)
         reports.accepted()
         world.begin(task=lambda value: listed)
         world.finish(1001, 1)
-        assert "task 200 as a subtask of task 101" in disagreement(reports).message
+        assert what in disagreement(reports).message
         assert told(reports) == []
 
 

@@ -305,8 +305,9 @@ class Nodes:
             run.claimed = True
         self._end_what_is_left(run)
         if run.task.parent is not None:
-            with suppress(OSError):
-                answers.keep_log(self.place(run), outcome.log if isinstance(outcome, Mishap) else "")
+            if isinstance(outcome, Mishap) and not run.task.withheld:
+                with suppress(OSError):
+                    answers.keep_log(self.place(run), outcome.log)
             self._note(run, _subtask(run, outcome))
             self._dispatched(run.root)
         with self._lock:

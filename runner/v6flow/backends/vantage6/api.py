@@ -131,31 +131,27 @@ class Api:
         By the `job` that they have in common it is one list; where that is not known, one for each task.
         """
         if job is not None:
-            found = self._tasks_with_runs(("job_id", job), patience)
-            for each in found:
-                if each.task.job != job:
-                    raise StrangeError(
-                        f"the server returned task {each.task.id} for job {job}, which it is not part of"
-                    )
+            found = self._tasks_with_runs("job_id", job, patience)
             return tuple(each for each in found if each.task.parent is not None)
         found, waiting = [], [task]
         while waiting:
-            parent = waiting.pop(0)
-            inner = self._tasks_with_runs(("parent_id", parent), patience)
-            for each in inner:
-                if each.task.parent != parent:
-                    told = f"the server returned task {each.task.id} as a subtask of task {parent}, which it is not"
-                    raise StrangeError(told)
+            inner = self._tasks_with_runs("parent_id", waiting.pop(0), patience)
             waiting += [each.task.id for each in inner]
             found += inner
         return tuple(sorted(found, key=lambda each: each.task.id))
 
-    def _tasks_with_runs(self, which: tuple[str, int], patience: float | None) -> list[TaskWithRuns]:
-        """Tasks with their runs, in the order of creation."""
+    def _tasks_with_runs(
+        self, link: Literal["job_id", "parent_id"], number: int, patience: float | None
+    ) -> list[TaskWithRuns]:
+        """The tasks of a job, or below a task, with their runs, in the order of creation."""
         try:
-            raw = paging.items(self.session, "/task", [which, ("include", "runs")], patience=patience)
+            raw = paging.items(self.session, "/task", [(link, number), ("include", "runs")], patience=patience)
         except TooLargeError:  # each run comes with its input
-            raw = paging.items(self.session, "/task", [which], patience=patience)
+            raw = paging.items(self.session, "/task", [(link, number)], patience=patience)
+        for task in map(records.task, raw):
+            if (task.job if link == "job_id" else task.parent) != number:
+                what = f"part of job {number}" if link == "job_id" else f"a subtask of task {number}"
+                raise StrangeError(f"the server returned task {task.id} as {what}, which it is not")
         found = [
             records.task_with_runs(each, results=False)
             if isinstance(each, dict) and isinstance(each.get("runs"), list)
