@@ -194,7 +194,7 @@ def test_what_a_central_function_and_its_subtasks_print_is_withheld(how: str, he
     stage(here, how, method="central_leak")
     said = call(capsys, "run", "w.yaml")
     if how == "crash":
-        assert "its subtask at alpha crashed: the details are withheld" in said.err
+        assert "the subtask at alpha crashed: the details are withheld" in said.err
     assert not [each for each in (said, *shown(capsys)) if PATIENT in each.out + each.err]
     assert found_in(here) == []
 
