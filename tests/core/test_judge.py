@@ -88,10 +88,12 @@ def test_a_lost_subtask_is_told_in_place_of_who_waits_for_it() -> None:
     assert (failure.organization, failure.log_tail) == ("beta", "tail")
 
     failed = state(alpha="crashed")
-    failed.organizations["alpha"].failure = Failure("crashed", "the subtask at beta crashed; so", "a", "beta")
+    failed.organizations["alpha"].subtasks = (lost,)
+    told = "the subtask at beta crashed: KeyError; so"
+    failed.organizations["alpha"].failure = Failure("crashed", told, "a", "beta")
     failure = judge.quorum(step, failed, 1)
     assert failure is not None
-    assert (failure.message, failure.organization) == ("the subtask at beta crashed; so", "beta")
+    assert (failure.message, failure.organization) == (told, "beta")
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def _unquoted(problems: Sequence[Problem], kind: str) -> Problem:
     """The first problem of a text that may be none of ours, in words that quote nothing."""
     first, mark = problems[0], MARKS.get(kind)
     if first.rule in _QUOTE_NOTHING and not first.message.startswith(NOT_YAML):
-        return first
+        return replace(first, hint=_QUOTES) if (first.hint or "").startswith(_QUOTES) else first
     if mark is None:
         return _static(first)
     missing = f"the file has no `{mark}`"
