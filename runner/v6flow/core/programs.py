@@ -27,7 +27,8 @@ class Interpreter:
     """How an interpreter reads its command line.
 
     `permutes`: it reads options behind other words too; `stops`: none behind the code; `clusters`: `-ec` is `-e -c`;
-    `ends`: no options follow these words; `remedy` is how to pass a value, with `{program}` and `{value}`.
+    `ends`: no options follow these words; `remedy` is how to pass a value, with `{program}`, `{value}` in quotes, and
+    `{bare}` without them.
     """
 
     options: Mapping[str, Kind] = field(default_factory=dict)
@@ -116,7 +117,7 @@ _PSQL = Interpreter(
     _options(code="-c --command", file="-f --file", value="-d -h -p -U -F -R -T -o -L -P -v --dbname --host --port "
              "--username --output --log-file --pset --set --variable --field-separator --record-separator"),
     first="data", permutes=True,
-    remedy="[{program}, -v, x={value}, -f, FILE] with :'x' in the file's SQL",
+    remedy="""[{program}, -v, "x={bare}", -f, FILE] with :'x' in the file's SQL""",
 )  # fmt: skip
 _SQL = Interpreter(
     _options(code="-e --execute -q --query -Q --init-command -c --command", value="-h -P -u -D --host --port --user "
