@@ -874,6 +874,14 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
     ),
     "put the code into a file: [{}, FILE, {}], and read the arguments there": (
         File(
+            commanded("[tclsh, '{{ params.n }}']"),
+            "[tclsh, '{{ params.n }}']",
+            r"into a file: (\[tclsh, )FILE(, .*?\]), and",
+            "{0}code.tcl{1}",
+            kind="ran" if shutil.which("tclsh") else "workflow",
+            files={"code.tcl": "puts [lindex $argv 0]\n"},
+        ),
+        File(
             commanded("[Rscript, -e, 'print({{ params.n }})']"),
             "[Rscript, -e, 'print({{ params.n }})']",
             r"into a file: (\[.*?\]), and",
