@@ -7,7 +7,8 @@ from pathlib import Path
 
 from hypothesis import settings
 
-sys.path.insert(0, str(Path(__file__).parent / "live"))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE / "live"), str(HERE / "backends" / "vantage6")]
 pytest_plugins = ["live_fixtures"]
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no failing test

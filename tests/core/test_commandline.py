@@ -158,6 +158,8 @@ REFUSED = [
     ["env", f"--split-string={X}"],
     ["env", f"-S{X}"],
     ["awk", "-f", "p.awk", X],
+    ["dumb-init", "sh", X],
+    ["dbus-run-session", "python3", X],
 ]
 
 ACCEPTED = [
@@ -242,6 +244,17 @@ def test_every_word_of_a_remedy_is_accepted(words: list[str]) -> None:
         if remedy := re.search(r"\[.*\](?=; or| with|, and)", each.hint):
             written = document.parse(f"command: {remedy[0]}", "remedy").value["command"]
             assert misuses(written) == [], f"{remedy[0]} is refused in its turn"
+
+
+@pytest.mark.parametrize("words", [["bc", "-e", X], ["vim", "-c", X], ["gdb", "-ex", X], ["mongosh", "--eval", X]])
+def test_no_remedy_shows_an_argument_where_a_program_reads_files(words: list[str]) -> None:
+    (misuse,) = misuses(words)
+    assert misuse.hint.startswith("write the code without expressions, or pass it as kwargs")
+
+
+def test_the_remedy_for_r_is_a_script_that_is_given_arguments() -> None:
+    (misuse,) = misuses(["R", "--no-save", "-e", X])
+    assert f'[Rscript, FILE, "{X}"]' in misuse.hint
 
 
 HOSTILE = ["x'; touch pwned; echo '", "-e", "-c touch pwned", "$(touch pwned)", "-esystem('touch pwned')"]

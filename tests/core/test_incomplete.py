@@ -153,7 +153,7 @@ def test_a_loop_without_a_condition_does_what_it_is_to_do() -> None:
 def test_the_failure_of_a_loop_at_max_leads_to_its_states_and_does_not_hide_it() -> None:
     failure = looped(LOOP.replace("      on_max: continue\n", "")).failure("fit")
     assert failure.hint is not None
-    assert failure.hint.startswith("look at the state after each iteration (v6flow explain): raise max if")
+    assert failure.hint.startswith("look at the state after each iteration: raise max if")
     assert "on_max" not in failure.hint
 
 

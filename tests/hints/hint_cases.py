@@ -107,6 +107,7 @@ class File:
 
     def _problems(self, text: str, folder: Path) -> list[str]:
         for name, body in {**self.files, _NAMES[self.kind]: text}.items():
+            (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text(body, "utf-8")
         path = folder / _NAMES[self.kind]
         try:
@@ -119,6 +120,7 @@ class File:
 
 _NAMES = {
     "workflow": "w.yaml",
+    "ran": "w.yaml",
     "plan": "w.yaml",
     "lint": "w.yaml",
     "federation": "f.yaml",
@@ -133,6 +135,15 @@ _NAMES = {
 def _workflow(path: Path) -> list[str]:
     workflow = loading.read_workflow(path)
     return [str(each) for each in [*loading.check_functions(workflow, path.parent), *check.warnings(workflow)]]
+
+
+def _ran(path: Path) -> list[str]:
+    """A workflow is checked and, if nothing is wrong with it, run."""
+    found = _workflow(path)
+    if found:
+        return found
+    code, said = _call(f"v6flow run {path.name}", path.parent)
+    return [said] if code else []
 
 
 def _plan(path: Path) -> list[str]:
@@ -179,6 +190,7 @@ def _files(path: Path) -> list[str]:
 
 _CHECKS = {
     "workflow": _workflow,
+    "ran": _ran,
     "plan": _plan,
     "lint": _lint,
     "federation": _federation,

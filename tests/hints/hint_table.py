@@ -6,9 +6,11 @@ follows it; COMMANDS, if all that it shows is a command of v6flow, which every t
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 from hint_cases import Expression, File, Line, Trial
+from hint_log_ins import LogIn
 
 if TYPE_CHECKING:
     from hint_cases import Case
@@ -71,6 +73,25 @@ def _converted(value: str, shown: str, new: str = "%s{0}") -> Trial:
     return Trial(text, value, shown, new % value, files={"f.py": program})
 
 
+def commanded(words: str, more: str = "") -> str:
+    """A workflow with a step that runs a command."""
+    return f"{HEAD}params: {{n: {DESCRIBED}}}\nsteps:\n  one: {{local: {{command: {words}{more}}}}}\n"
+
+
+def coded(program: str, code: str, shown: str = r"as in command: (\[.*?\]); or") -> File:
+    """A command with an expression in its code, and the one that is printed, which is run if the program is here."""
+    words = f"[{program}, {code}]"
+    return File(commanded(words), words, shown, kind="ran" if shutil.which(program) else "workflow")
+
+
+def dashed(words: str) -> str:
+    """A workflow of which a step passes the value of another one to a command."""
+    return (
+        f"{HEAD}steps:\n  one: {{local: {{value: '-1'}}}}\n  two: {{local: {{command: {words}}}}}\n"
+        'outputs: {o: "{{ steps.two.result }}"}\n'
+    )
+
+
 def block(text: str) -> str:
     """A workflow with a value on a line of its own."""
     return f"{HEAD}steps:\n  one:\n    local:\n      value: {text}\n"
@@ -121,6 +142,36 @@ APPROVERS = {"a.yaml": f"{HEAD}steps: {{g: {{gate: {{message: Go on?, approvers:
 APPROVED = "v6flow_test: 1\nworkflow: a.yaml\ncases: {c: {decisions: {g: {decision: approve, by: carol}}}}\n"
 
 
+CONVERGING = (
+    f"{HEAD}steps: {{fit: {{repeat: {{state: 0, update: '{{{{ steps.a.result }}}}', until: '{{{{ loop.next > 5 }}}}', "
+    "max: 3, on_max: continue, steps: {a: {local: {value: '{{ loop.state + 1 }}'}}}}}}\n"
+    "outputs: {o: '{{ steps.fit.result }}'}\n"
+)
+CONVERGING_INSIDE = (
+    f"{HEAD}steps:\n  table:\n    foreach:\n      over: [1, 2]\n      steps:\n"
+    "        fit: {repeat: {state: 0, update: '{{ steps.a.result }}', until: '{{ loop.next > 5 }}', max: 3, "
+    "on_max: continue, steps: {a: {local: {value: '{{ loop.state + 1 }}'}}}}}\n"
+    "      result: {state: '{{ steps.fit.result }}'}\noutputs: {o: '{{ steps.table.results }}'}\n"
+)
+CLIENT = "from vantage6.algorithm.tools.decorators import algorithm_client\n\n\n"
+DISPATCHING = {
+    "w.yaml": f"{HEAD}federation: fed.yaml\ndefaults: {{image: i}}\nsteps:\n"
+    "  p: {task: {method: total, databases: [], organization: alpha}}\n",
+    "fed.yaml": federation(EMBEDDED + "algorithms: {i: {package: alg, path: .}}\n"),
+    "alg.py": CLIENT + "def part():\n    return 1\n\n\n@algorithm_client\ndef total(client):\n"
+    "    create = getattr(client.task, 'create')\n"
+    "    ids = [each['id'] for each in client.organization.list()]\n"
+    "    task = create(input_={'method': 'part'}, organizations=ids, name='n', description='d')\n"
+    "    return sum(client.wait_for_results(task_id=task['id']))\n",
+}
+COUNTED = {
+    "w.yaml": f"{HEAD}federation: fed.yaml\nsteps:\n"
+    "  p: {task: {method: m, image: i, databases: [], organization: alpha}}\n",
+    "fed.yaml": federation(EMBEDDED + "policy: {min_count: 5}\nalgorithms: {i: {package: alg, path: .}}\n"),
+    "alg.py": "def m():\n    return {'n': 9}\n",
+}
+
+
 def loop(text: str, more: str = "") -> str:
     """A workflow with a step that iterates; `text` is what each round computes."""
     inner = f"{{a: {{local: {{value: {text}}}}}}}"
@@ -130,7 +181,7 @@ def loop(text: str, more: str = "") -> str:
 _NEAR = r"did you mean ([\w.]+)\?"
 _EXACT = r"put quotes around it: (\S.*?)(?:\)| \[|$)"
 
-REMEDIES: dict[str, Case | tuple[Case, ...]] = {
+REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
     # ------------------------------------------------------------------------------------------- expressions: signs
     "write straight quotes": Expression("{{ “a” }}", "{{ 'a' }}", "a"),
     "a text ends with the quote that it began with": Expression("{{ 'a }}", "{{ 'a' }}", "a"),
@@ -443,9 +494,7 @@ REMEDIES: dict[str, Case | tuple[Case, ...]] = {
             local("1") + "  tri:\n    local:\n      value:\n", "      value:\n", r"value, ({}) or", "      value: {0}\n"
         ),
         File(local("1") + "  tri:\n    local:\n      value:\n", "      value:\n", r"or (null),", "      value: {0}\n"),
-        File(local("1") + "    description:\n", "    description:\n", "(leave) the key out", "", then=None)
-        if False
-        else File(step("\n    local: {value: 1}\n    description:"), "    description:\n", "(leave) the key out", ""),
+        File(step("\n    local: {value: 1}\n    description:"), "    description:\n", "(leave) the key out", ""),
     ),
     "write {} where there is nothing to say": File(
         HEAD + "steps: {one: {local: {value: 1}}}\noutputs: null\n", "null", r"write ({})"
@@ -461,9 +510,18 @@ REMEDIES: dict[str, Case | tuple[Case, ...]] = {
     ),
     "write `{}: {}`": (
         File("name: w\nsteps: {one: {local: {value: 1}}}\n", "name", r"write `(.*?)`", "{0}\nname"),
-        File(step("{task: {image: i}}"), "image: i}}\n", r"write `(\w+: )…`", "{0}m, image: i}}\n")
-        if False
-        else File(step("{task: {image: i}}"), "{image: i}", r"write `(\w+: )…`", "{{0}m, image: i}"),
+        File(step("{task: {image: i}}"), "{image: i}", r"write `(\w+: )…`", "{{0}m, image: i}"),
+    ),
+    "a {} file says `{}: 1` at the beginning of a line; the text of any other file is not shown": (
+        File("name: w\nname: w\n", "name: w\n", r"says `(.*?)`", "{0}\nname: w\n", then="is already at"),
+        File(
+            EMBEDDED + "backend: embedded\n",
+            "backend",
+            r"says `(.*?)`",
+            "{0}\nbackend",
+            kind="federation",
+            then="is already at",
+        ),
     ),
     "a {} file says `{}: 1`": File(federation(EMBEDDED), "v6flow_federation: 1", r"says `(.*?)`", "{0}", then=""),
     "keep one of them": File(
@@ -609,6 +667,14 @@ REMEDIES: dict[str, Case | tuple[Case, ...]] = {
     "it defines {}": File(
         step("{local: {function: 'f.py:zz'}}"), "zz", r"it defines (\w+)", files={"f.py": "def mean(): pass\n"}
     ),
+    "name a regular file of Python": File(
+        "d.py:f",
+        "d.py",
+        "a (regular file)",
+        "f.py",
+        kind="function",
+        files={"f.py": "def f(): pass\n", "d.py/f.py": ""},
+    ),
     "write a path relative to the workflow's folder": File(
         "/etc/x", "/etc/x", "relative to the (workflow)", "f.py", kind="files", files={"f.py": ""}
     ),
@@ -649,15 +715,23 @@ REMEDIES: dict[str, Case | tuple[Case, ...]] = {
         File(MIXED, "kwargs", r'write (organizations: ".*?"), or', "{0}, kwargs"),
     ),
     "write timeout: 2h, say, beside task or in defaults": (
-        File(UNTIMED, "kwargs", r"write (timeout: 2h), say", "kwargs", kind="lint")
-        if False
-        else File(UNTIMED, "task: {", r"write (timeout: 2h), say", "{0}, task: {", kind="lint"),
+        File(UNTIMED, "task: {", r"write (timeout: 2h), say", "{0}, task: {", kind="lint"),
         File(UNTIMED, "steps:", r"write (timeout: 2h), say", "defaults: {{0}}\nsteps:", kind="lint"),
     ),
     "write {}:1.0, say, or a digest": File(
         UNTIMED.replace("image: 'i:1'", "image: r.example/i:latest").replace("task: {", "timeout: 1h, task: {"),
         "r.example/i:latest",
         r"write (\S+), say",
+        kind="lint",
+    ),
+    'write an output: converged: "{{ steps.{}.converged }}"': File(
+        CONVERGING, "outputs: {", r'write an output: (converged: ".*?")', "outputs: {{0}, ", kind="lint"
+    ),
+    "use steps.{}.converged in what the step around it returns": File(
+        CONVERGING_INSIDE,
+        "result: {state:",
+        r"use (steps\.\w+\.converged) in",
+        'result: {c: "{{ {0} }}", state:',
         kind="lint",
     ),
     "write description: in words of the people who give it": File(
@@ -762,10 +836,132 @@ REMEDIES: dict[str, Case | tuple[Case, ...]] = {
         kind="test",
         files={"r.yaml": ROUNDS},
     ),
+    # -------------------------------------------------------------------------------- the commands of local steps
+    "write the program's name": File(
+        commanded("[env, '{{ params.n }}', '1']"), "'{{ params.n }}'", "(program)", "echo", kind="ran"
+    ),
+    "pass it as an argument, as in command: {}; {}": (
+        coded("sh", "-c, 'echo {{ params.n }}'"),
+        coded("bash", "-ec, 'echo {{ params.n }} and more'"),
+        File(
+            commanded("[sh, -c, 'echo {{ params.n }}']"),
+            "'echo {{ params.n }}']",
+            r"pass it as (kwargs), which the program gets as JSON on stdin",
+            "cat], {0}: {n: '{{ params.n }}'}",
+            kind="ran",
+        ),
+        File(
+            commanded("[sh, -c, 'echo {{ params.n }}']"),
+            "'echo {{ params.n }}']",
+            r"pass it as (kwargs), .*and in the file (\$V6FLOW_INPUT)",
+            "'cat \"{1}\"'], {0}: {n: '{{ params.n }}'}",
+            kind="ran",
+        ),
+    ),
+    '[{}, -c, \'printf "%s" "$1"\', {}, {}]': coded("sh", "-c, 'echo {{ params.n }}'"),
+    "[{}, -c, 'import sys; print(sys.argv[1])', {}]": coded("python3", "-c, 'print({{ params.n }})'"),
+    "[{}, -e, 'print $ARGV[0]', --, {}]": coded("perl", "-e, 'print {{ params.n }}'"),
+    "[{}, -e, 'console.log(process.argv[1])', --, {}]": coded("node", "-e, 'console.log({{ params.n }})'"),
+    "[{}, -e, 'print ARGV[0]', --, {}]": coded("ruby", "-e, 'print {{ params.n }}'"),
+    "[{}, -r, 'echo $argv[1];', --, {}]": coded("php", "-r, 'echo {{ params.n }};'"),
+    "[{}, 'BEGIN { print ARGV[1] }', {}]": coded("awk", "'BEGIN { print {{ params.n }} }'"),
+    "[{}, -n, --arg, x, {}, '$x']": coded("jq", "-n, '{{ params.n }} + 1'"),
+    "[{}, -c, 'echo $argv[1]', --, {}]": coded("fish", "-c, 'echo {{ params.n }}'"),
+    "[{}, -v, \"x={}\", -f, FILE] with :'x' in the file's SQL": File(
+        commanded("[psql, -c, 'select {{ params.n }}']"),
+        "[psql, -c, 'select {{ params.n }}']",
+        r"as in command: (\[.*?\]) with",
+    ),
+    "put the code into a file: [{}, FILE, {}], and read the arguments there": (
+        File(
+            commanded("[tclsh, '{{ params.n }}']"),
+            "[tclsh, '{{ params.n }}']",
+            r"into a file: (\[tclsh, )FILE(, .*?\]), and",
+            "{0}code.tcl{1}",
+            kind="ran" if shutil.which("tclsh") else "workflow",
+            files={"code.tcl": "puts [lindex $argv 0]\n"},
+        ),
+        File(
+            commanded("[Rscript, -e, 'print({{ params.n }})']"),
+            "[Rscript, -e, 'print({{ params.n }})']",
+            r"into a file: (\[.*?\]), and",
+        ),
+        File(
+            commanded("[pwsh, -Command, 'echo {{ params.n }}']"),
+            "[pwsh, -Command, 'echo {{ params.n }}']",
+            r"into a file: (\[.*?\]), and",
+        ),
+    ),
+    "write the code without expressions, {}": (
+        File(commanded("[sed, 's/{{ params.n }}/2/']"), "{{ params.n }}", "(without) expressions", "1", kind="ran"),
+        File(
+            commanded("[sed, 's/{{ params.n }}/2/']"),
+            "'s/{{ params.n }}/2/']",
+            r"pass it as (kwargs), which the program gets as JSON on stdin",
+            "s/1/2/], {0}: {n: '{{ params.n }}'}",
+            kind="ran",
+        ),
+    ),
+    "write it without expressions, {}": File(
+        commanded("[sh, 'scripts/{{ params.n }}.sh']"),
+        "'scripts/{{ params.n }}.sh'",
+        "(without) expressions",
+        "scripts/1.sh",
+        kind="ran",
+        files={"scripts/1.sh": "echo 1\n"},
+    ),
+    "write -- before it, {}": File(
+        commanded("[perl, -e, 'print $ARGV[0]', '{{ params.n }}']"),
+        "'{{ params.n }}'",
+        r"write (--) before it",
+        "{0}, '{{ params.n }}'",
+        kind="ran" if shutil.which("perl") else "workflow",
+    ),
+    "write -- before it if the program takes that, or pass it as kwargs, on stdin": (
+        File(
+            dashed("[basename, '{{ steps.one.result }}']"),
+            "basename, ",
+            r"write (--) before",
+            "basename, {0}, ",
+            kind="lint",
+        ),
+        File(
+            dashed("[cat, '{{ steps.one.result }}']"),
+            ", '{{ steps.one.result }}']",
+            r"pass it as (kwargs)",
+            "], {0}: {n: '{{ steps.one.result }}'}",
+            kind="lint",
+        ),
+    ),
+    (
+        "step {}: word {} of its command begins with `-` and comes from a step: {} may read it as an option (where the "
+        "program takes `--`, write it before)"
+    ): Line(
+        "v6flow run w.yaml",
+        r"takes `(--)`, write it before",
+        given={"--": "sed -i 's/basename,/basename, --,/' w.yaml"},
+        files={"w.yaml": dashed("[basename, '{{ steps.one.result }}']")},
+        again=0,
+    ),
     # ----------------------------------------------------------------------------------------------- runs that go wrong
-    "raise max, or write on_max: continue if the last state will do": (
-        Trial(UNENDING, "max: 3", r"raise (max),", "{0}: 9"),
-        Trial(UNENDING, "max: 3", r"write (on_max: continue)", "max: 3, {0}"),
+    (
+        "look at the state after each iteration: raise max if it still comes closer; if it does not, correct the "
+        "steps, the update or until"
+    ): (
+        Trial(UNENDING, "max: 3", r"raise (max) if", "{0}: 9"),
+        Trial(UNENDING, "loop.state + 1", r"correct the steps, the (update)", "loop.state + 3"),
+        Trial(UNENDING, "loop.next > 5", r"or (until)", "loop.next > 2"),
+        Trial(
+            UNENDING.replace("loop.state + 1", "loop.state + steps.a.result"),
+            "{value: 1}",
+            r"correct the (steps)",
+            "{value: 4}",
+        ),
+        Line(
+            "v6flow run w.yaml",
+            r"look at the state after each iteration[^`]*?(v6flow explain .*)",
+            files={"w.yaml": UNENDING},
+        ),
     ),
     "write default(…) around what may be missing": (
         Trial(
@@ -814,6 +1010,35 @@ REMEDIES: dict[str, Case | tuple[Case, ...]] = {
         "{min_count: 3, {0}'{{ result.rows }}'}",
         answers="{two: {default: {value: {rows: 9}}}}",
     ),
+    'declare where it does, under `policy` in the federation file: counts: {"{}": {"{}": "{{ result.KEY }}"}}': Line(
+        "v6flow run w.yaml",
+        r"federation file: (counts: .*)",
+        again=0,
+        given={"KEY": "n", "counts: ": "sed -i 's/min_count: 5/min_count: 5, counts: ", '}}"}}': "}}\"}}/' fed.yaml"},
+        files=COUNTED,
+    ),
+    "write `central: true` and `organization: {}` under `task` of step {}, and start a new run": Line(
+        "v6flow run w.yaml",
+        r"write `(central: true)` and `organization: alpha` under `task` of step p, and start a new run",
+        again=0,
+        given={"central: true": "sed -i 's/method: total/method: total, central: true/' w.yaml"},
+        files=DISPATCHING,
+    ),
+    "write central: true and the one organization it runs at": Line(
+        "v6flow validate w.yaml",
+        r"write (central: true) and the one organization",
+        again=0,
+        given={"central: true": "sed -i 's/method: total/method: total, central: true/' w.yaml"},
+        files=DISPATCHING
+        | {"alg.py": DISPATCHING["alg.py"].replace("getattr(client.task, 'create')", "client.task.create")},
+    ),
+    "if it does, write central: true and the one organization it runs at": Line(
+        "v6flow validate w.yaml",
+        r"if it does, write (central: true) and the one organization",
+        again=0,
+        given={"central: true": "sed -i 's/method: total/method: total, central: true/' w.yaml"},
+        files=DISPATCHING,
+    ),
     "write allow_nonfinite: true beside task: to let NaN and infinities through": Line(
         "v6flow run w.yaml",
         r"write (allow_nonfinite: true) beside task:",
@@ -857,6 +1082,38 @@ REMEDIES: dict[str, Case | tuple[Case, ...]] = {
         r"write it to (\$V6FLOW_OUTPUT)",
         "echo a; echo 1 > {0}",
     ),
+    # ------------------------------------------------------------------------------------------------ two-factor log-in
+    (
+        "type the code at a terminal, or set V6FLOW_MFA_CODE to it; `totp_secret: ${keyring:v6flow/totp}` in the "
+        "federation file lets v6flow compute it"
+    ): (
+        LogIn(r"(type the code) at a terminal"),
+        LogIn(r"set (V6FLOW_MFA_CODE) to it"),
+        LogIn(r"`(totp_secret: .*?)` in the federation file"),
+    ),
+    "resume the run; {}": (
+        LogIn(r"(type the code) at a terminal", ends=True),
+        LogIn(r"set (V6FLOW_MFA_CODE) to it", ends=True),
+        LogIn(r"`(totp_secret: .*?)` in the federation file", ends=True),
+    ),
+    "a code is the {} digits that an authenticator app shows now": LogIn(r"the (\d+) digits", code="none"),
+    "a code is valid for about {} seconds: set V6FLOW_MFA_CODE to a new one": LogIn(
+        r"set (V6FLOW_MFA_CODE) to a new one", code="000000"
+    ),
+    "add `totp_secret: ${file:{}}` to the federation file and run the same command again": LogIn(
+        r"add `(totp_secret: .*?)` to the federation file", new=True
+    ),
+    (
+        "save it in a file that only you can read, add `totp_secret: ${file:PATH}` to the federation file (or give it "
+        "to an authenticator app and type the code when v6flow asks), and run the same command again"
+    ): (
+        LogIn(r"add `(totp_secret: .*?)` to the federation file", new=True, terminal=True),
+        LogIn(r"and (type the code) when v6flow asks", new=True, terminal=True),
+    ),
+    (
+        "save it in a file that only you can read, delete every copy of that output, add `totp_secret: ${file:PATH}` "
+        "to the federation file, and run the same command again"
+    ): LogIn(r"add `(totp_secret: .*?)` to the federation file", new=True, writable=False),
     # ---------------------------------------------------------------------------------------------------- command lines
     "param {} is required{} (give it with --param {}=…)": Line(
         "v6flow run w.yaml",
@@ -866,6 +1123,33 @@ REMEDIES: dict[str, Case | tuple[Case, ...]] = {
     ),
     "`v6flow run --help-params {}` lists them": Line(
         "v6flow run 'my flow.yaml'", r"`(v6flow run --help-params .*?)`", files={"my flow.yaml": NEEDY["w.yaml"]}
+    ),
+    "the params are: {}; the text of any other file is not shown": Line(
+        "v6flow run w.yaml --params p.yaml",
+        r"the params are: (n);",
+        again=0,
+        given={"n": "sed -i s/zzz/n/ p.yaml"},
+        files=SOUND | {"p.yaml": "zzz: 1\n"},
+    ),
+    "name the folder that may be read": Line(
+        "v6flow validate --root nope w.yaml",
+        r"name the (folder)",
+        given={"folder": "v6flow validate --root . w.yaml"},
+        files=SOUND,
+    ),
+    "name a file in that folder; --root DIR sets another one": (
+        Line(
+            "v6flow validate --root sub w.yaml",
+            r"name a (file) in that folder",
+            given={"file": "v6flow validate --root sub sub/w.yaml"},
+            files={**SOUND, "sub/w.yaml": SOUND["w.yaml"]},
+        ),
+        Line(
+            "v6flow validate --root sub w.yaml",
+            r"(--root DIR) sets",
+            given={"--root DIR": "v6flow validate --root . w.yaml"},
+            files={**SOUND, "sub/w.yaml": ""},
+        ),
     ),
     "mkdir -p {}": Line("v6flow keygen 'my keys/a.pem'", r"hint: (mkdir -p .*)", again=0),
     "`v6flow lint --explain` lists the rules": Line("v6flow lint --explain nope", r"`(v6flow lint --explain)`"),
@@ -1015,6 +1299,10 @@ COMMANDS: tuple[str, ...] = (
     "`private_key: PATH` does; `v6flow keygen PATH` makes one",
     "`v6flow doctor --federation FILE` lists its labels",
     "`v6flow keygen PATH` makes one",
+    (
+        "reset two-factor log-in of this user at the server's pages, then run `v6flow doctor --federation FILE` at a "
+        "terminal"
+    ),
     "`v6flow upload-key --federation FILE` puts that of our private key there",
     (
         "results are encrypted for the key at the server: use its private key; "
@@ -1057,6 +1345,10 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "no other attempt is made; a server locks an account after some failures, usually for 15 minutes",
         "vantage6 5 logs in another way and speaks of sessions; a later v6flow may",
         "vantage6 uses RSA keys only",
+        (
+            "v6flow used nothing of that answer; if it happens again, ask the administrator of the server whether a "
+            "proxy or a cache in front of it mixes up answers"
+        ),
         "was the journal copied, or the task made by hand?",
         "what is sent is larger than the server, or a proxy before it, accepts",
         "who runs the node can read the log there",
@@ -1065,7 +1357,6 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "`allow_http: true` in the federation file allows it if the network itself is protected",
         "`backend: vantage6` is a federation at a server",
         "`private_key: PATH` names that of {}",
-        "`totp_secret: ${keyring:v6flow/totp}` in the federation file lets v6flow compute it",
         "it begins with -----BEGIN RSA PRIVATE KEY-----",
         "it looks like https://v6.example.org/api",
         "isolation: organization makes a task for each",
@@ -1163,7 +1454,6 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "the name {} is longer than {} characters: write a shorter one",
         "undo the change, or start a new run",
         "use {} for texts inside the expression",
-        "write central: true and the one organization it runs at",
         "write it",
         "write it as a list, with [ and ]",
         "write the keys out",
@@ -1219,6 +1509,7 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "set {} of {}: {}",
         "start failed",
         "start.py",
+        "make gmake bmake remake",
         "the journal {} is of a newer version: its format is {}, this v6flow knows {}",
     ),
     "the command line in it, or beside it, is made in one place, and tests of commands follow it": (

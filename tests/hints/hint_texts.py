@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import string
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
@@ -38,6 +39,9 @@ _ADVISING = re.compile(
 
 _WORD = re.compile(r"[a-z_-]+")
 """A name in the code: of a rule, say."""
+
+_FIELD = re.compile(r"(?<!\{)\{[a-z]+\}")
+"""What `str.format` fills in by a name."""
 
 _SILENT_KEYWORDS = {"help", "description", "metavar", "prog", "epilog"}  # what argparse shows in --help
 
@@ -188,6 +192,10 @@ class _Reader:
                     yield from self._texts(each, seen | {name})
             case ast.Call(func=ast.Attribute(value=value)):
                 yield from self._texts(value, seen)
+            case ast.BinOp(op=ast.Mod()):
+                words = node.right.elts if isinstance(node.right, ast.Tuple) else [node.right]
+                for each in self._texts(node.left, seen):
+                    yield ast.copy_location(ast.Constant(template(each) % tuple(map(template, words))), node)
             case ast.Name(id=name) if name not in seen:
                 for each in self._assigned(name):
                     yield from self._texts(each, seen | {name})
@@ -225,13 +233,21 @@ def _silent(tree: ast.Module) -> set[int]:
     return found
 
 
+def _formatted(text: str) -> str:
+    """A text with holes for the names that `str.format` fills in; any other one as it is."""
+    if _FIELD.search(text):
+        parts = string.Formatter().parse(text)
+        return "".join(literal + (HOLE if name is not None else "") for literal, name, _, _ in parts)
+    return text
+
+
 def template(node: ast.AST) -> str:
     """A text with holes where the program fills something in."""
     match node:
         case ast.Constant(value=str() as text):
-            return text
+            return _formatted(text)
         case ast.JoinedStr():
-            return "".join(template(each) for each in node.values)
+            return "".join(str(each.value) if isinstance(each, ast.Constant) else HOLE for each in node.values)
         case ast.BinOp(op=ast.Add()):
             return template(node.left) + template(node.right)
         case _:

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hint_table import ADVICE, COMMANDS, REMEDIES
-from hint_texts import hints
+from hint_texts import HOLE, hints
 
 from v6flow.cli.commands import COMMANDS as COMMAND_NAMES
 from v6flow.cli.main import parser
+from v6flow.core.programs import INTERPRETERS
 from v6flow.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from hint_cases import Case
+    from hint_log_ins import LogIn
+    from hint_texts import Hint
 
 CASES = [
     pytest.param(text, case, id=f"{text[:50]}-{number}")
@@ -27,7 +30,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("text", "case"), CASES)
-def test_a_hint_that_is_followed_leads_out(text: str, case: Case, tmp_path: Path) -> None:
+def test_a_hint_that_is_followed_leads_out(text: str, case: Case | LogIn, tmp_path: Path) -> None:
     printed = case.printed(tmp_path)
     assert hints()[text].matches(printed), f"this prints another hint: {printed}"
     case.follow(printed, tmp_path)
@@ -67,8 +70,14 @@ def commands_in(text: str) -> list[str]:
     """The command lines in a hint: in backquotes, or from a colon to the end."""
     found: list[str] = _QUOTED.findall(text)
     if not found:
-        found = _TO_THE_END.findall(text)
+        found = [line for line in _TO_THE_END.findall(text) if not _is_prose(text, line)]
     return [line.removesuffix(" &") for line in found]
+
+
+def _is_prose(text: str, line: str) -> bool:
+    """Whether a text that begins with the program's name is a sentence about it."""
+    word = line.split()[1]
+    return text == line and word not in COMMAND_NAMES and HOLE not in word
 
 
 def parse(line: str) -> None:
@@ -105,8 +114,19 @@ def test_commands_stand_where_a_person_sees_what_to_type() -> None:
 
 def test_the_options_in_a_hint_exist() -> None:
     known = OTHERS.union(*(parser(command)._option_string_actions for command in COMMAND_NAMES))
-    named = {option for text in hints() for option in _OPTION.findall(text)}
-    assert named - known == set()
+    theirs = {option for program in INTERPRETERS.values() for option in program.options}
+    unknown = {
+        option: hint.places
+        for text, hint in hints().items()
+        for option in _OPTION.findall(text)
+        if option not in (known | theirs if _is_about_programs(hint) else known)
+    }
+    assert unknown == {}
+
+
+def _is_about_programs(hint: Hint) -> bool:
+    """Whether a hint shows how to call a program that is not ours."""
+    return all(place.startswith("core/programs.py:") for place in hint.places)
 
 
 def test_what_would_be_wrong_is_found() -> None:
@@ -115,3 +135,6 @@ def test_what_would_be_wrong_is_found() -> None:
             parse(line)
     assert commands_in("`v6flow list` shows them") == ["v6flow list"]
     assert commands_in("name one: v6flow resume RUN") == ["v6flow resume RUN"]
+    assert commands_in("v6flow used nothing of it") == []
+    for text in ("v6flow resume RUN", "name one: v6flow resumee RUN", "`v6flow resumee RUN` does", "v6flow {}"):
+        assert len(commands_in(text)) == 1

@@ -280,11 +280,10 @@ def _could_be_code(words: Sequence[str], at: int, program: str, how: Interpreter
 def _remedy(word: str, program: str, how: Interpreter | None) -> str:
     """How to pass the value of an expression to a program, as data."""
     found = _EXPRESSION.findall(word)
-    value = f'"{found[0]}"' if len(found) == 1 else '"{{ … }}"'
+    bare = found[0] if len(found) == 1 else "{{ … }}"
     if how is None or not how.remedy:
         return f"write the code without expressions, {STDIN}"
-    written = how.remedy.format(program=program, value=value)
-    written = re.sub(r'(\w+=)"\{\{', r'"\1{{', written)
+    written = how.remedy.format(program=program, value=f'"{bare}"', bare=bare)
     if not written.startswith("["):
         return f"{written}; {STDIN}"
     return f"pass it as an argument, as in command: {written}; {STDIN}"

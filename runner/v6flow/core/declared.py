@@ -125,8 +125,9 @@ def undeclared(step: TaskPlan, severity: Severity = "error", *, certain: bool = 
     asked = 1 if isinstance(step.organizations, Template) else len(step.organizations)
     if asked > 1 and certain:
         told += f": each of {asked} organizations would send its subtasks to all"
-    verb = "write" if certain else "if it does, write"
-    hint = f"{verb} central: true and the one organization it runs at"
+    hint = "write central: true and the one organization it runs at"
+    if not certain:
+        hint = "if it does, write central: true and the one organization it runs at"
     return Misfit(told, CENTRAL, ("task", "method"), hint=hint, severity=severity)
 
 

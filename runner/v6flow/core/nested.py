@@ -103,8 +103,8 @@ class Nesting:
         counted = "1 round" if state.rounds == 1 else f"{state.rounds} rounds"
         message = f"after {counted}, the most there may be, it has not converged"
         hint = (
-            "look at the state after each iteration (v6flow explain): raise max if it still comes closer; if it does "
-            "not, correct the steps, the update or until"
+            "look at the state after each iteration: raise max if it still comes closer; if it does not, correct the "
+            "steps, the update or until"
         )
         return events.StepFailed(now, name, events.Failure("max", message, name, hint=hint))
 

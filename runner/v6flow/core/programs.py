@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ class Interpreter:
     """How an interpreter reads its command line.
 
     `permutes`: it reads options behind other words too; `stops`: none behind the code; `clusters`: `-ec` is `-e -c`;
-    `ends`: no options follow these words; `remedy` is how to pass a value, with `{program}` and `{value}`.
+    `ends`: no options follow these words; `remedy` is how to pass a value, with `{program}`, `{value}` in quotes, and
+    `{bare}` without them.
     """
 
     options: Mapping[str, Kind] = field(default_factory=dict)
@@ -92,7 +93,7 @@ _NODE = Interpreter(
 )  # fmt: skip
 _R = Interpreter(
     _options(code="-e", file="-f --file", value="-g --gui -d --debugger"),
-    remedy=_FILE, clusters=False, ends=("--args",),
+    remedy=_FILE.replace("{program}", "Rscript"), clusters=False, ends=("--args",),
 )  # fmt: skip
 _PHP = Interpreter(
     _options(code="-r -B -R -E --run --process-begin --process-code --process-end", value="-c -t -S",
@@ -116,7 +117,7 @@ _PSQL = Interpreter(
     _options(code="-c --command", file="-f --file", value="-d -h -p -U -F -R -T -o -L -P -v --dbname --host --port "
              "--username --output --log-file --pset --set --variable --field-separator --record-separator"),
     first="data", permutes=True,
-    remedy="[{program}, -v, x={value}, -f, FILE] with :'x' in the file's SQL",
+    remedy="""[{program}, -v, "x={bare}", -f, FILE] with :'x' in the file's SQL""",
 )  # fmt: skip
 _SQL = Interpreter(
     _options(code="-e --execute -q --query -Q --init-command -c --command", value="-h -P -u -D --host --port --user "
@@ -140,8 +141,13 @@ _CMD = Interpreter(_options(rest="/c /k /r /C /K /R"), first="data", clusters=Fa
 
 
 def _language(code: str, *, value: str = "", file: str = "", clusters: bool = False) -> Interpreter:
-    """A language whose `code` options are followed by code, and that else runs a file."""
+    """A language whose `code` options are followed by code, and that else runs a file and gives it arguments."""
     return Interpreter(_options(code=code, value=value, file=file), remedy=_FILE, clusters=clusters)
+
+
+def _reader(code: str, *, value: str = "", file: str = "") -> Interpreter:
+    """A program like a language, but what follows its file are more files."""
+    return replace(_language(code, value=value, file=file), remedy="")
 
 
 _ALL_CODE = Interpreter(first="rest", clusters=False, ends=())
@@ -179,27 +185,27 @@ INTERPRETERS: Mapping[str, Interpreter] = {
         "impala-shell hive monetdb mclient",
         _SQL),
     **_each("sqlite sqlite3 duckdb", _SQLITE),
-    **_each("mongo mongosh", _language("--eval", value="-u -p --host --port", file="-f --file")),
+    **_each("mongo mongosh", _reader("--eval", value="-u -p --host --port", file="-f --file")),
     "cypher-shell": Interpreter(_options(value="-a -u -p -d", file="-f"), first="code", permutes=True),
     **_each("octave octave-cli", _language("--eval", value="-p --path")),
-    "matlab": _language("-r -batch", value="-logfile -sd"),
-    "maxima": _language("-r --run-string --batch-string", file="-b --batch -p --preload-lisp"),
-    "gnuplot": _language("-e", file="-c"), "sage": _language("-c"), "gap": _language("-c"),
-    "gp": _language("-c"), "stata": _ALL_CODE, "stata-mp": _ALL_CODE, "stata-se": _ALL_CODE,
-    "scala": _language("-e"), "groovy": _language("-e"), "jshell": _language("-R"),
+    "matlab": _reader("-r -batch", value="-logfile -sd"),
+    "maxima": _reader("-r --run-string --batch-string", file="-b --batch -p --preload-lisp"),
+    "gnuplot": _reader("-e", file="-c"), "sage": _language("-c"), "gap": _reader("-c"),
+    "gp": _reader("-c"), "stata": _ALL_CODE, "stata-mp": _ALL_CODE, "stata-se": _ALL_CODE,
+    "scala": _language("-e"), "groovy": _language("-e"), "jshell": _reader("-R"),
     **_each("clojure clj bb", _language("-e --eval -M -X -m", file="-i -f --init")),
     "elixir": _language("-e --eval --rpc-eval", file="-r"), "iex": _language("-e --eval"),
-    "erl": _language("-eval -run -s"), "escript": _language("-e"),
-    **_each("ghc runghc runhaskell", _language("-e")),
+    "erl": _reader("-eval -run -s"), "escript": _language("-e"),
+    "ghc": _reader("-e"), **_each("runghc runhaskell", _language("-e")),
     "racket": _language("-e --eval", file="-f -t -l -r -u"), "guile": _language("-c -e", file="-l -s"),
-    **_each("sbcl clisp ecl ccl", _language("--eval -x -e", file="--load --script -i")),
-    **_each("emacs emacsclient", _language("--eval --execute -e -eval", file="-l --load --script")),
-    **_each("vim vi nvim ex gvim view", _language("-c --cmd +", file="-S -s -u")),
-    **_each("gdb lldb", _language("-ex --eval-command -iex -o --one-line -O", file="-x -s --source")),
+    **_each("sbcl clisp ecl ccl", _reader("--eval -x -e", file="--load --script -i")),
+    **_each("emacs emacsclient", _reader("--eval --execute -e -eval", file="-l --load --script")),
+    **_each("vim vi nvim ex gvim view", _reader("-c --cmd +", file="-S -s -u")),
+    **_each("gdb lldb", _reader("-ex --eval-command -iex -o --one-line -O", file="-x -s --source")),
     **_each("ocaml utop", _language("-e")), "swift": _language("-e"), "kotlin": _language("-e"),
-    **_each("crystal nim janet", _language("eval -e --eval")),
-    **_each("bc dc", _language("-e --expression", file="-f --file")),
-    **_each("m4 xidel", _language("-D -e --extract", file="-f")),
+    **_each("crystal nim", _reader("eval -e --eval")), "janet": _language("eval -e --eval"),
+    **_each("bc dc", _reader("-e --expression", file="-f --file")),
+    **_each("m4 xidel", _reader("-D -e --extract", file="-f")),
     **_each("make gmake bmake remake", _ALL_CODE),  # it expands variables
     **_each("ssh rsh remsh slogin watch parallel eval", _ALL_CODE),  # by a shell
 }  # fmt: skip
@@ -218,8 +224,8 @@ STARTERS: Mapping[str, Starter] = {
     **_each("timeout gtimeout", Starter(
         _options(value="-k -s --kill-after --signal"), words=1)),
     **_each(
-        "nohup setsid exec command builtin busybox toybox catchsegv torsocks proxychains4 dbus-run- "
-        "session",
+        "nohup setsid exec command builtin busybox toybox catchsegv torsocks proxychains4 "
+        "dbus-run-session",
         Starter()),
     "stdbuf": Starter(_options(value="-i -o -e --input --output --error")),
     "chrt": Starter(words=1), "taskset": Starter(words=1), "chroot": Starter(words=1), "numactl": _SEARCHED,
@@ -235,8 +241,8 @@ STARTERS: Mapping[str, Starter] = {
     **_each(
         "docker podman nerdctl kubectl oc lxc apptainer singularity udocker charliecloud enroot srun "
         "mpirun mpiexec conda mamba micromamba uv poetry pipenv pdm hatch pixi rye npx npm pnpm yarn "
-        "bunx bundle rbenv pyenv asdf mise direnv guix unshare nsenter bwrap firejail systemd-run dumb- "
-        "init tini gosu su-exec s6-setuidgid fakeroot faketime xvfb-run wine distrobox toolbox multipass "
+        "bunx bundle rbenv pyenv asdf mise direnv guix unshare nsenter bwrap firejail systemd-run "
+        "dumb-init tini gosu su-exec s6-setuidgid fakeroot faketime xvfb-run wine distrobox toolbox multipass "
         "vagrant wsl",
         _SEARCHED),
 }  # fmt: skip

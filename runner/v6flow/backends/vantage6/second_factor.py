@@ -122,7 +122,8 @@ class Person:
             )
         return AccessError(
             f"{message}, and its secret could neither be written nor shown: it is lost",
-            hint="reset two-factor log-in of this user at the server's pages, then run `v6flow doctor` at a terminal",
+            hint="reset two-factor log-in of this user at the server's pages, then run "
+            "`v6flow doctor --federation FILE` at a terminal",
         )
 
     @property
