@@ -163,6 +163,7 @@ def test_when_an_organization_begins_is_journalled_and_how_large_its_answer_is()
     def script(request: TaskRequest, again: bool) -> Iterable[Report]:
         (name,) = request.kwargs
         yield Working(request.token, name, 999.5)
+        yield Working(request.token, name, 999.5)  # as it is found again after a resume
         yield Answered(request.token, name, b" 666", image="sha256:5")
         yield Working(request.token, name, 999.5)
 

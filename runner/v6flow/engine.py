@@ -339,10 +339,7 @@ class Engine:
             case backends.Accepted():
                 yield ev.TaskAccepted(now, request.step, message.token, message.remote)
             case backends.Working():
-                asked = self._state.step(request.step).organizations.get(message.organization)
-                if asked is not None and asked.token == message.token and asked.status == "requested":
-                    place = request.step, message.organization, request.attempt
-                    yield ev.TaskStarted(now, *place, message.began)
+                yield from self._began(request, message, now)
             case backends.Dispatched():
                 yield from self._dispatched(request, message, now)
             case _:
@@ -351,6 +348,14 @@ class Engine:
                     yield self._answer(request, message, now)
                 elif isinstance(message, backends.Answered) and self._is_late(request.step, message):
                     yield ev.TaskLate(now, request.step, message.organization, request.attempt)
+
+    def _began(self, request: TaskRequest, message: backends.Working, now: float) -> Iterable[Event]:
+        """That an organization has begun to work, unless just that is known already, as after a resume."""
+        asked = self._state.step(request.step).organizations.get(message.organization)
+        if asked is None or asked.token != message.token or asked.status != "requested":
+            return
+        if asked.began is None or asked.began != message.began:
+            yield ev.TaskStarted(now, request.step, message.organization, request.attempt, message.began)
 
     def _is_late(self, step: str, message: backends.Answered) -> bool:
         """Whether an answer that does not enter is the first one to its question."""
