@@ -131,7 +131,7 @@ class _Files:
             try:
                 found[written] = parse_workflow(read_bytes(path, "workflow"), path, around=self._around)
             except InvalidError as error:
-                self._complain(at, f"the workflow {written} is not sound: {error.problems[0]}", "workflow", None)
+                self._complain(at, f"the workflow {written} is not sound: {error.first}", "workflow", None)
             except UsageError as error:
                 self._complain(at, error.message, "workflow", error.hint)
         return found
@@ -151,7 +151,7 @@ class _Files:
                 found.append(other)
             except InvalidError as error:
                 self._complain(
-                    ("include", number), f"{written} cannot be included: {error.problems[0]}", "include", None
+                    ("include", number), f"{written} cannot be included: {error.first}", "include", None
                 )
             except UsageError as error:
                 self._complain(("include", number), error.message, "include", error.hint)

@@ -53,3 +53,4 @@ class InvalidError(UsageError):
         message = str(errors[0]) if len(errors) == 1 else f"{what} has {len(errors)} problems"
         super().__init__(message, hint=hint)
         self.problems = tuple(problems)
+        self.first = errors[0]  # in the order of the file; a warning only where there is nothing else

@@ -63,7 +63,7 @@ def write(file: Path, state: RunState, happened: Iterable[Event], *, values: boo
     try:
         found = document.parse(text, str(file)).value
     except InvalidError as error:
-        raise UsageError(f"run {state.run} has values that no test file can hold: {error.problems[0]}") from error
+        raise UsageError(f"run {state.run} has values that no test file can hold: {error.first}") from error
     assert found == data, "what was written is read as something else"
     try:
         paths.write_new(file, text)
