@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 # workers for the tests: as many as there are processors
 WORKERS ?= auto
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo test coverage lint types bench clean
 
 demo: $(DEMO)
 	$(BIN)/v6flow run workflows/average.yaml
@@ -18,6 +18,10 @@ demo: $(DEMO)
 
 # part of it runs against a released vantage6 server with nodes, which is set up on this machine (V6FLOW_LIVE=0: not)
 test: lint types
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+# the same tests, slower, with the lines that none of them reaches
+coverage: $(DEV)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered
 
 lint: $(DEV)
