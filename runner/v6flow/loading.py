@@ -150,9 +150,7 @@ class _Files:
                         raise InvalidError(problems, what=path)
                 found.append(other)
             except InvalidError as error:
-                self._complain(
-                    ("include", number), f"{written} cannot be included: {error.first}", "include", None
-                )
+                self._complain(("include", number), f"{written} cannot be included: {error.first}", "include", None)
             except UsageError as error:
                 self._complain(("include", number), error.message, "include", error.hint)
         return found
