@@ -135,9 +135,7 @@ class Engine:
         self._scheduler = Scheduler(plan, state, jobs=jobs, basis=results.basis if results is not None else None)
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._requests: dict[str, TaskRequest] = {}
-        self._unkept: list[
-            tuple[str, str]
-        ] = []  # (token, organization) of task runs of which the backend keeps nothing
+        self._unkept: list[tuple[str, str]] = []  # (token, organization) of task runs that the backend must forget
 
     def interrupt(self, *, terminate: bool = False, kill: bool = False) -> None:
         """Let go of the run, resumable; with `kill`, what it has open is killed. Safe to call from a signal handler."""

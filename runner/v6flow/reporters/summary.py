@@ -178,11 +178,7 @@ def command(verb: str, *words: str, store: str = "") -> str:
 
 def status_command(run: str, store: str = "") -> str:
     """The command that shows how a run fares; `store` as in `resume_command`."""
-    return _command("status", store, run)
-
-
-def _command(command: str, store: str, *words: str) -> str:
-    return plain(shlex.join(["v6flow", command, *(["--store", store] if store else []), *words]))
+    return command("status", run, store=store)
 
 
 def failure_text(state: RunState, store: str = "") -> list[str]:
@@ -298,7 +294,7 @@ def _next(state: RunState, failed: Sequence[StepState], store: str) -> list[str]
     if all(step.failure is not None and step.failure.kind == dispatched.UNDECLARED for step in failed):
         return []  # a step that has asked somebody cannot be changed: the hint says what to do
     lines = [
-        f"to see the state after each iteration: {_command('explain', store, state.run, step.name)}"
+        f"to see the state after each iteration: {command('explain', state.run, step.name, store=store)}"
         for step in failed[:FEW]
         if step.failure is not None and (step.failure.kind, step.failure.step) == ("max", step.name)
     ]
