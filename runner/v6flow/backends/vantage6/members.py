@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from v6flow.backends.vantage6 import encryption, policies
 from v6flow.backends.vantage6.encryption import KeyProblemError
+from v6flow.backends.vantage6.records import moment
 from v6flow.core.findings import Finding, ok, warning
 from v6flow.core.sentences import clip
 from v6flow.core.units import spell
@@ -95,13 +96,11 @@ def _standing(node: Node, now: float) -> str:
         return "is online"
     if node.last_seen is None:
         return "is offline, and was never seen"
-    try:
-        seen = datetime.fromisoformat(node.last_seen)
-        seen = seen.replace(tzinfo=timezone.utc) if seen.tzinfo is None else seen.astimezone(timezone.utc)
-    except (ValueError, OverflowError):  # a zone can lead out of the years that there are
+    seen = moment(node.last_seen)
+    if seen is None:
         return f"is offline, last seen {clip(node.last_seen)}"
-    ago = max(now - seen.timestamp(), 0.0)
-    return f"is offline, last seen {spell(ago)} ago ({seen:%Y-%m-%d %H:%M} UTC)"
+    at = datetime.fromtimestamp(seen, timezone.utc)
+    return f"is offline, last seen {spell(max(now - seen, 0.0))} ago ({at:%Y-%m-%d %H:%M} UTC)"
 
 
 def _shared(node: Node) -> str:

@@ -103,12 +103,12 @@ class Run:
     @property
     def began(self) -> float | None:
         """When its node began with it, in seconds since 1970-01-01 UTC; None if the server does not tell that."""
-        return _moment(self.started_at)
+        return moment(self.started_at)
 
     @property
     def ended(self) -> float | None:
         """When it ended, in seconds since 1970-01-01 UTC; None if the server does not tell that."""
-        return _moment(self.finished_at)
+        return moment(self.finished_at)
 
     @property
     def is_consequence(self) -> bool:
@@ -269,7 +269,7 @@ def _own_id(raw: dict[str, Any], what: str, wanted: int | None) -> int:
     return found
 
 
-def _moment(text: str | None) -> float | None:
+def moment(text: str | None) -> float | None:
     """A time of the server, which is in UTC where it names no zone; None for what is no time."""
     try:
         found = datetime.fromisoformat((text or "").replace("Z", "+00:00"))
