@@ -6,26 +6,28 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from v6flow.backends.base import Accepted, Answered, Looked
-from v6flow.core import check, document, model, plan
-from v6flow.core import events as ev
+from v6flow.core.checks import soundness
+from v6flow.core.execution import events as ev
+from v6flow.core.execution.state import RunState, replay
 from v6flow.core.federation import Directory
-from v6flow.core.state import RunState, replay
+from v6flow.core.language import document, model
+from v6flow.core.planning import plan
 from v6flow.engine import Engine
 from v6flow.errors import NoSpaceError
-from v6flow.journals.memory import MemoryJournal
 from v6flow.local.base import LocalAnswered, LocalFailed, LocalReport
 from v6flow.reporters.base import Silent
+from v6flow.stores.memory import MemoryJournal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from v6flow.backends.base import Report
-    from v6flow.core.commands import LocalRequest, TaskRequest
-    from v6flow.core.events import Event
-    from v6flow.core.plan import Plan
+    from v6flow.core.execution.commands import LocalRequest, TaskRequest
+    from v6flow.core.execution.events import Event
+    from v6flow.core.planning.plan import Plan
     from v6flow.engine import Results
-    from v6flow.journals.base import Journal
     from v6flow.reporters.base import Reporter
+    from v6flow.stores.base import Journal
 
 ORGANIZATIONS = ("alpha", "beta", "gamma")
 RUN = "w-20261121-0523-k3f9"
@@ -144,7 +146,7 @@ class FakeLocal:
 def make(text: str, *, organizations: tuple[str, ...] = ORGANIZATIONS, deadline: float | None = None) -> Plan:
     """The plan of a workflow's text without its first lines, which must be sound."""
     workflow = model.parse(document.parse(f"v6flow: 1\nname: w\n{text}", "w.yaml"))
-    problems = check.check(workflow)
+    problems = soundness.check(workflow)
     assert not problems, problems
     directory = Directory(organizations, defaults={"image": "i"})
     return plan.make(workflow, {}, directory, folder="/work", run=RUN, started=1000.0, deadline=deadline)

@@ -14,8 +14,8 @@ from typing import Any
 
 from v6flow import loading, running
 from v6flow.backends.embedded import EmbeddedBackend
-from v6flow.journals.store import Store
 from v6flow.reporters.base import Silent
+from v6flow.stores.folder.store import Store
 
 
 class Killer:

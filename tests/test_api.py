@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import v6flow
-from v6flow.core.problem import InvalidError
+from v6flow.core.language.problem import InvalidError
 from v6flow.errors import NoSpaceError, UsageError
 
 if TYPE_CHECKING:

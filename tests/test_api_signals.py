@@ -14,8 +14,8 @@ import pytest
 
 import v6flow
 from v6flow import api
-from v6flow.core import events as ev
-from v6flow.core.state import replay
+from v6flow.core.execution import events as ev
+from v6flow.core.execution.state import replay
 from v6flow.errors import (
     AccessError,
     InterruptedRunError,
@@ -24,13 +24,13 @@ from v6flow.errors import (
     UnreachableError,
     V6flowError,
 )
-from v6flow.journals.store import Store
 from v6flow.reporters.base import Silent
+from v6flow.stores.folder.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from v6flow.core.state import RunState
+    from v6flow.core.execution.state import RunState
 
 RUNNER = Path(__file__).parents[1] / "runner"
 PATIENCE = 60  # seconds until a test says that something will never happen

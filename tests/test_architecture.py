@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from v6flow.core.steps import STEP_KINDS
-from v6flow.core.steps.base import Kind
+from v6flow.core.kinds import STEP_KINDS
+from v6flow.core.kinds.base import Kind
 
 PACKAGE = Path(__file__).parent.parent / "runner" / "v6flow"
 
@@ -19,7 +19,7 @@ LAYERS = (
     ("core", "aggregation"),
     ("actor", "clock", "dotenv", "paths"),
     ("references",),
-    ("backends", "journals", "local", "reporters"),
+    ("backends", "stores", "local", "reporters"),
     ("engine", "loading", "params"),
     ("running",),
     ("detaching", "testing"),
@@ -95,8 +95,8 @@ def test_no_arrow_points_back(name: str) -> None:
             assert LEVEL[layer(other)] <= own, f"{name} imports {other}"
 
 
-def test_backends_journals_local_and_reporters_do_not_know_each_other() -> None:
-    peers = {"backends", "journals", "local", "reporters"}
+def test_backends_stores_local_and_reporters_do_not_know_each_other() -> None:
+    peers = {"backends", "stores", "local", "reporters"}
     for name in MODULES:
         if layer(name) in peers:
             others = {layer(other) for other in imports(name) if other.startswith("v6flow.")}
@@ -107,8 +107,8 @@ def test_only_the_outer_layers_pick_concrete_parts() -> None:
     concrete = (
         "v6flow.backends.embedded",
         "v6flow.backends.fixtures",
-        "v6flow.journals.sqlite",
-        "v6flow.journals.memory",
+        "v6flow.stores.folder.sqlite",
+        "v6flow.stores.memory",
         "v6flow.local.runner",
     )
     for name in ("v6flow.engine", *(name for name in MODULES if layer(name) == "core")):
@@ -169,7 +169,7 @@ def test_files_that_people_name_are_read_by_paths(name: str) -> None:
 
 def test_networkx_is_known_in_one_place_only() -> None:
     users = [name for name in MODULES if any(other.split(".")[0] == "networkx" for other in imports(name))]
-    assert users == ["v6flow.core.graph"]
+    assert users == ["v6flow.core.planning.graph"]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 import v6flow
-from v6flow.core import events
-from v6flow.core.plan import token
-from v6flow.journals.store import Store
+from v6flow.core.execution import events
+from v6flow.core.planning.plan import token
+from v6flow.stores.folder.store import Store
 
 pytest.importorskip("vantage6.algorithm.tools")
 

@@ -19,18 +19,22 @@ from v6flow.backends.vantage6 import encryption
 from v6flow.cli import init, show, sweep, validate
 from v6flow.cli.commands import COMMANDS
 from v6flow.cli.main import main, parser
-from v6flow.core import check, completing, incomplete, json, lint, problem, state
+from v6flow.core import json
+from v6flow.core.checks import lint, soundness
+from v6flow.core.execution import completion, state
 from v6flow.core.expressions import FUNCTIONS, compile, limits  # noqa: A004 - as the package calls it
-from v6flow.core.reference import reference
-from v6flow.core.steps import STEP_KINDS, foreach, repeat, task
-from v6flow.core.steps.base import NOT_CARRYING, SETTLED
+from v6flow.core.kinds import STEP_KINDS, foreach, repeat, task
+from v6flow.core.kinds.base import NOT_CARRYING, SETTLED
+from v6flow.core.language import problem
+from v6flow.core.language.reference import reference
+from v6flow.core.views import incomplete
 from v6flow.errors import V6flowError
 from v6flow.local import sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from v6flow.core.problem import Path as Key
+    from v6flow.core.language.problem import Path as Key
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -320,7 +324,7 @@ def _expressions(cell: str) -> list[str]:
 def test_the_limits_are_those_there_are() -> None:
     told = [row[1] for row in _rows(_section("Limits"))]
     real = (limits.MAX_LENGTH, limits.MAX_NESTING, limits.MAX_RANGE, limits.MAX_STEPS, json.MAX_DIGITS, json.MAX_DEPTH)
-    assert told == [f"{limit:,}" for limit in (*real, repeat.MOST, completing.MAX_PROPERTIES, sweep.MOST)]
+    assert told == [f"{limit:,}" for limit in (*real, repeat.MOST, completion.MAX_PROPERTIES, sweep.MOST)]
     assert repeat.MOST == foreach.MOST
 
 
@@ -659,7 +663,7 @@ outputs: {x: 1}
     (tmp_path / "every.yaml").write_text(every, "utf-8")
     workflow = loading.parse_workflow(every, str(tmp_path / "every.yaml"))
     told: set[str] = set()
-    for _, field in check._all_fields(workflow):
+    for _, field in soundness._all_fields(workflow):
         word = _scope_key(field.key)
         names = set(field.scope) & {"loop", "each"} if field.inside else set(field.scope)
         fitting = [cell for cell, known in rows.items() if f"`{word}`" in cell and names <= known]

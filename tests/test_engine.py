@@ -21,11 +21,11 @@ from fakes import (
     make,
 )
 from v6flow.backends.base import Accepted, Answered, Broken, Dispatched, Failed, Looked, Noted, Working
-from v6flow.core import events as ev
-from v6flow.core.caching import Answer, Basis, Kept, Key
-from v6flow.core.events import Subtask
-from v6flow.core.incomplete import of_run
-from v6flow.core.state import replay
+from v6flow.core.execution import events as ev
+from v6flow.core.execution.events import Subtask
+from v6flow.core.execution.reuse import Answer, Basis, Kept, Key
+from v6flow.core.execution.state import replay
+from v6flow.core.views.incomplete import of_run
 from v6flow.engine import Decide
 from v6flow.errors import (
     AccessError,
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from v6flow.backends.base import Report
-    from v6flow.core.commands import TaskRequest
-    from v6flow.core.events import Event
-    from v6flow.core.plan import Plan
-    from v6flow.core.state import RunState
+    from v6flow.core.execution.commands import TaskRequest
+    from v6flow.core.execution.events import Event
+    from v6flow.core.execution.state import RunState
+    from v6flow.core.planning.plan import Plan
 
 ASK = """\
 steps:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v6flow import loading
-from v6flow.core import plan as planning
-from v6flow.core.problem import InvalidError, Problem
+from v6flow.core.language.problem import InvalidError, Problem
+from v6flow.core.planning import plan as planning
 from v6flow.errors import UsageError
 
 ROOT = Path(__file__).parent.parent

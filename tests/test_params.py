@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from v6flow import params
-from v6flow.core import document, model
-from v6flow.core.problem import InvalidError
+from v6flow.core.language import document, model
+from v6flow.core.language.problem import InvalidError
 
 if TYPE_CHECKING:
-    from v6flow.core.model import Workflow
+    from v6flow.core.language.model import Workflow
 
 TEXT = """
 v6flow: 1

@@ -11,7 +11,7 @@ from pathlib import Path
 from v6flow import loading
 from v6flow.backends.base import Answered, Failed
 from v6flow.backends.embedded.backend import EmbeddedBackend
-from v6flow.core.commands import TaskRequest
+from v6flow.core.execution.commands import TaskRequest
 
 rounds, image, method = sys.argv[1:]
 federation = loading.read_federation("federation.yaml")

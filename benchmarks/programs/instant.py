@@ -12,7 +12,7 @@ from pathlib import Path
 from v6flow.backends.base import Accepted, Answered
 from v6flow.backends.embedded.access import EmbeddedAccess
 from v6flow.cli.main import main
-from v6flow.journals.sqlite import SqliteJournal
+from v6flow.stores.folder.sqlite import SqliteJournal
 
 last, commits, *arguments = sys.argv[1:]
 asked = 0

@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from v6flow.core.state import replay
-from v6flow.journals import sqlite
+from v6flow.core.execution.state import replay
+from v6flow.stores.folder import sqlite
 
 
 def ours():

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from v6flow import actor, loading, params, running
-from v6flow.core import incomplete, json, units
-from v6flow.core.incomplete import Incomplete
-from v6flow.core.model import Workflow
+from v6flow.core import json
+from v6flow.core.language import units
+from v6flow.core.language.model import Workflow
+from v6flow.core.views import incomplete
+from v6flow.core.views.incomplete import Incomplete
 from v6flow.errors import (
     AccessError,
     InterruptedRunError,
@@ -23,17 +25,17 @@ from v6flow.errors import (
     UsageError,
     V6flowError,
 )
-from v6flow.journals.store import RunFolder, Store, store_folder
 from v6flow.reporters import summary
 from v6flow.reporters.base import Silent
 from v6flow.reporters.terminal import plain as shown
+from v6flow.stores.folder.store import RunFolder, Store, store_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from v6flow.core.execution.state import RunState
     from v6flow.core.federation import Federation
     from v6flow.core.json import Json
-    from v6flow.core.state import RunState
     from v6flow.reporters.base import Reporter
 
 LOG = logging.getLogger("v6flow")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from v6flow.journals.store import RunFolder, Store
     from v6flow.running import Held
+    from v6flow.stores.folder.store import RunFolder, Store
 
 LOG = "detached.log"
 """The file in a run's folder with what the process in the background prints."""

@@ -10,12 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from v6flow.backends import base as backends
-from v6flow.core import answers, disclosure, dispatched, instances, json, scope
-from v6flow.core import events as ev
-from v6flow.core.commands import Ask, Command, Keep, Kill, KillLocal, Look, Recall, Record, StartLocal
-from v6flow.core.scheduler import Scheduler
-from v6flow.core.state import SETTLED, apply
-from v6flow.core.steps import TaskPlan
+from v6flow.core import json
+from v6flow.core.execution import answers, dispatched, scope
+from v6flow.core.execution import events as ev
+from v6flow.core.execution.commands import Ask, Command, Keep, Kill, KillLocal, Look, Recall, Record, StartLocal
+from v6flow.core.execution.scheduler import Scheduler
+from v6flow.core.execution.state import SETTLED, apply
+from v6flow.core.kinds import TaskPlan
+from v6flow.core.planning import disclosure, ids
 from v6flow.errors import InterruptedRunError, NoSpaceError, TerminatedRunError, V6flowError
 from v6flow.local import base as local
 
@@ -28,14 +30,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from v6flow.clock import Clock
-    from v6flow.core.caching import Basis, Kept, Key
-    from v6flow.core.commands import TaskRequest
-    from v6flow.core.events import Event, Subtask
+    from v6flow.core.execution.commands import TaskRequest
+    from v6flow.core.execution.events import Event, Subtask
+    from v6flow.core.execution.reuse import Basis, Kept, Key
+    from v6flow.core.execution.state import RunState
     from v6flow.core.json import Json
-    from v6flow.core.plan import Plan
-    from v6flow.core.state import RunState
-    from v6flow.journals.base import Journal
+    from v6flow.core.planning.plan import Plan
     from v6flow.reporters.base import Reporter
+    from v6flow.stores.base import Journal
 
 LOG_TAIL = 20  # lines of a log that stand in a failure
 LOOK = 1.0  # seconds; a signal that comes just before the wait begins is heard only after it
@@ -267,7 +269,7 @@ class Engine:
 
     def _why_withheld(self, name: str) -> str | None:
         """Why what the algorithms of a step print is neither kept nor shown; None if it is."""
-        return disclosure.why_withheld(self._plan.directory.policy, self._plan.steps.get(instances.definition(name)))
+        return disclosure.why_withheld(self._plan.directory.policy, self._plan.steps.get(ids.definition(name)))
 
     def _take_notes(self) -> None:
         """Keep what could not be done at the end."""

@@ -11,20 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from v6flow import paths
-from v6flow.core import check, document, federation, json, model, policy, salvage, schema, showing
-from v6flow.core.problem import InvalidError, Problem
-from v6flow.core.steps import LocalStep
-from v6flow.core.words import NEAR_FILE, nearest, suggestion
+from v6flow.core import federation, json
+from v6flow.core.checks import soundness
+from v6flow.core.kinds import LocalStep
+from v6flow.core.language import document, model, redaction, salvage, schema
+from v6flow.core.language.problem import InvalidError, Problem
+from v6flow.core.language.words import NEAR_FILE, nearest, suggestion
+from v6flow.core.planning import policy
 from v6flow.errors import FederationError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from v6flow.core.document import Document
     from v6flow.core.federation import Federation
-    from v6flow.core.model import Workflow
-    from v6flow.core.problem import Path as Place
-    from v6flow.core.problem import Severity
+    from v6flow.core.language.document import Document
+    from v6flow.core.language.model import Workflow
+    from v6flow.core.language.problem import Path as Place
+    from v6flow.core.language.problem import Severity
 
 SCHEMAS = Path(__file__).parent / "schemas"
 SCHEMA_NAMES = ("workflow", "federation", "test")
@@ -84,7 +87,7 @@ def parse_workflow(
         else:
             workflow = model.parse(found, files=called, included=included)
         if workflow is not None:
-            problems += check.check(workflow)
+            problems += soundness.check(workflow)
             problems += check_functions(workflow, folder or Path(name).absolute().parent)
         if workflow is None or any(problem.severity == "error" for problem in problems):
             raise InvalidError(sorted(problems, key=lambda problem: problem.position), what=name)
@@ -227,7 +230,7 @@ def _federation_document(path: str | os.PathLike[str]) -> Document:
                 found.position(("defaults", key)), "write the expression in the workflow")
         for key, value in found.value.get("defaults", {}).items() if "{{" in json.dumps(_plain(key, value))
     ]  # fmt: skip
-    problems += check.count_problems(found)
+    problems += soundness.count_problems(found)
     for study, members in found.value.get("studies", {}).items():
         for index, name in enumerate(members):
             if name not in found.value["organizations"]:
@@ -254,7 +257,7 @@ def federation_file(workflow: Workflow, given: str | None) -> str | None:
     file = os.environ.get("V6FLOW_FEDERATION")
     if file is None and workflow.federation is not None:
         file = os.path.normpath(Path(workflow.document.name).parent / workflow.federation)
-    if file is None or check.needs_federation(workflow):
+    if file is None or soundness.needs_federation(workflow):
         return file
     paths.check(file)
     return file if os.path.lexists(file) else None
@@ -439,7 +442,7 @@ def file_kind(file: Path) -> str | None:
         head = paths.read(file, 64 * 1024)
     except (OSError, paths.OutsideError):
         return None
-    return showing.kind_of(head)
+    return redaction.kind_of(head)
 
 
 def reveal(text: str, *, folder: Path) -> str:
@@ -465,7 +468,7 @@ def _showing(text: bytes | str, kind: str) -> Iterator[None]:
     try:
         yield
     except InvalidError as error:
-        told = showing.told(error.problems, text, kind)
+        told = redaction.told(error.problems, text, kind)
         raise InvalidError(told, what=told[0].file, hint=error.hint) from None
 
 

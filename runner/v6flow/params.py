@@ -8,18 +8,19 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import json, schema
-from v6flow.core.problem import InvalidError, Problem
-from v6flow.core.sentences import choice
-from v6flow.core.showing import is_secret
-from v6flow.core.words import nearest, suggestion
+from v6flow.core import json
+from v6flow.core.language import schema
+from v6flow.core.language.messages import choice
+from v6flow.core.language.problem import InvalidError, Problem
+from v6flow.core.language.redaction import is_secret
+from v6flow.core.language.words import nearest, suggestion
 from v6flow.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from v6flow.core.json import Json
-    from v6flow.core.model import Workflow
+    from v6flow.core.language.model import Workflow
 
 ENVIRONMENT = "V6FLOW_PARAM_"
 _SHOWN = 60  # characters of a text that a message repeats

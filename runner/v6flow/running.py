@@ -17,17 +17,20 @@ from typing import TYPE_CHECKING, Any
 from v6flow import actor, loading, paths
 from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
-from v6flow.core import caching, check, disclosure, events, instances, json, policy
-from v6flow.core import plan as planning
-from v6flow.core.events import CancelRequested, GateDecided, RunCancelled, RunResumed, RunStarted
+from v6flow.core import json
+from v6flow.core.checks import soundness
+from v6flow.core.execution import events, reuse
+from v6flow.core.execution.events import CancelRequested, GateDecided, RunCancelled, RunResumed, RunStarted
+from v6flow.core.execution.state import RunState, apply, replay
 from v6flow.core.federation import Directory, EmbeddedFederation
-from v6flow.core.policy import NO_LIMITS, Policy
-from v6flow.core.problem import InvalidError
-from v6flow.core.sentences import choice
+from v6flow.core.kinds import LocalPlan, TaskStep, local
+from v6flow.core.language.messages import choice
+from v6flow.core.language.problem import InvalidError
+from v6flow.core.language.words import suggestion
+from v6flow.core.planning import disclosure, ids, policy
+from v6flow.core.planning import plan as planning
+from v6flow.core.planning.policy import NO_LIMITS, Policy
 from v6flow.core.server import ServerFederation
-from v6flow.core.state import RunState, apply, replay
-from v6flow.core.steps import LocalPlan, TaskStep, local
-from v6flow.core.words import suggestion
 from v6flow.errors import (
     AccessError,
     FederationError,
@@ -37,8 +40,8 @@ from v6flow.errors import (
     UsageError,
     V6flowError,
 )
-from v6flow.journals.lock import CANCEL_SIGNAL
-from v6flow.journals.store import CancelRequest, RunFolder, Store, run_id
+from v6flow.stores.folder.lock import CANCEL_SIGNAL
+from v6flow.stores.folder.store import CancelRequest, RunFolder, Store, run_id
 from v6flow.version import __version__
 
 if sys.version_info >= (3, 11):
@@ -52,15 +55,15 @@ if TYPE_CHECKING:
     from v6flow.actor import Actor
     from v6flow.backends.base import Access, Report
     from v6flow.clock import Clock
-    from v6flow.core.events import Event
+    from v6flow.core.execution.events import Event
     from v6flow.core.federation import Federation
     from v6flow.core.json import Json
-    from v6flow.core.model import Workflow
-    from v6flow.core.plan import Plan
+    from v6flow.core.language.model import Workflow
+    from v6flow.core.planning.plan import Plan
     from v6flow.engine import Engine, Results
-    from v6flow.journals.base import Journal
-    from v6flow.journals.lock import RunLock
     from v6flow.reporters.base import Reporter
+    from v6flow.stores.base import Journal
+    from v6flow.stores.folder.lock import RunLock
 
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 
@@ -176,17 +179,17 @@ class Run:
 
 def _earlier_results(folder: RunFolder, plan: Plan, access: Access | None, pinned: Mapping[str, Any]) -> Results | None:
     """The results of earlier runs, for a plan of which a step may reuse one."""
-    if not caching.wanted(plan):
+    if not reuse.wanted(plan):
         return None
-    from v6flow.journals.results import EarlierResults
+    from v6flow.stores.results import EarlierResults
 
-    def still(name: str, key: caching.Key) -> bool:
+    def still(name: str, key: reuse.Key) -> bool:
         step = plan.step(name)
         if isinstance(step, LocalPlan):
             return key.parts["source"] == (_source_digest(step, plan) or "")
         return access is None or key.parts["data"] == access.contents()
 
-    basis = caching.Basis(pinned["sources"], access.contents() if access is not None else "")
+    basis = reuse.Basis(pinned["sources"], access.contents() if access is not None else "")
     return EarlierResults(folder, plan.workflow.name, basis, still=still, reads=pinned.get("cache", True))
 
 
@@ -207,7 +210,7 @@ def reach(federation: Federation) -> Access:
 
 def reach_for(workflow: Workflow, federation: Federation | None) -> Access | None:
     """Reach the federation that a workflow needs; None if it needs none. Raises what `reach` does."""
-    if not check.needs_federation(workflow):
+    if not soundness.needs_federation(workflow):
         return None
     if federation is None:
         raise FederationError(
@@ -288,7 +291,7 @@ def _start(
         started=now,
         deadline=deadline and now + deadline,
     )
-    notes = [str(each) for each in check.warnings(workflow, plan.directory)]
+    notes = [str(each) for each in soundness.warnings(workflow, plan.directory)]
     notes += _preflight(access, plan, federation) if preflight and access is not None else []
     pinned = pin(plan, federation, jobs, cache=cache)
     event = RunStarted(now, run, workflow.name, pinned, by=by.by, via=by.via)
@@ -304,7 +307,7 @@ def _start(
 
 def _preflight(access: Access, plan: Plan, federation: Federation | None) -> list[str]:
     """What a person should know before anybody is asked. Raises the error of what must be mended first."""
-    from v6flow.core import findings
+    from v6flow.core.checks import findings
 
     found = findings.ordered(findings.weigh(plan, access.preflight(plan)))
     problems = [each for each in found if each.status == "problem"]
@@ -543,9 +546,7 @@ def what_to_do_again(state: RunState, plan: Plan) -> tuple[list[str], list[str]]
     open_ = {name: step for name, step in state.steps.items() if is_open(state, name)}
     retry = [name for name, step in open_.items() if step.status == "failed" and _is_tried_again(name, plan)]
     after = {
-        instances.prefix(name) + instances.short(other)
-        for name in retry
-        for other in plan.graph.after([instances.definition(name)])
+        ids.prefix(name) + ids.short(other) for name in retry for other in plan.graph.after([ids.definition(name)])
     }
     if retry or state.status == "failed":  # the run ends anew
         after.update(name for name, step in plan.steps.items() if step.common.final)
@@ -559,14 +560,14 @@ def what_to_do_again(state: RunState, plan: Plan) -> tuple[list[str], list[str]]
 
 def _is_tried_again(name: str, plan: Plan) -> bool:
     """Whether a failed step is tried again: those under `finally` are done wholly anew, if the run ends anew."""
-    step = plan.steps.get(instances.definition(name))
+    step = plan.steps.get(ids.definition(name))
     return step is not None and not step.common.final
 
 
 def is_open(state: RunState, name: str) -> bool:
     """Whether what becomes of a step can still change something: not if its round has ended, or its item completed."""
-    for inner in instances.outward(instances.prefix(name))[:-1]:
-        path, number = instances.around(inner)
+    for inner in ids.outward(ids.prefix(name))[:-1]:
+        path, number = ids.around(inner)
         step = state.step(path)
         if step.status == "completed":
             return False
@@ -631,7 +632,7 @@ def check_decision(run: str, state: RunState, step: str, by: str) -> float:
         decided = state.step(step).decision
         what = f"was {decided.decision} by {decided.by}" if decided is not None else "waits for nobody"
         steps = {*state.steps, *state.pinned.get("steps", ())}
-        if step not in steps and instances.definition(step) not in steps:
+        if step not in steps and ids.definition(step) not in steps:
             raise UsageError(f"run {run} has no step {step!r}", hint=suggestion(step, [*waiting, *sorted(steps)]))
         hint = "no gate of this run waits; its status says how it stands"
         if waiting and not state.over:
@@ -717,7 +718,7 @@ def _forget_withheld(held: Held, federation: Federation | None) -> None:
     try:
         backend = access.backend(held.folder.path)
         for name, step in held.state.steps.items():
-            definition = plan.steps.get(instances.definition(name))
+            definition = plan.steps.get(ids.definition(name))
             if disclosure.why_withheld(plan.directory.policy, definition) is not None:
                 for each in step.organizations.values():
                     backend.forget(each.token, each.name)
@@ -821,7 +822,7 @@ def log_withheld(state: RunState, name: str) -> tuple[str, str] | None:
     """Why the logs of a step's task runs are withheld, and what a person can do; None if they are not."""
     plan = pinned_plan(state)
     limits = plan.directory.policy
-    why = disclosure.why_withheld(limits, plan.steps.get(instances.definition(name)))
+    why = disclosure.why_withheld(limits, plan.steps.get(ids.definition(name)))
     return (why, disclosure.who_can_see(limits)) if why is not None else None
 
 
@@ -832,7 +833,7 @@ def _differences(state: RunState, old: Plan, new: Plan) -> tuple[list[str], list
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     refused: list[str] = []
     for name in changed:
-        done = [step for each, step in state.steps.items() if instances.definition(each) == name]
+        done = [step for each, step in state.steps.items() if ids.definition(each) == name]
         early = any(
             before.get(name, {}).get(key) != after.get(name, {}).get(key)
             for key in {**before.get(name, {}), **after.get(name, {})}

@@ -19,8 +19,8 @@ from cli_stage import (
 )
 
 from v6flow import actor
-from v6flow.core.events import CancelRequested
-from v6flow.journals.store import Store
+from v6flow.core.execution.events import CancelRequested
+from v6flow.stores.folder.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path

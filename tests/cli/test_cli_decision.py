@@ -18,9 +18,9 @@ from cli_stage import (
 from fakes import FakeClock
 from v6flow import actor, running
 from v6flow.actor import Actor
-from v6flow.core.state import replay
-from v6flow.journals.store import DecisionRequest, Store
+from v6flow.core.execution.state import replay
 from v6flow.reporters.base import Silent
+from v6flow.stores.folder.store import DecisionRequest, Store
 
 if TYPE_CHECKING:
     from pathlib import Path

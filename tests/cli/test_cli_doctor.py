@@ -16,7 +16,7 @@ from cli_stage import (
 )
 
 from v6flow.cli.doctor import table
-from v6flow.core.findings import Finding, ok, warning
+from v6flow.core.checks.findings import Finding, ok, warning
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from cli_stage import (
     write,
 )
 
-from v6flow.core.lint import RULES
+from v6flow.core.checks.lint import RULES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -181,7 +181,7 @@ def test_a_signal_lets_go_of_the_run(number: int, code: int, here: Path, capsys:
 def test_a_second_signal_ends_it_at_once(here: Path) -> None:
     """The first is not acted upon, since the engine is stopped in a write: the second must not wait for that."""
     program = (
-        "import os, signal, sys; from v6flow.journals.sqlite import SqliteJournal\n"
+        "import os, signal, sys; from v6flow.stores.folder.sqlite import SqliteJournal\n"
         "append = SqliteJournal.append\n"
         "def slow(self, events, *, durable):\n"
         "    if 'LocalRequested' in str(events):\n"
@@ -373,6 +373,6 @@ def test_a_journal_that_cannot_be_read_is_an_error_of_one_line(
     def unreadable(_self: object) -> list[str]:
         raise JournalError("no \x1b[2J journal", hint="see\tthere")
 
-    monkeypatch.setattr("v6flow.journals.store.Store.runs", unreadable)
+    monkeypatch.setattr("v6flow.stores.folder.store.Store.runs", unreadable)
     said = call(capsys, "list")
     assert (said.code, said.err) == (2, "error: no \\x1b[2J journal\n  hint: see    there\n")

@@ -15,8 +15,8 @@ from cli_stage import (
     write,
 )
 
-from v6flow.core.events import Noted
-from v6flow.journals.store import RunFolder
+from v6flow.core.execution.events import Noted
+from v6flow.stores.folder.store import RunFolder
 
 if TYPE_CHECKING:
     from pathlib import Path

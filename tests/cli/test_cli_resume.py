@@ -23,8 +23,8 @@ from cli_stage import (
     write,
 )
 
-from v6flow.core import events
-from v6flow.journals.store import Store
+from v6flow.core.execution import events
+from v6flow.stores.folder.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from v6flow.backends.base import Accepted, Answered, Backend, Broken, Dispatched, Failed, Looked, Noted, Report
-from v6flow.core.commands import DatabaseChoice, TaskRequest
+from v6flow.core.execution.commands import DatabaseChoice, TaskRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import check, document, model, plan
-from v6flow.core import events as ev
-from v6flow.core.caching import Basis
-from v6flow.core.commands import Ask, Keep, Kill, KillLocal, Look, Recall, Record, StartLocal
+from v6flow.core.checks import soundness
+from v6flow.core.execution import events as ev
+from v6flow.core.execution.commands import Ask, Keep, Kill, KillLocal, Look, Recall, Record, StartLocal
+from v6flow.core.execution.reuse import Basis
+from v6flow.core.execution.scheduler import Scheduler
+from v6flow.core.execution.state import apply, replay
 from v6flow.core.federation import Directory
-from v6flow.core.scheduler import Scheduler
-from v6flow.core.state import apply, replay
+from v6flow.core.language import document, model
+from v6flow.core.planning import plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from v6flow.core.caching import Kept
-    from v6flow.core.commands import Command, LocalRequest, TaskRequest
-    from v6flow.core.events import Event
-    from v6flow.core.model import Workflow
-    from v6flow.core.plan import Plan
+    from v6flow.core.execution.commands import Command, LocalRequest, TaskRequest
+    from v6flow.core.execution.events import Event
+    from v6flow.core.execution.reuse import Kept
+    from v6flow.core.language.model import Workflow
+    from v6flow.core.planning.plan import Plan
 
 ORGANIZATIONS = ("alpha", "beta", "gamma")
 
@@ -37,7 +39,7 @@ def workflow(text: str, files: Mapping[str, str] | None = None) -> Workflow:
 
 
 def _sound(found: Workflow) -> Workflow:
-    problems = [each for each in check.check(found) if each.severity == "error"]
+    problems = [each for each in soundness.check(found) if each.severity == "error"]
     assert not problems, problems
     return found
 

@@ -14,14 +14,14 @@ from driver import ORGANIZATIONS
 from hypothesis import strategies as st
 
 from v6flow import loading
-from v6flow.core import plan as planning
 from v6flow.core.federation import Directory
+from v6flow.core.planning import plan as planning
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from v6flow.core.model import Workflow
-    from v6flow.core.plan import Plan
+    from v6flow.core.language.model import Workflow
+    from v6flow.core.planning.plan import Plan
 
 Files = dict[str, dict[str, Any]]
 """What stands in each file, by its name; MAIN is the one that is run."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
-from v6flow.core import answers, scope
-from v6flow.core import events as ev
+from v6flow.core.execution import answers, scope
+from v6flow.core.execution import events as ev
 from v6flow.core.json import canonical
-from v6flow.core.steps import TaskPlan
+from v6flow.core.kinds import TaskPlan
 
 if TYPE_CHECKING:
     from driver import Driver

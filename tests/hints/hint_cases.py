@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from v6flow import loading
 from v6flow.cli.main import main
-from v6flow.core import check, expressions, lint, schema
+from v6flow.core import expressions
+from v6flow.core.checks import lint, soundness
 from v6flow.core.federation import Directory
-from v6flow.core.plan import make
-from v6flow.core.problem import InvalidError
+from v6flow.core.language import schema
+from v6flow.core.language.problem import InvalidError
+from v6flow.core.planning.plan import make
 from v6flow.errors import UsageError
 from v6flow.local import sources
 from v6flow.testing import files as testing
@@ -134,7 +136,7 @@ _NAMES = {
 
 def _workflow(path: Path) -> list[str]:
     workflow = loading.read_workflow(path)
-    return [str(each) for each in [*loading.check_functions(workflow, path.parent), *check.warnings(workflow)]]
+    return [str(each) for each in [*loading.check_functions(workflow, path.parent), *soundness.warnings(workflow)]]
 
 
 def _ran(path: Path) -> list[str]:

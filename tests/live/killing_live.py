@@ -24,7 +24,7 @@ from v6flow.backends.vantage6 import backend
 from v6flow.backends.vantage6.pace import Times
 from v6flow.backends.vantage6.transport import Transport
 from v6flow.cli.main import main
-from v6flow.journals.sqlite import SqliteJournal
+from v6flow.stores.folder.sqlite import SqliteJournal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +116,7 @@ IMPORTED = (
     "v6flow.cli.resume",
     "v6flow.cli.run",
     "v6flow.cli.show",
-    "v6flow.core.schema",
+    "v6flow.core.language.schema",
     "v6flow.engine",
     "v6flow.local.runner",
     "v6flow.reporters.lines",

@@ -10,8 +10,8 @@ import pytest
 import stage_live
 from stage_live import Forks, Said, Stage
 
-from v6flow.core import events
-from v6flow.journals.store import Store
+from v6flow.core.execution import events
+from v6flow.stores.folder.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from federation import LiveFederation
 
-    from v6flow.core.events import Event
+    from v6flow.core.execution.events import Event
 
 WORKFLOW = """\
 defaults: {image: quick, organizations: [alpha, beta]}

@@ -10,8 +10,8 @@ import pytest
 
 from v6flow.backends.vantage6 import checkup, connecting, rights
 from v6flow.cli.main import main
-from v6flow.core import findings
-from v6flow.core import plan as planning
+from v6flow.core.checks import findings
+from v6flow.core.planning import plan as planning
 from v6flow.core.server import ServerFederation
 from v6flow.loading import parse_workflow, read_federation
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from federation import LiveFederation, User
 
-    from v6flow.core.findings import Finding
+    from v6flow.core.checks.findings import Finding
 
 DELTA = "warning: delta: is offline, and was never seen: which databases and images it has is not known"
 WORKFLOW = """\

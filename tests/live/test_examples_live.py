@@ -13,7 +13,7 @@ import pytest
 import v6flow
 from v6flow import running
 from v6flow.actor import Actor
-from v6flow.journals.store import Store
+from v6flow.stores.folder.store import Store
 
 if TYPE_CHECKING:
     from federation import LiveFederation

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from v6flow.core.commands import LocalRequest
+from v6flow.core.execution.commands import LocalRequest
 from v6flow.local.base import LocalAnswered, LocalFailed, LocalReport
 from v6flow.local.capture import Capture
 from v6flow.local.process import size
@@ -876,7 +876,7 @@ def start_v6flow(folder: Path, *, cold: bool) -> subprocess.Popen[bytes]:
     program = f"""
         import signal
         from v6flow.local.runner import ChildRunner
-        from v6flow.core.commands import LocalRequest
+        from v6flow.core.execution.commands import LocalRequest
         runner = ChildRunner(cold={cold})
         runner.open(print)
         runner.start(LocalRequest("step", 1, {str(folder)!r}, function="steps.py:f"))

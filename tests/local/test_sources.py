@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from v6flow.core.signatures import Signature, Unknown
+from v6flow.core.checks.signatures import Signature, Unknown
 from v6flow.local.sources import SourceError, digest, locate, matches, problems
 
 if TYPE_CHECKING:

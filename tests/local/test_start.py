@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from v6flow.core.commands import LocalRequest
+from v6flow.core.execution.commands import LocalRequest
 from v6flow.local import process
 from v6flow.local.base import LocalAnswered, LocalReport
 from v6flow.local.runner import ChildRunner

@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from v6flow.core import document, model, plan
-from v6flow.core import events as ev
+from v6flow.core.execution import events as ev
+from v6flow.core.execution.state import RunState, apply, replay
 from v6flow.core.federation import Directory
-from v6flow.core.policy import NO_LIMITS, Policy
-from v6flow.core.state import RunState, apply, replay
+from v6flow.core.language import document, model
+from v6flow.core.planning import plan
+from v6flow.core.planning.policy import NO_LIMITS, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from v6flow.core.events import Event
-    from v6flow.core.plan import Plan
+    from v6flow.core.execution.events import Event
+    from v6flow.core.planning.plan import Plan
     from v6flow.reporters.base import Reporter
 
 START = 1_795_238_580.0  # 2026-11-21T05:23:00Z

@@ -20,14 +20,14 @@ from story import (
     tell,
 )
 
-from v6flow.core import events as ev
-from v6flow.core.policy import Policy
-from v6flow.core.state import replay
+from v6flow.core.execution import events as ev
+from v6flow.core.execution.state import replay
+from v6flow.core.planning.policy import Policy
 from v6flow.reporters.lines import Lines
 
 if TYPE_CHECKING:
-    from v6flow.core.events import Event
-    from v6flow.core.plan import Plan
+    from v6flow.core.execution.events import Event
+    from v6flow.core.planning.plan import Plan
 
 
 def told(events: list[Event], plan: Plan | None = None) -> list[str]:

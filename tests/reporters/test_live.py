@@ -22,16 +22,16 @@ from story import (
     tell,
 )
 
-from v6flow.core import events as ev
-from v6flow.core.policy import Policy
-from v6flow.core.state import apply, replay
+from v6flow.core.execution import events as ev
+from v6flow.core.execution.state import apply, replay
+from v6flow.core.planning.policy import Policy
 from v6flow.reporters.live import Board, Live, ending, final_table, heading, screen, view_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from v6flow.core.events import Event
-    from v6flow.core.plan import Plan
+    from v6flow.core.execution.events import Event
+    from v6flow.core.planning.plan import Plan
 
 
 def drawn(what: RenderableType, width: int = 80) -> list[str]:

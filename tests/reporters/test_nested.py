@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 
-from v6flow.core import document, model, plan
-from v6flow.core import events as ev
+from v6flow.core.execution import events as ev
+from v6flow.core.execution.state import RunState, apply
 from v6flow.core.federation import Directory
-from v6flow.core.state import RunState, apply
+from v6flow.core.language import document, model
+from v6flow.core.planning import plan
 from v6flow.reporters import summary
 from v6flow.reporters.lines import Lines
 from v6flow.reporters.live import Board, screen, view_of

@@ -5,8 +5,8 @@ import json
 
 from story import BEGUN, COMPLETED, FAILED, INTERRUPTED, NASTY, RETRIED, RUN, SHORT, START, STEPS
 
-from v6flow.core import events as ev
-from v6flow.core.state import StepState, replay
+from v6flow.core.execution import events as ev
+from v6flow.core.execution.state import StepState, replay
 from v6flow.reporters import summary
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from v6flow.core.problem import Problem
+    from v6flow.core.language.problem import Problem
 
 HERE = Path(__file__).parent
 SCHEMAS = HERE.parents[1] / "schemas"

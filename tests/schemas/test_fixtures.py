@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from fixtures import check_fixture, invalid, read_fixture, schema_of, valid
 
-from v6flow.core import document, schema
-from v6flow.core.problem import InvalidError
+from v6flow.core.language import document, schema
+from v6flow.core.language.problem import InvalidError
 
 if TYPE_CHECKING:
     from pathlib import Path

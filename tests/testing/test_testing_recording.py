@@ -12,16 +12,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v6flow.core import document
-from v6flow.core import events as ev
-from v6flow.core.state import replay
+from v6flow.core.execution import events as ev
+from v6flow.core.execution.state import replay
+from v6flow.core.language import document
 from v6flow.errors import UsageError
 from v6flow.testing import files, judging, recording, shapes, trial, writing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from v6flow.core.events import Event
+    from v6flow.core.execution.events import Event
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 JSON = st.recursive(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from v6flow.core.problem import InvalidError
+from v6flow.core.language.problem import InvalidError
 from v6flow.testing import files, judging, trial
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from v6flow.core.federation import Federation
     from v6flow.core.json import Json
-    from v6flow.core.model import Workflow
-    from v6flow.journals.store import Store
+    from v6flow.core.language.model import Workflow
+    from v6flow.stores.folder.store import Store
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,7 +35,7 @@ class Parser(argparse.ArgumentParser):
         if rest:
             word = rest[0].split("=")[0]
             if word.startswith("-"):
-                from v6flow.core.words import suggestion
+                from v6flow.core.language.words import suggestion
 
                 options = list(self._option_string_actions)
                 raise UsageError(
@@ -110,7 +110,7 @@ def on_interrupt(parser: Parser) -> None:
 
 def duration(option: str, text: str | None) -> float | None:
     """The seconds of an option's duration, None if it is not given. Raises UsageError."""
-    from v6flow.core import units
+    from v6flow.core.language import units
 
     try:
         return units.seconds(text) if text is not None else None
@@ -122,7 +122,7 @@ def open_store(arguments: argparse.Namespace) -> Store:
     """The store that is meant; printed commands name it, also where it was set for this command alone."""
     import os
 
-    from v6flow.journals.store import Store, store_folder
+    from v6flow.stores.folder.store import Store, store_folder
 
     arguments.store = arguments.store or os.environ.get("V6FLOW_STORE")
     return Store(store_folder(arguments.store))

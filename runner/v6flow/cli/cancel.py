@@ -24,8 +24,8 @@ def main(arguments: argparse.Namespace) -> int:
     from v6flow import actor, running
     from v6flow.cli import show
     from v6flow.errors import HeldError, UnreachableError, UsageError
-    from v6flow.journals.store import CancelRequest
     from v6flow.reporters import summary
+    from v6flow.stores.folder.store import CancelRequest
 
     folder = common.open_store(arguments).find(arguments.run)
     held = None

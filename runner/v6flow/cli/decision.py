@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.cli.arguments import Parser
-    from v6flow.journals.store import RunFolder
+    from v6flow.stores.folder.store import RunFolder
 
 
 def configure(parser: Parser) -> None:
@@ -25,11 +25,11 @@ def decide(arguments: argparse.Namespace, decision: str) -> int:
     """Write down a decision (`approved` or `rejected`)."""
     from v6flow import actor, running
     from v6flow.cli import show
-    from v6flow.core.plan import iso
-    from v6flow.core.state import replay
+    from v6flow.core.execution.state import replay
+    from v6flow.core.planning.plan import iso
     from v6flow.errors import HeldError
-    from v6flow.journals.store import DecisionRequest
     from v6flow.reporters import summary
+    from v6flow.stores.folder.store import DecisionRequest
 
     folder = common.open_store(arguments).find(arguments.run)
     who = actor.here()

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from v6flow.cli.arguments import Parser
+    from v6flow.core.checks.findings import Finding
     from v6flow.core.federation import Directory, Federation
-    from v6flow.core.findings import Finding
-    from v6flow.core.plan import Plan
+    from v6flow.core.planning.plan import Plan
 
 WIDEST = 24  # characters of a subject that widen its column
 
@@ -33,7 +33,7 @@ def configure(parser: Parser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli import show
-    from v6flow.core import findings
+    from v6flow.core.checks import findings
 
     federation, plan = _meant(arguments)
     found = findings.ordered(_examine(federation, plan))
@@ -52,8 +52,8 @@ def _meant(arguments: argparse.Namespace) -> tuple[Federation, Callable[[Callabl
     from pathlib import Path
 
     from v6flow import loading
-    from v6flow.core import plan as planning
-    from v6flow.core.steps import TaskStep
+    from v6flow.core.kinds import TaskStep
+    from v6flow.core.planning import plan as planning
     from v6flow.errors import UsageError
 
     if arguments.workflow is None:

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Container, Iterator
 
-    from v6flow.core.state import RunState
-    from v6flow.journals.store import RunFolder, Store
+    from v6flow.core.execution.state import RunState
+    from v6flow.stores.folder.store import RunFolder, Store
 
 
 def unfinished(store: Store, workflow: str) -> list[tuple[RunFolder, RunState]]:
@@ -21,9 +21,9 @@ def earlier(
     store: Store, workflow: str, *, over: bool, known: Container[str] = ()
 ) -> Iterator[tuple[RunFolder, RunState]]:
     """The runs of a workflow of this name, newest first, but for those known; with those that are over, if wanted."""
-    from v6flow.core.state import replay
+    from v6flow.core.execution.state import replay
     from v6flow.errors import JournalError
-    from v6flow.journals.store import run_id
+    from v6flow.stores.folder.store import run_id
 
     prefix = run_id(workflow, 0, "aaaa")[: -len("-19700101-0000-aaaa")] + "-"
     for name in store.runs():

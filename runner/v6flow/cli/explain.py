@@ -10,16 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from v6flow.cli import arguments as common
-from v6flow.core.sentences import choice
-from v6flow.core.words import suggestion
+from v6flow.core.language.messages import choice
+from v6flow.core.language.words import suggestion
 from v6flow.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
 
     from v6flow.cli.arguments import Parser
-    from v6flow.core.plan import Plan
-    from v6flow.core.state import RunState
+    from v6flow.core.execution.state import RunState
+    from v6flow.core.planning.plan import Plan
 
 _NAMED = 10  # names that an error lists
 _STATES = 6  # of a repeat step, the last ones: enough to see whether they come closer
@@ -38,8 +38,8 @@ def main(arguments: argparse.Namespace) -> int:
     from v6flow import running
     from v6flow.cli import show
     from v6flow.cli.status import current
-    from v6flow.core.explaining import explain
-    from v6flow.core.state import replay
+    from v6flow.core.execution.state import replay
+    from v6flow.core.views.explanation import explain
     from v6flow.reporters.summary import standing
 
     folder = common.open_store(arguments).find(arguments.run)
@@ -64,7 +64,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _check_step(name: str, plan: Plan, state: RunState) -> None:
     """Raise UsageError for a step that there is not, and for one that is done more than once."""
-    from v6flow.core.instances import definition
+    from v6flow.core.planning.ids import definition
 
     done = [each for each in state.steps if each != name and definition(each) == name]
     if done:
@@ -79,20 +79,20 @@ def _check_step(name: str, plan: Plan, state: RunState) -> None:
 
 def _is_there(name: str, plan: Plan, state: RunState) -> bool:
     """Whether a step is done by this name, or is to be: in a round that goes on, or for an item that is known."""
-    from v6flow.core import instances
-    from v6flow.core.steps import ForeachPlan, RepeatPlan
+    from v6flow.core.kinds import ForeachPlan, RepeatPlan
+    from v6flow.core.planning import ids
 
     if name in state.steps:
         return True
-    for inner in instances.outward(instances.prefix(name))[:-1]:
-        path, number = instances.around(inner)
+    for inner in ids.outward(ids.prefix(name))[:-1]:
+        path, number = ids.around(inner)
         outer, planned = state.step(path), plan.step(path)
         last = 0
         if isinstance(planned, ForeachPlan):
             last = len(outer.items or ())
         elif isinstance(planned, RepeatPlan):
             last = min(outer.rounds + (outer.status != "completed"), planned.max)
-        if inner != instances.inside(path, number) or not min(last, 1) <= number <= last:
+        if inner != ids.inside(path, number) or not min(last, 1) <= number <= last:
             return False
     return True
 
@@ -190,7 +190,7 @@ def _waiting(told: dict[str, Any], day: str) -> list[str]:
 
 
 def _ending(told: dict[str, Any], day: str) -> list[str]:
-    from v6flow.core.units import spell
+    from v6flow.core.language.units import spell
 
     lines = []
     if told["deadline"] is not None and told["ended"] is None:
@@ -204,7 +204,7 @@ def _ending(told: dict[str, Any], day: str) -> list[str]:
 
 
 def _attempt(each: dict[str, Any], day: str) -> str:
-    from v6flow.core.units import spell
+    from v6flow.core.language.units import spell
 
     verb = "asked" if "token" in each else "begun"
     task = "" if each["task"] is None else f" ({'' if 'task' in each['task'] else 'task '}{each['task']})"

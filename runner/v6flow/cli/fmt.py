@@ -53,8 +53,8 @@ def main(arguments: argparse.Namespace) -> int:
 def _changes(files: list[str]) -> dict[str, tuple[str, str]]:
     """The files that are not in order, each with its text before and after. Raises UsageError, InvalidError."""
     from v6flow import loading
-    from v6flow.core import formatting, showing, source
-    from v6flow.core.problem import InvalidError, Problem
+    from v6flow.core.language import formatting, redaction, source
+    from v6flow.core.language.problem import InvalidError, Problem
 
     schemas = {name: loading.read_schema(name) for name in loading.SCHEMA_NAMES}
     changes = {}
@@ -65,7 +65,7 @@ def _changes(files: list[str]) -> dict[str, tuple[str, str]]:
             before = source.decode(data, file).text
             after = formatting.formatted(before, file, schemas)
         except InvalidError as error:
-            problems += showing.told(error.problems, data, "workflow")
+            problems += redaction.told(error.problems, data, "workflow")
             continue
         if after != before:
             changes[file] = (before, after)
@@ -78,10 +78,10 @@ def diff(file: str, before: str, after: str) -> str:
     """What changes in a file, as a unified diff without the values under secret keys."""
     from difflib import unified_diff
 
-    from v6flow.core import showing
+    from v6flow.core.language import redaction
 
     told = ""
-    old, new = (showing.blank(text).splitlines(keepends=True) for text in (before, after))
+    old, new = (redaction.blank(text).splitlines(keepends=True) for text in (before, after))
     for line in unified_diff(old, new, file, file):
         told += line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
     return told

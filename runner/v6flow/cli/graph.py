@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from v6flow.cli.arguments import Parser
     from v6flow.core.json import Json
-    from v6flow.core.model import Workflow
+    from v6flow.core.language.model import Workflow
 
 
 def configure(parser: Parser) -> None:
@@ -25,13 +25,14 @@ def configure(parser: Parser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from v6flow import loading
     from v6flow.cli import show
-    from v6flow.core import check, drawing
+    from v6flow.core.checks import soundness
+    from v6flow.core.views import drawing
 
     workflow = loading.read_workflow(arguments.workflow)
     if arguments.output == "json":
         show.write(_document(workflow))
         return 0
-    needs = check.drawn(workflow)
+    needs = soundness.drawn(workflow)
     match arguments.format:
         case "mermaid":
             text = drawing.mermaid(workflow, needs)
@@ -45,10 +46,10 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _document(workflow: Workflow) -> dict[str, Json]:
     """The steps in the file's order: what each is, what it is nested in, and what it waits for by itself."""
-    from v6flow.core import check
-    from v6flow.core.steps import WorkflowStep
+    from v6flow.core.checks import soundness
+    from v6flow.core.kinds import WorkflowStep
 
-    needs = check.needs(workflow)
+    needs = soundness.needs(workflow)
     return {
         "workflow": workflow.name,
         "steps": [

@@ -9,7 +9,7 @@ from v6flow.cli import show
 from v6flow.reporters.terminal import plain
 
 if TYPE_CHECKING:
-    from v6flow.core.model import Workflow
+    from v6flow.core.language.model import Workflow
 
 
 def tell(workflow: Workflow, output: str) -> None:

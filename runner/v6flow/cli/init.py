@@ -56,7 +56,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def templates() -> dict[str, str]:
     """The templates by name, each with what it computes."""
-    from v6flow.core import document
+    from v6flow.core.language import document
 
     found = {}
     for folder in sorted(TEMPLATES.iterdir()):
@@ -69,7 +69,7 @@ def templates() -> dict[str, str]:
 def project(template: str) -> dict[str, bytes]:
     """The files of a project by their path in its folder, the schemas among them. Raises UsageError."""
     from v6flow import loading
-    from v6flow.core.words import suggestion
+    from v6flow.core.language.words import suggestion
     from v6flow.errors import UsageError
 
     known = templates()

@@ -79,7 +79,7 @@ def write(path: Path, pem: bytes) -> None:
 
 def _spell(path: Path) -> str:
     """A path as a YAML value; absolute, since a federation file takes others relative to its own folder."""
-    from v6flow.core import quoting
+    from v6flow.core.language import quoting
 
     text = str(path.absolute())
     return text if re.fullmatch(r"[\w./-]+", text) else quoting.quoted(text)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.cli.arguments import Parser
-    from v6flow.core.problem import Problem
+    from v6flow.core.language.problem import Problem
 
 _ALL = ""  # what --explain stands for where no rule follows it
 
@@ -54,8 +54,8 @@ def main(arguments: argparse.Namespace) -> int:
 def _find(names: list[str]) -> dict[str, list[Problem]]:
     """What the rules find in each file. Raises UsageError, and InvalidError with the problems of all."""
     from v6flow import loading
-    from v6flow.core import lint
-    from v6flow.core.problem import InvalidError
+    from v6flow.core.checks import lint
+    from v6flow.core.language.problem import InvalidError
 
     files: dict[str, list[Problem]] = {}
     problems: list[Problem] = []
@@ -84,8 +84,8 @@ def _remedied(problem: Problem) -> Problem:
 
 def _explain(name: str, *, as_json: bool) -> int:
     from v6flow.cli import show
-    from v6flow.core.lint import RULES
-    from v6flow.core.words import suggestion
+    from v6flow.core.checks.lint import RULES
+    from v6flow.core.language.words import suggestion
     from v6flow.errors import UsageError
 
     if name != _ALL and name not in RULES:
@@ -109,7 +109,7 @@ def _page(name: str) -> str:
     """A rule for people, as wide as a terminal usually is."""
     from textwrap import fill, indent
 
-    from v6flow.core.lint import RULES
+    from v6flow.core.checks.lint import RULES
 
     rule = RULES[name]
     examples = "".join(

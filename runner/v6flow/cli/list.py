@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.cli.arguments import Parser
-    from v6flow.journals.store import RunFolder
+    from v6flow.stores.folder.store import RunFolder
 
 
 def configure(parser: Parser) -> None:
@@ -21,7 +21,7 @@ def configure(parser: Parser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli import show
-    from v6flow.core.units import spell
+    from v6flow.core.language.units import spell
     from v6flow.reporters.summary import WITH_RESULTS
 
     store = common.open_store(arguments)
@@ -42,9 +42,9 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _row(folder: RunFolder) -> dict[str, Any]:
-    from v6flow.core import incomplete
-    from v6flow.core.plan import iso
-    from v6flow.core.state import replay
+    from v6flow.core.execution.state import replay
+    from v6flow.core.planning.plan import iso
+    from v6flow.core.views import incomplete
     from v6flow.errors import JournalError
 
     try:

@@ -11,8 +11,9 @@ import time
 from typing import TYPE_CHECKING
 
 from v6flow.cli import arguments as common
-from v6flow.core import dispatched, instances
-from v6flow.core.words import suggestion
+from v6flow.core.execution import dispatched
+from v6flow.core.language.words import suggestion
+from v6flow.core.planning import ids
 from v6flow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 
     from v6flow.backends.base import Access
     from v6flow.cli.arguments import Parser
-    from v6flow.core.events import Subtask
-    from v6flow.core.state import RunState
-    from v6flow.journals.store import RunFolder
+    from v6flow.core.execution.events import Subtask
+    from v6flow.core.execution.state import RunState
+    from v6flow.stores.folder.store import RunFolder
 
 LOOK = 0.5  # seconds between looks at the journal of a run that is followed
 ASK = 2.0  # seconds between questions to a federation, for logs that are followed
@@ -45,7 +46,7 @@ def configure(parser: Parser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from v6flow.core.state import replay
+    from v6flow.core.execution.state import replay
 
     folder = common.open_store(arguments).find(arguments.run)
     state = replay(folder.events())
@@ -64,7 +65,7 @@ def main(arguments: argparse.Namespace) -> int:
 def _check_step(state: RunState, name: str) -> None:
     """Raise UsageError if no such step is done, or only steps in it."""
     steps = list(state.pinned.get("steps", ()))
-    wanted = instances.definition(name)
+    wanted = ids.definition(name)
     if wanted not in steps:
         raise UsageError(f"run {state.run} has no step {name!r}", hint=suggestion(name, [*steps, *state.steps]))
     if name in state.steps and (state.step(name).history or state.step(name).items is not None):
@@ -72,7 +73,7 @@ def _check_step(state: RunState, name: str) -> None:
         hint = f"name a step in it, like {inside}" if inside is not None else None
         raise UsageError(f"step {name} prints nothing itself", hint=hint)
     if name == wanted and "." in name:
-        done = next((each for each in reversed(state.steps) if instances.definition(each) == name), None)
+        done = next((each for each in reversed(state.steps) if ids.definition(each) == name), None)
         hint = f"say of which, like {done}" if done is not None else None
         raise UsageError(f"step {name} is done for each round or item", hint=hint)
 
@@ -81,7 +82,7 @@ def _story(folder: RunFolder, state: RunState, arguments: argparse.Namespace) ->
     """What was told while the run went on, told again from its journal."""
     from v6flow import running
     from v6flow.cli import show
-    from v6flow.core.state import RunState, apply
+    from v6flow.core.execution.state import RunState, apply
     from v6flow.reporters.lines import Lines
 
     if not state.run:
@@ -128,7 +129,7 @@ class _Logs:
     def show(self) -> int:
         """Show what there is."""
         from v6flow.cli import show
-        from v6flow.core.sentences import choice
+        from v6flow.core.language.messages import choice
         from v6flow.reporters.terminal import plain
 
         state = self._state()
@@ -157,7 +158,7 @@ class _Logs:
     def follow(self) -> int:
         """Show what there is and what comes, until the step is over or nobody works on the run."""
         from v6flow.cli import show
-        from v6flow.core.state import SETTLED
+        from v6flow.core.execution.state import SETTLED
 
         asked_at: float | None = None
         if self._withheld(self._state()) is not None:
@@ -193,7 +194,7 @@ class _Logs:
             show.data(f"{before}{plain(line)}\n")
 
     def _state(self) -> RunState:
-        from v6flow.core.state import replay
+        from v6flow.core.execution.state import replay
 
         return replay(self._folder.events())
 

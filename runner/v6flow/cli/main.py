@@ -75,7 +75,7 @@ def _dispatch(words: Sequence[str]) -> int:
         return 0 if words else 2
     command = words[0]
     if command not in COMMANDS:
-        from v6flow.core.words import suggestion
+        from v6flow.core.language.words import suggestion
         from v6flow.errors import UsageError
 
         what = "option" if command.startswith("-") else "command"
@@ -105,7 +105,7 @@ def _wants_json(words: Sequence[str]) -> bool:
 
 def _tell(error: V6flowError | InterruptedRunError, *, as_json: bool) -> int:
     from v6flow.cli import show
-    from v6flow.core.problem import InvalidError
+    from v6flow.core.language.problem import InvalidError
 
     if isinstance(error, show.OutputError):
         _silence()

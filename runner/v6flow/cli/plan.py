@@ -27,8 +27,8 @@ def configure(parser: Parser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from v6flow import loading, running
     from v6flow.cli import show
-    from v6flow.core import check
-    from v6flow.core.preview import preview
+    from v6flow.core.checks import soundness
+    from v6flow.core.views.preview import preview
 
     workflow = loading.read_workflow(arguments.workflow)
     params = common.read_params(arguments, workflow)
@@ -42,7 +42,7 @@ def main(arguments: argparse.Namespace) -> int:
         if access is not None:
             access.close()
     steps = list(preview(plan))
-    warnings = [*check.warnings(workflow, plan.directory), *misfits]
+    warnings = [*soundness.warnings(workflow, plan.directory), *misfits]
     if arguments.output == "json":
         show.write(
             {
@@ -162,7 +162,7 @@ def _of_foreach(step: dict[str, Any]) -> list[str]:
 
 def _modifiers(step: dict[str, Any]) -> list[str]:
     """What steps of several kinds may say."""
-    from v6flow.core.units import spell
+    from v6flow.core.language.units import spell
 
     told: list[str] = []
     if step.get("retry", {}).get("attempts", 1) > 1:
@@ -193,7 +193,7 @@ def _source(value: Any) -> str:
 
 
 def _later(value: Any) -> Any:
-    from v6flow.core.preview import UNKNOWN
+    from v6flow.core.views.preview import UNKNOWN
 
     if isinstance(value, dict):
         return {key: _later(item) for key, item in value.items()}
@@ -209,7 +209,7 @@ def _one_line(text: str) -> str:
 def _spell(value: Any) -> str:
     """A value on one line; what is known only later stands as its expression in ‹ ›."""
     from v6flow.core import json
-    from v6flow.core.preview import UNKNOWN
+    from v6flow.core.views.preview import UNKNOWN
 
     if isinstance(value, dict):
         if list(value) == [UNKNOWN]:

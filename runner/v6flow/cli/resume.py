@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.cli.arguments import Parser
-    from v6flow.journals.store import RunFolder, Store
+    from v6flow.stores.folder.store import RunFolder, Store
 
 
 def configure(parser: Parser) -> None:
@@ -96,7 +96,7 @@ def _pick(store: Store, arguments: argparse.Namespace) -> RunFolder:
 
 def _status(folder: RunFolder) -> str | None:
     """The status of a run by its journal; None if that has nothing, or cannot be trusted."""
-    from v6flow.core.state import replay
+    from v6flow.core.execution.state import replay
     from v6flow.errors import JournalError
 
     try:

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from v6flow.backends.base import Access
     from v6flow.cli.arguments import Parser
+    from v6flow.core.execution.state import RunState
     from v6flow.core.json import Json
-    from v6flow.core.model import Workflow
-    from v6flow.core.state import RunState
-    from v6flow.journals.store import RunFolder, Store
+    from v6flow.core.language.model import Workflow
     from v6flow.running import Run
+    from v6flow.stores.folder.store import RunFolder, Store
 
 
 def configure(parser: Parser) -> None:
@@ -163,8 +163,8 @@ def detached(folder: RunFolder, code: int | None, arguments: argparse.Namespace)
     from v6flow import detaching
     from v6flow.cli import show
     from v6flow.cli.status import current
-    from v6flow.core import incomplete
-    from v6flow.core.state import replay
+    from v6flow.core.execution.state import replay
+    from v6flow.core.views import incomplete
     from v6flow.reporters import summary
     from v6flow.reporters.terminal import plain
 

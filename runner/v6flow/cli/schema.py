@@ -24,7 +24,7 @@ def main(arguments: argparse.Namespace) -> int:
     from v6flow.loading import SCHEMA_NAMES, read_schema, schema_text
 
     if arguments.reference:
-        from v6flow.core.reference import reference
+        from v6flow.core.language.reference import reference
 
         show.data(reference([read_schema(name) for name in SCHEMA_NAMES]))
         return 0

@@ -8,8 +8,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from v6flow import paths
-from v6flow.core import json, showing
-from v6flow.core.problem import InvalidError
+from v6flow.core import json
+from v6flow.core.language import redaction
+from v6flow.core.language.problem import InvalidError
 from v6flow.errors import V6flowError
 from v6flow.reporters import terminal
 from v6flow.reporters.terminal import plain
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from v6flow.core.federation import Federation
-    from v6flow.core.problem import Problem
+    from v6flow.core.language.problem import Problem
     from v6flow.errors import InterruptedRunError
 
 
@@ -151,11 +152,11 @@ def _excerpt(problem: Problem, texts: dict[str, str]) -> list[str]:
     """The line that a problem is in and a caret below the place; nothing where it cannot be read, or be shown."""
     if problem.file not in texts:
         try:
-            texts[problem.file] = showing.normal(paths.read(problem.file, 8 * 2**20))
+            texts[problem.file] = redaction.normal(paths.read(problem.file, 8 * 2**20))
         except (OSError, paths.OutsideError):
             texts[problem.file] = ""
     row = problem.position.line
-    shown_line = showing.excerpt(texts[problem.file], row, problem.position.column)
+    shown_line = redaction.excerpt(texts[problem.file], row, problem.position.column)
     if shown_line is None:
         return []
     line, column = shown_line

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.cli.arguments import Parser
-    from v6flow.core.state import RunState
-    from v6flow.journals.store import RunFolder
+    from v6flow.core.execution.state import RunState
+    from v6flow.stores.folder.store import RunFolder
 
 
 def configure(parser: Parser) -> None:
@@ -22,7 +22,7 @@ def configure(parser: Parser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli import show
-    from v6flow.core.state import replay
+    from v6flow.core.execution.state import replay
     from v6flow.errors import UsageError
     from v6flow.reporters import summary
 

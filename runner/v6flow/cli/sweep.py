@@ -11,10 +11,11 @@ from v6flow.cli import arguments as common
 from v6flow.cli import show
 from v6flow.cli.earlier import earlier, tell_unfinished, unfinished
 from v6flow.cli.telling import reporter
-from v6flow.core import incomplete, json
-from v6flow.core import plan as planning
-from v6flow.core.problem import InvalidError
-from v6flow.core.state import replay
+from v6flow.core import json
+from v6flow.core.execution.state import replay
+from v6flow.core.language.problem import InvalidError
+from v6flow.core.planning import plan as planning
+from v6flow.core.views import incomplete
 from v6flow.errors import HeldError, InterruptedRunError, ResumeError, UsageError, V6flowError
 from v6flow.reporters import summary
 from v6flow.reporters.terminal import plain
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
+    from v6flow.core.execution.state import RunState
     from v6flow.core.federation import Federation
-    from v6flow.core.incomplete import Incomplete
     from v6flow.core.json import Json
-    from v6flow.core.model import Workflow
-    from v6flow.core.plan import Plan
-    from v6flow.core.state import RunState
-    from v6flow.journals.store import RunFolder
+    from v6flow.core.language.model import Workflow
+    from v6flow.core.planning.plan import Plan
+    from v6flow.core.views.incomplete import Incomplete
+    from v6flow.stores.folder.store import RunFolder
 
 MOST = 10_000  # sets: as many as there is any sense in keeping runs of
 

@@ -54,7 +54,7 @@ def _read(places: list[str]) -> tuple[list[Suite], set[str]]:
     """The suites that are meant, and the ids of cases that are named. Raises InvalidError for all invalid files."""
     from os.path import normpath
 
-    from v6flow.core.words import suggestion
+    from v6flow.core.language.words import suggestion
     from v6flow.errors import UsageError
     from v6flow.testing import files
 
@@ -142,7 +142,7 @@ def _write(file: str, body: bytes) -> None:
 def _record(arguments: argparse.Namespace) -> None:
     """Write the test that --record asks for."""
     from v6flow.cli import show
-    from v6flow.core.state import replay
+    from v6flow.core.execution.state import replay
     from v6flow.errors import UsageError
     from v6flow.testing import recording
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from v6flow.cli.arguments import Parser
     from v6flow.core.federation import Directory
     from v6flow.core.json import Json
-    from v6flow.core.model import Workflow
-    from v6flow.core.problem import Problem
+    from v6flow.core.language.model import Workflow
+    from v6flow.core.language.problem import Problem
 
 
 def configure(parser: Parser) -> None:
@@ -56,17 +56,18 @@ def main(arguments: argparse.Namespace) -> int:
 def check(file: str, given: str | None) -> list[Problem]:
     """All problems of a file and, for a workflow, of the federation that it would run on."""
     from v6flow import loading
-    from v6flow.core import preconditions, showing
-    from v6flow.core.check import warnings
-    from v6flow.core.problem import InvalidError, Problem
+    from v6flow.core.checks.soundness import warnings
+    from v6flow.core.language import redaction
+    from v6flow.core.language.problem import InvalidError, Problem
+    from v6flow.core.planning import preconditions
     from v6flow.errors import AccessError, UnreachableError, UsageError
 
     text = loading.read_bytes(file, "workflow")
-    if showing.kind_of(text) == "test":
+    if redaction.kind_of(text) == "test":
         from v6flow.testing import files
 
         return files.problems(file)
-    if showing.kind_of(text) == "federation" or b"v6flow_federation" in text:
+    if redaction.kind_of(text) == "federation" or b"v6flow_federation" in text:
         return _federation(file)
     try:
         workflow = loading.parse_workflow(text, file)
@@ -96,7 +97,7 @@ def _defaults(workflow: Workflow) -> dict[str, Json]:
 
 def _federation(file: str) -> list[Problem]:
     from v6flow import loading
-    from v6flow.core.problem import InvalidError
+    from v6flow.core.language.problem import InvalidError
 
     try:
         return loading.check_federation(file)
@@ -112,7 +113,7 @@ def _fit(workflow: Workflow, federation: str, *, asked_for: bool) -> tuple[list[
     from pathlib import Path
 
     from v6flow import loading, params, paths, running
-    from v6flow.core.problem import InvalidError
+    from v6flow.core.language.problem import InvalidError
     from v6flow.core.server import ServerFederation
     from v6flow.errors import FederationError
 

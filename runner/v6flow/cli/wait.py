@@ -29,7 +29,7 @@ def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli import show
     from v6flow.cli.run import conclude, finish
     from v6flow.cli.status import current
-    from v6flow.core.state import replay
+    from v6flow.core.execution.state import replay
     from v6flow.reporters import summary
 
     folder = common.open_store(arguments).find(arguments.run)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from v6flow.core.commands import LocalRequest
+    from v6flow.core.execution.commands import LocalRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from v6flow.local.base import LocalAnswered, LocalFailed
 from v6flow.local.capture import Capture
 
 if TYPE_CHECKING:
-    from v6flow.core.commands import LocalRequest
+    from v6flow.core.execution.commands import LocalRequest
     from v6flow.local.base import LocalReport
 
 MAX_RESULT = 256 << 20

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from v6flow.clock import Clock
-    from v6flow.core.commands import LocalRequest
+    from v6flow.core.execution.commands import LocalRequest
     from v6flow.local.base import LocalReport
 
 DEFAULT_GRACE = 2.0

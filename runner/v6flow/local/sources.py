@@ -13,10 +13,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from v6flow import paths
-from v6flow.core import signatures
-from v6flow.core.sentences import clip
-from v6flow.core.signatures import Signature, Unknown
-from v6flow.core.words import NEAR_FILE, nearest
+from v6flow.core.checks import signatures
+from v6flow.core.checks.signatures import Signature, Unknown
+from v6flow.core.language.messages import clip
+from v6flow.core.language.words import NEAR_FILE, nearest
 from v6flow.errors import UsageError
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from v6flow.core.events import Event
-    from v6flow.core.plan import Plan
-    from v6flow.core.state import RunState
+    from v6flow.core.execution.events import Event
+    from v6flow.core.execution.state import RunState
+    from v6flow.core.planning.plan import Plan
 
 
 class Reporter(Protocol):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from v6flow.core import dispatched, incomplete, instances, json
-from v6flow.core import events as ev
-from v6flow.core.plan import iso
-from v6flow.core.state import SETTLED
-from v6flow.core.steps import LocalPlan, TaskPlan
-from v6flow.core.units import spell
+from v6flow.core import json
+from v6flow.core.execution import dispatched
+from v6flow.core.execution import events as ev
+from v6flow.core.execution.state import SETTLED
+from v6flow.core.kinds import LocalPlan, TaskPlan
+from v6flow.core.language.units import spell
+from v6flow.core.planning import ids
+from v6flow.core.planning.plan import iso
+from v6flow.core.views import incomplete
 from v6flow.reporters import summary, terminal
 from v6flow.reporters.summary import named
 from v6flow.reporters.terminal import plain
@@ -23,11 +26,11 @@ else:
 if TYPE_CHECKING:
     from typing import TextIO
 
-    from v6flow.core.events import Event, Failure
-    from v6flow.core.plan import Plan
-    from v6flow.core.state import RunState, StepState
-    from v6flow.core.steps import StepPlan
-    from v6flow.core.steps.task import Retry
+    from v6flow.core.execution.events import Event, Failure
+    from v6flow.core.execution.state import RunState, StepState
+    from v6flow.core.kinds import StepPlan
+    from v6flow.core.kinds.task import Retry
+    from v6flow.core.planning.plan import Plan
 
 LARGE = 200  # steps: beyond, nobody reads a line for each value that was computed in no time
 COUNTED = 1000  # such steps told by one line, at the most
@@ -74,7 +77,7 @@ class Lines:
         elif type(event) is ev.StepSkipped and self._counts:
             self._count(event.at)
             self._skipped += 1
-        elif type(event) is ev.StepCompleted and "." in event.step and instances.definition(event.step) in self._values:
+        elif type(event) is ev.StepCompleted and "." in event.step and ids.definition(event.step) in self._values:
             pass  # the round that it stands in is told, or the item
         elif type(event) is ev.ItemEnded and len(state.step(event.step).items or ()) > LARGE:
             self._end_item(event, state)

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from v6flow.core import dispatched, instances
-from v6flow.core import events as ev
-from v6flow.core.state import SETTLED, StepState
-from v6flow.core.steps.task import TaskPlan
-from v6flow.core.units import spell
+from v6flow.core.execution import dispatched
+from v6flow.core.execution import events as ev
+from v6flow.core.execution.state import SETTLED, StepState
+from v6flow.core.kinds.task import TaskPlan
+from v6flow.core.language.units import spell
+from v6flow.core.planning import ids
 from v6flow.reporters import summary
 from v6flow.reporters.lines import sentence
 from v6flow.reporters.summary import named
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
     from rich.live import Live as RichLive
     from rich.text import Text
 
-    from v6flow.core.events import Event
-    from v6flow.core.plan import Plan
-    from v6flow.core.state import OrganizationState, RunState
-    from v6flow.core.steps.task import Retry
+    from v6flow.core.execution.events import Event
+    from v6flow.core.execution.state import OrganizationState, RunState
+    from v6flow.core.kinds.task import Retry
+    from v6flow.core.planning.plan import Plan
 
 REFRESHES = 8  # a second
 FAILURES = 20  # told when they happen; all are told at the end
@@ -232,10 +233,10 @@ def _at_work(state: RunState, step: StepState) -> str:
         else [n for n, each in enumerate(step.items or (), 1) if each.status == "open"]
     )
     for number in numbers[:MOST_INSIDE]:
-        for name in state.inside.get(instances.inside(step.name, number), ()):
+        for name in state.inside.get(ids.inside(step.name, number), ()):
             nested = state.step(name)
             if nested.status == "running":
-                short = name[len(step.name) :] if step.items is not None else instances.short(name)
+                short = name[len(step.name) :] if step.items is not None else ids.short(name)
                 asked = f" {len(nested.responded)}/{len(nested.asked)}" if nested.organizations else ""
                 told.append(f"{short}{asked}")
     return "  ".join(told)

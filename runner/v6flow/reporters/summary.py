@@ -5,20 +5,21 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import dispatched, incomplete, scope
+from v6flow.core.execution import dispatched, scope
+from v6flow.core.execution.state import SETTLED
 from v6flow.core.json import dumps
-from v6flow.core.plan import iso
-from v6flow.core.state import SETTLED
-from v6flow.core.units import spell
+from v6flow.core.language.units import spell
+from v6flow.core.planning.plan import iso
+from v6flow.core.views import incomplete
 from v6flow.reporters.terminal import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from v6flow.core.events import Failure, StepReused
+    from v6flow.core.execution.events import Failure, StepReused
+    from v6flow.core.execution.state import ItemState, RunState, StepState
     from v6flow.core.json import Json
-    from v6flow.core.state import ItemState, RunState, StepState
-    from v6flow.core.steps.task import Retry
+    from v6flow.core.kinds.task import Retry
 
 LOG_LINES = 12  # of a log's last lines, as many as leave the cause in view
 FACT = 80  # characters of a property in a table

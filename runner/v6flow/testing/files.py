@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow import loading, paths
 from v6flow.backends.fixtures import DEFAULT, Address, Answers, addresses
-from v6flow.core import check, json, policy, units
+from v6flow.core import json
+from v6flow.core.checks import soundness
 from v6flow.core.federation import Directory
-from v6flow.core.problem import InvalidError, Problem
-from v6flow.core.steps import ForeachStep, GateStep, RepeatStep, TaskStep, WorkflowStep
-from v6flow.core.words import suggestion
+from v6flow.core.kinds import ForeachStep, GateStep, RepeatStep, TaskStep, WorkflowStep
+from v6flow.core.language import units
+from v6flow.core.language.problem import InvalidError, Problem
+from v6flow.core.language.words import suggestion
+from v6flow.core.planning import policy
 from v6flow.errors import UsageError
 from v6flow.testing import matching
 from v6flow.testing.people import Decisions
@@ -21,11 +24,11 @@ from v6flow.testing.people import Decisions
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from v6flow.core.document import Document
     from v6flow.core.json import Json
-    from v6flow.core.model import Workflow
-    from v6flow.core.problem import Path as Place
-    from v6flow.core.steps import Step
+    from v6flow.core.kinds import Step
+    from v6flow.core.language.document import Document
+    from v6flow.core.language.model import Workflow
+    from v6flow.core.language.problem import Path as Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,7 @@ class _Check:
 
     def problems(self) -> Iterator[Problem]:
         raw = self._document.value
-        if not self._organizations and check.needs_federation(self._workflow):
+        if not self._organizations and soundness.needs_federation(self._workflow):
             hint = "write organizations: [alpha, beta]"
             yield self._problem((), "this workflow asks organizations, and none are named", "missing-key", hint)
         if DEFAULT in self._organizations:
@@ -171,7 +174,7 @@ class _Check:
             if "{{" in json.dumps(value):
                 message = "a federation's defaults are literal: no expression is filled in here"
                 yield self._problem(("defaults", key), message, "literal-only", "write the expression in the workflow")
-        yield from check.count_problems(self._document)
+        yield from soundness.count_problems(self._document)
         for study, members in raw.get("studies", {}).items():
             yield from self._named(("studies", study), enumerate(members), self._organizations, "organization")
         yield from self._answers(("answers",), raw.get("answers", {}))

@@ -8,9 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from v6flow.backends.fixtures import DEFAULT, AmbiguousError, addresses
-from v6flow.core import json, quoting, units
-from v6flow.core.incomplete import kinds_by_name
-from v6flow.core.words import suggestion
+from v6flow.core import json
+from v6flow.core.language import quoting, units
+from v6flow.core.language.words import suggestion
+from v6flow.core.views.incomplete import kinds_by_name
 from v6flow.testing import matching
 from v6flow.testing.trial import item_keys
 
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from v6flow.backends.fixtures import Address
-    from v6flow.core.incomplete import Incomplete
+    from v6flow.core.execution.state import RunState, StepState
     from v6flow.core.json import Json
-    from v6flow.core.state import RunState, StepState
+    from v6flow.core.views.incomplete import Incomplete
     from v6flow.testing.files import Case, Said
     from v6flow.testing.trial import Outcome
 

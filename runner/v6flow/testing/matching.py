@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import json, schema
+from v6flow.core import json
+from v6flow.core.language import schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from v6flow.core.json import Json
-    from v6flow.core.problem import Path
+    from v6flow.core.language.problem import Path
 
 TOLERANCE = 1e-9
 """How far an approximate number may be off: so much times the expected number, or so much, whichever is more."""

@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from v6flow.backends.fixtures import StandstillError, addresses
-from v6flow.core import units
-from v6flow.core.events import GateAsked
+from v6flow.core.execution.events import GateAsked
+from v6flow.core.language import units
 from v6flow.engine import Decide
 from v6flow.reporters.base import Silent
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from v6flow.backends.fixtures import VirtualTime
     from v6flow.backends.fixtures.addresses import Keys
-    from v6flow.core.events import Event
-    from v6flow.core.state import RunState
+    from v6flow.core.execution.events import Event
+    from v6flow.core.execution.state import RunState
 
 ANYBODY = "tester"
 """Who decides at a gate that names no approvers, where a test does not say who."""

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 from v6flow import loading, params, paths
 from v6flow.backends.fixtures import DEFAULT, KINDS
 from v6flow.backends.fixtures.answers import SILENCE
-from v6flow.core import dispatched, document, events, expressions, instances, json, scope, units
-from v6flow.core import plan as planning
-from v6flow.core.dispatched import UNDECLARED
-from v6flow.core.incomplete import kinds_by_name, of_run
-from v6flow.core.problem import InvalidError
-from v6flow.core.steps import TaskPlan
+from v6flow.core import expressions, json
+from v6flow.core.execution import dispatched, events, scope
+from v6flow.core.execution.dispatched import UNDECLARED
+from v6flow.core.kinds import TaskPlan
+from v6flow.core.language import document, units
+from v6flow.core.language.problem import InvalidError
+from v6flow.core.planning import ids
+from v6flow.core.planning import plan as planning
+from v6flow.core.views.incomplete import kinds_by_name, of_run
 from v6flow.errors import UsageError
 from v6flow.testing import matching, shapes, writing
 from v6flow.testing.files import directory_of
@@ -27,11 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from v6flow.core.events import Event
+    from v6flow.core.execution.events import Event
+    from v6flow.core.execution.state import RunState, StepState
     from v6flow.core.json import Json
-    from v6flow.core.model import Workflow
-    from v6flow.core.plan import Plan
-    from v6flow.core.state import RunState, StepState
+    from v6flow.core.language.model import Workflow
+    from v6flow.core.planning.plan import Plan
 
 CASE = "recorded"
 
@@ -174,7 +177,7 @@ class _Recorder:
 
     def _smallest_count(self, step: str) -> int:
         """The number that counts must have, so that no made-up answer of a step is refused for being about too few."""
-        planned = self.plan.step(step) if instances.definition(step) in self.plan.steps else None
+        planned = self.plan.step(step) if ids.definition(step) in self.plan.steps else None
         wanted = planned.disclosure.min_count if isinstance(planned, TaskPlan) else None
         return self.plan.directory.policy.least(wanted) or 1
 
@@ -192,7 +195,7 @@ class _Recorder:
         if state.status == "completed":
             expect["incomplete"] = self._incomplete()
         plan = self.plan
-        steps = {name: step for name, step in state.steps.items() if instances.definition(name) in plan.steps}
+        steps = {name: step for name, step in state.steps.items() if ids.definition(name) in plan.steps}
         if told_of := {name: _fared(step) for name, step in steps.items()}:
             expect["steps"] = told_of
         if sent := {name: self._sent(plan, step) for name, step in steps.items() if step.attempt or step.asked}:
@@ -237,9 +240,9 @@ class _Recorder:
         return {DEFAULT: first} if sent and all(each == first for each in sent.values()) else sent
 
     def _kwargs(self, plan: Plan, step: TaskPlan, path: str, organization: str) -> dict[str, Any]:
-        names = scope.names(plan, self.state, scope.Uses(), prefix=instances.prefix(path))
+        names = scope.names(plan, self.state, scope.Uses(), prefix=ids.prefix(path))
         names["organization"] = organization
-        inside = instances.prefix(path) != ""  # what is known there may come from answers by the way of a round
+        inside = ids.prefix(path) != ""  # what is known there may come from answers by the way of a round
         source = step.kwargs.source
         assert isinstance(source, dict)  # the schema has kwargs as a mapping
         found: dict[str, Any] = {}
@@ -293,7 +296,7 @@ def _attempts(happened: Iterable[Event]) -> dict[tuple[str, str], list[_Attempt]
 def _forget(found: dict[tuple[str, str], list[_Attempt]], event: events.RunResumed) -> None:
     for (step, _), attempts in found.items():
         answered = bool(attempts) and isinstance(attempts[-1].outcome, events.TaskAnswered)
-        reset = any(instances.is_in(step, each) for each in event.reset)
+        reset = any(ids.is_in(step, each) for each in event.reset)
         if reset or (step in event.retry and not answered):
             attempts.clear()
 

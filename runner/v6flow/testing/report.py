@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from v6flow.core.incomplete import kinds_by_name
 from v6flow.core.json import dumps
-from v6flow.core.plan import iso
+from v6flow.core.planning.plan import iso
+from v6flow.core.views.incomplete import kinds_by_name
 from v6flow.reporters.terminal import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from v6flow.core.incomplete import Incomplete
+    from v6flow.core.views.incomplete import Incomplete
     from v6flow.testing.judging import Complaint
 
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING
 
 from v6flow import params
 from v6flow.backends.fixtures import AmbiguousError, FixtureBackend, Sent, StandstillError, VirtualTime
-from v6flow.core import plan as planning
-from v6flow.core import scope
-from v6flow.core.events import GateDecided, RoundEnded, RunResumed, RunStarted, StepCompleted
-from v6flow.core.incomplete import of_run
-from v6flow.core.problem import InvalidError
-from v6flow.core.state import RunState, apply, replay
+from v6flow.core.execution import scope
+from v6flow.core.execution.events import GateDecided, RoundEnded, RunResumed, RunStarted, StepCompleted
+from v6flow.core.execution.state import RunState, apply, replay
+from v6flow.core.language.problem import InvalidError
+from v6flow.core.planning import plan as planning
+from v6flow.core.views.incomplete import of_run
 from v6flow.engine import Engine
 from v6flow.errors import V6flowError
-from v6flow.journals.memory import MemoryJournal
-from v6flow.journals.store import run_id
 from v6flow.local.runner import ChildRunner
+from v6flow.stores.folder.store import run_id
+from v6flow.stores.memory import MemoryJournal
 from v6flow.testing.people import People
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from v6flow.core.commands import LocalRequest
-    from v6flow.core.events import Event
-    from v6flow.core.incomplete import Incomplete
+    from v6flow.core.execution.commands import LocalRequest
+    from v6flow.core.execution.events import Event
     from v6flow.core.json import Json
-    from v6flow.core.plan import Plan
+    from v6flow.core.planning.plan import Plan
+    from v6flow.core.views.incomplete import Incomplete
     from v6flow.engine import Decide
     from v6flow.local.base import Local, LocalReport
     from v6flow.testing.files import Case, Suite

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import json, scalars
+from v6flow.core import json
+from v6flow.core.language import scalars
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.backends.base import Answered, Broken, Failed, Report
 from v6flow.backends.embedded import EmbeddedBackend
-from v6flow.core.commands import DatabaseChoice, TaskRequest
+from v6flow.core.execution.commands import DatabaseChoice, TaskRequest
 from v6flow.core.federation import Algorithm, Database, EmbeddedFederation, EmbeddedOrganization, Faults
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from embedded_stage import ALGORITHMS, IMAGE, Reports, ask, federation, fifo, ga
 
 from v6flow.backends.base import Accepted, Answered, Failed, Working
 from v6flow.backends.embedded import EmbeddedBackend
-from v6flow.core.commands import DatabaseChoice, TaskRequest
+from v6flow.core.execution.commands import DatabaseChoice, TaskRequest
 from v6flow.core.federation import Algorithm, Database
 
 if TYPE_CHECKING:

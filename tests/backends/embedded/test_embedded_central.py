@@ -17,7 +17,7 @@ from v6flow.core.federation import Faults
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from v6flow.core.events import Subtask
+    from v6flow.core.execution.events import Subtask
 
 pytest.importorskip("vantage6.algorithm.tools", reason="the embedded backend runs vantage6's own tools")
 

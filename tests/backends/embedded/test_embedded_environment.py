@@ -15,7 +15,7 @@ from v6flow.backends.embedded.environment import (
     token,
     variables,
 )
-from v6flow.core.commands import DatabaseChoice
+from v6flow.core.execution.commands import DatabaseChoice
 from v6flow.core.federation import Database, EmbeddedOrganization
 
 ORGANIZATION = EmbeddedOrganization(

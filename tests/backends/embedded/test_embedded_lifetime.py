@@ -19,7 +19,7 @@ from embedded_stage import PATIENCE, Reports, ask, federation, fifo, gate_opens,
 from v6flow.backends.base import Accepted, Answered, Failed, Working
 from v6flow.backends.embedded import EmbeddedBackend, answers
 from v6flow.backends.embedded.answers import child_token
-from v6flow.core.events import Subtask
+from v6flow.core.execution.events import Subtask
 from v6flow.core.federation import EmbeddedFederation, Faults
 
 if TYPE_CHECKING:

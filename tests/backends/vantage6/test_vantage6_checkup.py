@@ -12,8 +12,9 @@ from vantage6_fake import Asked, Fake, Say, Vantage6, say, session
 
 from v6flow.backends.vantage6 import checkup, connecting, directory, encryption, policies, rights
 from v6flow.backends.vantage6.transport import Limits
-from v6flow.core import check, document, findings, model
-from v6flow.core import plan as planning
+from v6flow.core.checks import findings, soundness
+from v6flow.core.language import document, model
+from v6flow.core.planning import plan as planning
 from v6flow.core.server import ServerFederation, ServerOrganization
 from v6flow.errors import UnreachableError
 
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from v6flow.core.checks.findings import Finding
     from v6flow.core.federation import Directory
-    from v6flow.core.findings import Finding
-    from v6flow.core.plan import Plan
+    from v6flow.core.planning.plan import Plan
 
 UNKNOWN = "which databases and images it has is not known"
 NOW = 1_800_000_000.0
@@ -104,7 +105,7 @@ def federation(fake: Fake, **changes: Any) -> ServerFederation:
 
 def make(text: str) -> Callable[[Callable[..., Directory]], Plan]:
     workflow = model.parse(document.parse(f"v6flow: 1\nname: w\n{text}", "w.yaml"))
-    assert not check.check(workflow)
+    assert not soundness.check(workflow)
     return lambda look: planning.make(workflow, {}, look(), folder="/work")
 
 

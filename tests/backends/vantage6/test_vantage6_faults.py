@@ -26,8 +26,8 @@ from v6flow.backends.vantage6.refusals import AmbiguousError, NotSentError
 from v6flow.backends.vantage6.signals import Signals
 from v6flow.backends.vantage6.sockets import Socket
 from v6flow.clock import SystemClock
+from v6flow.core.execution.state import RunState, replay
 from v6flow.core.server import ServerFederation
-from v6flow.core.state import RunState, replay
 from v6flow.errors import AccessError, PersonNeededError
 
 if TYPE_CHECKING:

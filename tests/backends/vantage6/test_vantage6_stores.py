@@ -10,7 +10,7 @@ from vantage6_fake import Asked, Fake, Say, Time, Vantage6, say, session, transp
 
 from v6flow.backends.vantage6 import stores
 from v6flow.backends.vantage6.directory import StoreLink
-from v6flow.core.declared import Algorithm, Argument, Function, Unknown
+from v6flow.core.checks.declarations import Algorithm, Argument, Function, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

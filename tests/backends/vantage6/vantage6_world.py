@@ -18,7 +18,7 @@ from v6flow.backends.vantage6.dialects import Dialect, Version
 from v6flow.backends.vantage6.directory import Collaboration, Organization, ServerDirectory, User
 from v6flow.backends.vantage6.pace import Times
 from v6flow.core import json
-from v6flow.core.commands import TaskRequest
+from v6flow.core.execution.commands import TaskRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

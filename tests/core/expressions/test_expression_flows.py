@@ -12,7 +12,7 @@ from v6flow.core.expressions import CLEAN, Flow, Origin, alike, enter, written
 
 if TYPE_CHECKING:
     from v6flow.core.expressions.paths import Steps
-    from v6flow.core.problem import Path
+    from v6flow.core.language.problem import Path
 
 BASES = (
     *("steps.a.results", "steps.a.by_organization", "steps.one.result", "steps.one.result.n"),

@@ -10,10 +10,10 @@ from expression_scope import fault, read_fault, said, scope, value
 
 from v6flow.core import expressions
 from v6flow.core.expressions import limits
-from v6flow.core.expressions.evaluating import shape
+from v6flow.core.expressions.evaluator import shape
 from v6flow.core.expressions.functions import Frame
-from v6flow.core.expressions.lexing import lex
-from v6flow.core.expressions.parsing import parse
+from v6flow.core.expressions.lexer import lex
+from v6flow.core.expressions.parser import parse
 
 READING = [
     ("{{ 10**(10**8) }}", "the result of ** has too many digits"),

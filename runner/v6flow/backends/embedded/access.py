@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from v6flow.backends.embedded import answers, logs
-from v6flow.core import declared
+from v6flow.core.checks import declarations
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from v6flow.backends.base import Backend
     from v6flow.backends.embedded.contents import Contents
-    from v6flow.core.events import Subtask
+    from v6flow.core.checks.findings import Finding
+    from v6flow.core.execution.events import Subtask
     from v6flow.core.federation import Directory, EmbeddedFederation
-    from v6flow.core.findings import Finding
-    from v6flow.core.plan import Plan
-    from v6flow.core.problem import Problem
+    from v6flow.core.language.problem import Problem
+    from v6flow.core.planning.plan import Plan
 
 
 class EmbeddedAccess:
@@ -40,7 +40,7 @@ class EmbeddedAccess:
         """The steps that call a central function and do not say so, by the source of the package that has it."""
         from v6flow.backends.embedded import checkup
 
-        return [declared.placed(plan, step, misfit) for step, misfit in checkup.central(self._federation, plan)]
+        return [declarations.placed(plan, step, misfit) for step, misfit in checkup.central(self._federation, plan)]
 
     def contents(self) -> str:
         """A digest of what stands in the databases and the algorithms."""

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from v6flow.backends.embedded.logs import read
-from v6flow.core.events import Subtask
+from v6flow.core.execution.events import Subtask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,7 +12,7 @@ from v6flow.backends.embedded.environment import choice
 from v6flow.backends.embedded.nodes import Nodes
 from v6flow.backends.embedded.records import Answer, Outcome, TaskRun
 from v6flow.backends.embedded.server import Server
-from v6flow.core import dispatched
+from v6flow.core.execution import dispatched
 from v6flow.core.json import dumps
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from v6flow.backends.base import Report
     from v6flow.backends.embedded.proxy import Proxy
-    from v6flow.core.commands import TaskRequest
+    from v6flow.core.execution.commands import TaskRequest
     from v6flow.core.federation import Directory, EmbeddedFederation, EmbeddedOrganization
 
 HOLD = 25.0  # seconds that a question about a task's status is held while the task has not ended

@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING
 from v6flow import paths
 from v6flow.backends.embedded import functions
 from v6flow.backends.embedded.obstacles import unusable
-from v6flow.core import declared, findings
+from v6flow.core.checks import declarations, findings
+from v6flow.core.checks.findings import Finding, ok, warning
 from v6flow.core.federation import Faults
-from v6flow.core.findings import Finding, ok, warning
-from v6flow.core.problem import InvalidError
-from v6flow.core.sentences import clip
-from v6flow.core.steps import TaskPlan
-from v6flow.core.words import suggestion
+from v6flow.core.kinds import TaskPlan
+from v6flow.core.language.messages import clip
+from v6flow.core.language.problem import InvalidError
+from v6flow.core.language.words import suggestion
 from v6flow.errors import FederationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from v6flow.core.declared import Misfit
+    from v6flow.core.checks.declarations import Misfit
+    from v6flow.core.checks.findings import Need
     from v6flow.core.federation import Algorithm, Directory, EmbeddedFederation, EmbeddedOrganization
-    from v6flow.core.findings import Need
-    from v6flow.core.plan import Plan
+    from v6flow.core.planning.plan import Plan
 
 _WRONG = 2  # the exit code of what is wrong in a federation
 
@@ -56,9 +56,9 @@ def central(federation: EmbeddedFederation, plan: Plan) -> Iterator[tuple[TaskPl
         if key not in known:
             known[key] = functions.nature(algorithm, step.method)
         if not step.central and known[key] == "dispatches":
-            yield step, declared.undeclared(step)
+            yield step, declarations.undeclared(step)
         elif not step.central and known[key] == "client":
-            yield step, declared.undeclared(step, "warning", certain=False)
+            yield step, declarations.undeclared(step, "warning", certain=False)
 
 
 def _undeclared(step: TaskPlan, misfit: Misfit) -> Finding:

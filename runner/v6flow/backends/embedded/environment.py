@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from v6flow.core.commands import DatabaseChoice
+    from v6flow.core.execution.commands import DatabaseChoice
     from v6flow.core.federation import EmbeddedOrganization
 
 COLLABORATION_ID = 1

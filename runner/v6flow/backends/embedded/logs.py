@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from v6flow.backends.embedded.records import Mishap
-from v6flow.core.words import suggestion
+from v6flow.core.language.words import suggestion
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from v6flow.backends.base import Backend
-    from v6flow.core.events import Subtask
+    from v6flow.core.checks.findings import Finding
+    from v6flow.core.execution.events import Subtask
     from v6flow.core.federation import Directory
-    from v6flow.core.findings import Finding
-    from v6flow.core.plan import Plan
-    from v6flow.core.problem import Problem
+    from v6flow.core.language.problem import Problem
+    from v6flow.core.planning.plan import Plan
     from v6flow.core.server import ServerFederation
 
 

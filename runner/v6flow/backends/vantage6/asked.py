@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from v6flow.core.commands import TaskRequest
-    from v6flow.core.events import Subtask
+    from v6flow.core.execution.commands import TaskRequest
+    from v6flow.core.execution.events import Subtask
 
 
 @dataclass(slots=True, eq=False)

@@ -13,12 +13,12 @@ from v6flow.backends.vantage6.directory import ServerDirectory
 from v6flow.backends.vantage6.second_factor import PERSON
 from v6flow.backends.vantage6.session import Session
 from v6flow.backends.vantage6.transport import Limits
-from v6flow.core import declared, findings
-from v6flow.core.findings import Finding, ok, warning
-from v6flow.core.problem import InvalidError
-from v6flow.core.sentences import choice
-from v6flow.core.steps import TaskPlan
-from v6flow.core.units import spell
+from v6flow.core.checks import declarations, findings
+from v6flow.core.checks.findings import Finding, ok, warning
+from v6flow.core.kinds import TaskPlan
+from v6flow.core.language.messages import choice
+from v6flow.core.language.problem import InvalidError
+from v6flow.core.language.units import spell
 from v6flow.errors import FederationError, V6flowError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from v6flow.backends.vantage6.session import Credentials
     from v6flow.backends.vantage6.transport import Transport
     from v6flow.core.federation import Directory
-    from v6flow.core.plan import Plan
+    from v6flow.core.planning.plan import Plan
     from v6flow.core.server import ServerFederation
 
 MOST_SKEW = 30.0  # seconds that clocks may differ: as long as a one-time code is valid
@@ -284,7 +284,7 @@ def _central(session: Session, known: ServerDirectory, plan: Plan, *, allow_http
     if known.stores is None:
         known = replace(known, stores=directory.read_stores(session, known.collaboration))
     for step, misfit in descriptions.compared(session, known, plan, allow_http=allow_http):
-        if misfit.rule == declared.CENTRAL and step.common.name in named:
+        if misfit.rule == declarations.CENTRAL and step.common.name in named:
             status: findings.Status = "problem" if misfit.severity == "error" else "warning"
             code = _WRONG if status == "problem" else 0
             yield Finding(f"step {step.common.name}", status, misfit.message, misfit.hint, code)

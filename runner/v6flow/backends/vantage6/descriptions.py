@@ -5,23 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from v6flow.backends.vantage6 import stores
-from v6flow.core import declared
-from v6flow.core.declared import Algorithm, Misfit, Unknown
-from v6flow.core.steps import TaskPlan
+from v6flow.core.checks import declarations
+from v6flow.core.checks.declarations import Algorithm, Misfit, Unknown
+from v6flow.core.kinds import TaskPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from v6flow.backends.vantage6.directory import ServerDirectory
     from v6flow.backends.vantage6.session import Session
-    from v6flow.core.plan import Plan
-    from v6flow.core.problem import Problem
+    from v6flow.core.language.problem import Problem
+    from v6flow.core.planning.plan import Plan
 
 
 def misfits(session: Session, known: ServerDirectory, plan: Plan, *, allow_http: bool) -> list[Problem]:
     """What the task steps call otherwise than a store says, each with its place."""
     found = compared(session, known, plan, allow_http=allow_http)
-    return [declared.placed(plan, step, misfit) for step, misfit in found]
+    return [declarations.placed(plan, step, misfit) for step, misfit in found]
 
 
 def compared(
@@ -49,7 +49,7 @@ def compared(
 def _judge(step: TaskPlan, found: Algorithm | Unknown) -> list[Misfit]:
     """What is wrong by the store that the step itself names."""
     if isinstance(found, Algorithm):
-        return declared.problems(step, found)
+        return declarations.problems(step, found)
     return [
         Misfit(
             found.reason, "store-image", ("task", "store"), found.hint, severity="error" if found.absent else "warning"
@@ -60,5 +60,5 @@ def _judge(step: TaskPlan, found: Algorithm | Unknown) -> list[Misfit]:
 def _doubts(step: TaskPlan, found: Algorithm | Unknown) -> Iterator[Misfit]:
     """What may be wrong by a store that the step does not name."""
     if isinstance(found, Algorithm):
-        for each in declared.problems(step, found):
+        for each in declarations.problems(step, found):
             yield Misfit(each.message, each.rule, each.path, each.hint, "warning")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from v6flow.backends.vantage6.session import Session
     from v6flow.backends.vantage6.transport import Transport
-    from v6flow.core.commands import DatabaseChoice
+    from v6flow.core.execution.commands import DatabaseChoice
     from v6flow.core.json import Json
 
 SPOKEN = 4

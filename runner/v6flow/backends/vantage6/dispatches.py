@@ -10,8 +10,8 @@ from v6flow.backends.vantage6 import causes
 from v6flow.backends.vantage6.pace import is_away, patiently
 from v6flow.backends.vantage6.records import COMPLETED
 from v6flow.backends.vantage6.refusals import DeniedError, RefusedError
-from v6flow.core import dispatched
-from v6flow.core.events import Subtask
+from v6flow.core.execution import dispatched
+from v6flow.core.execution.events import Subtask
 from v6flow.errors import AccessError
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from v6flow.backends.vantage6.pace import Backoff, Times
     from v6flow.backends.vantage6.records import Run, StoredResult, TaskWithRuns
     from v6flow.backends.vantage6.submitting import Submitter
-    from v6flow.core.events import Subtask
+    from v6flow.core.execution.events import Subtask
 
 ENDED = ("completed", "failed")
 BLINK = 0.05  # seconds between looks at what another thread is about to know

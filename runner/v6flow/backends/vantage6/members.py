@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from v6flow.backends.vantage6 import encryption, policies
 from v6flow.backends.vantage6.encryption import KeyProblemError
 from v6flow.backends.vantage6.records import moment
-from v6flow.core.findings import Finding, ok, warning
-from v6flow.core.sentences import clip
-from v6flow.core.units import spell
-from v6flow.core.words import suggestion
+from v6flow.core.checks.findings import Finding, ok, warning
+from v6flow.core.language.messages import clip
+from v6flow.core.language.units import spell
+from v6flow.core.language.words import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from v6flow.backends.vantage6.directory import Node, Organization, ServerDirectory, User
     from v6flow.backends.vantage6.rights import Rights
-    from v6flow.core.findings import Need
+    from v6flow.core.checks.findings import Need
 
 MOST_NAMED = 10  # names that a sentence lists
 _WRONG, _DENIED = 2, 4  # exit codes

@@ -6,7 +6,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from v6flow.backends.vantage6.pace import is_away
-from v6flow.core.units import spell
+from v6flow.core.language.units import spell
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from v6flow.backends.vantage6 import address, directory, paging
 from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import DeniedError, RefusedError, StaleTokenError, UntrustedError, plain
-from v6flow.core.declared import Algorithm, Argument, Function, Unknown
-from v6flow.core.words import suggestion
+from v6flow.core.checks.declarations import Algorithm, Argument, Function, Unknown
+from v6flow.core.language.words import suggestion
 from v6flow.errors import FederationError, V6flowError
 
 if TYPE_CHECKING:

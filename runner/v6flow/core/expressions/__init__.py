@@ -1,11 +1,11 @@
 """Expressions between `{{` and `}}`: which names they use, and their values."""
 
-from v6flow.core.expressions.flows import CLEAN, Flow, Origin, alike, counted, either, enter, mixed, written
 from v6flow.core.expressions.functions import FUNCTIONS
 from v6flow.core.expressions.names import ROOTS, WORDS, name_problem
+from v6flow.core.expressions.taint import CLEAN, Flow, Origin, alike, counted, either, enter, mixed, written
 from v6flow.core.expressions.template import Template, compile  # noqa: A004 - what the re module calls it too
 from v6flow.core.expressions.values import ExpressionError, Namespace, NotKnownYet, Reference, Undefined, kind
-from v6flow.core.problem import Path
+from v6flow.core.language.problem import Path
 
 __all__ = [
     "CLEAN",

@@ -26,7 +26,7 @@ from v6flow.core.expressions.values import (
     plain,
     truth,
 )
-from v6flow.core.words import suggestion
+from v6flow.core.language.words import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

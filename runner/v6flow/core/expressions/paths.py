@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core.expressions.names import place, quoted
 from v6flow.core.expressions.values import Fault, Undefined, kind
-from v6flow.core.words import suggestion
+from v6flow.core.language.words import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

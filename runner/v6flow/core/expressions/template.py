@@ -6,13 +6,13 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core.expressions.evaluating import PATH, Shape, shape
-from v6flow.core.expressions.flows import CLEAN, Flow, mixed, of_tree, written
+from v6flow.core.expressions.evaluator import PATH, Shape, shape
 from v6flow.core.expressions.functions import Frame
-from v6flow.core.expressions.lexing import SLOT, control_fault, lex
+from v6flow.core.expressions.lexer import SLOT, control_fault, lex
 from v6flow.core.expressions.limits import MAX_LEAF_DEPTH, MAX_LENGTH, MAX_SHAPES, MAX_TEXT
 from v6flow.core.expressions.names import ROOTS
-from v6flow.core.expressions.parsing import parse
+from v6flow.core.expressions.parser import parse
+from v6flow.core.expressions.taint import CLEAN, Flow, mixed, of_tree, written
 from v6flow.core.expressions.values import ExpressionError, Fault, NotKnownYet, Reference, as_text, plain
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from v6flow.core.expressions.paths import Steps
     from v6flow.core.json import Json
-    from v6flow.core.problem import Path
+    from v6flow.core.language.problem import Path
 
 _STRING = r"""'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*\""""
 _LINK = r"""\.[^\W\d]\w*|\[(?:0|-?[1-9][0-9]{0,8}|'[^'\\]*'|"[^"\\]*")\]"""

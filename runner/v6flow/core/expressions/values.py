@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from v6flow.core.json import Json
-    from v6flow.core.problem import Path
+    from v6flow.core.language.problem import Path
 
 NUMBERS = frozenset({int, float})
 SCALARS = frozenset({type(None), bool, int, float, str})

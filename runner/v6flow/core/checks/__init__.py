@@ -1,0 +1,1 @@
+"""Checks of a workflow beyond its schema: names, cross-site flow, cohorts, commands, algorithms."""

@@ -1,0 +1,180 @@
+"""The key under which later runs reuse a result: all that it depends on, as far as that can be seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from v6flow.core.execution import answers, dispatched, requests
+from v6flow.core.execution import events as ev
+from v6flow.core.kinds import LocalPlan, TaskPlan
+from v6flow.core.planning import ids
+from v6flow.core.planning.plan import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from v6flow.core.execution.events import Event, Subtask, Time
+    from v6flow.core.execution.state import StepState
+    from v6flow.core.json import Json
+    from v6flow.core.planning.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What results depend on and no plan says.
+
+    `sources` are digests of the functions, scripts and files of local steps, by step; `data` is one of the data and the
+    algorithms of the federation, empty where they cannot be seen from here.
+    """
+
+    sources: Mapping[str, str] = field(default_factory=dict)
+    data: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a result depends on: `parts` by the name that people know each by, and the `digest` of them all."""
+
+    parts: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        return digest(dict(self.parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an organization answered, and for a central function how those fared whom it asked."""
+
+    value: Json
+    subtasks: tuple[Subtask, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The result that a step of a run has: `value` of a local step, `answers` of a task step.
+
+    `ended` is when the step completed, `answered` when the oldest of the answers came; `sent` are digests of what each
+    organization was sent (see `asking.sent`).
+    """
+
+    run: str
+    step: str
+    ended: Time
+    answered: Time
+    value: Json = None
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    sent: Mapping[str, str] = field(default_factory=dict)
+
+
+def wanted(plan: Plan) -> bool:
+    """Whether any step of a plan may reuse a result."""
+    return any(isinstance(step, (TaskPlan, LocalPlan)) and step.cache is not None for step in plan.steps.values())
+
+
+def of_task(plan: Plan, step: TaskPlan, asked: Sequence[str], kwargs: Mapping[str, Json], basis: Basis) -> Key:
+    """The key of what organizations are about to be asked; how patiently, and how it is judged, is not in it."""
+    settings: list[Json] = [
+        step.central, step.subtasks, step.study, step.store, step.isolation, step.allow_nonfinite
+    ]  # fmt: skip
+    return Key(
+        {
+            "image": step.image,
+            "method": step.method,
+            "kwargs": digest({name: kwargs[name] for name in asked}),
+            "organizations": digest([*asked]),
+            "databases": digest([each.parts() for each in step.databases]),
+            "settings": digest(settings),
+            "federation": digest(plan.directory.identity),
+            "data": basis.data,
+        }
+    )
+
+
+def of_local(step: LocalPlan, command: Sequence[str] | None, kwargs: Mapping[str, Json], basis: Basis) -> Key:
+    """The key of what is about to be computed here."""
+    return Key(
+        {
+            "function": step.function or "",
+            "command": digest([*command]) if command is not None else "",
+            "kwargs": digest(dict(kwargs)),
+            "source": basis.sources.get(step.common.name, ""),
+        }
+    )
+
+
+def whole(step: TaskPlan | LocalPlan, state: StepState) -> bool:
+    """Whether a completed step has a result that may be kept: all that was asked, answered in this run."""
+    if state.reused is not None:
+        return False
+    if isinstance(step, LocalPlan):
+        return True
+    subtasks = [subtask for each in state.organizations.values() for subtask in each.subtasks]
+    if dispatched.hides(state) or (step.central and step.subtasks == "partial" and not subtasks):
+        return False  # who took part is not known
+    everybody = all(each.status == "answered" for each in state.organizations.values())
+    return everybody and all(each.status == "completed" for each in subtasks)
+
+
+def refused(
+    plan: Plan,
+    step: TaskPlan,
+    name: str,
+    asked: Sequence[str],
+    kwargs: Mapping[str, Json],
+    kept: Kept,
+    params: Mapping[str, Json],
+) -> str | None:
+    """Why answers of an earlier run may not stand for those of today, by what is demanded of them; None if they may."""
+    if list(kept.answers) != list(asked):
+        return f"run {kept.run} does not have an answer of each"
+    if step.isolation == "organization":  # several in one task may have been asked in other groups, by retries
+        for each in asked:
+            today = requests.sent(requests.request(plan, name, kwargs, (each,), 1))
+            if kept.sent.get(each, today) != today:
+                return f"{each} was asked something else in run {kept.run}"
+    for organization, answer in kept.answers.items():
+        failure = answers.judge(plan.directory, step, name, organization, answer.value, params)
+        if failure is not None:
+            return f"what {organization} answered in run {kept.run} would be refused now: {failure.message}"
+    return None
+
+
+def results(run: str, events: Iterable[Event]) -> dict[str, Kept]:
+    """The results that the steps of a run have by its events, those of nested steps too."""
+    found: dict[str, Kept] = {}
+    asked: dict[str, tuple[str, ...]] = {}
+    sent: dict[str, dict[str, str]] = {}
+    answered: dict[str, dict[str, ev.TaskAnswered]] = {}
+    for event in events:
+        match event:
+            case ev.RunResumed():
+                for step in [each for each in answered if any(ids.is_in(each, outer) for outer in event.reset)]:
+                    del answered[step]
+            case ev.StepStarted():
+                asked[event.step] = event.asked
+            case ev.TaskRequested():
+                sent.setdefault(event.step, {}).update(dict.fromkeys(event.organizations, event.digest))
+            case ev.TaskAnswered():
+                answered.setdefault(event.step, {})[event.organization] = event
+            case ev.StepCompleted():
+                known = answered.get(event.step, {})
+                given = {name: known[name] for name in asked.get(event.step, ()) if name in known}
+                found[event.step] = Kept(
+                    run,
+                    event.step,
+                    event.at,
+                    min((each.at for each in given.values()), default=event.at),
+                    event.value,
+                    {name: Answer(each.value, each.subtasks) for name, each in given.items()},
+                    {name: digest for name, digest in sent.get(event.step, {}).items() if name in given},
+                )
+            case _:
+                pass
+    return found
+
+
+def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """The parts in which two keys differ."""
+    return [part for part in {**before, **now} if before.get(part) != now.get(part)]

@@ -1,0 +1,179 @@
+"""A `foreach` step: steps that are done once for each item of a list, a mapping or a matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from v6flow.core import expressions, json
+from v6flow.core.kinds.base import PARAMS, STEPS, Common, Field, alias_problem, misplaced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from v6flow.core.expressions import Template
+    from v6flow.core.json import Json
+    from v6flow.core.language.problem import Path
+
+KEY = "foreach"
+SUMMARY = "steps that are done for each item of a list"
+
+MOST = 100_000  # items: more is a mistake
+AT_ONCE = 20  # items, unless the step says otherwise
+
+_EACH = STEPS | {"each"}
+_OFFERS = frozenset(
+    {"status", "error", "results", "by_key", "completed", "failed", "skipped", "summary", "items", "responded"}
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ForeachStep:
+    """What the file says: exactly one of `over` and `matrix` is not None."""
+
+    common: Common
+    alias: str
+    over: Template | None = None
+    matrix: Template | None = None
+    key: Template | None = None
+    result: Template | None = None
+    max_parallel: Template | None = None
+    on_item_failure: str = "fail"
+    misplaced: tuple[str, ...] = ()  # keys beside it that are for other kinds
+
+    @property
+    def kind(self) -> str:
+        return KEY
+
+
+@dataclass(frozen=True, slots=True)
+class ForeachPlan:
+    """A foreach step with its settings resolved."""
+
+    common: Common
+    alias: str
+    over: Template | None
+    matrix: Template | None
+    key: Template | None
+    result: Template | None
+    max_parallel: int
+    on_item_failure: str
+
+    @property
+    def kind(self) -> str:
+        return KEY
+
+
+def parse(common: Common, raw: Mapping[str, Any], _defaults: Mapping[str, tuple[Path, Template]]) -> ForeachStep:
+    """The foreach step of a mapping that is sound by the schema."""
+    foreach = raw["foreach"]
+
+    def optional(key: str) -> Template | None:
+        return expressions.compile(foreach[key]) if key in foreach else None
+
+    return ForeachStep(
+        common,
+        alias=foreach.get("as", "item"),
+        over=optional("over"),
+        matrix=optional("matrix"),
+        key=optional("key"),
+        result=optional("result"),
+        max_parallel=optional("max_parallel"),
+        on_item_failure=foreach.get("on_item_failure", "fail"),
+        misplaced=misplaced(raw),
+    )
+
+
+def nested(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The steps that stand in it, as the file says them."""
+    steps: Mapping[str, Any] = raw["foreach"]["steps"]
+    return steps
+
+
+def fields(step: ForeachStep) -> Iterator[Field]:
+    at = (*step.common.at, "foreach")
+    for key, template in (("over", step.over), ("matrix", step.matrix)):
+        if template is not None:
+            yield Field((*at, key), template, STEPS)
+    if step.key is not None:
+        yield Field((*at, "key"), step.key, _EACH, inside=True, nested=False)
+    if step.result is not None:
+        yield Field((*at, "result"), step.result, _EACH, inside=True)
+    if step.max_parallel is not None:
+        yield Field((*at, "max_parallel"), step.max_parallel, PARAMS)
+
+
+def needed(step: ForeachStep) -> Iterator[Template]:
+    for template in (step.over, step.matrix):
+        if template is not None:
+            yield template
+
+
+def needed_inside(step: ForeachStep) -> Iterator[Template]:
+    """The templates that are evaluated inside, and may refer to steps outside."""
+    for template in (step.key, step.result):
+        if template is not None:
+            yield template
+
+
+def offers(_step: ForeachStep) -> frozenset[str]:
+    return _OFFERS
+
+
+def check(step: ForeachStep, complain: Callable[..., None]) -> None:
+    for key in step.misplaced:
+        complain((key,), f"`{key}` is for the steps inside, each by itself", "misplaced-key", hint="write it there")
+    alias_problem(step.alias, ("key", "index"), ("foreach", "as"), complain)
+
+
+def plan(step: ForeachStep, known: Callable[[Template], Json]) -> ForeachPlan:
+    """The plan of a foreach step. Raises ValueError with what is wrong with a value."""
+    parallel = known(step.max_parallel) if step.max_parallel is not None else AT_ONCE
+    if isinstance(parallel, bool) or not isinstance(parallel, int) or parallel < 1:
+        raise ValueError(f"max_parallel is a number from 1, not {parallel!r}")
+    return ForeachPlan(
+        step.common,
+        step.alias,
+        step.over,
+        step.matrix,
+        step.key,
+        step.result,
+        max_parallel=parallel,
+        on_item_failure=step.on_item_failure,
+    )
+
+
+def items(over: Json, matrix: Json) -> list[tuple[str, Json]]:
+    """The items with their keys, in order: a list's by their own text or number, a mapping's by its keys.
+
+    A matrix is a mapping of lists: its items are mappings, one for each combination, and their keys the values joined,
+    or numbers where that would give two the same. Raises ValueError.
+    """
+    if matrix is not None:
+        found = list(_combinations(matrix))
+        if len({key for key, _ in found}) < len(found):
+            found = [(str(number), item) for number, (_, item) in enumerate(found, start=1)]
+    elif isinstance(over, dict):
+        found = list(over.items())
+    elif isinstance(over, list):
+        plain = all(isinstance(item, str) for item in over) and len(set(over)) == len(over)
+        found = [(item if plain else str(number), item) for number, item in enumerate(over, start=1)]
+    else:
+        raise ValueError(f"over is a list or a mapping, not {json.dumps(over)[:60]}")
+    if len(found) > MOST:
+        raise ValueError(f"{len(found)} items are more than {MOST}")
+    return found
+
+
+def _combinations(matrix: Json) -> Iterator[tuple[str, Json]]:
+    if not isinstance(matrix, dict) or not all(isinstance(values, list) for values in matrix.values()):
+        raise ValueError("a matrix is a mapping of lists")
+    count = 1
+    for values in matrix.values():
+        count *= len(values)
+    if count > MOST:
+        raise ValueError(f"{count} items are more than {MOST}")
+    for combination in product(*matrix.values()):
+        item = dict(zip(matrix, combination, strict=True))
+        yield ",".join(value if isinstance(value, str) else json.dumps(value) for value in combination), item

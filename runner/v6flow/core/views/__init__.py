@@ -1,0 +1,1 @@
+"""Views: what a run, a plan and a workflow look like to people and programs."""

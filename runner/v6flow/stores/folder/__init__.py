@@ -1,0 +1,1 @@
+"""Runs in a folder: SQLite journals, locks and checkpoints."""

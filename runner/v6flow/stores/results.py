@@ -1,0 +1,137 @@
+"""Finds results of earlier runs by what they depend on; what is noted is where they are, and no result itself.
+
+`cache/<key>.json` in the store names the run and the step whose journal has the result under a key; with the folder of
+that run its results are gone. `cache/steps/` notes what the newest result of each step of a workflow depended on, so
+that it can be told what has changed since.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+from v6flow.core.execution import reuse
+from v6flow.core.language.units import spell
+from v6flow.core.planning import ids
+from v6flow.core.planning.plan import digest
+from v6flow.errors import V6flowError
+from v6flow.stores.folder import files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from v6flow.core.execution.reuse import Basis, Kept, Key
+    from v6flow.stores.folder.store import RunFolder
+
+_WORDS = {"data": "data or algorithms"}  # what people call a part of a key, where its name says too little
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """Where a result is, and what it depends on."""
+
+    run: str
+    step: str
+    ended: float
+    parts: Mapping[str, str] = field(default_factory=dict)
+
+
+class EarlierResults:
+    """The results of the runs in a store, for the steps of one run (see `engine.Results`).
+
+    `still(step, key)` says whether what the key of a step says of files is so at this moment: what was computed while
+    they changed is not kept. With `reads` False nothing is reused, and all is kept.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        workflow: str,
+        basis: Basis,
+        *,
+        still: Callable[[str, Key], bool],
+        reads: bool = True,
+    ) -> None:
+        self.basis = basis
+        self._folder = folder
+        self._workflow = workflow
+        self._still = still
+        self._reads = reads
+        self._read: tuple[str, Mapping[str, Kept]] | None = None  # the run that was looked at last, and its results
+
+    def find(self, step: str, key: Key, longest: float, now: float) -> Kept | str:
+        """See `engine.Results`."""
+        if not self._reads:
+            return "the run was started with --no-cache"
+        note = _note(self._place(key))
+        if note is None:
+            return self._what_changed(step, key)
+        if dict(note.parts) != dict(key.parts):
+            return f"what is noted of run {note.run} is about something else"
+        try:
+            kept = self._result(note)
+        except V6flowError as error:
+            return f"the result of run {note.run} cannot be read: {error.message}"
+        if kept is None:
+            return f"run {note.run} has its result no more"
+        age = now - kept.answered
+        if age < 0:
+            return f"the result of run {note.run} was answered in the future, by this clock"
+        if age > longest:
+            return f"the result of run {note.run} is too old: it was answered {spell(age)} ago"
+        return kept
+
+    def keep(self, step: str, key: Key, ended: float) -> str | None:
+        """See `engine.Results`."""
+        if not self._still(step, key):
+            return "what it depends on was changed meanwhile"
+        try:
+            body = json.dumps(asdict(_Note(self._folder.id, step, ended, key.parts))).encode("ascii")
+            for place in (self._place(key), self._newest(step)):
+                place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                files.write_whole(place, body, durable=False)  # one that is lost is only not found
+        except OSError as error:
+            return error.strerror or str(error)
+        return None
+
+    def _place(self, key: Key) -> Path:
+        return self._cache / f"{key.digest}.json"
+
+    def _newest(self, step: str) -> Path:
+        """Where it is noted what the newest result of a step depended on, whichever its round or item."""
+        return self._cache / "steps" / f"{digest([self._workflow, ids.definition(step)])}.json"
+
+    @property
+    def _cache(self) -> Path:
+        return self._folder.store / "cache"
+
+    def _result(self, note: _Note) -> Kept | None:
+        """The result that a note speaks of; None if the run does not have it, or has another by now."""
+        for fresh in (False, True):  # a run that is still going on may have come further since it was read
+            kept = self._results(note.run, fresh=fresh).get(note.step)
+            if kept is not None and kept.ended == note.ended:
+                return kept
+        return None
+
+    def _results(self, run: str, *, fresh: bool) -> Mapping[str, Kept]:
+        if fresh or self._read is None or self._read[0] != run:
+            self._read = run, reuse.results(run, self._folder.beside(run).events())
+        return self._read[1]
+
+    def _what_changed(self, step: str, key: Key) -> str:
+        """Why there is no result under a key."""
+        newest = _note(self._newest(step))
+        if newest is None:
+            return "no run before has a result of it"
+        changed = [_WORDS.get(part, part) for part in reuse.changed(newest.parts, key.parts)]
+        return f"since run {newest.run}, this changed: {', '.join(changed)}" if changed else "its result is gone"
+
+
+def _note(path: Path) -> _Note | None:
+    """The note in a file; None if there is none that can be read."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return _Note(**json.loads(files.read_whole(path)))
+    return None

@@ -1,0 +1,227 @@
+"""What a function takes, told from its source; and what is wrong with a call."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from v6flow.core.checks.signatures import Signature, Unknown, find, functions, problems
+
+
+def find_f(source: str) -> Signature | Unknown | None:
+    return find(textwrap.dedent(source), "f")
+
+
+def test_every_kind_of_parameter() -> None:
+    assert find_f("def f(a, b=1, /, c=2, *args, d, e=None, **rest): ...") == Signature(
+        name="f",
+        required=("d",),
+        optional=("c", "e"),
+        positional_only=("a", "b"),
+        positional_only_required=("a",),
+        any_keyword=True,
+    )
+    assert find_f("def f(a, b, c=0, *, d, e=1): ...") == Signature("f", required=("a", "b", "d"), optional=("c", "e"))
+    assert find_f("def f(): ...") == Signature("f")
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("async def f(): return 1", "async function"),
+        ("def f():\n  for x in []:\n    y = yield x", "generator"),
+        ("def f():\n  yield from []", "generator"),
+        ("async def f():\n  yield 1", "async generator"),
+        ("def f():\n  def g():\n    yield 1\n  return list(g())", "function"),
+        ("def f():\n  g = lambda: (yield)\n  return 1", "function"),
+        ("def f():\n  class C:\n    def g(self):\n      yield\n  return [x for x in []]", "function"),
+    ],
+)
+def test_functions_that_return_nothing_yet_are_told(source: str, kind: str) -> None:
+    found = find_f(source)
+    assert isinstance(found, Signature)
+    assert found.kind == kind
+
+
+def test_the_last_definition_counts() -> None:
+    assert find_f("def f(a): ...\ndef f(b): ...") == Signature("f", required=("b",))
+    assert find_f("f = 3\ndef f(b): ...") == Signature("f", required=("b",))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x = 1",
+        "def g():\n  def f(): ...",
+        "class C:\n  def f(self): ...",
+        "if TYPE_CHECKING:\n  def f(): ...",
+        "import typing\nif typing.TYPE_CHECKING:\n  from x import f",
+        'if __name__ == "__main__":\n  def f(): ...',
+        "print(f)",
+        "x.f = 1",
+        "from f import g",
+        "lambda f: f",
+        "",
+    ],
+)
+def test_a_name_that_nothing_defines(source: str) -> None:
+    assert find_f(source) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("from x import f", "imported"),
+        ("from x import g as f", "imported"),
+        ("import f.g", "imported"),
+        ("def f(): ...\nfrom x import *", r"import of \*"),
+        ("from x import *", r"import of \*"),
+        ("f = g", "assigned"),
+        ("f: int = 3", "assigned"),
+        ("(f := 3)", "assigned"),
+        ("f, g = 3, 4", "assigned"),
+        ("for f in []: ...", "assigned"),
+        ("with x as f: ...", "assigned"),
+        ("def f(): ...\ndel f", "assigned"),
+        ("match x:\n  case f: ...", "assigned"),
+        ("match x:\n  case {'a': 1, **f}: ...", "assigned"),
+        ("match x:\n  case [1, *f]: ...", "assigned"),
+        ("try: ...\nexcept E as f: pass", "exception"),
+        ("class f: ...", "class"),
+        ("@cache\ndef f(a): ...", "decorator"),
+        ("if x:\n  def f(a): ...\nelse:\n  def f(b): ...", "conditions"),
+        ("if x:\n  def f(a): ...", "conditions"),
+        ("while x:\n  def f(a): ...", "conditions"),
+        ("def f(a): ...\nfor x in y:\n  def f(b): ...", "conditions"),
+        ("def f(a): ...\nwith suppress(E):\n  g()\n  def f(b): ...", "conditions"),
+        ("def f(a): ...\nmatch x:\n  case 1:\n    def f(b): ...", "conditions"),
+        ("try:\n  from x import f\nexcept ImportError:\n  def f(a): ...", "imported"),
+        ("def f(a): ...\ndef g():\n  global f\n  f = 3", "within a function"),
+        ("globals()['f'] = 3", "while it runs"),
+        ("def __getattr__(name): ...", "while it runs"),
+    ],
+)
+def test_what_only_running_shows_is_unknown(source: str, reason: str) -> None:
+    found = find_f(source)
+    assert isinstance(found, Unknown)
+    assert re.search(reason, found.reason), found.reason
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "if x:\n  def f(a): ...\nelse:\n  def f(a): ...",
+        "if x:\n  raise SystemExit\nelse:\n  def f(a): ...",
+        "try:\n  import numpy\nexcept ImportError:\n  raise\ndef f(a): ...",
+        "try:\n  def f(a): ...\nfinally:\n  print()",
+        "try:\n  import x\nexcept ImportError:\n  def f(a): ...\nelse:\n  def f(a): ...",
+        "with x:\n  def f(a): ...\ndef f(a): ...",
+        "from x import *\ndef f(a): ...",
+        "if TYPE_CHECKING:\n  from x import f\nelse:\n  def f(a): ...",
+        "if '__main__' == __name__:\n  f = 3\nelif y:\n  def f(a): ...\nelse:\n  def f(a): ...",
+        "if x:\n  def f(a): ...\nelif y:\n  def f(a): ...\nelse:\n  raise E",
+    ],
+)
+def test_definitions_that_agree_are_one(source: str) -> None:
+    assert find_f(source) == Signature("f", required=("a",))
+
+
+@pytest.mark.parametrize("source", ["def f(:", "x = '\0'", "\ud800"])
+def test_what_is_no_python_is_a_syntax_error(source: str) -> None:
+    with pytest.raises(SyntaxError):
+        find(source, "f")
+
+
+def test_deep_nesting_ends() -> None:
+    found = find("x = " + "+".join(["1"] * 30_000) + "\ndef f(a): ...", "f")
+    assert found in (Unknown("the module is nested too deep"), Signature("f", required=("a",)))
+    elses = "if x:\n  pass\n" + "elif x:\n  pass\n" * 5000
+    assert isinstance(find(elses + "def f(a): ...", "f"), (Unknown, Signature))
+
+
+@given(st.text(alphabet="f =():\n\tdeifx1,*lambda", max_size=60))
+@settings(max_examples=200, deadline=None)
+def test_any_text_gives_an_answer_or_a_syntax_error(source: str) -> None:
+    try:
+        found = find(source, "f")
+    except SyntaxError:
+        return
+    assert found is None or isinstance(found, (Signature, Unknown))
+
+
+def test_functions_are_listed_in_order() -> None:
+    source = "def b(): ...\nasync def a(): ...\ndef _private(): ...\nif x:\n  def c(): ...\ndef b(): ..."
+    assert functions(source) == ("b", "a")
+
+
+def signature(source: str) -> Signature:
+    found = find_f(source)
+    assert isinstance(found, Signature)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "kwargs", "expected"),
+    [
+        ("def f(a, b=1): ...", ["a"], []),
+        ("def f(a, b=1): ...", ["b", "a"], []),
+        ("def f(a, **more): ...", ["a", "anything"], []),
+        ("def f(a, b): ...", [], ["f needs the argument a", "f needs the argument b"]),
+        (
+            "def f(partials, *, level=1): ...",
+            ["partials", "levle"],
+            ["f takes no argument levle: did you mean level?"],
+        ),
+        (
+            "def f(partials): ...",
+            ["partial"],
+            ["f needs the argument partials", "f takes no argument partial: did you mean partials?"],
+        ),
+        ("def f(alpha, beta=1): ...", ["alpha", "x"], ["f takes no argument x; it takes alpha, beta"]),
+        ("def f(): ...", ["x"], ["f takes no argument x; it takes none"]),
+        ("def f(a, /): ...", [], ["f takes a by position only, which a workflow cannot give"]),
+        ("def f(a=1, /): ...", ["a"], ["f takes a by position only, which a workflow cannot give"]),
+        ("def f(a=1, /, **more): ...", ["a"], []),
+        ("def f(*args): ...", [], []),
+        (
+            "async def f(a): ...",
+            [],
+            ["f is an async function, and a local step's function is called without waiting"],
+        ),
+        (
+            "def f(a):\n  yield",
+            ["a"],
+            ["f is a generator: it yields, where a local step's function must return"],
+        ),
+    ],
+)
+def test_problems_of_a_call(source: str, kwargs: list[str], expected: list[str]) -> None:
+    assert problems(signature(source), kwargs) == expected
+
+
+@given(
+    st.lists(st.sampled_from("abc"), unique=True),
+    st.lists(st.sampled_from("de"), unique=True),
+    st.sets(st.sampled_from("abcdefg")),
+    st.booleans(),
+)
+@settings(deadline=None)
+def test_a_call_without_problems_is_one_that_python_accepts(
+    plain: list[str], keyword: list[str], kwargs: set[str], rest: bool
+) -> None:
+    parts = [*plain, "*", *(f"{name}=1" if name == "d" else name for name in keyword)] if keyword else plain
+    source = f"def f({', '.join([*parts, *(['**rest'] if rest else [])])}): return 1"
+    scope: dict[str, object] = {}
+    exec(source, scope)
+    function = scope["f"]
+    assert callable(function)
+    try:
+        function(**dict.fromkeys(kwargs, 0))
+    except TypeError:
+        assert problems(signature(source), kwargs)
+    else:
+        assert problems(signature(source), kwargs) == []
