@@ -258,7 +258,7 @@ def test_an_incomplete_result_says_so_and_is_logged_unless_a_reporter_reports_it
     assert isinstance(less, v6flow.Incomplete)
     assert (less.kind, less.step, less.message) == ("max", "fit", "not converged after 2 iterations, the most allowed")
     assert repr(result) == f"<v6flow.Result {result.run}: completed, incomplete>"
-    assert result.document()["incomplete"] == [less.document()]
+    assert result.document()["incomplete"] == [less.as_json()]
     logged = f"run {result.run} is incomplete: fit: not converged after 2 iterations, the most allowed"
     assert [(each.name, each.levelname, each.getMessage()) for each in caplog.records] == [
         ("v6flow", "WARNING", logged)

@@ -14,6 +14,8 @@ from v6flow.core import json
 from v6flow.core.language import units
 from v6flow.core.language.model import Workflow
 from v6flow.core.views import incomplete
+from v6flow.core.views import summary as views
+from v6flow.core.views.fields import as_json
 from v6flow.core.views.incomplete import Incomplete
 from v6flow.errors import (
     AccessError,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from v6flow.core.execution.state import RunState
     from v6flow.core.federation import Federation
     from v6flow.core.json import Json
+    from v6flow.core.views.summary import Summary
     from v6flow.reporters.base import Reporter
 
 LOG = logging.getLogger("v6flow")
@@ -108,6 +111,11 @@ class Result:
         return self.state.outputs
 
     @property
+    def summary(self) -> Summary:
+        """All of it, typed."""
+        return views.of_run(self.state)
+
+    @property
     def incomplete(self) -> tuple[Incomplete, ...]:
         """What in the run is less than the whole and used all the same, the most serious first; empty if it is whole.
 
@@ -119,18 +127,12 @@ class Result:
     @property
     def cohorts(self) -> dict[str, Cohort]:
         """For each task step that began: who was asked, and what became of each."""
-        document = self.document()["steps"]
         return {
             name: Cohort(
-                tuple(step["asked"]),
-                tuple(step["responded"]),
-                tuple(step["failed"]),
-                tuple(step["missing"]),
-                step["failures"],
-                step.get("coordinator"),
+                step.asked, step.responded, step.failed, step.missing, as_json(step.failures), step.coordinator
             )
-            for name, step in document.items()
-            if step["asked"]
+            for name, step in self.summary.steps.items()
+            if step.asked
         }
 
     def value(self, step: str) -> Json:
@@ -175,7 +177,7 @@ class Result:
 
     def document(self) -> dict[str, Any]:
         """All of it as the command line's `--output json` prints it."""
-        return summary.document(self.state, list(self.state.pinned["steps"]))
+        return self.summary.as_json()
 
     def check(self) -> Result:
         """This result, if the run completed. Raises RunFailedError if not."""

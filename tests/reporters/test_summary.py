@@ -7,11 +7,12 @@ from story import BEGUN, COMPLETED, FAILED, INTERRUPTED, NASTY, RETRIED, RUN, SH
 
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import StepState, replay
+from v6flow.core.views.summary import of_run, standing
 from v6flow.reporters import summary
 
 
 def test_the_document_of_a_completed_run() -> None:
-    told = summary.document(replay(COMPLETED), STEPS)
+    told = of_run(replay(COMPLETED), STEPS).as_json()
     assert told == {
         "run": RUN,
         "workflow": "variance",
@@ -66,7 +67,7 @@ def test_the_document_of_a_completed_run() -> None:
 
 
 def test_the_document_of_a_failed_run_has_no_outputs_and_says_why() -> None:
-    told = summary.document(replay(FAILED), STEPS)
+    told = of_run(replay(FAILED), STEPS).as_json()
     assert (told["status"], told["exit_code"], told["outputs"]) == ("failed", 1, {})
     assert told["error"] == {
         "kind": "crashed",
@@ -92,11 +93,11 @@ def test_the_document_of_a_failed_run_has_no_outputs_and_says_why() -> None:
 def test_outputs_of_an_earlier_try_do_not_stand_in_a_failed_run() -> None:
     state = replay([*FAILED])
     state.outputs = {"variance": 3.0}
-    assert summary.document(state, STEPS)["outputs"] == {}
+    assert of_run(state, STEPS).as_json()["outputs"] == {}
 
 
 def test_an_unfinished_run_has_no_exit_code_and_lists_steps_to_come() -> None:
-    told = summary.document(replay(BEGUN), STEPS)
+    told = of_run(replay(BEGUN), STEPS).as_json()
     assert (told["status"], told["exit_code"], told["ended"], told["error"]) == ("running", None, None, None)
     steps = told["steps"]
     assert isinstance(steps, dict)
@@ -106,9 +107,9 @@ def test_an_unfinished_run_has_no_exit_code_and_lists_steps_to_come() -> None:
 
 
 def test_a_run_that_nobody_holds_is_interrupted() -> None:
-    told = summary.document(replay(BEGUN), STEPS, status="interrupted")
+    told = of_run(replay(BEGUN), STEPS, status="interrupted").as_json()
     assert (told["status"], told["exit_code"]) == ("interrupted", None)
-    told = summary.document(replay(INTERRUPTED), STEPS)
+    told = of_run(replay(INTERRUPTED), STEPS).as_json()
     assert (told["status"], told["exit_code"]) == ("interrupted", 130)
     assert told["error"] is not None
 
@@ -189,6 +190,6 @@ def _local(seconds: float | None) -> dict[str, object]:
 
 def test_a_step_that_was_running_when_its_run_ended_does_not_run_for_ever() -> None:
     step = StepState("a", status="running")
-    assert [summary.standing(step, each) for each in ("running", "interrupted", "cancelled", "failed")] == [
+    assert [standing(step, each) for each in ("running", "interrupted", "cancelled", "failed")] == [
         "running", "interrupted", "cancelled", "interrupted",
     ]  # fmt: skip

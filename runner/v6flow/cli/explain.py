@@ -40,7 +40,7 @@ def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli.status import current
     from v6flow.core.execution.state import replay
     from v6flow.core.views.explanation import explain
-    from v6flow.reporters.summary import standing
+    from v6flow.core.views.summary import standing
 
     folder = common.open_store(arguments).find(arguments.run)
     events = list(folder.events())
@@ -308,7 +308,7 @@ def _why(told: dict[str, Any]) -> list[str]:
         if told["failure"]["hint"]:
             lines.append(f"  what to do: {told['failure']['hint']}")
     if told["status"] == "skipped":
-        from v6flow.reporters.summary import skipped
+        from v6flow.core.views.summary import skipped
 
         cause = told["cause"] or {"reason": None, "step": None, "message": None}
         since = skipped(cause["reason"], cause["step"])

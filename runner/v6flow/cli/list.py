@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from v6flow.cli import arguments as common
 from v6flow.cli.status import current
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.cli.arguments import Parser
+    from v6flow.core.views.summary import Entry
     from v6flow.stores.folder.store import RunFolder
 
 
@@ -22,46 +23,34 @@ def configure(parser: Parser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli import show
     from v6flow.core.language.units import spell
-    from v6flow.reporters.summary import WITH_RESULTS
+    from v6flow.core.views.fields import as_json
 
     store = common.open_store(arguments)
-    runs = [_row(store.find(name)) for name in store.runs()]
+    runs = [_entry(store.find(name)) for name in store.runs()]
     if arguments.output == "json":
-        show.write({"runs": runs})
+        show.write({"runs": as_json(runs)})
         return 0
     if not runs:
         show.lines(["no runs yet"])
         return 0
-    width = max(len(run["run"]) for run in runs)
+    width = max(len(run.run) for run in runs)
     for run in runs:
-        took = spell(run["seconds"]) if run["seconds"] is not None else ""
-        less = "incomplete" if run["incomplete"] and run["status"] in WITH_RESULTS else ""
-        cells = f"{run['run']:<{width}}  {run['status']:<11}  {run['started'] or '':<20}  {took:<7}  {less}"
+        took = spell(run.seconds) if run.seconds is not None else ""
+        less = "incomplete" if run.lacks else ""
+        cells = f"{run.run:<{width}}  {run.status:<11}  {run.started or '':<20}  {took:<7}  {less}"
         show.data(cells.rstrip() + "\n")
     return 0
 
 
-def _row(folder: RunFolder) -> dict[str, Any]:
+def _entry(folder: RunFolder) -> Entry:
     from v6flow.core.execution.state import replay
-    from v6flow.core.planning.plan import iso
-    from v6flow.core.views import incomplete
+    from v6flow.core.views.summary import Entry, entry
     from v6flow.errors import JournalError
 
     try:
         state = replay(folder.events())
     except JournalError as error:
-        return {"run": folder.id, "workflow": None, "status": "unreadable", "started": None, "seconds": None,
-                "exit_code": None, "error": error.message, "incomplete": []}  # fmt: skip
+        return Entry(folder.id, None, "unreadable", None, None, None, error.message, ())
     if not state.run:
-        return {"run": folder.id, "workflow": None, "status": "not started", "started": None, "seconds": None,
-                "exit_code": None, "error": None, "incomplete": []}  # fmt: skip
-    return {
-        "run": folder.id,
-        "workflow": state.workflow,
-        "status": current(folder, state),
-        "started": iso(state.started),
-        "seconds": round(state.ended - state.started, 3) if state.ended is not None else None,
-        "exit_code": state.exit_code,
-        "error": state.failure.message if state.failure is not None else None,
-        "incomplete": [each.document() for each in incomplete.of_run(state)],
-    }
+        return Entry(folder.id, None, "not started", None, None, None, None, ())
+    return entry(state, current(folder, state))

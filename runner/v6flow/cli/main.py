@@ -127,7 +127,10 @@ def _bug(*, as_json: bool) -> int:
     text = traceback.format_exc().rstrip()
     show.lines([*text.split("\n"), "error: this is a bug in v6flow; please report it with the lines above"])
     if as_json:
-        return _write_document(show.failure_document("bug", text.split("\n")[-1], None, 70), 70)
+        from v6flow.core.views.summary import Error, no_run
+
+        why = Error("bug", text.split("\n")[-1], None, None, None)
+        return _write_document(no_run(why, 70).as_json(), 70)
     return 70
 
 

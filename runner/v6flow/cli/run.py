@@ -165,6 +165,7 @@ def detached(folder: RunFolder, code: int | None, arguments: argparse.Namespace)
     from v6flow.cli.status import current
     from v6flow.core.execution.state import replay
     from v6flow.core.views import incomplete
+    from v6flow.core.views.summary import Detached
     from v6flow.reporters import summary
     from v6flow.reporters.terminal import plain
 
@@ -175,8 +176,7 @@ def detached(folder: RunFolder, code: int | None, arguments: argparse.Namespace)
         show.lines(summary.incomplete_text(state, arguments.store or ""))
     if arguments.output == "json":
         status = current(folder, state) if code is not None else "running"
-        less = [each.document() for each in incomplete.of_run(state)]
-        show.write({"run": folder.id, "status": status, "exit_code": code, "incomplete": less})
+        show.write(Detached(folder.id, status, code, incomplete.of_run(state)).as_json())
     else:
         show.data(f"{folder.id}\n")
         if code is None:
@@ -187,11 +187,13 @@ def detached(folder: RunFolder, code: int | None, arguments: argparse.Namespace)
 
 def carry_on(run: Run, arguments: argparse.Namespace) -> int:
     """Carry a run on to its end, tell it, and return its exit code."""
+    from dataclasses import replace
+
     from v6flow.cli import show
+    from v6flow.core.views.summary import of_run
     from v6flow.errors import InterruptedRunError, NoSpaceError
     from v6flow.reporters import summary
 
-    steps = list(run.plan.steps)
     run.kill_on_interrupt = arguments.on_interrupt == "kill"
     run.exit_on_second = True
     with run.held:
@@ -203,13 +205,13 @@ def carry_on(run: Run, arguments: argparse.Namespace) -> int:
         except NoSpaceError as error:
             hint = f"make space, then: {summary.resume_command(run.plan.run, arguments.store or '')}"
             if arguments.output == "json":
-                document = summary.document(run.held.state, steps, status="interrupted")
-                show.write(document | {key: show.error_document(error)[key] for key in ("exit_code", "error")})
+                told = of_run(run.held.state, status="interrupted")
+                show.write(replace(told, exit_code=error.exit_code, error=show.why(error)).as_json())
             show.error(error.message, hint)
             return error.exit_code
         if arguments.quiet:
             conclude(state, arguments)
-        return finish(state, steps, arguments)
+        return finish(state, arguments)
 
 
 def conclude(state: RunState, arguments: argparse.Namespace) -> None:
@@ -227,13 +229,13 @@ def conclude(state: RunState, arguments: argparse.Namespace) -> None:
     show.lines(summary.waiting_text(state, store) if text else [])
 
 
-def finish(state: RunState, steps: list[str], arguments: argparse.Namespace) -> int:
+def finish(state: RunState, arguments: argparse.Namespace) -> int:
     """Print the outputs or the document of a run; returns its exit code."""
     from v6flow.cli import show
-    from v6flow.reporters import summary
+    from v6flow.core.views.summary import of_run
 
     if arguments.output == "json":
-        show.write(summary.document(state, steps))
+        show.write(of_run(state).as_json())
     elif state.status == "completed":
         show.outputs(state.outputs)
     return state.exit_code if state.exit_code is not None else 0

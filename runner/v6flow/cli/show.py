@@ -11,6 +11,7 @@ from v6flow import paths
 from v6flow.core import json
 from v6flow.core.language import redaction
 from v6flow.core.language.problem import InvalidError
+from v6flow.core.views.summary import Error, no_run
 from v6flow.errors import V6flowError
 from v6flow.reporters import terminal
 from v6flow.reporters.terminal import plain
@@ -127,25 +128,17 @@ def problem_document(problem: Problem) -> dict[str, Any]:
     }
 
 
+def why(error: V6flowError | InterruptedRunError) -> Error:
+    """An error as documents of runs show it."""
+    return Error(error.kind, error.message, None, None, error.hint)
+
+
 def error_document(error: V6flowError | InterruptedRunError) -> dict[str, Any]:
     """An error as the one document that `--output json` promises."""
-    document = failure_document(error.kind, error.message, error.hint, error.exit_code)
+    document = no_run(why(error), error.exit_code).as_json()
     if isinstance(error, InvalidError):
         document["problems"] = [problem_document(problem) for problem in error.problems]
     return document
-
-
-def failure_document(kind: str, message: str, hint: str | None, exit_code: int) -> dict[str, Any]:
-    return {
-        "run": None,
-        "workflow": None,
-        "status": "failed",
-        "exit_code": exit_code,
-        "outputs": {},
-        "incomplete": [],
-        "steps": {},
-        "error": {"kind": kind, "message": message, "step": None, "organization": None, "hint": hint},
-    }
 
 
 def _excerpt(problem: Problem, texts: dict[str, str]) -> list[str]:

@@ -21,8 +21,11 @@ def configure(parser: Parser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    from dataclasses import replace
+
     from v6flow.cli import show
     from v6flow.core.execution.state import replay
+    from v6flow.core.views.summary import of_run
     from v6flow.errors import UsageError
     from v6flow.reporters import summary
 
@@ -33,8 +36,8 @@ def main(arguments: argparse.Namespace) -> int:
         raise UsageError(f"run {folder.id} ended before anything was written of it", hint="start a new run")
     steps = list(state.pinned.get("steps", ()))
     if arguments.output == "json":
-        document = summary.document(state, steps, status=status)
-        show.write(document if state.over else document | {"exit_code": None})
+        run = of_run(state, status=status)
+        show.write((run if state.over else replace(run, exit_code=None)).as_json())
         return 0
     show.lines([f"run {folder.id} of {state.workflow or folder.id}: {status}"])
     show.lines([*([summary.started(state)] if state.run else []), summary.table(state, steps)])

@@ -16,6 +16,7 @@ from v6flow.core.execution.state import replay
 from v6flow.core.language.problem import InvalidError
 from v6flow.core.planning import plan as planning
 from v6flow.core.views import incomplete
+from v6flow.core.views.summary import WITH_RESULTS, SetSummary
 from v6flow.errors import HeldError, InterruptedRunError, ResumeError, UsageError, V6flowError
 from v6flow.reporters import summary
 from v6flow.reporters.terminal import plain
@@ -87,7 +88,7 @@ def run(arguments: argparse.Namespace, workflow: Workflow) -> int:
         codes.append(InterruptedRunError.exit_code)
     code = min(codes, key=_rank)
     if arguments.output == "json":
-        told = [_document(each, outcome) for each, outcome in zip(every, outcomes, strict=True)]
+        told = [_summary(each, outcome).as_json() for each, outcome in zip(every, outcomes, strict=True)]
         show.write({"workflow": workflow.name, "sweep": told, "exit_code": code})
     else:
         show.data("".join(_table(every, outcomes)))
@@ -281,17 +282,17 @@ class _Sweep:
         return Outcome(name, state.status, state.exit_code, outputs, failure, incomplete=less, last=last)
 
 
-def _document(each: Set, outcome: Outcome) -> dict[str, Any]:
-    return {
-        "params": dict(each.plan.params),
-        "run": outcome.run,
-        "status": outcome.status,
-        "exit_code": outcome.exit_code,
-        "outputs": dict(outcome.outputs),
-        "incomplete": [less.document() for less in outcome.incomplete],
-        "error": outcome.error,
-        "completed_before": outcome.before,
-    }
+def _summary(each: Set, outcome: Outcome) -> SetSummary:
+    return SetSummary(
+        dict(each.plan.params),
+        outcome.run,
+        outcome.status,
+        outcome.exit_code,
+        outcome.outputs,
+        outcome.incomplete,
+        outcome.error,
+        outcome.before,
+    )
 
 
 def _table(every: Sequence[Set], outcomes: Sequence[Outcome]) -> list[str]:
@@ -313,7 +314,7 @@ def _word(outcome: Outcome) -> str:
 
 def _lacks(outcome: Outcome) -> bool:
     """Whether the results of a set's run are less than the whole."""
-    return bool(outcome.incomplete) and outcome.status in summary.WITH_RESULTS
+    return bool(outcome.incomplete) and outcome.status in WITH_RESULTS
 
 
 def _spell(said: Mapping[str, Json]) -> str:

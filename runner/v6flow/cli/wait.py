@@ -26,10 +26,13 @@ def configure(parser: Parser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    from dataclasses import replace
+
     from v6flow.cli import show
     from v6flow.cli.run import conclude, finish
     from v6flow.cli.status import current
     from v6flow.core.execution.state import replay
+    from v6flow.core.views.summary import of_run
     from v6flow.reporters import summary
 
     folder = common.open_store(arguments).find(arguments.run)
@@ -41,13 +44,12 @@ def main(arguments: argparse.Namespace) -> int:
             return 124
         time.sleep(LOOK)
     state = replay(folder.events())
-    steps = list(state.pinned.get("steps", ()))
     status = current(folder, state)
     if status == "interrupted" and state.status == "running":  # its process was killed and could write nothing
         if arguments.output == "json":
-            show.write(summary.document(state, steps, status=status) | {"exit_code": 1})
+            show.write(replace(of_run(state, status=status), exit_code=1).as_json())
         resume = summary.resume_command(folder.id, arguments.store or "")
         show.error(f"nobody works on run {folder.id} any more, and it is not finished", f"{resume} takes it up")
         return 1
     conclude(state, arguments)
-    return finish(state, steps, arguments)
+    return finish(state, arguments)

@@ -14,6 +14,7 @@ from v6flow.core.language.units import spell
 from v6flow.core.planning import ids
 from v6flow.core.planning.plan import iso
 from v6flow.core.views import incomplete
+from v6flow.core.views.summary import skipped
 from v6flow.reporters import summary, terminal
 from v6flow.reporters.summary import named
 from v6flow.reporters.terminal import plain
@@ -208,7 +209,7 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
         case ev.StepFailed():
             return f"{event.step}: FAILED{_after(state.step(event.step))}: {_why(event.failure)}"
         case ev.StepSkipped():
-            return f"{event.step}: skipped, {summary.skipped(event.reason, event.cause)}"
+            return f"{event.step}: skipped, {plain(skipped(event.reason, event.cause))}"
         case ev.RunResumed() if not state.steps:
             return None  # it had not begun: it was handed to a process in the background, say
         case ev.RunResumed():

@@ -1,16 +1,17 @@
-"""How a run stands, from its state alone: as a JSON document, as a failure told for people, as a table."""
+"""A run in words: why it failed and what to do next, what is incomplete, its steps as a table."""
 
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from v6flow.core.execution import dispatched, scope
+from v6flow.core.execution import dispatched
 from v6flow.core.execution.state import SETTLED
 from v6flow.core.json import dumps
 from v6flow.core.language.units import spell
 from v6flow.core.planning.plan import iso
 from v6flow.core.views import incomplete
+from v6flow.core.views.summary import WITH_RESULTS, attempts, seconds, skipped, standing, worth_telling
 from v6flow.reporters.terminal import plain
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 LOG_LINES = 12  # of a log's last lines, as many as leave the cause in view
 FACT = 80  # characters of a property in a table
 NAMED = 12  # as many names as a person reads in one line
-WITH_RESULTS = ("completed", "cancelled", "waiting")  # of a run whose results somebody may go on with
 FEW = 3  # lines about what is incomplete at the end of a run
 
 # asking again alone does not mend these
@@ -35,124 +35,12 @@ _NOISE = ("error > None",)  # vantage6's own tools end every log of a crash with
 HEAD = ("step", "status", "answered", "seconds", "attempts", "")
 
 
-def document(state: RunState, steps: Sequence[str], *, status: str | None = None) -> dict[str, Json]:
-    """The document that `run`, `resume`, `wait` and `status` print; `steps` are the plan's, in its order.
-
-    `status` stands in for the state's where the caller knows better: nobody holds a run that is `running`.
-    """
-    status = status or state.status
-    return {
-        "run": state.run,
-        "workflow": state.workflow,
-        "status": status,
-        "exit_code": None if status == "running" else state.exit_code,
-        "started": iso(state.started),
-        "ended": None if state.ended is None else iso(state.ended),
-        "seconds": _seconds(state.started, state.ended),
-        **_origin(state),
-        "outputs": dict(state.outputs) if status == "completed" else {},
-        "incomplete": [each.document() for each in incomplete.of_run(state)],
-        "steps": {name: _step(state.step(name), status) for name in _worth_telling(state, steps)},
-        "error": None if status in ("running", "completed") else scope.failure(state.failure),
-    }
-
-
-def _origin(state: RunState) -> dict[str, Json]:
-    """Who started a run and by what, its key, and what people said of it; null: not given, or not recorded."""
-    begun = state.begun
-    if begun is None:
-        return dict.fromkeys(("by", "via", "key", "comment", "labels"))
-    labels = dict(begun.labels) if begun.labels else None
-    return {"by": begun.by or None, "via": begun.via or None, "key": begun.key, "comment": begun.comment or None,
-            "labels": labels}  # fmt: skip
-
-
 def started(state: RunState) -> str:
     """When a run began, and by whom, for people."""
     begun = state.begun
     if begun is None or not begun.by:
         return f"started {iso(state.started)}; by whom is not recorded"
     return f"started {iso(state.started)} by {begun.by} ({begun.via})"
-
-
-def _worth_telling(state: RunState, steps: Sequence[str]) -> list[str]:
-    """The steps that are nested in none, and of the others those at work, waiting or failed, by round or item."""
-    told = ("running", "waiting", "failed")
-    inside = [name for name, step in state.steps.items() if "." in name and step.status in told]
-    return [*(name for name in steps if "." not in name), *inside]
-
-
-def _step(step: StepState, run_status: str) -> dict[str, Json]:
-    failures: dict[str, Any] = {name: scope.failed(why) for name, why in step.failures.items()}
-    more: dict[str, Json] = {}
-    if step.coordinator is not None:
-        more = {"coordinator": step.coordinator}
-    if step.history:
-        more = {"iterations": step.rounds, "converged": step.converged}
-    elif step.items is not None:
-        counts = scope.item_counts(step)
-        if step.status not in SETTLED:  # what has not ended may still be done
-            counts |= {"open": counts["skipped"], "skipped": 0}
-        more = {"items": counts}
-    return {
-        **more,
-        "status": standing(step, run_status),
-        "asked": [*step.asked],
-        "responded": [*step.responded],
-        "failed": [*failures],
-        "failures": failures,
-        "missing": [*step.missing],
-        "seconds": _seconds(step.started, step.ended),
-        "attempts": attempts(step),
-        **_gate(step),
-        **_reused(step),
-        **({"properties": dict(step.properties)} if step.properties else {}),
-        **({"reason": skipped(step.reason, step.cause)} if step.status == "skipped" else {}),
-        **({"error": scope.failure(step.failure)} if step.status == "failed" else {}),
-    }
-
-
-def _gate(step: StepState) -> dict[str, Json]:
-    """What a gate asks whom, and what was decided."""
-    if step.question is None:
-        return {}
-    told: dict[str, Json] = {"message": step.question.message, "approvers": [*step.question.approvers]}
-    if step.decision is not None:
-        told |= {"decision": step.decision.decision, "by": step.decision.by, "comment": step.decision.comment}
-    return told
-
-
-def _reused(step: StepState) -> dict[str, Json]:
-    """Which run's result it has."""
-    if step.reused is None:
-        return {}
-    found = step.reused
-    return {"reused": {"run": found.run, "step": found.source, "answered": iso(found.answered)}}
-
-
-def standing(step: StepState, run_status: str) -> str:
-    """A step's status; one that was running when its run ended is `cancelled` or `interrupted` as that was.
-
-    So is a gate that waited; it waits on while its run can go on, and so does a step around it.
-    """
-    if step.status == "running" and run_status == "waiting":
-        return "waiting"
-    over = run_status in ("completed", "failed", "cancelled")
-    if step.status not in ("running", "waiting") or run_status == "running" or (step.status == "waiting" and not over):
-        return step.status
-    return "cancelled" if run_status == "cancelled" else "interrupted"
-
-
-def attempts(step: StepState) -> int:
-    """How often a step was tried; one that completed without asking or starting anything was tried once.
-
-    One that has the result of an earlier run was not.
-    """
-    return step.attempts or int(step.status == "completed" and step.reused is None)
-
-
-def _seconds(started: float | None, ended: float | None) -> float | None:
-    return None if started is None or ended is None else round(max(ended - started, 0.0), 3)
 
 
 def goes_on_elsewhere(state: RunState) -> bool:
@@ -195,10 +83,10 @@ def failure_text(state: RunState, store: str = "") -> list[str]:
     first = state.failure or next((each.failure for each in failed if each.failure is not None), None)
     lines: list[str] = [] if first is None else [*_cause(first), *_log(first), *_hint(first)]
     lines += _others(failed, first)
-    skipped = [each.name for each in state.steps.values() if each.status == "skipped"]
-    if skipped:
-        counted = "1 step was" if len(skipped) == 1 else f"{len(skipped)} steps were"
-        lines.append(f"{counted} skipped: {named(skipped)}")
+    out = [each.name for each in state.steps.values() if each.status == "skipped"]
+    if out:
+        counted = "1 step was" if len(out) == 1 else f"{len(out)} steps were"
+        lines.append(f"{counted} skipped: {named(out)}")
     return [*lines, *_next(state, failed, store)]
 
 
@@ -317,7 +205,7 @@ def table(state: RunState, steps: Sequence[str]) -> str:
 def _worth_a_row(state: RunState, steps: Sequence[str]) -> list[str]:
     """The steps that are nested in none, each with those in it that are at work, or failed; of many, a few."""
     inside: dict[str, list[str]] = {}
-    for name in _worth_telling(state, ()):
+    for name in worth_telling(state, ()):
         inside.setdefault(name[: name.index("[")], []).append(name)
     return [each for name in steps if "." not in name for each in (name, *inside.get(name, ())[:NAMED])]
 
@@ -326,14 +214,14 @@ def row(step: StepState, run_status: str) -> tuple[str, ...]:
     """A step's cells, under `HEAD`."""
     asked = len(step.asked)
     answered = f"{len(step.responded)}/{asked}" if asked else ""
-    seconds = _seconds(step.started, step.ended) if step.status != "skipped" else None
+    took = seconds(step.started, step.ended) if step.status != "skipped" else None
     tried = attempts(step)
-    took = "" if seconds is None else spell(seconds)
+    lasted = "" if took is None else spell(took)
     return (
         plain(step.name),
         standing(step, run_status),
         answered,
-        took,
+        lasted,
         str(tried) if tried else "",
         remark(step),
     )
@@ -342,7 +230,7 @@ def row(step: StepState, run_status: str) -> tuple[str, ...]:
 def remark(step: StepState) -> str:
     """Who of those asked failed or is missing, or why it was skipped, and what the step published."""
     if step.status == "skipped":
-        return skipped(step.reason, step.cause)
+        return plain(skipped(step.reason, step.cause))
     if step.history:
         if step.status == "running" and not step.converged:
             return f"in round {step.rounds + 1}"
@@ -373,13 +261,6 @@ def facts(properties: Mapping[str, Json]) -> list[str]:
     """The properties of a step, each as `accuracy: 0.93`, cut where they are long."""
     told = [plain(f"{name}: {dumps(value)}") for name, value in properties.items()]
     return [fact if len(fact) <= FACT else fact[: FACT - 1] + "…" for fact in told]
-
-
-def skipped(reason: str | None, cause: str | None) -> str:
-    """Why a step was skipped, as `since moments failed`."""
-    if reason == "when":
-        return "since its condition does not hold"
-    return f"since {plain(cause or 'what it needs')} {'was skipped' if reason == 'skipped' else 'failed'}"
 
 
 def reused(found: StepReused) -> str:

@@ -113,7 +113,7 @@ def document(verdicts: Sequence[Verdict], seconds: float, exit_code: int) -> dic
                 "status": verdict.word,
                 "seconds": round(verdict.seconds, 3),
                 "failures": [str(complaint) for complaint in verdict.complaints],
-                "incomplete": [each.document() for each in verdict.incomplete],
+                "incomplete": [each.as_json() for each in verdict.incomplete],
             }
             for verdict in verdicts
         ],

@@ -12,6 +12,7 @@ from v6flow.core.execution.state import apply, replay
 from v6flow.core.planning import plan as planning
 from v6flow.core.views import drawing
 from v6flow.core.views.preview import preview
+from v6flow.core.views.summary import of_run, standing
 from v6flow.reporters import summary
 from v6flow.reporters.lines import sentence
 
@@ -135,8 +136,8 @@ def test_a_gate_of_a_run_that_is_cancelled_waits_no_longer() -> None:
     run.answer("counts", "alpha", "beta", "gamma", value=2)
     run.cancel()
     assert (run.state.status, run.state.gates, run.state.step("f").value) == ("cancelled", [], "cancelled")
-    assert summary.standing(run.state.step("agreed"), "cancelled") == "cancelled"
-    assert summary.standing(run.state.step("agreed"), "interrupted") == "waiting"
+    assert standing(run.state.step("agreed"), "cancelled") == "cancelled"
+    assert standing(run.state.step("agreed"), "interrupted") == "waiting"
 
 
 def test_a_failure_elsewhere_does_not_ask_for_nothing() -> None:
@@ -157,11 +158,11 @@ def test_people_are_told_what_is_asked_and_how_to_decide() -> None:
         "  v6flow reject --store /s w-1 agreed",
     ]
     assert summary.remark(run.state.step("agreed")) == "n = 6"
-    document = summary.document(run.state, ["agreed"])
+    document = of_run(run.state, ["agreed"]).as_json()
     assert (document["status"], document["exit_code"]) == ("waiting", 6)
     run.write(ev.GateDecided(1.0, "agreed", "approved", "anna", "seen"))
     assert sentence(run.events[-1], run.state, run.plan) == "agreed: approved by anna: seen"
-    steps = summary.document(run.state, ["agreed"])["steps"]
+    steps = of_run(run.state, ["agreed"]).as_json()["steps"]
     assert isinstance(steps, dict)
     assert (steps["agreed"]["message"], steps["agreed"]["by"], steps["agreed"]["comment"]) == ("n = 6", "anna", "seen")
     assert summary.waiting_text(run.state) == []

@@ -11,6 +11,7 @@ from v6flow.core.execution import events as ev
 from v6flow.core.language import document, model
 from v6flow.core.planning import plan as planning
 from v6flow.core.views.preview import preview
+from v6flow.core.views.summary import of_run
 from v6flow.reporters import summary
 
 ALL = ("alpha", "beta", "gamma")
@@ -171,7 +172,7 @@ def test_a_gate_beside_items_waits_until_nothing_goes_on_in_any_of_them() -> Non
     run.answer("tables[2].count", *ALL)
     assert run.named(ev.RunPaused) == [ev.RunPaused(0.0, ("beside", "tables[1].agreed", "tables[2].agreed"))]
     assert "  v6flow approve w-1 'tables[1].agreed'" in summary.waiting_text(run.state)
-    steps = summary.document(run.state, list(run.plan.steps))["steps"]
+    steps = of_run(run.state, list(run.plan.steps)).as_json()["steps"]
     assert isinstance(steps, dict)
     assert (steps["tables[1].agreed"]["status"], steps["tables"]["status"]) == ("waiting", "waiting")
 

@@ -9,6 +9,7 @@ from v6flow.core.execution import events as ev
 from v6flow.core.execution.completion import MAX_PROPERTIES
 from v6flow.core.planning import plan as planning
 from v6flow.core.views.preview import preview
+from v6flow.core.views.summary import of_run
 from v6flow.reporters import summary
 from v6flow.reporters.lines import sentence
 
@@ -42,7 +43,7 @@ def test_a_step_publishes_when_it_completes() -> None:
 
 def test_they_stand_in_the_document_the_table_and_the_progress() -> None:
     run = completed()
-    document = summary.document(run.state, ["a", "b"])["steps"]
+    document = of_run(run.state, ["a", "b"]).as_json()["steps"]
     assert isinstance(document, dict)
     assert document["a"]["properties"] == FACTS
     assert "properties" not in document["b"]

@@ -10,6 +10,7 @@ from v6flow.core.execution.state import replay
 from v6flow.core.planning import plan as planning
 from v6flow.core.views import drawing
 from v6flow.core.views.preview import preview
+from v6flow.core.views.summary import of_run
 from v6flow.reporters import summary
 from v6flow.reporters.lines import sentence
 
@@ -175,7 +176,7 @@ def test_people_are_told_why_a_step_was_skipped(reason: str, told: str) -> None:
     state = replay([ev.RunStarted(0.0, "w-1", "w", {}), ev.StepSkipped(1.0, "user", "a", reason)])
     assert sentence(ev.StepSkipped(1.0, "user", "a", reason), state, run.plan) == f"user: skipped, {told}"
     assert summary.remark(state.step("user")) == told
-    document = summary.document(state, ["a", "user"])["steps"]
+    document = of_run(state, ["a", "user"]).as_json()["steps"]
     assert isinstance(document, dict)
     assert document["user"]["reason"] == told
     assert "reason" not in document["a"]

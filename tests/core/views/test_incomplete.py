@@ -55,7 +55,7 @@ def test_an_organization_that_failed_under_a_quorum() -> None:
     run.answer("a", "alpha", "beta")
     run.fail("a", "gamma", message="KeyError:\n  'age'")
     assert of_run(run.state) == (
-        Incomplete("partial", "2 of 3 answered (gamma failed: KeyError: 'age')", "a", None, ("a",), ("gamma",)),
+        Incomplete("partial", "a", None, ("a",), ("gamma",), "2 of 3 answered (gamma failed: KeyError: 'age')"),
     )
 
 
@@ -140,7 +140,7 @@ def looped(text: str, value: int = 1) -> Driver:
 def test_a_loop_that_did_not_converge() -> None:
     run = looped(LOOP)
     assert of_run(run.state) == (
-        Incomplete("max", "not converged after 2 iterations, the most allowed", "fit", None, ("fit",)),
+        Incomplete("max", "fit", None, ("fit",), (), "not converged after 2 iterations, the most allowed"),
     )
     assert of_run(looped(LOOP, value=2).state) == ()
 
@@ -430,7 +430,7 @@ def test_a_change_that_a_person_accepted() -> None:
     run = Driver(run.plan, [*run.events, changed])
     run.answer("a", "beta", "gamma")
     assert found(run) == ["run: resumed although data or code had changed; accepted: beta corrected a date"]
-    assert [each.document()["step"] for each in of_run(run.state)] == [None]
+    assert [each.as_json()["step"] for each in of_run(run.state)] == [None]
 
 
 # ------------------------------------------------------------------------------------------- all together
@@ -469,8 +469,8 @@ def test_where_nothing_fails_nothing_is_lacking(folder: Path, files: Files, seed
 
 
 def test_the_keys_of_a_document() -> None:
-    each = Incomplete("partial", "m", "a", None, ("a",), ("beta",))
-    assert each.document() == {
+    each = Incomplete("partial", "a", None, ("a",), ("beta",), "m")
+    assert each.as_json() == {
         "kind": "partial",
         "step": "a",
         "output": None,

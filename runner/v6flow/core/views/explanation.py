@@ -59,7 +59,7 @@ def explain(plan: Plan, events: Iterable[Event], name: str) -> dict[str, Any]:
         "failure": _failure(step.failure) if step.status == "failed" else None,
         "cause": _cause(state, step),
         "properties": dict(step.properties),
-        "incomplete": [each.document() for each in incomplete.of_step(state, name)],
+        "incomplete": [each.as_json() for each in incomplete.of_step(state, name)],
     }
     if isinstance(planned, RepeatPlan):
         told |= {"rounds": step.rounds, "converged": step.converged, "history": [*step.history]}

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from v6flow.core.execution import dispatched
 from v6flow.core.language.units import spell
 from v6flow.core.planning import ids
 from v6flow.core.planning.plan import iso
+from v6flow.core.views.fields import View, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from v6flow.core.execution.events import Failure, StepReused
     from v6flow.core.execution.state import RunState, StepState
-    from v6flow.core.json import Json
 
 KINDS = ("partial", "items", "max", "failed", "skipped", "mixed_cohorts", "change_accepted", "reused")
 """Every kind of `Incomplete`, the most serious first: the order in which they are reported."""
@@ -26,7 +26,7 @@ QUOTED = 120  # characters of a failure's message in one message
 
 
 @dataclass(frozen=True, slots=True)
-class Incomplete:
+class Incomplete(View):
     """One thing in a run that is less than the whole, and is used all the same.
 
     `kind`: `partial` (organizations failed or are missing, and the quorum did without them, or a central function
@@ -42,12 +42,22 @@ class Incomplete:
     output.
     """
 
-    kind: str
-    message: str
-    step: str | None = None
-    output: str | None = None
-    instances: tuple[str, ...] = ()
-    organizations: tuple[str, ...] = ()
+    kind: str = field(metadata=shown("see below"))
+    step: str | None = field(
+        default=None,
+        metadata=shown("the step as the file names it, `fit.gradient`; null for an output and for the run as a whole"),
+    )
+    output: str | None = field(
+        default=None, metadata=shown("the output that puts answers of different cohorts together; else null")
+    )
+    instances: tuple[str, ...] = field(
+        default=(),
+        metadata=shown("the steps as they were run, `fit[3].gradient`: one entry for all iterations and items"),
+    )
+    organizations: tuple[str, ...] = field(
+        default=(), metadata=shown("the organizations whose answers are not in the result")
+    )
+    message: str = field(default="", metadata=shown("what is incomplete, in words"))
 
     @property
     def name(self) -> str:
@@ -64,17 +74,6 @@ class Incomplete:
     def __str__(self) -> str:
         return f"{self.subject}: {self.message}"
 
-    def document(self) -> dict[str, Json]:
-        """It as JSON documents show it."""
-        return {
-            "kind": self.kind,
-            "step": self.step,
-            "output": self.output,
-            "instances": [*self.instances],
-            "organizations": [*self.organizations],
-            "message": self.message,
-        }
-
 
 def of_run(state: RunState) -> tuple[Incomplete, ...]:
     """All that is incomplete in a run, the most serious first; empty if the run is whole.
@@ -83,10 +82,11 @@ def of_run(state: RunState) -> tuple[Incomplete, ...]:
     again. The failure of a run that failed is not either. What happened in several iterations or items is one entry.
     """
     outputs = [
-        Incomplete("mixed_cohorts", _mixed(reason), output=output) for output, reason in state.mixed_cohorts.items()
+        Incomplete("mixed_cohorts", output=output, message=_mixed(reason))
+        for output, reason in state.mixed_cohorts.items()
     ]
     changes = [
-        Incomplete("change_accepted", f"resumed although data or code had changed; accepted: {_quoted(reason)}")
+        Incomplete("change_accepted", message=f"resumed although data or code had changed; accepted: {_quoted(reason)}")
         for reason in state.changes_accepted
     ]
     return _sorted([*_merged(state, state.steps.values()), *outputs, *changes])
@@ -234,7 +234,7 @@ def _sorted(found: Iterable[Incomplete]) -> tuple[Incomplete, ...]:
 
 def _entry(step: StepState, kind: str, message: str, organizations: tuple[str, ...] = ()) -> Incomplete:
     definition = ids.definition(step.name)
-    return Incomplete(kind, message, definition, None, (step.name,), organizations)
+    return Incomplete(kind, definition, None, (step.name,), organizations, message)
 
 
 def _mixed(reason: str) -> str:
