@@ -47,7 +47,7 @@ def main(arguments: argparse.Namespace) -> int:
 def _document(workflow: Workflow) -> dict[str, Json]:
     """The steps in the file's order: what each is, what it is nested in, and what it waits for by itself."""
     from v6flow.core.checks import soundness
-    from v6flow.core.kinds import WorkflowStep
+    from v6flow.core.views.by_kind import view_of
 
     needs = soundness.needs(workflow)
     return {
@@ -58,7 +58,7 @@ def _document(workflow: Workflow) -> dict[str, Json]:
                 "kind": step.kind,
                 "within": step.common.parent or None,
                 "finally": step.common.final,
-                "file": step.file if isinstance(step, WorkflowStep) else None,
+                "file": view_of(step.kind).file(step),
                 "needs": [*needs[name]],
             }
             for name, step in workflow.steps.items()

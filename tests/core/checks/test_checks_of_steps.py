@@ -184,7 +184,7 @@ def test_what_is_judged_last_may_be_mended() -> None:
 
 
 def test_the_plan_shows_them() -> None:
-    (shown,) = preview(make(task(THAT, "output_schema: {type: integer}")))
+    (shown,) = (each.as_json() for each in preview(make(task(THAT, "output_schema: {type: integer}"))))
     assert shown["checks"] == [
         {"that": "{{ this.results | sum > 5 }}", "message": "only {{ this.results | sum }} in all"}
     ]

@@ -7,7 +7,7 @@ from driver import Driver, drive, make
 
 from v6flow.core.checks import soundness
 from v6flow.core.execution import events as ev
-from v6flow.core.views import drawing
+from v6flow.core.views.by_kind import details
 from v6flow.core.views.preview import preview
 from v6flow.reporters import summary
 
@@ -189,9 +189,9 @@ def test_without_it_the_run_ends_at_once() -> None:
 
 def test_it_stands_last_in_the_plan_and_in_drawings() -> None:
     made = make(TEXT)
-    shown = {each["step"]: each for each in preview(made)}
+    shown = {each.step: each.as_json() for each in preview(made)}
     assert list(shown)[2:] == ["last", "after"]
     assert [name for name in shown if shown[name].get("finally")] == ["last", "after"]
     assert shown["last"]["kwargs"] == {"$later": {"how": "{{ run.status }}", "why": "{{ run.error }}"}}
     assert soundness.drawn(made.workflow) == {"a": [], "b": ["a"], "last": ["b"], "after": ["last", "b"]}
-    assert drawing.details(made.workflow.steps["after"])[-1] == "when all else is over"
+    assert details(made.workflow.steps["after"])[-1] == "when all else is over"

@@ -10,7 +10,7 @@ from v6flow.core.execution.commands import Record
 from v6flow.core.execution.scheduler import Scheduler
 from v6flow.core.execution.state import apply, replay
 from v6flow.core.planning import plan as planning
-from v6flow.core.views import drawing
+from v6flow.core.views.by_kind import details
 from v6flow.core.views.preview import preview
 from v6flow.core.views.summary import of_run, standing
 from v6flow.reporters import summary
@@ -171,10 +171,10 @@ def test_people_are_told_what_is_asked_and_how_to_decide() -> None:
 @pytest.mark.parametrize("approvers", [[], ["anna"]])
 def test_the_plan_and_drawings_show_it(approvers: list[str]) -> None:
     made = make(f"steps: {{a: {{gate: {{message: m{f', approvers: {approvers}' if approvers else ''}}}}}}}")
-    (shown,) = preview(made)
+    (shown,) = (each.as_json() for each in preview(made))
     assert (shown["kind"], shown["message"], shown["approvers"]) == ("gate", "m", approvers)
     assert planning.parts(made, {})["a"]["approvers"] == approvers
-    assert drawing.details(made.workflow.steps["a"]) == [f"gate for {'anna' if approvers else 'anybody'}"]
+    assert details(made.workflow.steps["a"]) == [f"gate for {'anna' if approvers else 'anybody'}"]
 
 
 def test_a_run_whose_time_is_up_while_only_a_person_is_waited_for_waits() -> None:

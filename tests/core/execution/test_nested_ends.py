@@ -127,7 +127,7 @@ def test_a_failed_run_that_is_tried_again_ends_anew() -> None:
 
 def test_they_stand_last_in_the_plan_with_what_is_in_them() -> None:
     made = make(ENDS)
-    final = [each["step"] for each in preview(made) if each.get("finally")]
+    final = [each.step for each in preview(made) if each.final]
     assert final == list(made.steps)[2:] == ["tell", "tell.sent", "count", "count.next"]
     assert soundness.drawn(made.workflow)["tell"] == ["fit"]
 

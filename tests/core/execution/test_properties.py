@@ -120,7 +120,7 @@ def test_they_may_be_mended_while_the_step_waits_and_the_plan_shows_them() -> No
     before, after = (planning.parts(make(text), {})["a"] for text in (TASK, TASK.replace("fixed: 1", "fixed: 2")))
     assert [key for key in before if before[key] != after[key]] == ["properties"]
     assert "properties" in planning.JUDGED_LAST
-    assert next(preview(make(TASK)))["properties"]["fixed"] == 1
+    assert next(preview(make(TASK))).as_json()["properties"]["fixed"] == 1
 
 
 MIXED = """

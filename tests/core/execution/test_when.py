@@ -8,7 +8,7 @@ from driver import Driver, drive, make
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import replay
 from v6flow.core.planning import plan as planning
-from v6flow.core.views import drawing
+from v6flow.core.views.by_kind import details
 from v6flow.core.views.preview import preview
 from v6flow.core.views.summary import of_run
 from v6flow.reporters import summary
@@ -157,14 +157,14 @@ steps:
   c: {when: "{{ steps.a.result > 1 }}", local: {value: 1}}
 """)
     assert planning.parts(made, {})["c"]["when"] == "{{ steps.a.result > 1 }}"
-    shown = {each["step"]: each.get("when") for each in preview(made)}
+    shown = {each.step: each.as_json().get("when") for each in preview(made)}
     assert shown == {"a": None, "b": False, "c": {"$later": "{{ steps.a.result > 1 }}"}}
     assert list(made.needs["c"]) == ["a"]
 
 
 def test_a_condition_is_drawn_beside_what_the_step_does() -> None:
     made = make('params: {full: {default: true}}\nsteps: {a: {when: "{{ params.full }}", local: {value: 1}}}')
-    assert drawing.details(made.workflow.steps["a"]) == ["local value", "only if params.full"]
+    assert details(made.workflow.steps["a"]) == ["local value", "only if params.full"]
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_of_the_policy_and_the_step_the_stricter_wins(own: str, least: int) -> N
     made = under(one(own), Policy(min_count=10))
     assert failure(made, {"count": least}) is None
     assert failure(made, {"count": least - 1}) is not None
-    assert next(preview(made))["disclosure"] == {"min_count": least, "count": "{{ result.count }}"}
+    assert next(preview(made)).as_json()["disclosure"] == {"min_count": least, "count": "{{ result.count }}"}
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_what_a_step_counts_is_judged_beside_the_policy() -> None:
     assert failure(made, {"count": 40, "groups": [19, 21]}) is not None
     assert failure(made, {"count": 19, "groups": [20, 20]}) is not None, "the step's own min_count is for both"
     assert failure(made, {"groups": [20, 20]}) is not None
-    assert next(preview(made))["disclosure"] == {
+    assert next(preview(made)).as_json()["disclosure"] == {
         "min_count": 20,
         "count": "{{ result.count }}",
         "also": ["{{ min(result.groups) }}"],
@@ -270,7 +270,7 @@ def test_a_count_that_only_one_of_two_policies_declares_counts_beside_the_key_co
 
 def test_nothing_is_refused_where_nobody_says_so() -> None:
     assert failure(make(one()), {"count": 0}) is None
-    assert "disclosure" not in next(preview(make(one())))
+    assert "disclosure" not in next(preview(make(one()))).as_json()
 
 
 @pytest.mark.parametrize(

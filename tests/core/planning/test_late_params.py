@@ -169,7 +169,7 @@ steps:
 
 def test_the_plan_shows_whom_a_step_of_another_file_will_ask() -> None:
     plan = make(LATER.replace("LEAST", "1"), files={"who.yaml": WHO})
-    told = {step["step"]: step for step in preview(plan)}["again.ask"]
+    told = {step.step: step.as_json() for step in preview(plan)}["again.ask"]
     assert told["organizations"] == {"$later": "{{ params.who }}"}
     assert told["quorum"]["min"] == 1
 
@@ -193,7 +193,7 @@ steps:
   last: {local: {value: "{{ params.n }}"}}
 """
     plan = make(outer, files={"deeper.yaml": deeper, "inner.yaml": inner})
-    told = {step["step"]: step for step in preview(plan)}
+    told = {step.step: step.as_json() for step in preview(plan)}
     assert told["sub.a.b"]["kwargs"] == {"x": 7, "yz": {"$later": "{{ [params.y, params.z] }}"}}
     assert told["sub.c"]["params"] == {"q": 8}
     assert (told["sub.c.d"]["value"], told["last"]["value"]) == (8, 7)

@@ -28,7 +28,7 @@ outputs: {o: "{{ steps.after.result }}"}
 
 
 def told(run: Driver, step: str) -> dict[str, Any]:
-    return explain(run.plan, run.events, step)
+    return explain(run.plan, run.events, step).as_json()
 
 
 def test_a_gate_tells_what_was_asked_and_decided() -> None:
@@ -133,5 +133,5 @@ def test_that_a_run_was_taken_up_again_is_told_where_it_matters() -> None:
     run.fail("second", "alpha", kind="garbage")
     run.answer("second", "beta")
     events = [*run.events, ev.RunResumed(run.now + 5, 5.0, retry=("second",), reset=("after",))]
-    assert explain(run.plan, events, "second")["taken_up_again"][0]["asks_failed_again"] is True
-    assert explain(run.plan, events, "first")["taken_up_again"] == []
+    assert explain(run.plan, events, "second").taken_up_again[0].asks_failed_again is True
+    assert explain(run.plan, events, "first").taken_up_again == ()

@@ -8,11 +8,12 @@ from typing import Any
 
 from driver import make
 
-from v6flow.core.views.preview import UNKNOWN, preview
+from v6flow.core.views.preview import preview
+from v6flow.core.views.reading import UNKNOWN
 
 
 def shown(text: str) -> dict[str, dict[str, Any]]:
-    return {told["step"]: told for told in preview(make(text))}
+    return {told.step: told.as_json() for told in preview(make(text))}
 
 
 def test_a_task() -> None:

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
 
-from v6flow.core.kinds import ForeachStep, GateStep, LocalStep, RepeatStep, TaskStep, WorkflowStep
-from v6flow.core.planning.disclosure import bare
-
-if sys.version_info >= (3, 11):
-    from typing import assert_never
-else:
-    from typing_extensions import assert_never
+from v6flow.core.views.by_kind import details, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,47 +17,6 @@ if TYPE_CHECKING:
 
 MAX_LABEL = 60  # characters of a free text in a label
 MAX_PICTURE = 30  # steps: beyond, no person follows the lines
-
-# -- what a step says of itself
-
-
-def kind(step: Step) -> str:
-    """`task`, `central`, or the key of another kind."""
-    if isinstance(step, TaskStep) and step.central is not None and step.central.source is not False:
-        return "central"
-    return step.kind
-
-
-def details(step: Step) -> list[str]:
-    """What a step does, whom it asks if the file names them, and under which condition: a text each."""
-    condition = step.common.when
-    told = [f"only if {bare(condition)}"] if condition is not None else []
-    return [*_work(step), *told, *(["when all else is over"] if step.common.final else [])]
-
-
-def _work(step: Step) -> list[str]:
-    match step:
-        case TaskStep():
-            told = [f"{kind(step)} {step.method.source}"]
-            named = organizations(step)
-            return [*told, ", ".join(named)] if named else told
-        case GateStep():
-            return [f"gate for {', '.join(step.approvers) or 'anybody'}"]
-        case LocalStep(function=str() as function):
-            return [f"local {function.rpartition(':')[2]}"]
-        case LocalStep(command=None):
-            return ["local value"]
-        case LocalStep():
-            words = step.command.source if step.command is not None else None
-            return [f"local {words[0]}" if isinstance(words, list) and words else "local command"]
-        case RepeatStep():
-            return [f"repeats {step.max.source} times at most" if step.max.literal else "repeats"]
-        case ForeachStep():
-            return [f"for each {step.alias}"]
-        case WorkflowStep(file=file):
-            return [f"workflow {file}"]
-        case _:
-            assert_never(step)
 
 
 def outermost(workflow: Workflow) -> dict[str, Step]:
@@ -83,17 +35,9 @@ def _inside(workflow: Workflow, outer: str) -> str:
     told = []
     for name, step in workflow.steps.items():
         if step.common.parent == outer:
-            inner = _inside(workflow, name) if step.kind in ("repeat", "foreach") else ""
+            inner = _inside(workflow, name) if view_of(step.kind).is_container else ""
             told.append(name.rpartition(".")[2] + (f" ({inner})" if inner else ""))
     return ", ".join(told)
-
-
-def organizations(step: TaskStep) -> list[str]:
-    """The organizations that a step's text or its file's defaults name; empty if known only later."""
-    _, template = step.settings.get("organizations", ((), None))
-    if template is None or not template.literal or not isinstance(template.source, list):
-        return []
-    return [str(name) for name in template.source]
 
 
 def _visible(text: str) -> str:
@@ -120,7 +64,7 @@ def mermaid(workflow: Workflow, needs: Mapping[str, Iterable[str]]) -> str:
     ids = {name: _mermaid_id(name, place) for place, name in enumerate(outermost(workflow), 1)}
     lines = ["flowchart TD"]
     for name, step in outermost(workflow).items():
-        opened, closed = _MERMAID_SHAPES.get(kind(step), _MERMAID_SHAPES["task"])
+        opened, closed = _MERMAID_SHAPES.get(view_of(step.kind).shape(step), _MERMAID_SHAPES["task"])
         label = "<br/>".join(_mermaid_text(text) for text in (name, *_told(workflow, step)))
         lines.append(f"    {ids[name]}{opened}{label}{closed}")
     lines += [f"    {ids[source]} --> {ids[name]}" for name in outermost(workflow) for source in needs[name]]
@@ -153,7 +97,7 @@ def dot(workflow: Workflow, needs: Mapping[str, Iterable[str]]) -> str:
     """The graph in Graphviz's DOT language; a step's description is its tooltip."""
     lines = [f"digraph {_dot_text(workflow.name)} {{", "    rankdir=TB;", '    node [fontname="sans-serif"];']
     for name, step in outermost(workflow).items():
-        shape = _DOT_SHAPES.get(kind(step), _DOT_SHAPES["task"])
+        shape = _DOT_SHAPES.get(view_of(step.kind).shape(step), _DOT_SHAPES["task"])
         label = _dot_text(name, *_told(workflow, step))
         tooltip = _dot_text(step.common.description or name)
         lines.append(f"    {_dot_text(name)} [label={label}, {shape}, tooltip={tooltip}];")
@@ -444,7 +388,9 @@ def _slice(box: _Box, line: int, height: int) -> tuple[str, int]:
     """One line of a box in a layer of some height, and the column where it begins."""
     if box.step is None:
         return "│", box.out
-    corner, flat, corner2, side, corner3, corner4 = _BORDERS.get(kind(box.step), _BORDERS["task"])
+    corner, flat, corner2, side, corner3, corner4 = _BORDERS.get(
+        view_of(box.step.kind).shape(box.step), _BORDERS["task"]
+    )
     inner = box.width - 2
     if line == 0:
         return corner + flat * inner + corner2, box.left

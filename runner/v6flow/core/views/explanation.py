@@ -2,33 +2,177 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core.execution import dispatched, judge, scope
+from v6flow.core.execution import dispatched
 from v6flow.core.execution import events as ev
-from v6flow.core.execution.state import SETTLED, RunState, apply
-from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
-from v6flow.core.kinds import ForeachPlan, RepeatPlan, TaskPlan
+from v6flow.core.execution.state import RunState, apply
 from v6flow.core.planning import ids
 from v6flow.core.planning.plan import iso
 from v6flow.core.views import incomplete
+from v6flow.core.views.by_kind import view_of
+from v6flow.core.views.fields import View, shown
 from v6flow.core.views.preview import preview
+from v6flow.core.views.summary import Error, error, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from v6flow.core.execution.events import Event, Failure
     from v6flow.core.execution.state import StepState
     from v6flow.core.json import Json
-    from v6flow.core.kinds.task import Quorum
     from v6flow.core.planning.plan import Plan
+    from v6flow.core.views.explained import Explained
+    from v6flow.core.views.incomplete import Incomplete
+    from v6flow.core.views.preview import Preview
 
 
-def explain(plan: Plan, events: Iterable[Event], name: str) -> dict[str, Any]:
-    """All that is known of a step: what it is, what it waited for, each attempt, the judgement, and whose data it has.
+@dataclass(frozen=True, slots=True)
+class Subtask(View):
+    """A subtask that a central function sent."""
 
-    Times are UTC, as text; `attempts` are by organization, under "" for a local step. A step that is nested in another
-    is named as it is done, `fit[3].gradient`.
+    name: str = field(metadata=shown("its organization, with a number where it has several"))
+    organization: str = field(metadata=shown("its organization"))
+    status: str = field(metadata=shown("as at the server"))
+    message: str = field(metadata=shown("why it failed"))
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRun(View):
+    """What only an attempt of a task has."""
+
+    token: str = field(metadata=shown("the token that the task carries"))
+    began: str | None = field(
+        default=None,
+        metadata=shown("when the organization's node began to work, by the federation's clock if it records that"),
+    )
+    size: int | None = field(default=None, metadata=shown("of the result, in bytes"))
+    image: str | None = field(default=None, metadata=shown("the digest of the image that ran"))
+    withdrawn: bool | None = field(default=None, metadata=shown("true", of="killed when the run was let go of"))
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt(View):
+    """An attempt of an organization or of a local step."""
+
+    attempt: int = field(metadata=shown("its number"))
+    asked: str = field(metadata=shown("when it was requested"))
+    task: str | None = field(default=None, metadata=shown("the task at the federation"))
+    ended: str | None = field(default=None, metadata=shown("when it ended"))
+    seconds: float | None = field(default=None, metadata=shown("from the one to the other"))
+    outcome: str = field(default="open", metadata=shown("how it ended"))
+    failure: Error | None = field(default=None, metadata=shown("why it failed"))
+    origin: Mapping[str, Json] | None = field(
+        default=None, metadata=shown("digests of what the result was computed from, by what it is")
+    )
+    run: TaskRun | None = field(default=None, metadata=shown("", flat=True))
+    subtasks: tuple[Subtask, ...] | None = field(
+        default=None, metadata=shown("the subtasks that it sent", of="of a central function")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Needed(View):
+    """A step that was waited for."""
+
+    step: str = field(metadata=shown("its name"))
+    status: str = field(metadata=shown("its status"))
+    ended: str | None = field(metadata=shown("when it ended"))
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption(View):
+    """That the run was resumed while the step was at work."""
+
+    at: str = field(metadata=shown("when"))
+    asks_failed_again: bool = field(metadata=shown("whether those who had failed are asked again"))
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort(View):
+    """Answers that a value was computed from."""
+
+    step: str = field(metadata=shown("the step whose answers they are"))
+    organizations: tuple[str, ...] = field(metadata=shown("who answered"))
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons(View):
+    """The reasons that a step gives for what is otherwise refused."""
+
+    mixed_cohorts: str | None = field(metadata=shown("why cohorts may mix", of="with `mixed_cohorts`"))
+    allow_cross_site: str | None = field(
+        metadata=shown("why others may be sent what single organizations answered", of="with `allow_cross_site`")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Cause(View):
+    """Why a step was skipped."""
+
+    reason: str | None = field(metadata=shown("`when`, `failed` or `skipped`"))
+    step: str = field(metadata=shown("the step for whose failure or condition it was"))
+    message: str | None = field(metadata=shown("how that one failed"))
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation(View):
+    """All that is known of a step. Times are UTC, as text; `attempts` are under "" for a local step."""
+
+    run: str = field(metadata=shown("the run's id"))
+    workflow: str = field(metadata=shown("the workflow's name"))
+    step: str = field(metadata=shown("the step as it is run, `fit[3].gradient`"))
+    kind: str = field(metadata=shown("its kind"))
+    description: str | None = field(metadata=shown("as in the file"))
+    status: str = field(metadata=shown("see [Words for how it stands](#words-for-how-it-stands)"))
+    does: Preview = field(metadata=shown("what it sends or computes, as `v6flow plan` shows it"))
+    needs: tuple[Needed, ...] = field(metadata=shown("the steps that it waits for: `{step, status, ended}`"))
+    began_after: str | None = field(metadata=shown("the one of them that ended last"))
+    started: str | None = field(metadata=shown("when it began"))
+    ended: str | None = field(metadata=shown("when it ended"))
+    seconds: float | None = field(metadata=shown("from the one to the other"))
+    deadline: str | None = field(metadata=shown("until when it waits at the latest"))
+    attempts: Mapping[str, tuple[Attempt, ...]] = field(metadata=shown("by organization; see [Attempts](#attempts)"))
+    taken_up_again: tuple[Resumption, ...] = field(metadata=shown("when the run was resumed while it was at work"))
+    cohorts: tuple[Cohort, ...] = field(metadata=shown("whose answers its value was computed from"))
+    mixture_accepted: bool = field(metadata=shown("whether these may mix"))
+    reasons: Reasons = field(metadata=shown("the reasons that it gives for what is otherwise refused"))
+    failure: Error | None = field(metadata=shown("why it failed"))
+    cause: Cause | None = field(metadata=shown("why it was skipped"))
+    properties: Mapping[str, Json] = field(metadata=shown("what it published"))
+    incomplete: tuple[Incomplete, ...] = field(metadata=shown("what is incomplete in it and in the steps nested in it"))
+    more: Explained | None = field(metadata=shown("", flat=True))
+    organization: str | None = field(default=None, metadata=shown("whose attempts these are", of="with ORGANIZATION"))
+
+    @property
+    def organizations(self) -> list[str]:
+        """Whom it asked, those included who were asked in earlier attempts only."""
+        asked = self.more.organizations if self.more is not None else ()
+        tried = [name for name, attempts in self.attempts.items() if any(each.run for each in attempts)]
+        return list(dict.fromkeys((*asked, *tried)))
+
+    def only(self, organization: str) -> Explanation:
+        """It with what is about one organization alone."""
+        attempts = {name: each for name, each in self.attempts.items() if name == organization}
+        if not attempts:  # a central function asked it: its subtasks are those of the attempts of that
+            attempts = {
+                name: tuple(_only(each, organization) for each in every) for name, every in self.attempts.items()
+            }
+        return replace(self, attempts=attempts, organization=organization)
+
+
+def _only(attempt: Attempt, organization: str) -> Attempt:
+    """An attempt with the subtasks at one organization alone."""
+    return replace(attempt, subtasks=tuple(s for s in attempt.subtasks or () if s.organization == organization))
+
+
+def explain(
+    plan: Plan, events: Iterable[Event], name: str, standing: Callable[[StepState], str] | None = None
+) -> Explanation:
+    """The explanation of a step; `standing` gives its status, by default that of its state.
+
+    A step that is nested in another is named as it is done, `fit[3].gradient`.
     """
     state = RunState()
     history = _History(name)
@@ -37,78 +181,44 @@ def explain(plan: Plan, events: Iterable[Event], name: str) -> dict[str, Any]:
         history.take(event)
     step, planned, file_name = state.step(name), plan.step(name), ids.definition(name)
     needs = [ids.prefix(name) + ids.short(other) for other in plan.needs[file_name]]
-    told: dict[str, Any] = {
-        "run": state.run,
-        "workflow": plan.workflow.name,
-        "step": name,
-        "kind": planned.kind,
-        "description": planned.common.description or None,
-        "status": step.status,
-        "does": next(each for each in preview(plan) if each["step"] == file_name),
-        "needs": [_needed(state, other) for other in needs],
-        "began_after": _last(needs, state, step),
-        "started": _when(step.started),
-        "ended": _when(step.ended),
-        "seconds": _between(step.started, step.ended),
-        "deadline": _when(step.deadline),
-        "attempts": history.attempts,
-        "taken_up_again": history.resumed,
-        "cohorts": [{"step": source, "organizations": list(names)} for source, names in step.carried],
-        "mixture_accepted": step.accepted,
-        "reasons": _reasons(planned.common.mixed_cohorts, planned.common.allow_cross_site),
-        "failure": _failure(step.failure) if step.status == "failed" else None,
-        "cause": _cause(state, step),
-        "properties": dict(step.properties),
-        "incomplete": [each.as_json() for each in incomplete.of_step(state, name)],
-    }
-    if isinstance(planned, RepeatPlan):
-        told |= {"rounds": step.rounds, "converged": step.converged, "history": [*step.history]}
-    if isinstance(planned, ForeachPlan):
-        told["items"] = [{"key": each.key, "status": each.status} for each in step.items or ()]
-    if isinstance(planned, TaskPlan):
-        told |= {
-            "asked": step.asked,
-            "responded": step.responded,
-            "failed": step.failed,
-            "missing": step.missing,
-            "coordinator": step.coordinator,
-            "subtasks": dispatched.statuses(step) if step.coordinator is not None else None,
-            "quorum": _quorum(plan, state, planned.quorum, step),
-            "closed": step.closed,
-        }
-    if planned.kind in ("task", "local"):
-        told["reuse"] = _reuse(step, history.not_reused)
-    if step.question is not None:
-        told["gate"] = _gate(step.question, step.decision)
-    return told
-
-
-def _gate(asked: ev.GateAsked, decided: ev.GateDecided | None) -> dict[str, Json]:
-    """What a gate has asked whom, and what was decided."""
-    told: dict[str, Json] = {"message": asked.message, "approvers": [*asked.approvers], "asked": iso(asked.at)}
-    if decided is None:
-        return told
-    return told | {"decision": decided.decision, "by": decided.by, "at": iso(decided.at), "comment": decided.comment}
-
-
-def _reuse(step: StepState, reason: str | None) -> dict[str, Json] | None:
-    """Which result was reused, or why none was; None for a step that was not to reuse any, or has not begun."""
-    if step.reused is not None:
-        found = step.reused
-        return {"run": found.run, "step": found.source, "answered": iso(found.answered), "reason": None}
-    return None if reason is None else {"run": None, "step": None, "answered": None, "reason": reason}
+    common = planned.common
+    return Explanation(
+        run=state.run,
+        workflow=plan.workflow.name,
+        step=name,
+        kind=planned.kind,
+        description=common.description or None,
+        status=step.status if standing is None else standing(step),
+        does=next(each for each in preview(plan) if each.step == file_name),
+        needs=tuple(Needed(other, state.step(other).status, _when(state.step(other).ended)) for other in needs),
+        began_after=_last(needs, state, step),
+        started=_when(step.started),
+        ended=_when(step.ended),
+        seconds=seconds(step.started, step.ended),
+        deadline=_when(step.deadline),
+        attempts={name: tuple(each) for name, each in history.attempts.items()},
+        taken_up_again=tuple(history.resumed),
+        cohorts=tuple(Cohort(source, tuple(names)) for source, names in step.carried),
+        mixture_accepted=step.accepted,
+        reasons=Reasons(common.mixed_cohorts, common.allow_cross_site),
+        failure=error(step.failure) if step.status == "failed" else None,
+        cause=_cause(state, step),
+        properties=dict(step.properties),
+        incomplete=incomplete.of_step(state, name),
+        more=view_of(planned.kind).explain(plan, state, step, planned, history.not_reused),
+    )
 
 
 class _History:
     """The attempts of one step, in their order."""
 
     def __init__(self, step: str) -> None:
-        self.attempts: dict[str, list[dict[str, Any]]] = {}
-        self.resumed: list[dict[str, Json]] = []
+        self.attempts: dict[str, list[Attempt]] = {}
+        self.resumed: list[Resumption] = []
         self.not_reused: str | None = None
         self._step = step
-        self._began: dict[int, float] = {}
-        self._subtasks: dict[int, tuple[ev.Subtask, ...]] = {}
+        self._began: dict[tuple[str, int], float] = {}  # by the organization and the place among its attempts
+        self._subtasks: dict[tuple[str, int], tuple[ev.Subtask, ...]] = {}
 
     def take(self, event: Event) -> None:
         if isinstance(event, ev.RunResumed):
@@ -121,8 +231,7 @@ class _History:
             case ev.StepCompleted() | ev.StepFailed():
                 self._settle(event)
             case ev.LocalRequested():
-                self._begin("", event.attempt, event.at)
-                self._note("", event.attempt, {"origin": event.origin})
+                self._begin("", event.at, Attempt(event.attempt, iso(event.at), origin=event.origin))
             case ev.LocalFailed():
                 self._end("", event.attempt, event.at, event.failure.kind, event.failure)
             case _:
@@ -132,82 +241,83 @@ class _History:
         match event:
             case ev.TaskRequested():
                 for name in event.organizations:
-                    self._begin(name, event.attempt, event.at, event.token)
+                    self._begin(name, event.at, Attempt(event.attempt, iso(event.at), run=TaskRun(event.token)))
             case ev.TaskAccepted():
-                for each in self._of_token(event.token):
-                    each["task"] = event.remote
+                self._of_token(event.token, lambda each: replace(each, task=event.remote))
             case ev.TaskStarted():
-                began = event.at if event.began is None else event.began
-                self._note(event.organization, event.attempt, {"began": iso(began)})
+                began = iso(event.at if event.began is None else event.began)
+                self._open_ones(event.organization, event.attempt, lambda each: _ran(each, began=began))
             case ev.TaskLate():
                 self._end(event.organization, event.attempt, event.at, "too late")
             case ev.SubtasksSeen() | ev.TaskAnswered() | ev.TaskFailed():
                 self._hear(event)
             case ev.TaskWithdrawn():
-                for each in self._of_token(event.token):
-                    each["withdrawn"] = True
+                self._of_token(event.token, lambda each: _ran(each, withdrawn=True))
             case _:
                 pass
 
     def _take_up(self, event: ev.RunResumed) -> None:
-        known = bool(self.attempts)
-        if known and (self._step in event.retry or self._step in event.reset or self._open()):
-            self.resumed.append({"at": iso(event.at), "asks_failed_again": self._step in event.retry})
+        is_open = any(each.outcome == "open" for every in self.attempts.values() for each in every)
+        if self.attempts and (self._step in event.retry or self._step in event.reset or is_open):
+            self.resumed.append(Resumption(iso(event.at), self._step in event.retry))
 
-    def _begin(self, name: str, attempt: int, at: float, token: str | None = None) -> None:
+    def _begin(self, name: str, at: float, attempt: Attempt) -> None:
         known = self.attempts.setdefault(name, [])
-        known.append({"attempt": attempt, "asked": iso(at), "task": None, "ended": None, "seconds": None,
-                      "outcome": "open", "failure": None, "origin": None})  # fmt: skip
-        if token is not None:
-            known[-1] |= {"token": token, "began": None, "size": None, "image": None}
-        self._began[id(known[-1])] = at
+        self._began[name, len(known)] = at
+        known.append(attempt)
 
     def _hear(self, event: ev.SubtasksSeen | ev.TaskAnswered | ev.TaskFailed) -> None:
         """Note how the subtasks of an attempt stand by now, and how it ended if it has."""
-        for each in self.attempts.get(event.organization, ()):
-            if each["attempt"] == event.attempt and event.subtasks:
-                seen = dispatched.merged(self._subtasks.get(id(each), ()), event.subtasks)
-                self._subtasks[id(each)] = seen
-                each["subtasks"] = [
-                    {"name": name, "organization": subtask.organization, "status": subtask.status,
-                     "message": subtask.message} for name, subtask in dispatched.labels(seen)
-                ]  # fmt: skip
+        known = self.attempts.get(event.organization, [])
+        for place, each in enumerate(known):
+            if each.attempt == event.attempt and event.subtasks:
+                at = event.organization, place
+                self._subtasks[at] = dispatched.merged(self._subtasks.get(at, ()), event.subtasks)
+                seen = dispatched.labels(self._subtasks[at])
+                subtasks = (Subtask(name, one.organization, one.status, one.message) for name, one in seen)
+                known[place] = replace(each, subtasks=tuple(subtasks))
         if isinstance(event, ev.TaskAnswered):
-            known = {"size": event.size, "image": event.image, "origin": event.origin}
-            self._note(event.organization, event.attempt, known)
+            size, image, origin = event.size, event.image, event.origin
+            self._open_ones(
+                event.organization,
+                event.attempt,
+                lambda each: replace(_ran(each, size=size, image=image), origin=origin),
+            )
             self._end(event.organization, event.attempt, event.at, "answered")
         elif isinstance(event, ev.TaskFailed):
             self._end(event.organization, event.attempt, event.at, event.failure.kind, event.failure)
 
-    def _end(self, name: str, attempt: int, at: float, outcome: str, failure: Failure | None = None) -> None:
-        for each in self.attempts.get(name, ()):
-            if each["attempt"] == attempt and each["ended"] is None:
-                each |= {"ended": iso(at), "seconds": _between(self._began[id(each)], at), "outcome": outcome}
-                each["failure"] = _failure(failure)
+    def _open_ones(self, name: str, attempt: int, change: Callable[[Attempt], Attempt]) -> None:
+        """Change the attempts of this number that have not ended."""
+        known = self.attempts.get(name, [])
+        known[:] = [change(each) if each.attempt == attempt and each.ended is None else each for each in known]
 
-    def _note(self, name: str, attempt: int, facts: dict[str, Any]) -> None:
-        for each in self.attempts.get(name, ()):
-            if each["attempt"] == attempt and each["ended"] is None:
-                each.update(facts)
+    def _of_token(self, token: str, change: Callable[[Attempt], Attempt]) -> None:
+        for known in self.attempts.values():
+            known[:] = [change(each) if each.run and each.run.token == token else each for each in known]
+
+    def _end(self, name: str, attempt: int, at: float, outcome: str, failure: Failure | None = None) -> None:
+        for place, each in enumerate(self.attempts.get(name, ())):
+            if each.attempt == attempt and each.ended is None:
+                took = seconds(self._began[name, place], at)
+                self.attempts[name][place] = replace(
+                    each, ended=iso(at), seconds=took, outcome=outcome, failure=error(failure)
+                )
 
     def _settle(self, event: ev.StepCompleted | ev.StepFailed) -> None:
-        for each in self._open():
-            if "token" in each:
-                each["outcome"] = "no answer"
-            else:
-                each |= {"ended": iso(event.at), "seconds": _between(self._began[id(each)], event.at),
-                         "outcome": "completed" if isinstance(event, ev.StepCompleted) else "failed"}  # fmt: skip
-
-    def _open(self) -> list[dict[str, Any]]:
-        return [each for every in self.attempts.values() for each in every if each["outcome"] == "open"]
-
-    def _of_token(self, token: str) -> list[dict[str, Any]]:
-        return [each for every in self.attempts.values() for each in every if each.get("token") == token]
+        fate = "completed" if isinstance(event, ev.StepCompleted) else "failed"
+        for name, known in self.attempts.items():
+            for place, each in enumerate(known):
+                if each.outcome == "open" and each.run is not None:
+                    known[place] = replace(each, outcome="no answer")
+                elif each.outcome == "open":
+                    took = seconds(self._began[name, place], event.at)
+                    known[place] = replace(each, ended=iso(event.at), seconds=took, outcome=fate)
 
 
-def _needed(state: RunState, name: str) -> dict[str, Json]:
-    step = state.step(name)
-    return {"step": name, "status": step.status, "ended": _when(step.ended)}
+def _ran(attempt: Attempt, **facts: Any) -> Attempt:
+    """An attempt of a task with more facts about its run."""
+    return attempt if attempt.run is None else replace(attempt, run=replace(attempt.run, **facts))
 
 
 def _last(needs: Iterable[str], state: RunState, step: StepState) -> str | None:
@@ -218,49 +328,13 @@ def _last(needs: Iterable[str], state: RunState, step: StepState) -> str | None:
     return max(known, key=known.__getitem__) if known else None
 
 
-def _quorum(plan: Plan, state: RunState, quorum: Quorum, step: StepState) -> dict[str, Json]:
-    """The rule, how many it came to, and whether it is met; None where that is not known yet."""
-    told: dict[str, Json] = {
-        "min": quorum.minimum.source if isinstance(quorum.minimum, Template) else quorum.minimum,
-        "required": list(quorum.required),
-        "wait": "all" if quorum.wait else "quorum",
-        "needed": None,
-        "responded": len(step.answered),
-        "met": None,
-    }
-    if not step.organizations:
-        return told
-    try:
-        minimum: Any = quorum.minimum
-        if isinstance(minimum, Template):
-            minimum = minimum.render(scope.names(plan, state, scope.Uses(), prefix=ids.prefix(step.name)))
-        needed = quorum.needed(minimum, len(step.organizations))
-    except (ValueError, ExpressionError, NotKnownYet):
-        return told
-    met = judge.met(quorum, needed, step.answered)
-    return told | {"needed": needed, "met": met if met or step.status in SETTLED else None}
-
-
-def _cause(state: RunState, step: StepState) -> dict[str, Json] | None:
+def _cause(state: RunState, step: StepState) -> Cause | None:
     """Why a step was skipped: the reason, the step for whose failure or condition it was, and how that one failed."""
     if step.cause is None:
         return None
     failure = state.step(step.cause).failure
-    return {"reason": step.reason, "step": step.cause, "message": failure.message if failure is not None else None}
-
-
-def _reasons(mixed: str | None, cross: str | None) -> dict[str, Json]:
-    given = {"mixed_cohorts": mixed, "allow_cross_site": cross}
-    return {key: reason for key, reason in given.items() if reason is not None}
-
-
-def _failure(failure: Failure | None) -> dict[str, Json] | None:
-    return scope.failure(failure)
+    return Cause(step.reason, step.cause, failure.message if failure is not None else None)
 
 
 def _when(at: float | None) -> str | None:
     return None if at is None else iso(at)
-
-
-def _between(started: float | None, ended: float | None) -> float | None:
-    return None if started is None or ended is None else round(max(ended - started, 0.0), 3)

@@ -2,252 +2,88 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from v6flow.core import expressions
-from v6flow.core.checks.soundness import ENDING
-from v6flow.core.execution import scope
-from v6flow.core.execution.state import RunState
-from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
-from v6flow.core.kinds import ForeachPlan, GatePlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan
-from v6flow.core.language import units
-from v6flow.core.planning import disclosure
-
-if sys.version_info >= (3, 11):
-    from typing import assert_never
-else:
-    from typing_extensions import assert_never
+from v6flow.core.views.by_kind import view_of
+from v6flow.core.views.fields import Given, View, shown
+from v6flow.core.views.reading import Reading, bare, spell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from v6flow.core.json import Json
-    from v6flow.core.kinds import StepPlan
-    from v6flow.core.kinds.base import Common
-    from v6flow.core.kinds.task import Retry
     from v6flow.core.planning.plan import Plan
-
-UNKNOWN = "$later"
-"""The key of the mapping that stands for a value which is known only later; under it, its expression."""
+    from v6flow.core.views.work import Work
 
 
-def preview(plan: Plan) -> Iterator[dict[str, Any]]:
-    """For each step in order: its name, kind, what it waits for, and what it would send or compute."""
-    show = _Show(plan)
+@dataclass(frozen=True, slots=True)
+class Check(View):
+    """A condition on a step, or on what each organization answers."""
+
+    that: Json = field(metadata=shown("the condition", of="on the step"))
+    each: Json = field(metadata=shown("the condition", of="on each answer"))
+    message: Json = field(metadata=shown("what is reported where it does not hold"))
+
+
+@dataclass(frozen=True, slots=True)
+class Preview(View):
+    """A step of a plan before it runs."""
+
+    step: str = field(metadata=shown("its name"))
+    kind: str = field(metadata=shown("its kind"))
+    needs: tuple[str, ...] = field(metadata=shown("the steps that it waits for"))
+    work: Work = field(metadata=shown("", flat=True))
+    when: Given | None = field(metadata=shown("its condition", of="with `when`"))
+    checks: tuple[Check, ...] | None = field(metadata=shown("its checks", of="with `checks`"))
+    output_schema: Mapping[str, Json] | None = field(metadata=shown("as in the file", of="with `output_schema`"))
+    properties: Json = field(metadata=shown("as in the file", of="with `properties`"))
+    final: bool | None = field(metadata=shown("true", name="finally", of="under `finally`"))
+    on_failure: str | None = field(metadata=shown("`continue`", of="that the run does without if it fails"))
+    mixed_cohorts: str | None = field(metadata=shown("the reason", of="that may mix cohorts"))
+    allow_cross_site: str | None = field(metadata=shown("the reason", of="that may pass on single answers"))
+
+    @property
+    def kind_in_words(self) -> str:
+        """Its kind, a central task apart from others."""
+        return self.work.kind or self.kind
+
+    def lines(self) -> list[str]:
+        """What it sends or computes, in words."""
+        told = [f"only if {spell(self.when.value)}"] if self.when is not None else []
+        told += [*self.work.lines(), *self.work.bounds()]
+        for check in self.checks or ():
+            told.append(f"check: {bare(check.that)}" if check.each is None else f"check each: {bare(check.each)}")
+        if self.output_schema is not None:
+            told.append("results are held against a schema")
+        if isinstance(self.properties, dict):
+            told.append(f"publishes {', '.join(self.properties)}")
+        return told + self.work.limits()
+
+
+def preview(plan: Plan) -> Iterator[Preview]:
+    """The preview of each step, in order."""
+    reading = Reading(plan)
     for name, step in plan.steps.items():
-        told: dict[str, Any] = {"step": name, "kind": step.kind, "needs": list(plan.needs[name])}
-        told.update(show.step(step))
-        told.update(show.common(step.common))
-        if step.common.final:
-            told["finally"] = True
-        if step.common.on_failure != "fail":
-            told["on_failure"] = step.common.on_failure
-        if step.common.mixed_cohorts is not None:
-            told["mixed_cohorts"] = step.common.mixed_cohorts
-        if step.common.allow_cross_site is not None:
-            told["allow_cross_site"] = step.common.allow_cross_site
-        yield told
-
-
-_ENDING = tuple((word,) for word in ENDING)
-
-
-class _Show:
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._known = plan.scope()
-        self._policy = plan.directory.policy
-        self._names: dict[str, object] = {}
-        self._given: dict[str, _Given] = {}  # what the files are given that steps run
-
-    def step(self, step: StepPlan) -> dict[str, Any]:
-        """What a step of its kind says."""
-        self._names = scope.names(self._plan, RunState(), scope.Uses(), self._known, _first(step.common.parent))
-        self._names.update({root: _Later(root) for root in ("loop", "each")})
-        outer = step.common.parent
-        while outer and outer not in self._given:
-            outer = outer.rpartition(".")[0]
-        if outer:
-            self._names["params"] = self._given[outer]
-        match step:
-            case TaskPlan():
-                return self.task(step)
-            case LocalPlan():
-                return self.local(step)
-            case GatePlan():
-                return {"message": self._value(step.message), "approvers": list(step.approvers)}
-            case RepeatPlan():
-                return {
-                    "state": self._value(step.state),
-                    "update": step.update.source,
-                    "until": step.until.source if step.until is not None else None,
-                    "max": step.max,
-                    "on_max": step.on_max,
-                    "cohort": step.cohort,
-                }
-            case ForeachPlan():
-                over = step.over or step.matrix
-                return {
-                    "over" if step.over is not None else "matrix": self._value(over) if over is not None else None,
-                    "as": step.alias,
-                    "max_parallel": step.max_parallel,
-                    "on_item_failure": step.on_item_failure,
-                    "result": step.result.source if step.result is not None else None,
-                }
-            case WorkflowPlan():
-                self._given[step.common.name] = self._params(step)
-                return {"file": step.file, "params": self._value(step.params)}
-            case _:
-                assert_never(step)
-
-    def common(self, common: Common) -> dict[str, Any]:
-        """What steps of all kinds may say."""
-        told: dict[str, Any] = {}
-        if common.when is not None:
-            told["when"] = self._value(common.when)
-        if common.checks:
-            told["checks"] = [
-                {"each" if each.each else "that": each.condition.source, "message": each.message.source}
+        common = step.common
+        reading.begin(common)
+        yield Preview(
+            step=name,
+            kind=step.kind,
+            needs=tuple(plan.needs[name]),
+            work=view_of(step.kind).preview(step, reading),
+            when=Given(reading.value(common.when)) if common.when is not None else None,
+            checks=tuple(
+                Check(None, each.condition.source, each.message.source)
+                if each.each
+                else Check(each.condition.source, None, each.message.source)
                 for each in common.checks
-            ]
-        if common.output_schema is not None:
-            told["output_schema"] = dict(common.output_schema)
-        if common.properties is not None:
-            told["properties"] = common.properties.source
-        return told
-
-    def task(self, step: TaskPlan) -> dict[str, Any]:
-        asked = (
-            self._value(step.organizations) if isinstance(step.organizations, Template) else list(step.organizations)
+            )
+            or None,
+            output_schema=common.output_schema,
+            properties=common.properties.source if common.properties is not None else None,
+            final=common.final or None,
+            on_failure=common.on_failure if common.on_failure != "fail" else None,
+            mixed_cohorts=common.mixed_cohorts,
+            allow_cross_site=common.allow_cross_site,
         )
-        own = any(reference.root == "organization" for reference in step.kwargs.references)
-        if own and isinstance(asked, list) and all(isinstance(name, str) for name in asked):
-            sent: dict[str, Any] = {"kwargs_by_organization": {name: self._value(step.kwargs, name) for name in asked}}
-        else:
-            sent = {"kwargs": self._value(step.kwargs, None if own else "")}
-        minimum = step.quorum.minimum
-        return {
-            "image": step.image,
-            "method": step.method,
-            "central": step.central,
-            "organizations": asked,
-            "databases": [_database(each) for each in step.databases],
-            **sent,
-            **({"study": step.study} if step.study is not None else {}),
-            **({"store": step.store} if step.store is not None else {}),
-            "isolation": step.isolation,
-            "quorum": {
-                "min": self._value(minimum) if isinstance(minimum, Template) else minimum,
-                "required": list(step.quorum.required),
-                "wait": "all" if step.quorum.wait else "quorum",
-            },
-            "retry": _retry(step.retry),
-            "timeout": step.timeout,
-            **({"cache": step.cache} if step.cache is not None else {}),
-            **self._disclosure(step),
-            "name": step.label or f"{self._plan.workflow.name}/{step.common.name}",
-        }
-
-    def _disclosure(self, step: TaskPlan) -> dict[str, Any]:
-        least = disclosure.least(self._policy, step)
-        if least is None:
-            return {}
-        first, *others = [each.source for each in disclosure.counts(self._policy, step)]
-        also = {"also": others} if others else {}
-        return {"disclosure": {"min_count": least, "count": first, **also}}
-
-    def local(self, step: LocalPlan) -> dict[str, Any]:
-        if step.value is not None:
-            return {"value": self._value(step.value)}
-        told: dict[str, Any] = {"function": step.function} if step.function else {}
-        if step.command is not None:
-            told["command"] = self._value(step.command)
-        return {
-            **told,
-            "kwargs": self._value(step.kwargs),
-            "timeout": step.timeout,
-            "memory": step.memory,
-            "retry": _retry(step.retry),
-            **({"cache": step.cache} if step.cache is not None else {}),
-        }
-
-    def _params(self, step: WorkflowPlan) -> _Given:
-        """The params of the file that a step runs, as far as they are known."""
-        source = step.params.source if isinstance(step.params.source, dict) else {}
-        known: dict[str, Json] = {}
-        for name, param in step.inner.params.items():
-            with contextlib.suppress(ExpressionError, NotKnownYet):  # the first is told where the param is given
-                if name in source:
-                    known[name] = expressions.compile(source[name]).render(self._names)
-                elif not param.required:
-                    known[name] = param.schema["default"]
-        return _Given(known)
-
-    def _value(self, template: Template, organization: str | None = None) -> Json:
-        if template.literal:
-            return template.source
-        names = self._names if not organization else {**self._names, "organization": organization}
-        if organization is None and any(reference.root == "organization" for reference in template.references):
-            return {UNKNOWN: template.source}
-        if any(reference.root == "run" and reference.path[:1] in _ENDING for reference in template.references):
-            return {UNKNOWN: template.source}  # how the run ends
-        try:
-            return template.render(names, unknown=lambda text: {UNKNOWN: text})
-        except ExpressionError as error:
-            return {"$error": error.message}
-
-
-class _Later:
-    """`loop` or `each`: what is known in a round, or of an item, only."""
-
-    def __init__(self, root: str) -> None:
-        self._root = root
-
-    def attribute(self, name: str) -> object:
-        raise NotKnownYet(f"{self._root}.{name}")
-
-    def names(self) -> Iterable[str]:
-        return ()
-
-
-class _Given:
-    """`params` of another file, of which some may be known only when its step begins."""
-
-    def __init__(self, known: Mapping[str, Json]) -> None:
-        self._known = known
-
-    def attribute(self, name: str) -> object:
-        if name not in self._known:
-            raise NotKnownYet(f"params.{name}")
-        return self._known[name]
-
-    def names(self) -> Iterable[str]:
-        return self._known
-
-
-def _first(parent: str) -> str:
-    """The prefix that the steps in a step have in its first round, or for its first item."""
-    return "".join(f"{each}[1]." for each in parent.split(".")) if parent else ""
-
-
-def _database(choice: Any) -> Json:
-    told: dict[str, Any] = {"label": choice.label}
-    for key in ("query", "sheet_name"):
-        if getattr(choice, key) is not None:
-            told[key] = getattr(choice, key)
-    if choice.preprocessing:
-        told["preprocessing"] = [dict(each) for each in choice.preprocessing]
-    if choice.arguments:
-        told["arguments"] = dict(choice.arguments)
-    return told
-
-
-def _retry(retry: Retry) -> dict[str, Json]:
-    told: dict[str, Json] = {"attempts": retry.attempts}
-    if retry.attempts > 1:
-        told |= {"delay": retry.delay, "backoff": retry.backoff, "on": list(retry.on)}
-        if retry.max_delay != units.LONGEST:
-            told["max_delay"] = retry.max_delay
-    return told

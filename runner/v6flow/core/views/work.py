@@ -1,0 +1,343 @@
+"""What a step of each kind would send or compute, as a preview shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from v6flow.core.expressions import Template
+from v6flow.core.language import units
+from v6flow.core.planning import disclosure
+from v6flow.core.views.fields import Given, View, shown
+from v6flow.core.views.reading import bare, spell, spell_source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from v6flow.core.execution.commands import DatabaseChoice
+    from v6flow.core.json import Json
+    from v6flow.core.kinds import ForeachPlan, GatePlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan
+    from v6flow.core.kinds import task as tasks
+    from v6flow.core.views.reading import Reading
+
+
+class Work(View):
+    """The part of a preview that depends on the kind of its step."""
+
+    __slots__ = ()
+
+    @property
+    def kind(self) -> str | None:
+        """The kind in words, where that is not its key."""
+        return None
+
+    def lines(self) -> list[str]:
+        """It in words."""
+        return []
+
+    def bounds(self) -> list[str]:
+        """What bounds it, in words, before the checks."""
+        return []
+
+    def limits(self) -> list[str]:
+        """What bounds it, in words, after the checks."""
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class OtherWork(Work):
+    """The work of a kind that has no preview of its own: each template of its plan, by the name of its field."""
+
+    values: Mapping[str, Json]
+
+    def as_json(self) -> dict[str, Any]:
+        return dict(self.values)
+
+    def lines(self) -> list[str]:
+        return [f"{key} {spell(value)}" for key, value in self.values.items()]
+
+
+def of_other(step: Any, reading: Reading) -> OtherWork:
+    held = {each.name: getattr(step, each.name) for each in fields(step)}
+    return OtherWork({name: reading.value(each) for name, each in held.items() if isinstance(each, Template)})
+
+
+@dataclass(frozen=True, slots=True)
+class Database(View):
+    """A database that a task uses."""
+
+    label: str = field(metadata=shown("its label at the nodes"))
+    query: str | None = field(metadata=shown("the query", of="with a query"))
+    sheet_name: str | None = field(metadata=shown("the sheet", of="of a spreadsheet"))
+    preprocessing: list[Json] | None = field(metadata=shown("what is done with it first", of="with preprocessing"))
+    arguments: dict[str, Json] | None = field(metadata=shown("further arguments", of="with arguments"))
+
+
+@dataclass(frozen=True, slots=True)
+class Quorum(View):
+    """How many must answer."""
+
+    min: Json = field(metadata=shown("how many must answer: a number, a share, or `all`"))
+    required: tuple[str, ...] = field(metadata=shown("who must be among them"))
+    wait: str = field(metadata=shown("`all`, or `quorum`: nobody is waited for once enough have answered"))
+
+
+@dataclass(frozen=True, slots=True)
+class Retry(View):
+    """How often it is tried."""
+
+    attempts: int = field(metadata=shown("how often at the most"))
+    delay: float | None = field(default=None, metadata=shown("seconds before the second attempt", of="with attempts"))
+    backoff: float | None = field(default=None, metadata=shown("the factor of each further delay", of="with attempts"))
+    on: tuple[str, ...] | None = field(default=None, metadata=shown("after which failures", of="with attempts"))
+    max_delay: float | None = field(default=None, metadata=shown("the longest delay", of="with a longest delay"))
+
+    def lines(self) -> list[str]:
+        return [f"up to {self.attempts} attempts, after {', '.join(self.on or ())}"] if self.attempts > 1 else []
+
+
+@dataclass(frozen=True, slots=True)
+class SmallestCount(View):
+    """The smallest count of a result."""
+
+    min_count: int = field(metadata=shown("the smallest count"))
+    count: Json = field(metadata=shown("the expression that counts"))
+    also: list[Json] | None = field(metadata=shown("further such expressions", of="with several"))
+
+
+@dataclass(frozen=True, slots=True)
+class TaskWork(Work):
+    """What a task sends to whom."""
+
+    image: str = field(metadata=shown("the image of the algorithm"))
+    method: str = field(metadata=shown("its function"))
+    central: bool = field(metadata=shown("whether the function sends subtasks"))
+    organizations: Json = field(metadata=shown("who is asked"))
+    databases: tuple[Database, ...] = field(metadata=shown("the databases that are used"))
+    kwargs_by_organization: dict[str, Json] | None = field(
+        metadata=shown("what each is sent", of="task whose kwargs differ by organization")
+    )
+    kwargs: Given | None = field(metadata=shown("what all are sent", of="any other task"))
+    study: str | int | None = field(metadata=shown("the study", of="task of a study"))
+    store: str | int | None = field(metadata=shown("the algorithm store", of="task with a store"))
+    isolation: str = field(metadata=shown("`organization` or `together`: how many tasks are created"))
+    quorum: Quorum = field(metadata=shown("how many must answer"))
+    retry: Retry = field(metadata=shown("how often it is tried"))
+    timeout: float | None = field(metadata=shown("seconds; null: no end"))
+    cache: float | None = field(metadata=shown("seconds for which its result is reused", of="with `cache`"))
+    disclosure: SmallestCount | None = field(metadata=shown("the smallest count", of="task with a smallest count"))
+    name: str = field(metadata=shown("the task's name at the server"))
+
+    @property
+    def kind(self) -> str | None:
+        return "central task" if self.central else None
+
+    def lines(self) -> list[str]:
+        databases = ", ".join(each.label for each in self.databases) or "none"
+        names = self.organizations if isinstance(self.organizations, list) else [self.organizations]
+        told = [
+            f"{self.method} of {self.image} on {databases}",
+            f"to {', '.join(each if isinstance(each, str) else spell(each) for each in names)}",
+        ]
+        told += [f"  to {name}: {spell(kwargs)}" for name, kwargs in (self.kwargs_by_organization or {}).items()]
+        if self.quorum.min != "all":
+            told.append(f"quorum {spell(self.quorum.min)}")
+        if self.kwargs is not None and self.kwargs.value:
+            told.append(f"with {spell(self.kwargs.value)}")
+        return told
+
+    def bounds(self) -> list[str]:
+        told = self.retry.lines()
+        if self.disclosure is not None:
+            counts = [self.disclosure.count, *(self.disclosure.also or ())]
+            told += [f"refused unseen if {bare(count)} < {self.disclosure.min_count}" for count in counts]
+        return told
+
+    def limits(self) -> list[str]:
+        return _limits(self.timeout, self.cache)
+
+
+def of_task(step: TaskPlan, reading: Reading) -> TaskWork:
+    asked: Json = (
+        reading.value(step.organizations) if isinstance(step.organizations, Template) else list(step.organizations)
+    )
+    own = any(reference.root == "organization" for reference in step.kwargs.references)
+    each = None
+    if own and isinstance(asked, list) and all(isinstance(name, str) for name in asked):
+        each = {str(name): reading.value(step.kwargs, str(name)) for name in asked}
+    minimum = step.quorum.minimum
+    return TaskWork(
+        image=step.image,
+        method=step.method,
+        central=step.central,
+        organizations=asked,
+        databases=tuple(map(_database, step.databases)),
+        kwargs_by_organization=each,
+        kwargs=Given(reading.value(step.kwargs, None if own else "")) if each is None else None,
+        study=step.study,
+        store=step.store,
+        isolation=step.isolation,
+        quorum=Quorum(
+            reading.value(minimum) if isinstance(minimum, Template) else minimum,
+            tuple(step.quorum.required),
+            "all" if step.quorum.wait else "quorum",
+        ),
+        retry=_retry(step.retry),
+        timeout=step.timeout,
+        cache=step.cache,
+        disclosure=_smallest_count(step, reading),
+        name=step.label or f"{reading.workflow}/{step.common.name}",
+    )
+
+
+def _database(choice: DatabaseChoice) -> Database:
+    preprocessing: list[Json] = [dict(each) for each in choice.preprocessing]
+    arguments = dict(choice.arguments)
+    return Database(choice.label, choice.query, choice.sheet_name, preprocessing or None, arguments or None)
+
+
+def _retry(retry: tasks.Retry) -> Retry:
+    if retry.attempts <= 1:
+        return Retry(retry.attempts)
+    longest = None if retry.max_delay == units.LONGEST else retry.max_delay
+    return Retry(retry.attempts, retry.delay, retry.backoff, tuple(retry.on), longest)
+
+
+def _smallest_count(step: TaskPlan, reading: Reading) -> SmallestCount | None:
+    least = disclosure.least(reading.policy, step)
+    if least is None:
+        return None
+    first, *others = [each.source for each in disclosure.counts(reading.policy, step)]
+    return SmallestCount(least, first, others or None)
+
+
+def _limits(timeout: float | None, cache: float | None) -> list[str]:
+    told = [] if timeout is None else [f"within {units.spell(timeout)}"]
+    return told if cache is None else [*told, f"reuses a result that is no older than {units.spell(cache)}"]
+
+
+@dataclass(frozen=True, slots=True)
+class ValueWork(Work):
+    """The value that a local step computes."""
+
+    value: Json = field(metadata=shown("what it computes"))
+
+    def lines(self) -> list[str]:
+        return [f"value {spell(self.value)}"]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalWork(Work):
+    """The function or command that a local step runs."""
+
+    function: str | None = field(metadata=shown("the function", of="local step with a function"))
+    command: Json = field(metadata=shown("the words of the command", of="local step with a command"))
+    kwargs: Json = field(metadata=shown("what it is given"))
+    timeout: float | None = field(metadata=shown("seconds; null: no end"))
+    memory: int | None = field(metadata=shown("bytes; null: no bound"))
+    retry: Retry = field(metadata=shown("how often it is tried"))
+    cache: float | None = field(metadata=shown("seconds for which its result is reused", of="with `cache`"))
+
+    def lines(self) -> list[str]:
+        told = [f"function {self.function}"] if self.function is not None else []
+        told += [f"command {spell(self.command)}"] if self.command is not None else []
+        return [*told, f"with {spell(self.kwargs)}"] if self.kwargs else told
+
+    def bounds(self) -> list[str]:
+        return self.retry.lines()
+
+    def limits(self) -> list[str]:
+        return _limits(self.timeout, self.cache)
+
+
+def of_local(step: LocalPlan, reading: Reading) -> LocalWork | ValueWork:
+    if step.value is not None:
+        return ValueWork(reading.value(step.value))
+    command = reading.value(step.command) if step.command is not None else None
+    kwargs, retry = reading.value(step.kwargs), _retry(step.retry)
+    return LocalWork(step.function or None, command, kwargs, step.timeout, step.memory, retry, step.cache)
+
+
+@dataclass(frozen=True, slots=True)
+class GateWork(Work):
+    """What a gate asks whom."""
+
+    message: Json = field(metadata=shown("what it asks"))
+    approvers: tuple[str, ...] = field(metadata=shown("who may decide; if nobody is named, anybody"))
+
+    def lines(self) -> list[str]:
+        return [f"waits until {', '.join(self.approvers) or 'anybody'} has decided: {spell(self.message)}"]
+
+
+def of_gate(step: GatePlan, reading: Reading) -> GateWork:
+    return GateWork(reading.value(step.message), step.approvers)
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatWork(Work):
+    """What a repeat step iterates."""
+
+    state: Json = field(metadata=shown("the state it begins with"))
+    update: Json = field(metadata=shown("the state after an iteration"))
+    until: Json = field(metadata=shown("the condition that ends it, or null"))
+    max: int = field(metadata=shown("the most iterations"))
+    on_max: str = field(metadata=shown("`fail` or `continue`"))
+    cohort: str = field(metadata=shown("`fixed`, `shrink` or `any`"))
+
+    def lines(self) -> list[str]:
+        until = f", until {spell_source(self.until)}" if self.until is not None else ""
+        told = [
+            f"from {spell(self.state)}",
+            f"at most {self.max} rounds{until}",
+            f"each leaves {spell_source(self.update)}",
+        ]
+        return told if self.cohort == "fixed" else [*told, f"cohort {self.cohort}"]
+
+
+def of_repeat(step: RepeatPlan, reading: Reading) -> RepeatWork:
+    until = step.until.source if step.until is not None else None
+    return RepeatWork(reading.value(step.state), step.update.source, until, step.max, step.on_max, step.cohort)
+
+
+@dataclass(frozen=True, slots=True)
+class ForeachWork(Work):
+    """What a foreach step does for which items."""
+
+    over: Given | None = field(metadata=shown("the items", of="foreach over a list or mapping"))
+    matrix: Given | None = field(metadata=shown("the items", of="foreach over a matrix"))
+    alias: str = field(metadata=shown("the name of an item", name="as"))
+    max_parallel: int = field(metadata=shown("how many at once"))
+    on_item_failure: str = field(metadata=shown("`fail` or `continue`"))
+    result: Json = field(metadata=shown("the result of an item"))
+
+    def lines(self) -> list[str]:
+        over = self.over if self.over is not None else self.matrix
+        told = [f"each.{self.alias} of {spell(over.value if over is not None else None)}, {self.max_parallel} at once"]
+        return told if self.result is None else [*told, f"each leaves {spell_source(self.result)}"]
+
+
+def of_foreach(step: ForeachPlan, reading: Reading) -> ForeachWork:
+    return ForeachWork(
+        Given(reading.value(step.over)) if step.over is not None else None,
+        Given(reading.value(step.matrix)) if step.matrix is not None else None,
+        step.alias,
+        step.max_parallel,
+        step.on_item_failure,
+        step.result.source if step.result is not None else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowWork(Work):
+    """The file that a workflow step runs."""
+
+    file: str = field(metadata=shown("the file"))
+    params: Json = field(metadata=shown("what it is given"))
+
+    def lines(self) -> list[str]:
+        return [f"runs {self.file}", *([f"with {spell(self.params)}"] if self.params else [])]
+
+
+def of_workflow(step: WorkflowPlan, reading: Reading) -> WorkflowWork:
+    reading.give(step.common.name, step.params, step.inner)
+    return WorkflowWork(step.file, reading.value(step.params))
