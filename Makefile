@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 # workers for the tests: as many as there are processors
 WORKERS ?= auto
 
-.PHONY: demo test coverage lint types bench clean
+.PHONY: demo test coverage lint types docs bench clean
 
 demo: $(DEMO)
 	$(BIN)/v6flow run workflows/average.yaml
@@ -30,6 +30,11 @@ lint: $(DEV)
 
 types: $(DEV)
 	$(BIN)/mypy
+
+# the pages that are made from schemas and types
+docs: $(DEV)
+	$(BIN)/v6flow schema --reference > docs/reference.md
+	$(BIN)/python tools/output_page.py
 
 bench: $(DEV)
 	$(BIN)/python benchmarks/run.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 import shutil
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
+import output_page
 import v6flow
 from v6flow import aggregation, errors, loading
 from v6flow.backends.base import Failed
@@ -28,6 +30,7 @@ from v6flow.core.kinds.base import NOT_CARRYING, SETTLED
 from v6flow.core.language import problem
 from v6flow.core.language.reference import reference
 from v6flow.core.views import incomplete
+from v6flow.core.views.fields import View
 from v6flow.errors import V6flowError
 from v6flow.local import sources
 
@@ -420,6 +423,19 @@ def test_the_aggregations_are_those_there_are() -> None:
 
 
 # ---------------------------------------------------------------------------------------- what is printed, and to whom
+
+
+def test_the_page_on_output_is_what_the_views_say() -> None:
+    """Where it is not: `make docs`."""
+    assert output_page.page() == OUTPUT
+
+
+def test_each_field_of_a_view_is_described_and_nothing_else() -> None:
+    for view in output_page.VIEWS.values():
+        if dataclasses.is_dataclass(view) and view.as_json is View.as_json:
+            fields = {each.name for each in dataclasses.fields(view) if "flat" not in each.metadata}
+            assert fields == set(output_page.described(view)), view
+
 
 OUTPUT = (DOCS / "output.md").read_text("utf-8")
 

@@ -12,7 +12,7 @@ from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
 from v6flow.core.language.messages import choice
 from v6flow.core.planning import ids
 from v6flow.core.planning.plan import iso
-from v6flow.core.views.fields import View, shown
+from v6flow.core.views.fields import OPTIONAL, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,12 +56,18 @@ class Explained(View):
 
 @dataclass(frozen=True, slots=True)
 class Reuse(View):
-    """Whose result a step has, or why it was done anew."""
+    """Whose result a step has, or why it was done anew.
 
-    run: str | None = field(metadata=shown("the run whose result it has, or null"))
-    step: str | None = field(metadata=shown("the step of that run"))
-    answered: str | None = field(metadata=shown("when the result was computed"))
-    reason: str | None = field(metadata=shown("why it has no earlier result"))
+    run: the run whose result it has, or null
+    step: the step of that run
+    answered: when the result was computed
+    reason: why it has no earlier result
+    """
+
+    run: str | None
+    step: str | None
+    answered: str | None
+    reason: str | None
 
     def lines(self) -> list[str]:
         if self.run is None:
@@ -79,29 +85,48 @@ def reuse(step: StepState, reason: str | None) -> Reuse | None:
 
 @dataclass(frozen=True, slots=True)
 class Judgement(View):
-    """The rule of a quorum, how many it came to, and whether it is met."""
+    """The rule of a quorum, how many it came to, and whether it is met.
 
-    min: Json = field(metadata=shown("how many must answer, as the file says it"))
-    required: tuple[str, ...] = field(metadata=shown("who must be among them"))
-    wait: str = field(metadata=shown("`all` or `quorum`"))
-    needed: int | None = field(metadata=shown("how many that came to; null if not known yet"))
-    responded: int = field(metadata=shown("how many have answered"))
-    met: bool | None = field(metadata=shown("whether it is met; null if not known yet"))
+    min: how many must answer, as the file says it
+    required: who must be among them
+    wait: `all` or `quorum`
+    needed: how many that came to; null if not known yet
+    responded: how many have answered
+    met: whether it is met; null if not known yet
+    """
+
+    min: Json
+    required: tuple[str, ...]
+    wait: str
+    needed: int | None
+    responded: int
+    met: bool | None
 
 
 @dataclass(frozen=True, slots=True)
 class ExplainedTask(Explained):
-    """Whom a task asked, and how they were judged."""
+    """Whom a task asked, and how they were judged.
 
-    asked: tuple[str, ...] = field(metadata=shown("as in a run"))
-    responded: tuple[str, ...] = field(metadata=shown("as in a run"))
-    failed: tuple[str, ...] = field(metadata=shown("as in a run"))
-    missing: tuple[str, ...] = field(metadata=shown("as in a run"))
-    coordinator: str | None = field(metadata=shown("the organization that runs the central function"))
-    subtasks: Mapping[str, Json] | None = field(metadata=shown("how many subtasks there are of each status"))
-    quorum: Judgement = field(metadata=shown("the rule, and whether it is met"))
-    closed: str | None = field(metadata=shown("why it waited no longer: `timeout` or `quorum`"))
-    reuse: Reuse | None = field(metadata=shown("whose result it has, or why it was done anew"))
+    asked: as in a run
+    responded: as in a run
+    failed: as in a run
+    missing: as in a run
+    coordinator: the organization that runs the central function
+    subtasks: how many subtasks there are of each status
+    quorum: the rule, and whether it is met
+    closed: why it waited no longer: `timeout` or `quorum`
+    reuse: whose result it has, or why it was done anew
+    """
+
+    asked: tuple[str, ...]
+    responded: tuple[str, ...]
+    failed: tuple[str, ...]
+    missing: tuple[str, ...]
+    coordinator: str | None
+    subtasks: Mapping[str, Json] | None
+    quorum: Judgement
+    closed: str | None
+    reuse: Reuse | None
 
     @property
     def organizations(self) -> tuple[str, ...]:
@@ -179,9 +204,12 @@ def _judged(plan: Plan, state: RunState, planned: TaskPlan, step: StepState) -> 
 
 @dataclass(frozen=True, slots=True)
 class ExplainedLocal(Explained):
-    """Whose result a local step has."""
+    """Whose result a local step has.
 
-    reuse: Reuse | None = field(metadata=shown("whose result it has, or why it was done anew"))
+    reuse: whose result it has, or why it was done anew
+    """
+
+    reuse: Reuse | None
 
     def before(self) -> list[str]:
         return self.reuse.lines() if self.reuse is not None else []
@@ -189,11 +217,16 @@ class ExplainedLocal(Explained):
 
 @dataclass(frozen=True, slots=True)
 class ExplainedRepeat(Explained):
-    """The iterations of a repeat step."""
+    """The iterations of a repeat step.
 
-    rounds: int = field(metadata=shown("how many iterations have ended"))
-    converged: bool = field(metadata=shown("whether `until` holds"))
-    history: tuple[Json, ...] = field(metadata=shown("the state at the beginning and after each iteration"))
+    rounds: how many iterations have ended
+    converged: whether `until` holds
+    history: the state at the beginning and after each iteration
+    """
+
+    rounds: int
+    converged: bool
+    history: tuple[Json, ...]
 
     def results(self) -> list[str]:
         converged = ", and its condition held" if self.converged else ""
@@ -210,17 +243,24 @@ def _short(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Item(View):
-    """An item of a foreach step."""
+    """An item of a foreach step.
 
-    key: str = field(metadata=shown("its key"))
-    status: str = field(metadata=shown("`open`, `completed` or `failed`"))
+    key: its key
+    status: `open`, `completed` or `failed`
+    """
+
+    key: str
+    status: str
 
 
 @dataclass(frozen=True, slots=True)
 class ExplainedForeach(Explained):
-    """The items of a foreach step."""
+    """The items of a foreach step.
 
-    items: tuple[Item, ...] = field(metadata=shown("its items: `{key, status}`"))
+    items: its items: `{key, status}`
+    """
+
+    items: tuple[Item, ...]
 
     def results(self) -> list[str]:
         return [f"  item {each.key}: {each.status}" for each in self.items]
@@ -228,22 +268,34 @@ class ExplainedForeach(Explained):
 
 @dataclass(frozen=True, slots=True)
 class Decision(View):
-    """What a gate asked whom, and what was decided."""
+    """What a gate asked whom, and what was decided.
 
-    message: str = field(metadata=shown("what it asks"))
-    approvers: tuple[str, ...] = field(metadata=shown("whom"))
-    asked: str = field(metadata=shown("when"))
-    decision: str | None = field(default=None, metadata=shown("`approved` or `rejected`", of="decided gate"))
-    by: str | None = field(default=None, metadata=shown("by whom", of="decided gate"))
-    at: str | None = field(default=None, metadata=shown("when", of="decided gate"))
-    comment: str | None = field(default=None, metadata=shown("why", of="decided gate"))
+    message: what it asks
+    approvers: whom
+    asked: when
+    decision (decided gate): `approved` or `rejected`
+    by (decided gate): by whom
+    at (decided gate): when
+    comment (decided gate): why
+    """
+
+    message: str
+    approvers: tuple[str, ...]
+    asked: str
+    decision: str | None = field(default=None, metadata=OPTIONAL)
+    by: str | None = field(default=None, metadata=OPTIONAL)
+    at: str | None = field(default=None, metadata=OPTIONAL)
+    comment: str | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
 class ExplainedGate(Explained):
-    """What a gate asked, and what was decided."""
+    """What a gate asked, and what was decided.
 
-    gate: Decision = field(metadata=shown("what it asked whom, and what was decided"))
+    gate: what it asked whom, and what was decided
+    """
+
+    gate: Decision
 
     def after(self, time: Callable[[str], str], /) -> list[str]:
         gate = self.gate

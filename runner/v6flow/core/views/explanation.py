@@ -12,7 +12,7 @@ from v6flow.core.planning import ids
 from v6flow.core.planning.plan import iso
 from v6flow.core.views import incomplete
 from v6flow.core.views.by_kind import view_of
-from v6flow.core.views.fields import View, shown
+from v6flow.core.views.fields import FLAT, OPTIONAL, View
 from v6flow.core.views.preview import preview
 from v6flow.core.views.summary import Error, error, seconds
 
@@ -30,120 +30,182 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Subtask(View):
-    """A subtask that a central function sent."""
+    """A subtask that a central function sent.
 
-    name: str = field(metadata=shown("its organization, with a number where it has several"))
-    organization: str = field(metadata=shown("its organization"))
-    status: str = field(metadata=shown("as at the server"))
-    message: str = field(metadata=shown("why it failed"))
+    name: its organization, with a number where it has several
+    organization: its organization
+    status: as at the server
+    message: why it failed
+    """
+
+    name: str
+    organization: str
+    status: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRun(View):
-    """What only an attempt of a task has."""
+    """What only an attempt of a task has.
 
-    token: str = field(metadata=shown("the token that the task carries"))
-    began: str | None = field(
-        default=None,
-        metadata=shown("when the organization's node began to work, by the federation's clock if it records that"),
-    )
-    size: int | None = field(default=None, metadata=shown("of the result, in bytes"))
-    image: str | None = field(default=None, metadata=shown("the digest of the image that ran"))
-    withdrawn: bool | None = field(default=None, metadata=shown("true", of="killed when the run was let go of"))
+    token: the token that the task carries
+    began: when the organization's node began to work, by the federation's clock if it records that
+    size: of the result, in bytes
+    image: the digest of the image that ran
+    withdrawn (killed when the run was let go of): true
+    """
+
+    token: str
+    began: str | None = None
+    size: int | None = None
+    image: str | None = None
+    withdrawn: bool | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt(View):
-    """An attempt of an organization or of a local step."""
+    """An attempt of an organization or of a local step.
 
-    attempt: int = field(metadata=shown("its number"))
-    asked: str = field(metadata=shown("when it was requested"))
-    task: str | None = field(default=None, metadata=shown("the task at the federation"))
-    ended: str | None = field(default=None, metadata=shown("when it ended"))
-    seconds: float | None = field(default=None, metadata=shown("from the one to the other"))
-    outcome: str = field(default="open", metadata=shown("how it ended"))
-    failure: Error | None = field(default=None, metadata=shown("why it failed"))
-    origin: Mapping[str, Json] | None = field(
-        default=None, metadata=shown("digests of what the result was computed from, by what it is")
-    )
-    run: TaskRun | None = field(default=None, metadata=shown("", flat=True))
-    subtasks: tuple[Subtask, ...] | None = field(
-        default=None, metadata=shown("the subtasks that it sent", of="of a central function")
-    )
+    attempt: its number
+    asked: when it was requested
+    task: the task at the federation
+    ended: when it ended
+    seconds: from the one to the other
+    outcome: how it ended
+    failure: why it failed
+    origin: digests of what the result was computed from, by what it is
+    subtasks (of a central function): the subtasks that it sent
+    """
+
+    attempt: int
+    asked: str
+    task: str | None = None
+    ended: str | None = None
+    seconds: float | None = None
+    outcome: str = "open"
+    failure: Error | None = None
+    origin: Mapping[str, Json] | None = None
+    run: TaskRun | None = field(default=None, metadata=FLAT)
+    subtasks: tuple[Subtask, ...] | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
 class Needed(View):
-    """A step that was waited for."""
+    """A step that was waited for.
 
-    step: str = field(metadata=shown("its name"))
-    status: str = field(metadata=shown("its status"))
-    ended: str | None = field(metadata=shown("when it ended"))
+    step: its name
+    status: its status
+    ended: when it ended
+    """
+
+    step: str
+    status: str
+    ended: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Resumption(View):
-    """That the run was resumed while the step was at work."""
+    """That the run was resumed while the step was at work.
 
-    at: str = field(metadata=shown("when"))
-    asks_failed_again: bool = field(metadata=shown("whether those who had failed are asked again"))
+    at: when
+    asks_failed_again: whether those who had failed are asked again
+    """
+
+    at: str
+    asks_failed_again: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Cohort(View):
-    """Answers that a value was computed from."""
+    """Answers that a value was computed from.
 
-    step: str = field(metadata=shown("the step whose answers they are"))
-    organizations: tuple[str, ...] = field(metadata=shown("who answered"))
+    step: the step whose answers they are
+    organizations: who answered
+    """
+
+    step: str
+    organizations: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Reasons(View):
-    """The reasons that a step gives for what is otherwise refused."""
+    """The reasons that a step gives for what is otherwise refused.
 
-    mixed_cohorts: str | None = field(metadata=shown("why cohorts may mix", of="with `mixed_cohorts`"))
-    allow_cross_site: str | None = field(
-        metadata=shown("why others may be sent what single organizations answered", of="with `allow_cross_site`")
-    )
+    mixed_cohorts (with `mixed_cohorts`): why cohorts may mix
+    allow_cross_site (with `allow_cross_site`): why others may be sent what single organizations answered
+    """
+
+    mixed_cohorts: str | None = field(metadata=OPTIONAL)
+    allow_cross_site: str | None = field(metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
 class Cause(View):
-    """Why a step was skipped."""
+    """Why a step was skipped.
 
-    reason: str | None = field(metadata=shown("`when`, `failed` or `skipped`"))
-    step: str = field(metadata=shown("the step for whose failure or condition it was"))
-    message: str | None = field(metadata=shown("how that one failed"))
+    reason: `when`, `failed` or `skipped`
+    step: the step for whose failure or condition it was
+    message: how that one failed
+    """
+
+    reason: str | None
+    step: str
+    message: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation(View):
-    """All that is known of a step. Times are UTC, as text; `attempts` are under "" for a local step."""
+    """All that is known of a step. Times are UTC, as text; `attempts` are under "" for a local step.
 
-    run: str = field(metadata=shown("the run's id"))
-    workflow: str = field(metadata=shown("the workflow's name"))
-    step: str = field(metadata=shown("the step as it is run, `fit[3].gradient`"))
-    kind: str = field(metadata=shown("its kind"))
-    description: str | None = field(metadata=shown("as in the file"))
-    status: str = field(metadata=shown("see [Words for how it stands](#words-for-how-it-stands)"))
-    does: Preview = field(metadata=shown("what it sends or computes, as `v6flow plan` shows it"))
-    needs: tuple[Needed, ...] = field(metadata=shown("the steps that it waits for: `{step, status, ended}`"))
-    began_after: str | None = field(metadata=shown("the one of them that ended last"))
-    started: str | None = field(metadata=shown("when it began"))
-    ended: str | None = field(metadata=shown("when it ended"))
-    seconds: float | None = field(metadata=shown("from the one to the other"))
-    deadline: str | None = field(metadata=shown("until when it waits at the latest"))
-    attempts: Mapping[str, tuple[Attempt, ...]] = field(metadata=shown("by organization; see [Attempts](#attempts)"))
-    taken_up_again: tuple[Resumption, ...] = field(metadata=shown("when the run was resumed while it was at work"))
-    cohorts: tuple[Cohort, ...] = field(metadata=shown("whose answers its value was computed from"))
-    mixture_accepted: bool = field(metadata=shown("whether these may mix"))
-    reasons: Reasons = field(metadata=shown("the reasons that it gives for what is otherwise refused"))
-    failure: Error | None = field(metadata=shown("why it failed"))
-    cause: Cause | None = field(metadata=shown("why it was skipped"))
-    properties: Mapping[str, Json] = field(metadata=shown("what it published"))
-    incomplete: tuple[Incomplete, ...] = field(metadata=shown("what is incomplete in it and in the steps nested in it"))
-    more: Explained | None = field(metadata=shown("", flat=True))
-    organization: str | None = field(default=None, metadata=shown("whose attempts these are", of="with ORGANIZATION"))
+    run: the run's id
+    workflow: the workflow's name
+    step: the step as it is run, `fit[3].gradient`
+    kind: its kind
+    description: as in the file
+    status: see [Words for how it stands](#words-for-how-it-stands)
+    does: what it sends or computes, as `v6flow plan` shows it
+    needs: the steps that it waits for: `{step, status, ended}`
+    began_after: the one of them that ended last
+    started: when it began
+    ended: when it ended
+    seconds: from the one to the other
+    deadline: until when it waits at the latest
+    attempts: by organization; see [Attempts](#attempts)
+    taken_up_again: when the run was resumed while it was at work
+    cohorts: whose answers its value was computed from
+    mixture_accepted: whether these may mix
+    reasons: the reasons that it gives for what is otherwise refused
+    failure: why it failed
+    cause: why it was skipped
+    properties: what it published
+    incomplete: what is incomplete in it and in the steps nested in it
+    organization (with ORGANIZATION): whose attempts these are
+    """
+
+    run: str
+    workflow: str
+    step: str
+    kind: str
+    description: str | None
+    status: str
+    does: Preview
+    needs: tuple[Needed, ...]
+    began_after: str | None
+    started: str | None
+    ended: str | None
+    seconds: float | None
+    deadline: str | None
+    attempts: Mapping[str, tuple[Attempt, ...]]
+    taken_up_again: tuple[Resumption, ...]
+    cohorts: tuple[Cohort, ...]
+    mixture_accepted: bool
+    reasons: Reasons
+    failure: Error | None
+    cause: Cause | None
+    properties: Mapping[str, Json]
+    incomplete: tuple[Incomplete, ...]
+    more: Explained | None = field(metadata=FLAT)
+    organization: str | None = field(default=None, metadata=OPTIONAL)
 
     @property
     def organizations(self) -> list[str]:

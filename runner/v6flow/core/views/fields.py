@@ -10,13 +10,16 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
 
 
-def shown(meaning: str, *, name: str = "", of: str = "", flat: bool = False) -> Mapping[str, Any]:
-    """The metadata of a view's field: its meaning in one line of Markdown, and how JSON shows it.
+OPTIONAL: Mapping[str, Any] = {"optional": True}
+"""The metadata of a field that JSON leaves out where it is None."""
 
-    `name` is its key, if that differs from the field's. With `of` it is left out where it is None; `of` describes the
-    cases where it is there. The keys of a `flat` view stand among those of the view that holds it.
-    """
-    return {"meaning": meaning, "name": name, "of": of, "flat": flat}
+FLAT: Mapping[str, Any] = {"flat": True}
+"""The metadata of a view, or None, whose keys stand among those of the view that holds it."""
+
+
+def renamed(key: str, *, optional: bool = False) -> Mapping[str, Any]:
+    """The metadata of a field that has another name in JSON."""
+    return {"name": key, "optional": optional}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,11 @@ def as_json(value: Any) -> Any:
 
 
 class View:
-    """What all views share."""
+    """What all views share.
+
+    The docstring of a view has a line for each field: `name: meaning`, and `name (cases): meaning` for one that is
+    there in these cases only. The tables in docs/output.md are made of them.
+    """
 
     __slots__ = ()
 
@@ -54,8 +61,8 @@ def _fields(view: Any) -> dict[str, Json]:
     document: dict[str, Json] = {}
     for each in fields(view):
         held, how = getattr(view, each.name), each.metadata
-        if how.get("flat"):
+        if "flat" in how:
             document |= as_json(held) if held is not None else {}
-        elif held is not None or not how.get("of"):
-            document[how.get("name") or each.name] = as_json(held)
+        elif held is not None or not how.get("optional"):
+            document[how.get("name", each.name)] = as_json(held)
     return document

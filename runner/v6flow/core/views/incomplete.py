@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from v6flow.core.execution import dispatched
 from v6flow.core.language.units import spell
 from v6flow.core.planning import ids
 from v6flow.core.planning.plan import iso
-from v6flow.core.views.fields import View, shown
+from v6flow.core.views.fields import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -40,24 +40,21 @@ class Incomplete(View):
     output `output` is its name, and both are empty; for the run as a whole all three are. `organizations` are those
     whose answers are not in the result, in the order asked. `message` is a sentence that does not name the step or
     output.
+
+    kind: see below
+    step: the step as the file names it, `fit.gradient`; null for an output and for the run as a whole
+    output: the output that puts answers of different cohorts together; else null
+    instances: the steps as they were run, `fit[3].gradient`: one entry for all iterations and items
+    organizations: the organizations whose answers are not in the result
+    message: what is incomplete, in words
     """
 
-    kind: str = field(metadata=shown("see below"))
-    step: str | None = field(
-        default=None,
-        metadata=shown("the step as the file names it, `fit.gradient`; null for an output and for the run as a whole"),
-    )
-    output: str | None = field(
-        default=None, metadata=shown("the output that puts answers of different cohorts together; else null")
-    )
-    instances: tuple[str, ...] = field(
-        default=(),
-        metadata=shown("the steps as they were run, `fit[3].gradient`: one entry for all iterations and items"),
-    )
-    organizations: tuple[str, ...] = field(
-        default=(), metadata=shown("the organizations whose answers are not in the result")
-    )
-    message: str = field(default="", metadata=shown("what is incomplete, in words"))
+    kind: str
+    step: str | None = None
+    output: str | None = None
+    instances: tuple[str, ...] = ()
+    organizations: tuple[str, ...] = ()
+    message: str = ""
 
     @property
     def name(self) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from v6flow.core.views.by_kind import view_of
-from v6flow.core.views.fields import Given, View, shown
+from v6flow.core.views.fields import FLAT, OPTIONAL, Given, View, renamed
 from v6flow.core.views.reading import Reading, bare, spell
 
 if TYPE_CHECKING:
@@ -19,29 +19,47 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Check(View):
-    """A condition on a step, or on what each organization answers."""
+    """A condition on a step, or on what each organization answers.
 
-    that: Json = field(metadata=shown("the condition", of="on the step"))
-    each: Json = field(metadata=shown("the condition", of="on each answer"))
-    message: Json = field(metadata=shown("what is reported where it does not hold"))
+    that (on the step): the condition
+    each (on each answer): the condition
+    message: what is reported where it does not hold
+    """
+
+    that: Json = field(metadata=OPTIONAL)
+    each: Json = field(metadata=OPTIONAL)
+    message: Json
 
 
 @dataclass(frozen=True, slots=True)
 class Preview(View):
-    """A step of a plan before it runs."""
+    """A step of a plan before it runs.
 
-    step: str = field(metadata=shown("its name"))
-    kind: str = field(metadata=shown("its kind"))
-    needs: tuple[str, ...] = field(metadata=shown("the steps that it waits for"))
-    work: Work = field(metadata=shown("", flat=True))
-    when: Given | None = field(metadata=shown("its condition", of="with `when`"))
-    checks: tuple[Check, ...] | None = field(metadata=shown("its checks", of="with `checks`"))
-    output_schema: Mapping[str, Json] | None = field(metadata=shown("as in the file", of="with `output_schema`"))
-    properties: Json = field(metadata=shown("as in the file", of="with `properties`"))
-    final: bool | None = field(metadata=shown("true", name="finally", of="under `finally`"))
-    on_failure: str | None = field(metadata=shown("`continue`", of="that the run does without if it fails"))
-    mixed_cohorts: str | None = field(metadata=shown("the reason", of="that may mix cohorts"))
-    allow_cross_site: str | None = field(metadata=shown("the reason", of="that may pass on single answers"))
+    step: its name
+    kind: its kind
+    needs: the steps that it waits for
+    when (with `when`): its condition
+    checks (with `checks`): its checks
+    output_schema (with `output_schema`): as in the file
+    properties (with `properties`): as in the file
+    final (under `finally`): true
+    on_failure (that the run does without if it fails): `continue`
+    mixed_cohorts (that may mix cohorts): the reason
+    allow_cross_site (that may pass on single answers): the reason
+    """
+
+    step: str
+    kind: str
+    needs: tuple[str, ...]
+    work: Work = field(metadata=FLAT)
+    when: Given | None = field(metadata=OPTIONAL)
+    checks: tuple[Check, ...] | None = field(metadata=OPTIONAL)
+    output_schema: Mapping[str, Json] | None = field(metadata=OPTIONAL)
+    properties: Json = field(metadata=OPTIONAL)
+    final: bool | None = field(metadata=renamed("finally", optional=True))
+    on_failure: str | None = field(metadata=OPTIONAL)
+    mixed_cohorts: str | None = field(metadata=OPTIONAL)
+    allow_cross_site: str | None = field(metadata=OPTIONAL)
 
     @property
     def kind_in_words(self) -> str:

@@ -9,7 +9,7 @@ from v6flow.core.execution import scope
 from v6flow.core.execution.state import SETTLED
 from v6flow.core.planning.plan import iso
 from v6flow.core.views import incomplete
-from v6flow.core.views.fields import View, shown
+from v6flow.core.views.fields import FLAT, OPTIONAL, View
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,178 +26,235 @@ WITH_RESULTS = ("completed", "cancelled", "waiting")
 
 @dataclass(frozen=True, slots=True)
 class Error(View):
-    """Why a run or a step failed."""
+    """Why a run or a step failed.
 
-    kind: str = field(metadata=shown("see [Kinds of failure](#kinds-of-failure)"))
-    message: str = field(metadata=shown("in words"))
-    step: str | None = field(metadata=shown("the step that failed first"))
-    organization: str | None = field(metadata=shown("the organization where it failed"))
-    hint: str | None = field(metadata=shown("what to do"))
+    kind: see [Kinds of failure](#kinds-of-failure)
+    message: in words
+    step: the step that failed first
+    organization: the organization where it failed
+    hint: what to do
+    """
+
+    kind: str
+    message: str
+    step: str | None
+    organization: str | None
+    hint: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal(View):
-    """Why an organization gave no answer."""
+    """Why an organization gave no answer.
 
-    status: str = field(metadata=shown("the kind of failure"))
-    message: str = field(metadata=shown("in words"))
-    log_tail: str = field(metadata=shown("the last lines of its log"))
+    status: the kind of failure
+    message: in words
+    log_tail: the last lines of its log
+    """
+
+    status: str
+    message: str
+    log_tail: str
 
 
 @dataclass(frozen=True, slots=True)
 class Source(View):
-    """The earlier run whose result a step has."""
+    """The earlier run whose result a step has.
 
-    run: str = field(metadata=shown("the run"))
-    step: str = field(metadata=shown("its step"))
-    answered: str = field(metadata=shown("when the result was computed"))
+    run: the run
+    step: its step
+    answered: when the result was computed
+    """
+
+    run: str
+    step: str
+    answered: str
 
 
 @dataclass(frozen=True, slots=True)
 class Items(View):
-    """How many items a foreach step has, and what became of them."""
+    """How many items a foreach step has, and what became of them.
 
-    total: int = field(metadata=shown("how many there are"))
-    completed: int = field(metadata=shown("have completed"))
-    failed: int = field(metadata=shown("have failed"))
-    skipped: int = field(metadata=shown("never ended"))
-    open: int | None = field(default=None, metadata=shown("have not ended", of="running"))
+    total: how many there are
+    completed: have completed
+    failed: have failed
+    skipped: never ended
+    open (running): have not ended
+    """
+
+    total: int
+    completed: int
+    failed: int
+    skipped: int
+    open: int | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
 class StepSummary(View):
-    """A step of a run."""
+    """A step of a run.
 
-    coordinator: str | None = field(
-        metadata=shown(
-            "the organization that runs the central function; `asked` and the like name the organizations of its "
-            "subtasks",
-            of="central task that has begun",
-        )
-    )
-    iterations: int | None = field(metadata=shown("how many iterations have ended", of="repeat that has begun"))
-    converged: bool | None = field(metadata=shown("whether `until` holds", of="repeat that has begun"))
-    items: Items | None = field(
-        metadata=shown(
-            "how many: `{total, completed, failed, skipped}`, and `open` while it goes on", of="foreach that has begun"
-        )
-    )
-    status: str = field(metadata=shown("see [Words for how it stands](#words-for-how-it-stands)"))
-    asked: tuple[str, ...] = field(metadata=shown("the organizations asked, in that order; empty unless it is a task"))
-    responded: tuple[str, ...] = field(metadata=shown("those of them that answered"))
-    failed: tuple[str, ...] = field(metadata=shown("those that answered with a failure"))
-    failures: Mapping[str, Refusal] = field(
-        metadata=shown("of each that failed `{status, message, log_tail}`; `status` is the kind of failure")
-    )
-    missing: tuple[str, ...] = field(metadata=shown("those that never answered; known once the step has ended"))
-    seconds: float | None = field(
-        metadata=shown("from its beginning to its end; null if it has not ended, or never began")
-    )
-    attempts: int = field(
-        metadata=shown(
-            "the most that an organization, a function or a command took; of steps that have none, 1 once they have "
-            "completed; 0 of a reused result"
-        )
-    )
-    message: str | None = field(metadata=shown("what it asks", of="gate that has asked"))
-    approvers: tuple[str, ...] | None = field(
-        metadata=shown("whom it asks; if nobody is named, anybody", of="gate that has asked")
-    )
-    decision: str | None = field(metadata=shown("`approved` or `rejected`", of="decided gate"))
-    by: str | None = field(metadata=shown("who decided", of="decided gate"))
-    comment: str | None = field(metadata=shown("why, in the words of who decided", of="decided gate"))
-    reused: Source | None = field(metadata=shown("whose: `{run, step, answered}`", of="with a reused result"))
-    properties: Mapping[str, Json] | None = field(
-        metadata=shown("what it [published](language.md#properties), by name", of="with properties")
-    )
-    reason: str | None = field(metadata=shown("why, in words", of="skipped"))
-    error: Error | None = field(metadata=shown("as the run's `error`", of="failed"))
+    coordinator (central task that has begun): the organization that runs the central function; `asked` and the like
+        name the organizations of its subtasks
+    iterations (repeat that has begun): how many iterations have ended
+    converged (repeat that has begun): whether `until` holds
+    items (foreach that has begun): how many: `{total, completed, failed, skipped}`, and `open` while it goes on
+    status: see [Words for how it stands](#words-for-how-it-stands)
+    asked: the organizations asked, in that order; empty unless it is a task
+    responded: those of them that answered
+    failed: those that answered with a failure
+    failures: of each that failed `{status, message, log_tail}`; `status` is the kind of failure
+    missing: those that never answered; known once the step has ended
+    seconds: from its beginning to its end; null if it has not ended, or never began
+    attempts: the most that an organization, a function or a command took; of steps that have none, 1 once they have
+        completed; 0 of a reused result
+    message (gate that has asked): what it asks
+    approvers (gate that has asked): whom it asks; if nobody is named, anybody
+    decision (decided gate): `approved` or `rejected`
+    by (decided gate): who decided
+    comment (decided gate): why, in the words of who decided
+    reused (with a reused result): whose: `{run, step, answered}`
+    properties (with properties): what it [published](language.md#properties), by name
+    reason (skipped): why, in words
+    error (failed): as the run's `error`
+    """
+
+    coordinator: str | None = field(metadata=OPTIONAL)
+    iterations: int | None = field(metadata=OPTIONAL)
+    converged: bool | None = field(metadata=OPTIONAL)
+    items: Items | None = field(metadata=OPTIONAL)
+    status: str
+    asked: tuple[str, ...]
+    responded: tuple[str, ...]
+    failed: tuple[str, ...]
+    failures: Mapping[str, Refusal]
+    missing: tuple[str, ...]
+    seconds: float | None
+    attempts: int
+    message: str | None = field(metadata=OPTIONAL)
+    approvers: tuple[str, ...] | None = field(metadata=OPTIONAL)
+    decision: str | None = field(metadata=OPTIONAL)
+    by: str | None = field(metadata=OPTIONAL)
+    comment: str | None = field(metadata=OPTIONAL)
+    reused: Source | None = field(metadata=OPTIONAL)
+    properties: Mapping[str, Json] | None = field(metadata=OPTIONAL)
+    reason: str | None = field(metadata=OPTIONAL)
+    error: Error | None = field(metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
 class Origin(View):
-    """When and by whom a run was started, and what was said of it."""
+    """When and by whom a run was started, and what was said of it.
 
-    started: str = field(metadata=shown("a moment in UTC, as `2026-11-21T05:23:01Z`"))
-    ended: str | None = field(metadata=shown("a moment in UTC; null if it has not ended"))
-    seconds: float | None = field(metadata=shown("from the one to the other"))
-    by: str | None = field(metadata=shown("the system's user who started it; null if not recorded"))
-    via: str | None = field(
-        metadata=shown(
-            "from where: `terminal`, `script`, `Python`, `GitHub Actions`, `GitLab CI`, `Jenkins`, `Airflow`, "
-            "`Prefect`, `CI`; null if not recorded"
-        )
-    )
-    key: str | None = field(metadata=shown("the run's key; null if it has none"))
-    comment: str | None = field(metadata=shown("its comment; null if it has none"))
-    labels: Mapping[str, str] | None = field(metadata=shown("its labels; null if it has none"))
+    started: a moment in UTC, as `2026-11-21T05:23:01Z`
+    ended: a moment in UTC; null if it has not ended
+    seconds: from the one to the other
+    by: the system's user who started it; null if not recorded
+    via: from where: `terminal`, `script`, `Python`, `GitHub Actions`, `GitLab CI`, `Jenkins`, `Airflow`, `Prefect`,
+        `CI`; null if not recorded
+    key: the run's key; null if it has none
+    comment: its comment; null if it has none
+    labels: its labels; null if it has none
+    """
+
+    started: str
+    ended: str | None
+    seconds: float | None
+    by: str | None
+    via: str | None
+    key: str | None
+    comment: str | None
+    labels: Mapping[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Summary(View):
-    """A run; without an `origin` none came about."""
+    """A run; without an `origin` none came about.
 
-    run: str | None = field(metadata=shown("its id; null if none came about"))
-    workflow: str | None = field(metadata=shown("the workflow's name"))
-    status: str = field(metadata=shown("see [Words for how it stands](#words-for-how-it-stands)"))
-    exit_code: int | None = field(
-        metadata=shown(
-            "what `v6flow run` exits with, or did; `v6flow status`, which exits with 0, says null while the run is "
-            "not over"
-        )
-    )
-    origin: Origin | None = field(metadata=shown("", flat=True))
-    outputs: Mapping[str, Json] = field(metadata=shown("by name; empty unless the run has completed"))
-    incomplete: tuple[Incomplete, ...] = field(
-        metadata=shown(
-            "what is less than the whole; empty if the run is whole; see [Incomplete results](#incomplete-results)"
-        )
-    )
-    steps: Mapping[str, StepSummary] = field(metadata=shown("by name, in the order of the plan; see below"))
-    error: Error | None = field(
-        metadata=shown(
-            "null, or why it failed or was let go of: `{kind, message, step, organization, hint}`; see "
-            "[Kinds of failure](#kinds-of-failure)"
-        )
-    )
+    run: its id; null if none came about
+    workflow: the workflow's name
+    status: see [Words for how it stands](#words-for-how-it-stands)
+    exit_code: what `v6flow run` exits with, or did; `v6flow status`, which exits with 0, says null while the run is
+        not over
+    outputs: by name; empty unless the run has completed
+    incomplete: what is less than the whole; empty if the run is whole; see [Incomplete
+        results](#incomplete-results)
+    steps: by name, in the order of the plan; see below
+    error: null, or why it failed or was let go of: `{kind, message, step, organization, hint}`; see [Kinds of
+        failure](#kinds-of-failure)
+    """
+
+    run: str | None
+    workflow: str | None
+    status: str
+    exit_code: int | None
+    origin: Origin | None = field(metadata=FLAT)
+    outputs: Mapping[str, Json]
+    incomplete: tuple[Incomplete, ...]
+    steps: Mapping[str, StepSummary]
+    error: Error | None
 
 
 @dataclass(frozen=True, slots=True)
 class Detached(View):
-    """A run that continues in the background, or has ended there."""
+    """A run that continues in the background, or has ended there.
 
-    run: str = field(metadata=shown("its id"))
-    status: str = field(metadata=shown("as in a run"))
-    exit_code: int | None = field(metadata=shown("null while it goes on"))
-    incomplete: tuple[Incomplete, ...] = field(metadata=shown("as in a run"))
+    run: its id
+    status: as in a run
+    exit_code: null while it goes on
+    incomplete: as in a run
+    """
+
+    run: str
+    status: str
+    exit_code: int | None
+    incomplete: tuple[Incomplete, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SetSummary(View):
-    """The run of one set of params of a sweep."""
+    """The run of one set of params of a sweep.
 
-    params: Mapping[str, Json] = field(metadata=shown("all params of the run"))
-    run: str | None = field(metadata=shown("its id; null if it never began"))
-    status: str = field(metadata=shown("as in a run; also `pending`"))
-    exit_code: int | None = field(metadata=shown("as in a run; null if it never began"))
-    outputs: Mapping[str, Json] = field(metadata=shown("by name"))
-    incomplete: tuple[Incomplete, ...] = field(metadata=shown("as in a run"))
-    error: str | None = field(metadata=shown("why it failed"))
-    completed_before: bool = field(metadata=shown("whether an earlier sweep had done it"))
+    params: all params of the run
+    run: its id; null if it never began
+    status: as in a run; also `pending`
+    exit_code: as in a run; null if it never began
+    outputs: by name
+    incomplete: as in a run
+    error: why it failed
+    completed_before: whether an earlier sweep had done it
+    """
+
+    params: Mapping[str, Json]
+    run: str | None
+    status: str
+    exit_code: int | None
+    outputs: Mapping[str, Json]
+    incomplete: tuple[Incomplete, ...]
+    error: str | None
+    completed_before: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Entry(View):
-    """A run in a list of runs."""
+    """A run in a list of runs.
 
-    run: str = field(metadata=shown("its id"))
-    workflow: str | None = field(metadata=shown("the workflow's name; null if it cannot be read"))
-    status: str = field(metadata=shown("as in a run; also `unreadable` and `not started`"))
-    started: str | None = field(metadata=shown("a moment in UTC"))
-    seconds: float | None = field(metadata=shown("from its start to its end"))
-    exit_code: int | None = field(metadata=shown("what `v6flow run` exited with"))
-    error: str | None = field(metadata=shown("why it failed, or cannot be read"))
-    incomplete: tuple[Incomplete, ...] = field(metadata=shown("as in a run"))
+    run: its id
+    workflow: the workflow's name; null if it cannot be read
+    status: as in a run; also `unreadable` and `not started`
+    started: a moment in UTC
+    seconds: from its start to its end
+    exit_code: what `v6flow run` exited with
+    error: why it failed, or cannot be read
+    incomplete: as in a run
+    """
+
+    run: str
+    workflow: str | None
+    status: str
+    started: str | None
+    seconds: float | None
+    exit_code: int | None
+    error: str | None
+    incomplete: tuple[Incomplete, ...]
 
     @property
     def lacks(self) -> bool:

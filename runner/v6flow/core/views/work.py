@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from v6flow.core.expressions import Template
 from v6flow.core.language import units
 from v6flow.core.planning import disclosure
-from v6flow.core.views.fields import Given, View, shown
+from v6flow.core.views.fields import OPTIONAL, Given, View, renamed
 from v6flow.core.views.reading import bare, spell, spell_source
 
 if TYPE_CHECKING:
@@ -64,33 +64,52 @@ def of_other(step: Any, reading: Reading) -> OtherWork:
 
 @dataclass(frozen=True, slots=True)
 class Database(View):
-    """A database that a task uses."""
+    """A database that a task uses.
 
-    label: str = field(metadata=shown("its label at the nodes"))
-    query: str | None = field(metadata=shown("the query", of="with a query"))
-    sheet_name: str | None = field(metadata=shown("the sheet", of="of a spreadsheet"))
-    preprocessing: list[Json] | None = field(metadata=shown("what is done with it first", of="with preprocessing"))
-    arguments: dict[str, Json] | None = field(metadata=shown("further arguments", of="with arguments"))
+    label: its label at the nodes
+    query (with a query): the query
+    sheet_name (of a spreadsheet): the sheet
+    preprocessing (with preprocessing): what is done with it first
+    arguments (with arguments): further arguments
+    """
+
+    label: str
+    query: str | None = field(metadata=OPTIONAL)
+    sheet_name: str | None = field(metadata=OPTIONAL)
+    preprocessing: list[Json] | None = field(metadata=OPTIONAL)
+    arguments: dict[str, Json] | None = field(metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
 class Quorum(View):
-    """How many must answer."""
+    """How many must answer.
 
-    min: Json = field(metadata=shown("how many must answer: a number, a share, or `all`"))
-    required: tuple[str, ...] = field(metadata=shown("who must be among them"))
-    wait: str = field(metadata=shown("`all`, or `quorum`: nobody is waited for once enough have answered"))
+    min: how many must answer: a number, a share, or `all`
+    required: who must be among them
+    wait: `all`, or `quorum`: nobody is waited for once enough have answered
+    """
+
+    min: Json
+    required: tuple[str, ...]
+    wait: str
 
 
 @dataclass(frozen=True, slots=True)
 class Retry(View):
-    """How often it is tried."""
+    """How often it is tried.
 
-    attempts: int = field(metadata=shown("how often at the most"))
-    delay: float | None = field(default=None, metadata=shown("seconds before the second attempt", of="with attempts"))
-    backoff: float | None = field(default=None, metadata=shown("the factor of each further delay", of="with attempts"))
-    on: tuple[str, ...] | None = field(default=None, metadata=shown("after which failures", of="with attempts"))
-    max_delay: float | None = field(default=None, metadata=shown("the longest delay", of="with a longest delay"))
+    attempts: how often at the most
+    delay (with attempts): seconds before the second attempt
+    backoff (with attempts): the factor of each further delay
+    on (with attempts): after which failures
+    max_delay (with a longest delay): the longest delay
+    """
+
+    attempts: int
+    delay: float | None = field(default=None, metadata=OPTIONAL)
+    backoff: float | None = field(default=None, metadata=OPTIONAL)
+    on: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
+    max_delay: float | None = field(default=None, metadata=OPTIONAL)
 
     def lines(self) -> list[str]:
         return [f"up to {self.attempts} attempts, after {', '.join(self.on or ())}"] if self.attempts > 1 else []
@@ -98,35 +117,56 @@ class Retry(View):
 
 @dataclass(frozen=True, slots=True)
 class SmallestCount(View):
-    """The smallest count of a result."""
+    """The smallest count of a result.
 
-    min_count: int = field(metadata=shown("the smallest count"))
-    count: Json = field(metadata=shown("the expression that counts"))
-    also: list[Json] | None = field(metadata=shown("further such expressions", of="with several"))
+    min_count: the smallest count
+    count: the expression that counts
+    also (with several): further such expressions
+    """
+
+    min_count: int
+    count: Json
+    also: list[Json] | None = field(metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskWork(Work):
-    """What a task sends to whom."""
+    """What a task sends to whom.
 
-    image: str = field(metadata=shown("the image of the algorithm"))
-    method: str = field(metadata=shown("its function"))
-    central: bool = field(metadata=shown("whether the function sends subtasks"))
-    organizations: Json = field(metadata=shown("who is asked"))
-    databases: tuple[Database, ...] = field(metadata=shown("the databases that are used"))
-    kwargs_by_organization: dict[str, Json] | None = field(
-        metadata=shown("what each is sent", of="task whose kwargs differ by organization")
-    )
-    kwargs: Given | None = field(metadata=shown("what all are sent", of="any other task"))
-    study: str | int | None = field(metadata=shown("the study", of="task of a study"))
-    store: str | int | None = field(metadata=shown("the algorithm store", of="task with a store"))
-    isolation: str = field(metadata=shown("`organization` or `together`: how many tasks are created"))
-    quorum: Quorum = field(metadata=shown("how many must answer"))
-    retry: Retry = field(metadata=shown("how often it is tried"))
-    timeout: float | None = field(metadata=shown("seconds; null: no end"))
-    cache: float | None = field(metadata=shown("seconds for which its result is reused", of="with `cache`"))
-    disclosure: SmallestCount | None = field(metadata=shown("the smallest count", of="task with a smallest count"))
-    name: str = field(metadata=shown("the task's name at the server"))
+    image: the image of the algorithm
+    method: its function
+    central: whether the function sends subtasks
+    organizations: who is asked
+    databases: the databases that are used
+    kwargs_by_organization (task whose kwargs differ by organization): what each is sent
+    kwargs (any other task): what all are sent
+    study (task of a study): the study
+    store (task with a store): the algorithm store
+    isolation: `organization` or `together`: how many tasks are created
+    quorum: how many must answer
+    retry: how often it is tried
+    timeout: seconds; null: no end
+    cache (with `cache`): seconds for which its result is reused
+    disclosure (task with a smallest count): the smallest count
+    name: the task's name at the server
+    """
+
+    image: str
+    method: str
+    central: bool
+    organizations: Json
+    databases: tuple[Database, ...]
+    kwargs_by_organization: dict[str, Json] | None = field(metadata=OPTIONAL)
+    kwargs: Given | None = field(metadata=OPTIONAL)
+    study: str | int | None = field(metadata=OPTIONAL)
+    store: str | int | None = field(metadata=OPTIONAL)
+    isolation: str
+    quorum: Quorum
+    retry: Retry
+    timeout: float | None
+    cache: float | None = field(metadata=OPTIONAL)
+    disclosure: SmallestCount | None = field(metadata=OPTIONAL)
+    name: str
 
     @property
     def kind(self) -> str | None:
@@ -218,9 +258,12 @@ def _limits(timeout: float | None, cache: float | None) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class ValueWork(Work):
-    """The value that a local step computes."""
+    """The value that a local step computes.
 
-    value: Json = field(metadata=shown("what it computes"))
+    value: what it computes
+    """
+
+    value: Json
 
     def lines(self) -> list[str]:
         return [f"value {spell(self.value)}"]
@@ -228,15 +271,24 @@ class ValueWork(Work):
 
 @dataclass(frozen=True, slots=True)
 class LocalWork(Work):
-    """The function or command that a local step runs."""
+    """The function or command that a local step runs.
 
-    function: str | None = field(metadata=shown("the function", of="local step with a function"))
-    command: Json = field(metadata=shown("the words of the command", of="local step with a command"))
-    kwargs: Json = field(metadata=shown("what it is given"))
-    timeout: float | None = field(metadata=shown("seconds; null: no end"))
-    memory: int | None = field(metadata=shown("bytes; null: no bound"))
-    retry: Retry = field(metadata=shown("how often it is tried"))
-    cache: float | None = field(metadata=shown("seconds for which its result is reused", of="with `cache`"))
+    function (local step with a function): the function
+    command (local step with a command): the words of the command
+    kwargs: what it is given
+    timeout: seconds; null: no end
+    memory: bytes; null: no bound
+    retry: how often it is tried
+    cache (with `cache`): seconds for which its result is reused
+    """
+
+    function: str | None = field(metadata=OPTIONAL)
+    command: Json = field(metadata=OPTIONAL)
+    kwargs: Json
+    timeout: float | None
+    memory: int | None
+    retry: Retry
+    cache: float | None = field(metadata=OPTIONAL)
 
     def lines(self) -> list[str]:
         told = [f"function {self.function}"] if self.function is not None else []
@@ -260,10 +312,14 @@ def of_local(step: LocalPlan, reading: Reading) -> LocalWork | ValueWork:
 
 @dataclass(frozen=True, slots=True)
 class GateWork(Work):
-    """What a gate asks whom."""
+    """What a gate asks whom.
 
-    message: Json = field(metadata=shown("what it asks"))
-    approvers: tuple[str, ...] = field(metadata=shown("who may decide; if nobody is named, anybody"))
+    message: what it asks
+    approvers: who may decide; if nobody is named, anybody
+    """
+
+    message: Json
+    approvers: tuple[str, ...]
 
     def lines(self) -> list[str]:
         return [f"waits until {', '.join(self.approvers) or 'anybody'} has decided: {spell(self.message)}"]
@@ -275,14 +331,22 @@ def of_gate(step: GatePlan, reading: Reading) -> GateWork:
 
 @dataclass(frozen=True, slots=True)
 class RepeatWork(Work):
-    """What a repeat step iterates."""
+    """What a repeat step iterates.
 
-    state: Json = field(metadata=shown("the state it begins with"))
-    update: Json = field(metadata=shown("the state after an iteration"))
-    until: Json = field(metadata=shown("the condition that ends it, or null"))
-    max: int = field(metadata=shown("the most iterations"))
-    on_max: str = field(metadata=shown("`fail` or `continue`"))
-    cohort: str = field(metadata=shown("`fixed`, `shrink` or `any`"))
+    state: the state it begins with
+    update: the state after an iteration
+    until: the condition that ends it, or null
+    max: the most iterations
+    on_max: `fail` or `continue`
+    cohort: `fixed`, `shrink` or `any`
+    """
+
+    state: Json
+    update: Json
+    until: Json
+    max: int
+    on_max: str
+    cohort: str
 
     def lines(self) -> list[str]:
         until = f", until {spell_source(self.until)}" if self.until is not None else ""
@@ -301,14 +365,22 @@ def of_repeat(step: RepeatPlan, reading: Reading) -> RepeatWork:
 
 @dataclass(frozen=True, slots=True)
 class ForeachWork(Work):
-    """What a foreach step does for which items."""
+    """What a foreach step does for which items.
 
-    over: Given | None = field(metadata=shown("the items", of="foreach over a list or mapping"))
-    matrix: Given | None = field(metadata=shown("the items", of="foreach over a matrix"))
-    alias: str = field(metadata=shown("the name of an item", name="as"))
-    max_parallel: int = field(metadata=shown("how many at once"))
-    on_item_failure: str = field(metadata=shown("`fail` or `continue`"))
-    result: Json = field(metadata=shown("the result of an item"))
+    over (foreach over a list or mapping): the items
+    matrix (foreach over a matrix): the items
+    alias: the name of an item
+    max_parallel: how many at once
+    on_item_failure: `fail` or `continue`
+    result: the result of an item
+    """
+
+    over: Given | None = field(metadata=OPTIONAL)
+    matrix: Given | None = field(metadata=OPTIONAL)
+    alias: str = field(metadata=renamed("as"))
+    max_parallel: int
+    on_item_failure: str
+    result: Json
 
     def lines(self) -> list[str]:
         over = self.over if self.over is not None else self.matrix
@@ -329,10 +401,14 @@ def of_foreach(step: ForeachPlan, reading: Reading) -> ForeachWork:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowWork(Work):
-    """The file that a workflow step runs."""
+    """The file that a workflow step runs.
 
-    file: str = field(metadata=shown("the file"))
-    params: Json = field(metadata=shown("what it is given"))
+    file: the file
+    params: what it is given
+    """
+
+    file: str
+    params: Json
 
     def lines(self) -> list[str]:
         return [f"runs {self.file}", *([f"with {spell(self.params)}"] if self.params else [])]
