@@ -23,7 +23,7 @@ from v6flow.core import json
 from v6flow.core.checks import lint, soundness
 from v6flow.core.execution import completion, state
 from v6flow.core.expressions import FUNCTIONS, compile, limits  # noqa: A004 - as the package calls it
-from v6flow.core.kinds import STEP_KINDS, foreach, repeat, task
+from v6flow.core.kinds import STEP_KINDS, foreach, repeat, settings
 from v6flow.core.kinds.base import NOT_CARRYING, SETTLED
 from v6flow.core.language import problem
 from v6flow.core.language.reference import reference
@@ -331,7 +331,7 @@ def test_the_limits_are_those_there_are() -> None:
 @pytest.mark.parametrize("page", ["language.md", "federation.md", "server.md"])
 def test_the_settings_of_defaults_are_those_there_are(page: str) -> None:
     text = (DOCS / page).read_text("utf-8")
-    assert set(task.SETTINGS) in [set(code.split()) for code in _CODE.findall(text)]
+    assert set(settings.SETTINGS) in [set(code.split()) for code in _CODE.findall(text)]
 
 
 def test_the_keys_of_tables_are_those_of_the_schemas() -> None:

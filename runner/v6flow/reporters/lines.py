@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from v6flow.core.execution.events import Event, Failure
     from v6flow.core.execution.state import RunState, StepState
     from v6flow.core.kinds import StepPlan
-    from v6flow.core.kinds.task import Retry
+    from v6flow.core.kinds.settings import Retry
     from v6flow.core.planning.plan import Plan
 
 LARGE = 200  # steps: beyond, nobody reads a line for each value that was computed in no time

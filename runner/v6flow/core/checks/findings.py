@@ -12,7 +12,7 @@ from v6flow.core.language.messages import choice
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from v6flow.core.kinds.task import Quorum
+    from v6flow.core.kinds.settings import Quorum
     from v6flow.core.language.problem import InvalidError
     from v6flow.core.planning.plan import Plan
     from v6flow.errors import V6flowError

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from v6flow.core.kinds import STEP_KINDS, LocalStep, RepeatStep, TaskStep, local, task
+from v6flow.core.kinds import STEP_KINDS, LocalStep, RepeatStep, TaskStep, local, settings
 from v6flow.core.kinds.base import NOT_CARRYING, PARAMS, STEPS, Field, common_fields
 from v6flow.core.language.problem import Path, Position, Problem
 from v6flow.core.language.redaction import SECRET_VALUE
@@ -93,7 +93,7 @@ def _builtin_timeout(workflow: Workflow) -> Found:
         if isinstance(step, TaskStep) and "timeout" not in step.settings:
             yield (
                 workflow.document.key_position(step.common.at),
-                f"step {_short(name)} says no timeout: it waits {task.SETTINGS['timeout']} for whoever is silent",
+                f"step {_short(name)} says no timeout: it waits {settings.SETTINGS['timeout']} for whoever is silent",
                 "write timeout: 2h, say, beside task or in defaults",
             )
 
@@ -218,7 +218,7 @@ def _unknown_rule(workflow: Workflow) -> Found:
 def _fields(workflow: Workflow) -> Iterator[tuple[str, Field]]:
     """Every place where expressions may stand, with the step it is in, empty outside of steps."""
     for key, (path, template) in workflow.defaults.items():
-        for field in task.setting_fields(key, path, template):
+        for field in settings.setting_fields(key, path, template):
             yield "", field
     for name, step in workflow.steps.items():
         for field in (*STEP_KINDS[step.kind].fields(step), *common_fields(step.common)):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions
 from v6flow.core.checks import cross_site, mixing
-from v6flow.core.kinds import STEP_KINDS, ForeachStep, RepeatStep, task
+from v6flow.core.kinds import STEP_KINDS, ForeachStep, RepeatStep, settings, task
 from v6flow.core.kinds.base import PARAMS, STEPS, Field, common_fields, common_needed
 from v6flow.core.language import places, schema
 from v6flow.core.language.naming import resolve
@@ -261,7 +261,7 @@ def _secrets(document: Document) -> Iterator[Problem]:
 
 def _all_fields(workflow: Workflow) -> Iterator[tuple[Step | None, Field]]:
     for key, (path, template) in workflow.defaults.items():
-        for field in task.setting_fields(key, path, template):
+        for field in settings.setting_fields(key, path, template):
             yield None, field
     for step in workflow.steps.values():
         for field in (*common_fields(step.common), *STEP_KINDS[step.kind].fields(step)):

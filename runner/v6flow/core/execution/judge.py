@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from v6flow.core.execution.state import OrganizationState, RunState, StepState
-    from v6flow.core.kinds.task import Quorum, TaskPlan
+    from v6flow.core.kinds.settings import Quorum
+    from v6flow.core.kinds.task import TaskPlan
     from v6flow.core.planning.plan import Plan
 
 MIXED_HINT = "send it to those who answered (organizations: …responded), or say mixed_cohorts: <reason> if you mean it"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from v6flow.core import expressions
+from v6flow.core.kinds.roles import Role, fixed, free, roles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -64,6 +65,11 @@ class Check:
         return (*self.at, "each" if self.each else "that")
 
 
+def _conditions(checks: Iterable[Check], *, each: bool) -> Iterator[Any]:
+    """The conditions of those checks that are, or are not, on what each organization answers."""
+    return (check.condition.source for check in checks if check.each == each)
+
+
 @dataclass(frozen=True, slots=True)
 class Common:
     """What a step of any kind may say; `at` is its place in the document.
@@ -71,18 +77,24 @@ class Common:
     The name of a nested step begins with that of the step it is nested in, `parent`: `fit.gradient`.
     """
 
-    name: str
-    at: Path
-    needs: tuple[str, ...] = ()
-    on_failure: str = "fail"
-    mixed_cohorts: str | None = None
-    allow_cross_site: str | None = None
-    description: str = ""
-    when: Template | None = None
-    checks: tuple[Check, ...] = ()
-    output_schema: Mapping[str, Any] | None = None
-    properties: Template | None = None
-    final: bool = False
+    name: str = field(metadata=free("by which it is found", shown=True))
+    at: Path = field(metadata=free("where it stands in the file"))
+    needs: tuple[str, ...] = field(default=(), metadata=free("when it is asked"))
+    on_failure: str = field(default="fail", metadata=free("what becomes of the run when it fails", shown=True))
+    mixed_cohorts: str | None = field(default=None, metadata=free("what is accepted", shown=True))
+    allow_cross_site: str | None = field(default=None, metadata=free("what is accepted", shown=True))
+    description: str = field(default="", metadata=free("for people"))
+    when: Template | None = field(default=None, metadata=fixed("settled", shown=True))
+    checks: tuple[Check, ...] = field(
+        default=(),
+        metadata=roles(
+            Role(fixed="settled", shown=True, take=lambda checks: [*_conditions(checks, each=False)]),
+            Role(fixed="asked", part="each", take=lambda checks: [*_conditions(checks, each=True)]),
+        ),
+    )
+    output_schema: Mapping[str, Any] | None = field(default=None, metadata=fixed(shown=True))
+    properties: Template | None = field(default=None, metadata=fixed("settled", shown=True))
+    final: bool = field(default=False, metadata=free("when it is asked", shown=True))
     """Whether it stands under `finally`: it is run once all others are over."""
 
     @property
@@ -137,6 +149,12 @@ class StepKind:
 
     summary: ClassVar[str]
     """One line for people."""
+
+    plan_type: ClassVar[type[Any]]
+    """The frozen dataclass of its plans, each of whose fields has a role (see `roles`)."""
+
+    origin: ClassVar[frozenset[str]] = frozenset()
+    """What its results depend on that its plan does not say, by the names of `planning.question.Origin`."""
 
     def parse(self, common: Common, raw: Mapping[str, Any], defaults: Defaults, /) -> Any:
         """The step that a mapping (sound by the schema) describes; `defaults` are those of its file."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from v6flow.core import expressions, json
 from v6flow.core.kinds.base import PARAMS, STEPS, Common, Field, StepKind, alias_problem, misplaced
+from v6flow.core.kinds.roles import fixed, free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,7 @@ _OFFERS = frozenset(
 class ForeachStep:
     """What the file says: exactly one of `over` and `matrix` is not None."""
 
+    kind: ClassVar[str] = KEY
     common: Common
     alias: str
     over: Template | None = None
@@ -41,27 +43,20 @@ class ForeachStep:
     on_item_failure: str = "fail"
     misplaced: tuple[str, ...] = ()  # keys beside it that are for other kinds
 
-    @property
-    def kind(self) -> str:
-        return KEY
-
 
 @dataclass(frozen=True, slots=True)
 class ForeachPlan:
     """A foreach step with its settings resolved."""
 
+    kind: ClassVar[str] = KEY
     common: Common
-    alias: str
-    over: Template | None
-    matrix: Template | None
-    key: Template | None
-    result: Template | None
-    max_parallel: int
-    on_item_failure: str
-
-    @property
-    def kind(self) -> str:
-        return KEY
+    alias: str = field(metadata=fixed(part="as", shown=True))
+    over: Template | None = field(metadata=fixed(shown=True))
+    matrix: Template | None = field(metadata=fixed(shown=True))
+    key: Template | None = field(metadata=fixed())
+    result: Template | None = field(metadata=fixed(shown=True))
+    max_parallel: int = field(metadata=free("how many items are done at a time", shown=True))
+    on_item_failure: str = field(metadata=free("what becomes of the step when an item fails", shown=True))
 
 
 def items(over: Json, matrix: Json) -> list[tuple[str, Json]]:
@@ -103,6 +98,7 @@ class ForeachKind(StepKind):
     """The kind `foreach`."""
 
     key = KEY
+    plan_type = ForeachPlan
     summary = "steps that are done for each item of a list"
 
     def parse(self, common: Common, raw: Mapping[str, Any], _defaults: Defaults) -> ForeachStep:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from v6flow.core import expressions
 from v6flow.core.kinds.base import STEPS, Common, Field, StepKind
+from v6flow.core.kinds.roles import fixed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,33 +25,28 @@ _NOT_BESIDE = ("timeout", "retry", "cache", "output_schema")
 class GateStep:
     """What the file says; nobody among the approvers: anybody may decide. `misplaced` are keys that do not fit."""
 
+    kind: ClassVar[str] = KEY
     common: Common
     message: Template
     approvers: tuple[str, ...] = ()
     misplaced: tuple[str, ...] = ()
-
-    @property
-    def kind(self) -> str:
-        return KEY
 
 
 @dataclass(frozen=True, slots=True)
 class GatePlan:
     """A gate as it will be asked; its message may depend on other steps."""
 
+    kind: ClassVar[str] = KEY
     common: Common
-    message: Template
-    approvers: tuple[str, ...] = ()
-
-    @property
-    def kind(self) -> str:
-        return KEY
+    message: Template = field(metadata=fixed(shown=True))
+    approvers: tuple[str, ...] = field(default=(), metadata=fixed(shown=True))
 
 
 class GateKind(StepKind):
     """The kind `gate`."""
 
     key = KEY
+    plan_type = GatePlan
     summary = "a person's approval, for which the run waits"
 
     def parse(self, common: Common, raw: Mapping[str, Any], _defaults: Defaults) -> GateStep:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from v6flow.core import expressions
 from v6flow.core.checks import commandline
 from v6flow.core.kinds.base import PARAMS, STEPS, Common, Field, StepKind
-from v6flow.core.kinds.task import Retry, parse_cache, parse_retry, parse_timeout
+from v6flow.core.kinds.roles import fixed, free
+from v6flow.core.kinds.settings import Retry, parse_cache, parse_retry, parse_timeout
 from v6flow.core.language import units
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _EMPTY = expressions.compile({})
 class LocalStep:
     """What the file says: exactly one of `function`, `command` and `value` is not None."""
 
+    kind: ClassVar[str] = KEY
     common: Common
     function: str | None = None
     command: Template | None = None
@@ -42,30 +44,25 @@ class LocalStep:
     memory: Template | None = None
     cache: Template | None = None
 
-    @property
-    def kind(self) -> str:
-        return KEY
-
 
 @dataclass(frozen=True, slots=True)
 class LocalPlan:
     """A local step with its settings resolved; what depends on other steps is still a template."""
 
+    kind: ClassVar[str] = KEY
     common: Common
-    function: str | None
-    command: Template | None
-    value: Template | None
-    kwargs: Template
-    timeout: float | None
-    retry: Retry
-    memory: int | None
-    files: tuple[str, ...] = ()
-    cache: float | None = None  # seconds for which its result may be reused by later runs; None: not at all
-    folder: str = ""  # absolute: that of its file; empty: that of the workflow that is run
-
-    @property
-    def kind(self) -> str:
-        return KEY
+    function: str | None = field(metadata=fixed(reuse="function", shown=True))
+    command: Template | None = field(metadata=fixed(reuse="command", shown=True))
+    value: Template | None = field(metadata=fixed(shown=True))  # is never reused: nothing is quicker than to compute it
+    kwargs: Template = field(metadata=fixed(reuse="kwargs", shown=True))
+    timeout: float | None = field(metadata=free("how long it may take", shown=True))
+    retry: Retry = field(metadata=free("how often the same is computed", shown=True))
+    memory: int | None = field(metadata=free("how much it may use", shown=True))
+    files: tuple[str, ...] = field(default=(), metadata=free("their contents are in its source"))
+    cache: float | None = field(default=None, metadata=free("how old a result of the same may be", shown=True))
+    """How long, in seconds, its result may be reused by later runs; None: not at all."""
+    folder: str = field(default="", metadata=free("where its files are; their contents are in its source"))
+    """Absolute, that of its file; empty: that of the workflow that is run."""
 
 
 def _bounds(step: LocalStep) -> tuple[tuple[str, Template | None], ...]:
@@ -102,6 +99,8 @@ class LocalKind(StepKind):
     """The kind `local`."""
 
     key = KEY
+    plan_type = LocalPlan
+    origin = frozenset({"source"})
     summary = "a function, a command or a value, computed where v6flow runs"
 
     def parse(self, common: Common, raw: Mapping[str, Any], _defaults: Defaults) -> LocalStep:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from v6flow.core import expressions
 from v6flow.core.kinds.base import PARAMS, STEPS, Common, Field, StepKind, alias_problem, misplaced
+from v6flow.core.kinds.roles import fixed, free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,7 @@ _OFFERS = frozenset({"status", "error", "result", "iterations", "converged", "hi
 class RepeatStep:
     """What the file says; its nested steps stand among the workflow's, under its own name."""
 
+    kind: ClassVar[str] = KEY
     common: Common
     state: Template
     update: Template
@@ -37,33 +39,27 @@ class RepeatStep:
     alias: str | None = None
     misplaced: tuple[str, ...] = ()  # keys beside it that are for other kinds
 
-    @property
-    def kind(self) -> str:
-        return KEY
-
 
 @dataclass(frozen=True, slots=True)
 class RepeatPlan:
     """A repeat step with its settings resolved; `max` is the most rounds there may be."""
 
+    kind: ClassVar[str] = KEY
     common: Common
-    state: Template
-    update: Template
-    max: int
-    until: Template | None
-    on_max: str
-    cohort: str
-    alias: str | None
-
-    @property
-    def kind(self) -> str:
-        return KEY
+    state: Template = field(metadata=fixed(shown=True))
+    update: Template = field(metadata=fixed(shown=True))
+    max: int = field(metadata=free("how many iterations there may be, not what any of them asks", shown=True))
+    until: Template | None = field(metadata=fixed(shown=True))
+    on_max: str = field(metadata=free("what becomes of the step when max is reached", shown=True))
+    cohort: str = field(metadata=fixed(shown=True))
+    alias: str | None = field(metadata=fixed(part="as"))
 
 
 class RepeatKind(StepKind):
     """The kind `repeat`."""
 
     key = KEY
+    plan_type = RepeatPlan
     summary = "steps that are repeated until a condition holds"
 
     def parse(self, common: Common, raw: Mapping[str, Any], _defaults: Defaults) -> RepeatStep:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from v6flow.core import expressions
 from v6flow.core.kinds.base import STEPS, Common, Field, StepKind, misplaced
+from v6flow.core.kinds.roles import fixed, free
 from v6flow.core.language.words import suggestion
 
 if TYPE_CHECKING:
@@ -25,29 +26,28 @@ _OFFERS = frozenset({"status", "error", "result", "responded"})
 class WorkflowStep:
     """What the file says. `inner` is the workflow of the other file, None where that could not be read."""
 
+    kind: ClassVar[str] = KEY
     common: Common
     file: str
     params: Template
     inner: Workflow | None = None
     misplaced: tuple[str, ...] = ()
 
-    @property
-    def kind(self) -> str:
-        return KEY
+
+def _outputs(workflow: Workflow) -> dict[str, Any]:
+    """The outputs of a workflow by name, as the file has them."""
+    return {name: output.value.source for name, output in workflow.outputs.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowPlan:
     """A workflow step; the steps of the other file stand among the plan's, under its own name."""
 
+    kind: ClassVar[str] = KEY
     common: Common
-    file: str
-    params: Template
-    inner: Workflow
-
-    @property
-    def kind(self) -> str:
-        return KEY
+    file: str = field(metadata=free("its steps are in the plan by themselves", shown=True))
+    params: Template = field(metadata=fixed(shown=True))
+    inner: Workflow = field(metadata=fixed(part="outputs", take=_outputs))
 
 
 def _has_gates(workflow: Workflow) -> bool:
@@ -61,6 +61,7 @@ class WorkflowKind(StepKind):
     """The kind `workflow`."""
 
     key = KEY
+    plan_type = WorkflowPlan
     summary = "another workflow file as one step"
 
     def parse(self, common: Common, raw: Mapping[str, Any], _defaults: Defaults) -> WorkflowStep:

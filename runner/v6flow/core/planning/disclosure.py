@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from v6flow.core import expressions
 from v6flow.core.expressions import ExpressionError
-from v6flow.core.kinds.task import COUNT, TaskPlan
+from v6flow.core.kinds.settings import COUNT
+from v6flow.core.kinds.task import TaskPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -25,6 +25,7 @@ from v6flow.core.kinds import (
     gate,
     local,
     repeat,
+    settings,
     task,
 )
 from v6flow.core.kinds.base import common_fields
@@ -35,17 +36,15 @@ from v6flow.core.planning import ids, preconditions
 from v6flow.core.planning.graph import Graph
 
 if sys.version_info >= (3, 11):
-    from typing import assert_never
+    pass
 else:
-    from typing_extensions import assert_never
+    pass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from v6flow.core.expressions import Template
     from v6flow.core.kinds import Step
-    from v6flow.core.kinds.base import Common
-    from v6flow.core.kinds.task import TaskPlan
     from v6flow.core.language.model import Workflow
 
 
@@ -218,122 +217,6 @@ def token(run: str, step: str, organizations: tuple[str, ...], attempt: int) -> 
     return hashlib.blake2b(canonical([run, step, list(organizations), attempt]).encode(), digest_size=16).hexdigest()
 
 
-def digest(value: Json) -> str:
-    """A short name of a value: equal values have equal ones."""
-    return hashlib.blake2b(canonical(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-def parts(plan: Plan, sources: Mapping[str, str]) -> dict[str, dict[str, Json]]:
-    """What each step is made of, as far as it decides its result; `sources` are digests of functions and files.
-
-    How patiently a step waits, how it is described, whether it may mix cohorts and who is offline is not in it.
-    """
-    return {
-        name: {**_parts(step, plan.directory, sources), **_common_parts(step.common)}
-        for name, step in plan.steps.items()
-    }
-
-
-def _parts(step: StepPlan, directory: Directory, sources: Mapping[str, str]) -> dict[str, Json]:
-    match step:
-        case task.TaskPlan():
-            return _task_parts(step, directory)
-        case local.LocalPlan():
-            return _local_parts(step, sources)
-        case repeat.RepeatPlan():
-            return {
-                "kind": "repeat",
-                "state": step.state.source,
-                "update": step.update.source,
-                "until": step.until.source if step.until is not None else None,
-                "cohort": step.cohort,
-                "as": step.alias,
-            }
-        case foreach.ForeachPlan():
-            return {
-                "kind": "foreach",
-                "over": step.over.source if step.over is not None else None,
-                "matrix": step.matrix.source if step.matrix is not None else None,
-                "key": step.key.source if step.key is not None else None,
-                "result": step.result.source if step.result is not None else None,
-                "as": step.alias,
-            }
-        case gate.GatePlan():
-            return {"kind": "gate", "message": step.message.source, "approvers": [*step.approvers]}
-        case WorkflowPlan():
-            return {
-                "kind": "workflow",
-                "params": step.params.source,
-                "outputs": {name: output.value.source for name, output in step.inner.outputs.items()},
-            }
-        case _:
-            assert_never(step)
-
-
-JUDGED_LAST = ("when", "checks", "properties")
-"""The parts that only count once a step is settled: who was asked meanwhile was asked the same."""
-
-
-def _common_parts(common: Common) -> dict[str, Json]:
-    schema = common.output_schema
-    return {
-        "when": common.when.source if common.when is not None else None,
-        "checks": [each.condition.source for each in common.checks if not each.each],
-        "each": [each.condition.source for each in common.checks if each.each],
-        "properties": common.properties.source if common.properties is not None else None,
-        "output_schema": dict(schema) if schema is not None else None,
-    }
-
-
-def _task_parts(step: TaskPlan, directory: Directory) -> dict[str, Json]:
-    organizations = step.organizations
-    quorum = step.quorum
-    return {
-        "kind": "task",
-        "image": step.image,
-        "method": step.method,
-        "kwargs": step.kwargs.source,
-        "organizations": organizations.source if isinstance(organizations, expressions.Template) else [*organizations],
-        "study": step.study,
-        "store": step.store,
-        "central": step.central,
-        "subtasks": step.subtasks,
-        "databases": [
-            {
-                "label": each.label,
-                "query": each.query,
-                "sheet_name": each.sheet_name,
-                "preprocessing": [dict(item) for item in each.preprocessing],
-                "arguments": dict(each.arguments),
-            }
-            for each in step.databases
-        ],
-        "quorum": [
-            quorum.minimum.source if isinstance(quorum.minimum, expressions.Template) else quorum.minimum,
-            [*quorum.required],
-            quorum.wait,
-        ],
-        "isolation": step.isolation,
-        "disclosure": [
-            step.disclosure.min_count,
-            step.disclosure.count.source if step.disclosure.count is not None else None,
-        ],
-        "allow_nonfinite": step.allow_nonfinite,
-        "federation": directory.identity,
-    }
-
-
-def _local_parts(step: local.LocalPlan, sources: Mapping[str, str]) -> dict[str, Json]:
-    return {
-        "kind": "local",
-        "function": step.function,
-        "source": sources.get(step.common.name),
-        "command": step.command.source if step.command is not None else None,
-        "value": step.value.source if step.value is not None else None,
-        "kwargs": step.kwargs.source,
-    }
-
-
 def _scope(name: str, params: Mapping[str, Json], directory: Directory, run: str, started: float) -> dict[str, Any]:
     return {
         "params": dict(params),
@@ -452,7 +335,7 @@ class _Maker:
             elif self._asked is not None:
                 value = self._value(key, self._asked)
             else:
-                value = self.directory.defaults.get(key, task.SETTINGS[key])
+                value = self.directory.defaults.get(key, settings.SETTINGS[key])
             if key == "image" and isinstance(value, str):
                 self._check_image(value)
             return value
@@ -467,7 +350,7 @@ class _Maker:
             return {
                 part: self._late(value) if part == "min" else self._rendered(value) for part, value in parts.items()
             }
-        if key in task.LATE:
+        if key in settings.LATE:
             return self._late(template)
         found = self._known.get(id(template))
         if found is None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from v6flow.core.execution.events import Event, Failure
     from v6flow.core.execution.state import StepState
     from v6flow.core.json import Json
-    from v6flow.core.kinds.task import Quorum
+    from v6flow.core.kinds.settings import Quorum
     from v6flow.core.planning.plan import Plan
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
     from v6flow.core.kinds import StepPlan
     from v6flow.core.kinds.base import Common
-    from v6flow.core.kinds.task import Retry
+    from v6flow.core.kinds.settings import Retry
     from v6flow.core.planning.plan import Plan
 
 UNKNOWN = "$later"
