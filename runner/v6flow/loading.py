@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from v6flow import paths
-from v6flow.core import federation, json
+from v6flow.core import federation, json, reading
 from v6flow.core.checks import soundness
 from v6flow.core.kinds import LocalStep
-from v6flow.core.language import document, model, redaction, salvage, schema
+from v6flow.core.language import document, redaction, schema
 from v6flow.core.language.problem import InvalidError, Problem
 from v6flow.core.language.words import NEAR_FILE, nearest, suggestion
-from v6flow.core.planning import policy
+from v6flow.core.planning import dependencies, policy
 from v6flow.errors import FederationError, UsageError
 
 if TYPE_CHECKING:
@@ -83,9 +83,9 @@ def parse_workflow(
         called, included = files.read(), files.included()
         problems += files.problems
         if problems:
-            workflow = salvage.sound_part(found, problems, called, included)
+            workflow = reading.sound_part(found, problems, called, included)
         else:
-            workflow = model.parse(found, files=called, included=included)
+            workflow = reading.parse(found, files=called, included=included)
         if workflow is not None:
             problems += soundness.check(workflow)
             problems += check_functions(workflow, folder or Path(name).absolute().parent)
@@ -108,7 +108,7 @@ def parse_kept(text: str, name: str, kept: Mapping[str, str] | None = None) -> W
             files[written] = parse_kept((kept or {})[path], path, kept)
         paths = [os.path.normpath(folder / written) for written in _included(found.value)]
         included = [document.parse((kept or {})[path], path) for path in paths]
-        return model.parse(found, files=files, included=included)
+        return reading.parse(found, files=files, included=included)
 
 
 class _Files:
@@ -257,7 +257,7 @@ def federation_file(workflow: Workflow, given: str | None) -> str | None:
     file = os.environ.get("V6FLOW_FEDERATION")
     if file is None and workflow.federation is not None:
         file = os.path.normpath(Path(workflow.document.name).parent / workflow.federation)
-    if file is None or soundness.needs_federation(workflow):
+    if file is None or dependencies.needs_federation(workflow):
         return file
     paths.check(file)
     return file if os.path.lexists(file) else None

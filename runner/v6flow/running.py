@@ -27,8 +27,7 @@ from v6flow.core.kinds import LocalPlan, TaskStep, local
 from v6flow.core.language.messages import choice
 from v6flow.core.language.problem import InvalidError
 from v6flow.core.language.words import suggestion
-from v6flow.core.planning import disclosure, ids, policy, question
-from v6flow.core.planning import plan as planning
+from v6flow.core.planning import dependencies, disclosure, ids, planner, policy, question
 from v6flow.core.planning.policy import NO_LIMITS, Policy
 from v6flow.core.server import ServerFederation
 from v6flow.errors import (
@@ -211,7 +210,7 @@ def reach(federation: Federation) -> Access:
 
 def reach_for(workflow: Workflow, federation: Federation | None) -> Access | None:
     """Reach the federation that a workflow needs; None if it needs none. Raises what `reach` does."""
-    if not soundness.needs_federation(workflow):
+    if not dependencies.needs_federation(workflow):
         return None
     if federation is None:
         raise FederationError(
@@ -360,7 +359,7 @@ def make_plan(
     `began_under` is the policy of a run that is resumed: of it and the federation's own the stricter holds.
     """
     directory = _directory(workflow, access)
-    return planning.make(
+    return planner.make(
         workflow,
         params,
         replace(directory, policy=directory.policy.stricter(began_under)),
@@ -814,7 +813,7 @@ def pinned_plan(state: RunState, current: Workflow | None = None) -> Plan:
         policy=policy.parse(pinned.get("policy", {})),
         studies={study: tuple(members) for study, members in pinned.get("studies", ())},
     )
-    return planning.make(
+    return planner.make(
         workflow, pinned["params"], directory, folder=pinned["folder"], run=state.run, started=state.started
     )
 

@@ -12,7 +12,7 @@ from hint_texts import HOLE, hints
 
 from v6flow.cli.commands import COMMANDS as COMMAND_NAMES
 from v6flow.cli.main import parser
-from v6flow.core.checks.programs import INTERPRETERS
+from v6flow.core.kinds.programs import INTERPRETERS
 from v6flow.errors import UsageError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from v6flow.core.execution.dispatched import UNDECLARED
 from v6flow.core.kinds import TaskPlan
 from v6flow.core.language import document, units
 from v6flow.core.language.problem import InvalidError
-from v6flow.core.planning import ids
+from v6flow.core.planning import ids, planner
 from v6flow.core.planning import plan as planning
 from v6flow.core.views.incomplete import kinds_by_name, of_run
 from v6flow.errors import UsageError
@@ -218,7 +218,7 @@ class _Recorder:
         pinned, workflow = self.state.pinned, self.workflow
         given = {name: value for name, value in pinned["params"].items() if name in workflow.params}
         studies = {name: tuple(each) for name, each in pinned.get("studies", ()) if isinstance(name, str)}
-        return planning.make(
+        return planner.make(
             workflow,
             params.resolve(workflow, values=[("params", given)]),
             directory_of(tuple(pinned["organizations"]), studies, pinned["defaults"], pinned.get("policy", {})),

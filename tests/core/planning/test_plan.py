@@ -17,7 +17,7 @@ from v6flow.core.federation import Directory
 from v6flow.core.kinds import LocalPlan, TaskPlan
 from v6flow.core.language.problem import InvalidError
 from v6flow.core.planning import plan as planning
-from v6flow.core.planning import question
+from v6flow.core.planning import planner, question
 
 
 def task(text: str, step: str = "a", **options: Any) -> TaskPlan:
@@ -204,7 +204,7 @@ steps:
 def test_images() -> None:
     found = workflow("steps: {a: {task: {method: m}}, b: {task: {method: m, image: demo/avarage}}}")
     with pytest.raises(InvalidError) as caught:
-        planning.make(found, {}, Directory(("alpha",), images=("demo/average",)))
+        planner.make(found, {}, Directory(("alpha",), images=("demo/average",)))
     first, second = caught.value.problems
     assert first.message == "step a: no image: say it in the step, in defaults, or in the federation's defaults"
     assert second.message == (
@@ -216,7 +216,7 @@ def test_images() -> None:
 def test_a_federation_without_organizations() -> None:
     found = workflow("steps: {a: {task: {method: m, image: i}}}")
     with pytest.raises(InvalidError, match="there is nobody to ask"):
-        planning.make(found, {}, Directory(()))
+        planner.make(found, {}, Directory(()))
 
 
 def test_the_order_is_the_files_where_it_may_be() -> None:

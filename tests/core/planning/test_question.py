@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from driver import make
 
-from v6flow.core import expressions
+from v6flow.core import expressions, roles
 from v6flow.core.execution import requests, reuse
 from v6flow.core.execution.reuse import Basis
-from v6flow.core.kinds import STEP_KINDS, LocalPlan, TaskPlan, roles
-from v6flow.core.kinds.base import Check, Common
-from v6flow.core.kinds.roles import Role, fixed, free, roles_of
+from v6flow.core.kinds import STEP_KINDS, LocalPlan, TaskPlan
 from v6flow.core.kinds.settings import DatabaseChoice, Disclosure, Quorum, Retry
+from v6flow.core.language.model import Check, Common
 from v6flow.core.planning import question
 from v6flow.core.planning.question import Origin
+from v6flow.core.roles import Role, fixed, free, roles_of
 from v6flow.core.views.preview import preview
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from v6flow.core.expressions import Template
     from v6flow.core.json import Json
     from v6flow.core.kinds import TaskPlan
-    from v6flow.core.kinds.base import Common
+    from v6flow.core.language.model import Common
     from v6flow.core.planning.plan import Plan
 
 MAX_PROPERTIES = 10_000  # characters of JSON: facts that stand in every table and log, not results
@@ -90,7 +90,7 @@ class Completion:
                 return events.StepFailed(completed.at, name, failure)
         for check in step.common.checks:
             if not check.each:
-                wrong = answers.unmet(check, self._names_of(completed, scope.Uses()))
+                wrong = check.unmet(self._names_of(completed, scope.Uses()))
                 if wrong is not None:
                     return events.StepFailed(completed.at, name, events.Failure("check", wrong, step=name))
         if step.common.properties is None:

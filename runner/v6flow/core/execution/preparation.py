@@ -10,7 +10,7 @@ from v6flow.core.execution.rendering import Unfit, mapping
 from v6flow.core.expressions import Template
 from v6flow.core.kinds import RepeatPlan
 from v6flow.core.kinds.local import dashed
-from v6flow.core.kinds.task import OrganizationError, check_required, parse_organizations
+from v6flow.core.kinds.organizations import OrganizationError, check_required, parse_organizations
 from v6flow.core.planning import ids
 
 if TYPE_CHECKING:

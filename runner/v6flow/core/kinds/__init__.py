@@ -25,7 +25,6 @@ __all__ = [
     "LocalStep",
     "RepeatPlan",
     "RepeatStep",
-    "Step",
     "StepPlan",
     "TaskPlan",
     "TaskStep",
@@ -33,7 +32,6 @@ __all__ = [
     "WorkflowStep",
 ]
 
-Step: TypeAlias = TaskStep | LocalStep | RepeatStep | ForeachStep | WorkflowStep | GateStep
 StepPlan: TypeAlias = TaskPlan | LocalPlan | RepeatPlan | ForeachPlan | WorkflowPlan | GatePlan
 
 STEP_KINDS: dict[str, StepKind] = {

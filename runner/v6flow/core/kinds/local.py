@@ -6,30 +6,32 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from v6flow.core import expressions
-from v6flow.core.checks import commandline
-from v6flow.core.kinds.base import PARAMS, STEPS, Common, Field, StepKind
-from v6flow.core.kinds.roles import fixed, free
+from v6flow.core.kinds import commandline
+from v6flow.core.kinds.base import PARAMS, STEPS, Field, StepKind
 from v6flow.core.kinds.settings import Retry, parse_cache, parse_retry, parse_timeout
 from v6flow.core.language import units
+from v6flow.core.language.model import Common, Step
+from v6flow.core.roles import fixed, free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from v6flow.core.expressions import Template
-    from v6flow.core.json import Json
-    from v6flow.core.kinds.base import Defaults
+    from v6flow.core.kinds.base import Defaults, Planning
+    from v6flow.core.kinds.tracing import Tracing
+    from v6flow.core.language.model import Common
+    from v6flow.core.language.problem import Path
 
 KEY = "local"
 
 TIMEOUT = "1h"  # built in: nobody waits longer for a sum without saying so
 
-_OFFERS = frozenset({"status", "error", "result"})
 _FROM_STEPS = frozenset({"steps", "each", "loop"})  # what they stand for may be what an organization answered
 _EMPTY = expressions.compile({})
 
 
 @dataclass(frozen=True, slots=True)
-class LocalStep:
+class LocalStep(Step):
     """What the file says: exactly one of `function`, `command` and `value` is not None."""
 
     kind: ClassVar[str] = KEY
@@ -135,9 +137,6 @@ class LocalKind(StepKind):
             if template is not None:
                 yield template
 
-    def offers(self, _step: LocalStep) -> frozenset[str]:
-        return _OFFERS
-
     def check(self, step: LocalStep, complain: Callable[..., None]) -> None:
         for misuse in commandline.misuses(_words(step.command)):
             complain(("local", "command", misuse.index), misuse.message, "code-argument", hint=misuse.hint)
@@ -150,8 +149,19 @@ class LocalKind(StepKind):
             complain(("allow_cross_site",), "what a function or a command yields passes for an aggregate anyway",
                      "wrong-modifier", hint="leave allow_cross_site out")  # fmt: skip
 
-    def plan(self, step: LocalStep, known: Callable[[Template], Json]) -> LocalPlan:
-        """The plan of a local step. Raises ValueError with what is wrong with a value."""
+    def is_pure(self, step: LocalStep) -> bool:
+        return step.value is not None
+
+    def options(self, step: LocalStep) -> Iterator[Path]:
+        return ((*step.common.at, "local", "command", index) for index in dashed(step.command))
+
+    def trace(self, step: LocalStep, tracing: Tracing) -> None:
+        """A function or a command makes an aggregate; a value is made of what it names."""
+        if step.value is not None and step.common.allow_cross_site is None:
+            tracing.note(step, tracing.flow(step.value, step.common.parent))
+
+    def plan(self, step: LocalStep, planning: Planning) -> LocalPlan:
+        known = planning.known
         memory = known(step.memory) if step.memory is not None else None
         return LocalPlan(
             step.common,
@@ -164,6 +174,7 @@ class LocalKind(StepKind):
             memory=units.size(str(memory)) if memory is not None else None,
             files=step.files,
             cache=parse_cache(known(step.cache)) if step.cache is not None else None,
+            folder=planning.folder,
         )
 
 

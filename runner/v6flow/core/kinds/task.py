@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from v6flow.core import expressions
-from v6flow.core.kinds.base import ANYWHERE, KWARGS, PARAMS, Common, Field, StepKind
-from v6flow.core.kinds.roles import Role, fixed, free, named, roles
+from v6flow.core.expressions import CLEAN, Flow, Origin
+from v6flow.core.kinds.base import ANYWHERE, KWARGS, PARAMS, Field, StepKind
+from v6flow.core.kinds.organizations import check_quorum, planned
 from v6flow.core.kinds.settings import (
     BESIDE,
     LATE,
@@ -21,7 +22,9 @@ from v6flow.core.kinds.settings import (
     setting_fields,
     shown,
 )
+from v6flow.core.language.model import Common, Step
 from v6flow.core.language.words import suggestion
+from v6flow.core.roles import Role, fixed, free, named, roles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,10 +32,12 @@ if TYPE_CHECKING:
     from v6flow.core.expressions import Template
     from v6flow.core.federation import Directory
     from v6flow.core.json import Json
-    from v6flow.core.kinds.base import Defaults
-    from v6flow.core.kinds.roles import Metadata
+    from v6flow.core.kinds.base import Defaults, Planning
     from v6flow.core.kinds.settings import DatabaseChoice, Disclosure, Quorum, Retry
+    from v6flow.core.kinds.tracing import Mixing, Tracing
+    from v6flow.core.language.model import Common
     from v6flow.core.language.problem import Path
+    from v6flow.core.roles import Metadata
 
 KEY = "task"
 
@@ -43,10 +48,11 @@ _ONE = frozenset({"status", "error", "result", "asked", "responded", "failed", "
 
 
 @dataclass(frozen=True, slots=True)
-class TaskStep:
+class TaskStep(Step):
     """What the file says. `settings` are the templates of those settings that the file itself gives."""
 
     kind: ClassVar[str] = KEY
+    asks: ClassVar[bool] = True
     common: Common
     method: Template
     kwargs: Template
@@ -139,74 +145,46 @@ def _plan_store(value: Json | Template, directory: Directory) -> str | int | Non
     return store
 
 
-def _plan_organizations(
-    value: Json | Template, members: tuple[str, ...], study: str | int | None
-) -> tuple[str, ...] | Template:
-    if isinstance(value, expressions.Template):
-        return value
-    if value is None and not members:
-        where = "federation" if study is None else f"study {study}"
-        raise ValueError(f"the {where} has no organizations, so there is nobody to ask")
-    return members if value is None else parse_organizations(value, members, study)
+class _Settings:
+    """The settings of a step as its plan has them: a Template where a value is known only later."""
+
+    def __init__(self, step: TaskStep, planning: Planning) -> None:
+        self._step = step
+        self._planning = planning
+
+    def value(self, key: str) -> Json | Template:
+        """The winning value of a setting: that of the step or its file's defaults, the federation's, or the default."""
+        template = self._step.settings[key][1] if key in self._step.settings else None
+        self._planning.look_at(template)
+        directory = self._planning.directory
+        found = directory.defaults.get(key, SETTINGS[key]) if template is None else self._given(key, template)
+        if key == "image" and isinstance(found, str):
+            _check_image(found, directory)
+        return found
+
+    def _given(self, key: str, template: Template) -> Json | Template:
+        parts = template.source if isinstance(template.source, dict) else {}
+        if key == "disclosure":  # of which the count is told by each result
+            compiled = {part: expressions.compile(value) for part, value in parts.items()}
+            return {part: value if part == "count" else self._planning.rendered(value)
+                    for part, value in compiled.items()}  # fmt: skip
+        if key == "quorum" and parts and not template.literal:
+            compiled = {part: expressions.compile(value) for part, value in parts.items()}
+            return {part: self._planning.late(value) if part == "min" else self._planning.rendered(value)
+                    for part, value in compiled.items()}  # fmt: skip
+        return self._planning.late(template) if key in LATE else self._planning.known(template)
 
 
-def _check_quorum(quorum: Quorum, asked: tuple[str, ...] | Template, members: tuple[str, ...]) -> None:
-    """Raise ValueError for a quorum that cannot be met, as far as that is known before anything runs."""
-    for name in quorum.required:
-        _check_organization(name, members)
-    if isinstance(asked, expressions.Template):
-        return
-    if not isinstance(quorum.minimum, expressions.Template):
-        quorum.needed(quorum.minimum, len(asked))
-    check_required(quorum, asked)
-
-
-def check_required(quorum: Quorum, asked: tuple[str, ...]) -> None:
-    """Raise ValueError if the quorum requires somebody who is not asked."""
-    strangers = [name for name in quorum.required if name not in asked]
-    if strangers:
-        raise ValueError(f"the quorum requires {', '.join(strangers)}, who is not asked")
-
-
-class OrganizationError(ValueError):
-    """A list of organizations cannot be asked; `index` is the item at fault."""
-
-    def __init__(self, message: str, *, index: int | None = None, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.index = index
-        self.hint = hint
-
-
-def parse_organizations(value: Json, members: tuple[str, ...], study: str | int | None = None) -> tuple[str, ...]:
-    """The organizations that a list names, of the federation or the study.
-
-    Raises OrganizationError for anything else, an empty list, and twins.
-    """
-    if not isinstance(value, list):
-        raise OrganizationError(f"organizations is a list of names, not {shown(value)}")
-    if not value:
-        raise OrganizationError("an empty list of organizations asks nobody")
-    known, seen = frozenset(members), set()
-    for index, name in enumerate(value):
-        if not isinstance(name, str) or name not in known:
-            _check_organization(name, members, index, study)
-        if name in seen:
-            raise OrganizationError(f"the organization {name} stands twice", index=index)
-        seen.add(name)
-    return tuple(value)
-
-
-def _check_organization(
-    name: Json, members: tuple[str, ...], index: int | None = None, study: str | int | None = None
-) -> None:
-    if not isinstance(name, str):
-        raise OrganizationError(f"an organization is named by text, not {shown(name)}", index=index)
-    if name not in members:
-        where = "the federation" if study is None else f"the study {study}"
-        raise OrganizationError(
-            f"no organization {shown(name)} in {where}, which has {', '.join(members) or 'none'}",
-            index=index,
-            hint="leave organizations out to ask all" if name == "all" else suggestion(name, members),
+def _check_image(image: str, directory: Directory) -> None:
+    """Raise ValueError for an image that the policy does not allow, or that cannot run in the federation."""
+    if not directory.policy.allows(image):
+        allowed = ", ".join(directory.policy.images or ()) or "none"
+        raise ValueError(f"the federation's policy does not allow the image {image}: it allows {allowed}")
+    if directory.images is not None and image not in directory.images:
+        near = suggestion(image, directory.images)
+        raise ValueError(
+            f"the federation has no algorithm for the image {image}: it has {', '.join(directory.images) or 'none'}"
+            + (f" ({near})" if near else "")
         )
 
 
@@ -296,14 +274,45 @@ class TaskKind(StepKind):
             )
         _check_isolation(step, complain)
 
-    def plan(self, step: TaskStep, setting: Callable[[str], Json | Template], known: Callable[[Template], Json],
-             directory: Directory) -> TaskPlan:  # fmt: skip
+    def settings(self, step: TaskStep) -> Defaults:
+        return step.settings
+
+    def asking(self, step: TaskStep) -> TaskStep:
+        return step
+
+    def task(self, plan: TaskPlan) -> TaskPlan:
+        return plan
+
+    def is_pure(self, _step: TaskStep) -> bool:
+        return True
+
+    def passed_on(self, step: TaskStep) -> tuple[Template]:
+        return (step.kwargs,)
+
+    def trace(self, step: TaskStep, tracing: Tracing) -> None:
+        """What it sends must not be what others answered; its own answers are a source."""
+        tracing.send(step, step.kwargs, (*step.common.at, "task", "kwargs"), tracing.alone(step))
+
+    def traced(self, step: TaskStep, attribute: str, tracing: Tracing) -> Flow:
+        """Answers are a source; those of a central function are an aggregate."""
+        alone = tracing.alone(step)
+        origins = frozenset({Origin(step.common.name, alone)})
+        if attribute in ("failures", "by_organization"):
+            return Flow(origins, "named")
+        if attribute not in ("result", "results") or (step.central is not None and step.central.source is True):
+            return CLEAN
+        return Flow(origins, "all" if attribute == "results" and alone is None else "one")
+
+    def cohorts(self, step: TaskStep, mixing: Mixing) -> None:
+        mixing.ask(step)
+
+    def plan(self, step: TaskStep, planning: Planning) -> TaskPlan:
         """The plan of a task step.
 
-        `setting(key)` gives the winning value of a setting, a Template where it is known only later; `known(template)`
-        fills in what is known before anything runs. Raises ValueError with what is wrong with a value: each is judged
-        before the next is asked for, so that it is always the last one.
+        Each value is judged before the next is looked at, so that the one at fault is always the last one.
         """
+        known, directory = planning.known, planning.directory
+        setting = _Settings(step, planning).value
         image = setting("image")
         if not isinstance(image, str) or not image:
             raise ValueError("no image: say it in the step, in defaults, or in the federation's defaults")
@@ -312,9 +321,9 @@ class TaskKind(StepKind):
             raise ValueError(f"a method is the name of a function, not {shown(method)}")
         study = _name_or_id("study", known(step.study)) if step.study is not None else None
         members = directory.organizations if study is None else _members(study, directory)
-        organizations = _plan_organizations(setting("organizations"), members, study)
+        organizations = planned(setting("organizations"), members, study)
         quorum = parse_quorum(setting("quorum"))
-        _check_quorum(quorum, organizations, members)
+        check_quorum(quorum, organizations, members)
         isolation = setting("isolation")
         if isolation not in ("organization", "task"):
             raise ValueError(f"isolation is organization or task, not {shown(isolation)}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core.json import Json, digest
 from v6flow.core.kinds import STEP_KINDS
-from v6flow.core.kinds.roles import Role, fixed, roles, roles_of
+from v6flow.core.roles import Role, fixed, roles, roles_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unicodedata import combining, east_asian_width
 
 from v6flow.core.kinds import ForeachStep, GateStep, LocalStep, RepeatStep, TaskStep, WorkflowStep
-from v6flow.core.planning.disclosure import bare
+from v6flow.core.language.model import bare
 
 if sys.version_info >= (3, 11):
     from typing import assert_never
@@ -19,8 +19,7 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from v6flow.core.kinds import Step
-    from v6flow.core.language.model import Workflow
+    from v6flow.core.language.model import Step, Workflow
 
 MAX_LABEL = 60  # characters of a free text in a label
 MAX_PICTURE = 30  # steps: beyond, no person follows the lines
@@ -42,7 +41,7 @@ def details(step: Step) -> list[str]:
     return [*_work(step), *told, *(["when all else is over"] if step.common.final else [])]
 
 
-def _work(step: Step) -> list[str]:
+def _work(step: Any) -> list[str]:
     match step:
         case TaskStep():
             told = [f"{kind(step)} {step.method.source}"]

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions
-from v6flow.core.checks.soundness import ENDING
+from v6flow.core.checks.references import ENDING
 from v6flow.core.execution import scope
 from v6flow.core.execution.state import RunState
 from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from v6flow.core.json import Json
     from v6flow.core.kinds import StepPlan
-    from v6flow.core.kinds.base import Common
     from v6flow.core.kinds.settings import Retry
+    from v6flow.core.language.model import Common
     from v6flow.core.planning.plan import Plan
 
 UNKNOWN = "$later"
