@@ -79,7 +79,7 @@ def _declared(plan: type[Any]) -> Iterator[tuple[str, Role]]:
             continue
         given = each.metadata.get(_ROLES, ())
         if not given or not all(_decides(role) or role.why for role in given):
-            raise TypeError(f"{plan.__name__}.{each.name} has no role: say what it decides, or why it decides nothing")
+            raise TypeError(f"{plan.__name__}.{each.name} has no role, and no reason why it has none")
         yield from ((each.name, role) for role in given)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from v6flow.core.expressions import CLEAN, Flow, Origin, Reference, enter, mixed, written
 from v6flow.core.kinds import STEP_KINDS
-from v6flow.core.kinds.base import common_fields
+from v6flow.core.kinds.fields import common_fields
 from v6flow.core.language import places
 from v6flow.core.language.naming import levels, outward, resolve
 from v6flow.core.language.problem import Problem

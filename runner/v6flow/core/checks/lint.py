@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from v6flow.core.checks.mixing import may_be_fewer
 from v6flow.core.kinds import STEP_KINDS, settings
-from v6flow.core.kinds.base import NOT_CARRYING, Field
+from v6flow.core.kinds.base import NOT_CARRYING
 from v6flow.core.language.naming import resolve
 from v6flow.core.language.problem import Path, Position, Problem
 from v6flow.core.language.redaction import SECRET_VALUE
@@ -18,6 +18,7 @@ from v6flow.core.planning.dependencies import fields
 
 if TYPE_CHECKING:
     from v6flow.core.expressions import Template
+    from v6flow.core.kinds.fields import Field
     from v6flow.core.language.model import Step, Workflow
 
 Found: TypeAlias = Iterator[tuple[Position, str, str]]

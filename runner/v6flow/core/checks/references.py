@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from v6flow.core import expressions
     from v6flow.core.expressions import Reference
-    from v6flow.core.kinds.base import Field
+    from v6flow.core.kinds.fields import Field
     from v6flow.core.language.model import Step, Workflow
 
 RUN = ("id", "name", "started")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from v6flow.core import expressions
 from v6flow.core.expressions import CLEAN
@@ -14,20 +13,11 @@ if TYPE_CHECKING:
     from v6flow.core.expressions import Flow, Template
     from v6flow.core.federation import Directory
     from v6flow.core.json import Json
+    from v6flow.core.kinds.fields import Defaults, Field
     from v6flow.core.kinds.tracing import Mixing, Tracing
     from v6flow.core.language.document import Document
     from v6flow.core.language.model import Common, Workflow
     from v6flow.core.language.problem import Path
-
-Defaults: TypeAlias = "Mapping[str, tuple[Path, Template]]"
-"""The settings of a file's `defaults`, by key: where each stands, and its template."""
-
-PARAMS = frozenset({"params"})
-ANYWHERE = frozenset({"params", "run", "federation"})
-STEPS = ANYWHERE | {"steps"}
-KWARGS = STEPS | {"organization"}
-THIS = STEPS | {"this"}
-EACH = frozenset({"params", "result", "organization"})
 
 SETTLED = frozenset({"status", "error", "asked", "failed", "missing"})
 """Attributes that may be read whatever became of the step; any other waits for it to have completed."""
@@ -43,43 +33,6 @@ NOT_CARRYING = frozenset(
 
 OFFERS = frozenset({"status", "error", "result"})
 """The attributes of a step that computes one value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A place in a step where expressions may stand, and the names they may use there.
-
-    `inside`: it is evaluated where the rounds or items of this one are known, and if `nested` the steps in it too.
-    """
-
-    key: Path
-    template: Template
-    scope: frozenset[str]
-    inside: bool = False
-    nested: bool = True
-
-
-def common_fields(common: Common) -> Iterator[Field]:
-    """Every place with an expression that a step of any kind may have."""
-    if common.when is not None:
-        yield Field((*common.at, "when"), common.when, STEPS)
-    for check in common.checks:
-        scope = EACH if check.each else THIS
-        yield Field(check.key, check.condition, scope)
-        yield Field((*check.at, "message"), check.message, scope)
-    if common.properties is not None:
-        yield Field((*common.at, "properties"), common.properties, THIS)
-
-
-def common_needed(common: Common) -> Iterator[Template]:
-    """The templates that make a step of any kind wait for what they reference."""
-    if common.when is not None:
-        yield common.when
-    for check in common.checks:
-        yield check.condition
-        yield check.message
-    if common.properties is not None:
-        yield common.properties
 
 
 def alias_problem(alias: str, taken: tuple[str, ...], key: Path, complain: Callable[..., None]) -> None:
@@ -140,11 +93,12 @@ class StepKind:
     summary: ClassVar[str]
     """One line for people."""
 
+    schema: ClassVar[Mapping[str, Any]] = {}
+    """The JSON schema (draft 7) of what stands under its key; may refer to `#/$defs/name` and others of the published
+    `workflow.schema.json`, which has those of the built-in kinds."""
+
     plan_type: ClassVar[type[Any]]
     """The frozen dataclass of its plans, each of whose fields has a role (see `v6flow.core.roles`)."""
-
-    origin: ClassVar[frozenset[str]] = frozenset()
-    """What its results depend on that its plan does not say, by the names of `planning.question.Origin`."""
 
     nests: ClassVar[bool] = False
     """Whether it has nested steps, under `steps`."""
@@ -204,6 +158,10 @@ class StepKind:
     def check(self, step: Any, complain: Callable[..., None], /) -> None:
         """Report what no schema can, by `complain(key, message, rule, hint=…)`."""
 
+    def function(self, _step: Any, /) -> tuple[Path, str, Template] | None:
+        """The Python function that it calls: its place in the step, its name, and its keyword arguments."""
+        return None
+
     def is_pure(self, _step: Any, /) -> bool:
         """Whether it does nothing but give its value, so that there is no use for it where nothing takes that."""
         return False
@@ -261,7 +219,3 @@ class StepKind:
     def inner_params(self, _step: Any, _planning: Planning, /) -> object:
         """The `params` of the file that it runs, as a name that expressions can use before anything runs."""
         raise NotImplementedError
-
-    def task(self, _plan: Any, /) -> Any:
-        """The `TaskPlan` of what a plan asks organizations; None if it asks none."""
-        return None

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from v6flow.core import expressions, json
 from v6flow.core.expressions import CLEAN, alike, counted, enter, mixed
-from v6flow.core.kinds.base import PARAMS, STEPS, Field, StepKind, alias_problem, misplaced
-from v6flow.core.language.model import Common, Step
+from v6flow.core.kinds.base import StepKind, alias_problem, misplaced
+from v6flow.core.kinds.fields import PARAMS, STEPS, Field
+from v6flow.core.language.model import Planned, Step
 from v6flow.core.roles import fixed, free
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from v6flow.core.expressions import Flow, Template
     from v6flow.core.json import Json
-    from v6flow.core.kinds.base import Defaults, Planning
+    from v6flow.core.kinds.base import Planning
+    from v6flow.core.kinds.fields import Defaults
     from v6flow.core.kinds.tracing import Tracing
     from v6flow.core.language.model import Common
 
@@ -49,7 +51,7 @@ class ForeachStep(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class ForeachPlan:
+class ForeachPlan(Planned):
     """A foreach step with its settings resolved."""
 
     kind: ClassVar[str] = KEY

@@ -6,15 +6,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from v6flow.core import expressions
-from v6flow.core.kinds.base import STEPS, Field, StepKind
-from v6flow.core.language.model import Common, Step
+from v6flow.core.kinds.base import StepKind
+from v6flow.core.kinds.fields import STEPS, Field
+from v6flow.core.language.model import Planned, Step
 from v6flow.core.roles import fixed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from v6flow.core.expressions import Template
-    from v6flow.core.kinds.base import Defaults, Planning
+    from v6flow.core.kinds.base import Planning
+    from v6flow.core.kinds.fields import Defaults
     from v6flow.core.kinds.tracing import Mixing, Tracing
     from v6flow.core.language.model import Common
 
@@ -35,7 +37,7 @@ class GateStep(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class GatePlan:
+class GatePlan(Planned):
     """A gate as it will be asked; its message may depend on other steps."""
 
     kind: ClassVar[str] = KEY

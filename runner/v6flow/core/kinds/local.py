@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from v6flow.core import expressions
 from v6flow.core.kinds import commandline
-from v6flow.core.kinds.base import PARAMS, STEPS, Field, StepKind
+from v6flow.core.kinds.base import StepKind
+from v6flow.core.kinds.fields import PARAMS, STEPS, Field
 from v6flow.core.kinds.settings import Retry, parse_cache, parse_retry, parse_timeout
 from v6flow.core.language import units
-from v6flow.core.language.model import Common, Step
+from v6flow.core.language.model import Planned, Step
 from v6flow.core.roles import fixed, free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from v6flow.core.expressions import Template
-    from v6flow.core.kinds.base import Defaults, Planning
+    from v6flow.core.kinds.base import Planning
+    from v6flow.core.kinds.fields import Defaults
     from v6flow.core.kinds.tracing import Tracing
     from v6flow.core.language.model import Common
     from v6flow.core.language.problem import Path
@@ -48,10 +50,11 @@ class LocalStep(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class LocalPlan:
+class LocalPlan(Planned):
     """A local step with its settings resolved; what depends on other steps is still a template."""
 
     kind: ClassVar[str] = KEY
+    origin: ClassVar[frozenset[str]] = frozenset({"source"})
     common: Common
     function: str | None = field(metadata=fixed(reuse="function", shown=True))
     command: Template | None = field(metadata=fixed(reuse="command", shown=True))
@@ -102,7 +105,6 @@ class LocalKind(StepKind):
 
     key = KEY
     plan_type = LocalPlan
-    origin = frozenset({"source"})
     summary = "a function, a command or a value, computed where v6flow runs"
 
     def parse(self, common: Common, raw: Mapping[str, Any], _defaults: Defaults) -> LocalStep:
@@ -148,6 +150,9 @@ class LocalKind(StepKind):
         elif step.common.allow_cross_site is not None:
             complain(("allow_cross_site",), "what a function or a command yields passes for an aggregate anyway",
                      "wrong-modifier", hint="leave allow_cross_site out")  # fmt: skip
+
+    def function(self, step: LocalStep) -> tuple[Path, str, Template] | None:
+        return (("local", "function"), step.function, step.kwargs) if step.function is not None else None
 
     def is_pure(self, step: LocalStep) -> bool:
         return step.value is not None

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from v6flow.core import expressions
 from v6flow.core.expressions import CLEAN, alike, either, mixed
-from v6flow.core.kinds.base import PARAMS, STEPS, Field, StepKind, alias_problem, misplaced
-from v6flow.core.language.model import Common, Step
+from v6flow.core.kinds.base import StepKind, alias_problem, misplaced
+from v6flow.core.kinds.fields import PARAMS, STEPS, Field
+from v6flow.core.language.model import Planned, Step
 from v6flow.core.roles import fixed, free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from v6flow.core.expressions import Flow, Template
-    from v6flow.core.kinds.base import Defaults, Planning
+    from v6flow.core.kinds.base import Planning
+    from v6flow.core.kinds.fields import Defaults
     from v6flow.core.kinds.tracing import Mixing, Tracing
     from v6flow.core.language.model import Common
     from v6flow.core.language.problem import Path
@@ -47,7 +49,7 @@ class RepeatStep(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class RepeatPlan:
+class RepeatPlan(Planned):
     """A repeat step with its settings resolved; `max` is the most rounds there may be."""
 
     kind: ClassVar[str] = KEY

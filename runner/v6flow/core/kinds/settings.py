@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions
-from v6flow.core.kinds.base import EACH, PARAMS, STEPS, Field
+from v6flow.core.kinds.fields import EACH, PARAMS, STEPS, Field
 from v6flow.core.language import units
 
 if TYPE_CHECKING:

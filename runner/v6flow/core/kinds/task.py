@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from v6flow.core import expressions
 from v6flow.core.expressions import CLEAN, Flow, Origin
-from v6flow.core.kinds.base import ANYWHERE, KWARGS, PARAMS, Field, StepKind
+from v6flow.core.kinds.base import StepKind
+from v6flow.core.kinds.fields import ANYWHERE, KWARGS, PARAMS, Field
 from v6flow.core.kinds.organizations import check_quorum, planned
 from v6flow.core.kinds.settings import (
     BESIDE,
@@ -22,7 +23,7 @@ from v6flow.core.kinds.settings import (
     setting_fields,
     shown,
 )
-from v6flow.core.language.model import Common, Step
+from v6flow.core.language.model import Planned, Step
 from v6flow.core.language.words import suggestion
 from v6flow.core.roles import Role, fixed, free, named, roles
 
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from v6flow.core.expressions import Template
     from v6flow.core.federation import Directory
     from v6flow.core.json import Json
-    from v6flow.core.kinds.base import Defaults, Planning
+    from v6flow.core.kinds.base import Planning
+    from v6flow.core.kinds.fields import Defaults
     from v6flow.core.kinds.settings import DatabaseChoice, Disclosure, Quorum, Retry
     from v6flow.core.kinds.tracing import Mixing, Tracing
     from v6flow.core.language.model import Common
@@ -73,13 +75,14 @@ def _asked(reuse: str, *, sent: bool = False, shown: bool = True) -> Metadata:
 
 
 @dataclass(frozen=True, slots=True)
-class TaskPlan:
+class TaskPlan(Planned):
     """A task step with its settings resolved; what depends on other steps is still a template.
 
     `members` are all who may be asked: those of the study, else of the federation.
     """
 
     kind: ClassVar[str] = KEY
+    origin: ClassVar[frozenset[str]] = frozenset({"federation", "data"})
     common: Common
     image: str = field(metadata=_asked("image", sent=True))
     method: str = field(metadata=_asked("method", sent=True))
@@ -104,6 +107,10 @@ class TaskPlan:
     description: str = field(metadata=free("for people at a server"))
     cache: float | None = field(default=None, metadata=free("how old a result of the same may be", shown=True))
     """How long, in seconds, what was answered may be reused by later runs; None: not at all."""
+
+    @property
+    def task(self) -> TaskPlan:
+        return self
 
 
 def _check_isolation(step: TaskStep, complain: Callable[..., None]) -> None:
@@ -193,7 +200,6 @@ class TaskKind(StepKind):
 
     key = KEY
     plan_type = TaskPlan
-    origin = frozenset({"federation", "data"})
     summary = "one method of an algorithm, sent to organizations"
 
     def parse(self, common: Common, raw: Mapping[str, Any], defaults: Defaults) -> TaskStep:
@@ -279,9 +285,6 @@ class TaskKind(StepKind):
 
     def asking(self, step: TaskStep) -> TaskStep:
         return step
-
-    def task(self, plan: TaskPlan) -> TaskPlan:
-        return plan
 
     def is_pure(self, _step: TaskStep) -> bool:
         return True

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from v6flow.core import expressions
 from v6flow.core.expressions import NotKnownYet, Undefined
-from v6flow.core.kinds.base import STEPS, Field, StepKind, misplaced
-from v6flow.core.language.model import Common, Step
+from v6flow.core.kinds.base import StepKind, misplaced
+from v6flow.core.kinds.fields import STEPS, Field
+from v6flow.core.language.model import Planned, Step
 from v6flow.core.language.words import suggestion
 from v6flow.core.roles import fixed, free
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from v6flow.core.expressions import Template
     from v6flow.core.json import Json
-    from v6flow.core.kinds.base import Defaults, Planning
+    from v6flow.core.kinds.base import Planning
+    from v6flow.core.kinds.fields import Defaults
     from v6flow.core.kinds.tracing import Mixing, Tracing
     from v6flow.core.language.model import Common, Workflow
 
@@ -44,7 +46,7 @@ def _outputs(workflow: Workflow) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkflowPlan:
+class WorkflowPlan(Planned):
     """A workflow step; the steps of the other file stand among the plan's, under its own name."""
 
     kind: ClassVar[str] = KEY

@@ -117,6 +117,25 @@ class Step:
         return None
 
 
+class Planned:
+    """A step of any kind, as it is planned: what all kinds share beside `common`, which each has."""
+
+    __slots__ = ()
+
+    kind: ClassVar[str]
+    """The key of its kind."""
+
+    origin: ClassVar[frozenset[str]] = frozenset()
+    """What its results depend on that it does not say itself, by the names of `planning.question.Origin`."""
+
+    common: Common
+
+    @property
+    def task(self) -> Any:
+        """The `TaskPlan` of what it asks organizations; None if it asks none."""
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Param:
     """A parameter: its JSON Schema fragment; without a default it must be given."""

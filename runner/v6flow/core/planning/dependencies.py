@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from v6flow.core.kinds import STEP_KINDS
-from v6flow.core.kinds.base import PARAMS, STEPS, Field, common_fields, common_needed
+from v6flow.core.kinds.fields import PARAMS, STEPS, Field, common_fields, common_needed
 from v6flow.core.kinds.settings import setting_fields
 from v6flow.core.language.naming import resolve
 from v6flow.core.planning.graph import Graph

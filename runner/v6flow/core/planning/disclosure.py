@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from v6flow.core import expressions
 from v6flow.core.expressions import ExpressionError
-from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.kinds.settings import COUNT
 from v6flow.core.language.model import bare
 
@@ -87,7 +86,7 @@ def _compiled(source: str) -> Template:
 
 def why_withheld(policy: Policy, step: StepPlan | None) -> str | None:
     """Why logs and messages of a step's task runs are neither kept nor shown; None if they are, or if it has none."""
-    task = STEP_KINDS[step.kind].task(step) if step is not None else None
+    task = step.task if step is not None else None
     if task is None:
         return None
     if policy.min_count is not None:

@@ -8,7 +8,6 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core.json import Json, canonical
-from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.planning import ids
 
 if TYPE_CHECKING:
@@ -60,8 +59,7 @@ class Plan:
 
     def tasks(self) -> list[TaskPlan]:
         """What its steps ask organizations, in their order."""
-        found = (STEP_KINDS[step.kind].task(step) for step in self.steps.values())
-        return [task for task in found if task is not None]
+        return [step.task for step in self.steps.values() if step.task is not None]
 
     def scope(self) -> dict[str, Json]:
         """The names that are known everywhere."""

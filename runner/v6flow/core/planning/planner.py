@@ -9,7 +9,8 @@ from v6flow.core import expressions
 from v6flow.core.expressions import NotKnownYet
 from v6flow.core.federation import Directory
 from v6flow.core.kinds import STEP_KINDS, StepPlan
-from v6flow.core.kinds.base import SettingError, common_fields
+from v6flow.core.kinds.base import SettingError
+from v6flow.core.kinds.fields import common_fields
 from v6flow.core.language import places
 from v6flow.core.language.problem import InvalidError, Path, Problem
 from v6flow.core.planning import dependencies, preconditions
@@ -153,7 +154,7 @@ class Planner:
         most = self.directory.policy.max_queries
         asked: dict[str, int] = {}
         for step in steps:
-            task = STEP_KINDS[step.kind].task(step)
+            task = step.task
             if most is None or task is None or step.common.when is not None:
                 continue
             self._seen = None

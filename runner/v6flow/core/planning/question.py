@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core.json import Json, digest
-from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.roles import Role, fixed, roles, roles_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from v6flow.core.kinds import StepPlan
+    from v6flow.core.language.model import Planned
     from v6flow.core.planning.plan import Plan
 
 
@@ -21,7 +20,7 @@ class Origin:
     """What answers depend on and no plan can see, as digests; None or empty where it is not known here.
 
     `source`: the functions, scripts and files of a local step. `federation`: its identity. `data`: its databases and
-    algorithms. Which of these concern a step is declared by its kind, `StepKind.origin`.
+    algorithms. Which of these concern a step is declared by its plan, `Planned.origin`.
     """
 
     source: str | None = field(default=None, metadata=fixed(reuse="source"))
@@ -72,14 +71,13 @@ class Question:
         return {part: _short(values[0] if len(values) == 1 else values) for part, values in groups.items()}
 
 
-def of(step: StepPlan, origin: Origin = Origin(), **known: Any) -> Question:
+def of(step: Planned, origin: Origin = Origin(), **known: Any) -> Question:
     """The question of a step; `known` are the values that fields have by now which the plan has as templates."""
-    concerned = STEP_KINDS[step.kind].origin
     return Question(
         step.kind,
         (
             *((name, role, known.get(name, getattr(step, name))) for name, role in roles_of(type(step))),
-            *((name, role, getattr(origin, name)) for name, role in roles_of(Origin) if name in concerned),
+            *((name, role, getattr(origin, name)) for name, role in roles_of(Origin) if name in step.origin),
             *((name, role, getattr(step.common, name)) for name, role in roles_of(type(step.common))),
         ),
     )
