@@ -72,7 +72,6 @@ def test_it_is_validated(tmp_path: Path, capsys: Capture) -> None:
         ("steps.parts.responded", "steps.nobody.responded", "no step 'nobody'"),
         ("steps.parts.responded", "loop.state", "loop cannot be used here"),
         ("steps.told.result", "steps.told.results", "step told does not offer 'results'"),
-        ("note: {text:", "timeout: 1h\n    local: {value: 1}\n    note: {text:", "exclusive-keys"),
     ],
 )
 def test_what_is_wrong_with_it_is_reported(old: str, new: str, message: str) -> None:

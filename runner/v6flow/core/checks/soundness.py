@@ -10,7 +10,7 @@ from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.language import places, schema
 from v6flow.core.language.naming import outward, resolve
 from v6flow.core.language.problem import Path, Position, Problem
-from v6flow.core.planning import dependencies
+from v6flow.core.planning import dependencies, graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -269,7 +269,7 @@ def _aliases(workflow: Workflow) -> Iterator[Problem]:
 
 def _cycles(workflow: Workflow) -> list[Problem]:
     document = workflow.document
-    cycle = dependencies.graph(workflow)[1].cycle()
+    cycle = graph.cycle(dependencies.needs(workflow))
     if not cycle:
         return []
     first = min(cycle, key=lambda name: document.key_position(workflow.steps[name].common.at))
@@ -289,8 +289,7 @@ def _flows(workflow: Workflow) -> list[Problem]:
 
 def _order(workflow: Workflow) -> list[str]:
     """The steps, each after all that it waits for, and what is unknown among them; none if they wait in a circle."""
-    steps = dependencies.graph(workflow)[1]
-    return [] if steps.cycle() else steps.order()
+    return graph.each_after(dependencies.needs(workflow))
 
 
 def _problem(document: Document, message: str, rule: str, where: Position, hint: str | None = None) -> Problem:

@@ -9,7 +9,6 @@ from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.kinds.fields import PARAMS, STEPS, Field, common_fields, common_needed
 from v6flow.core.kinds.settings import setting_fields
 from v6flow.core.language.naming import resolve
-from v6flow.core.planning.graph import Graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,13 +17,7 @@ if TYPE_CHECKING:
     from v6flow.core.language.model import Step, Workflow
 
 
-@functools.lru_cache(maxsize=1)  # what `check` has built, `plan` goes on with
-def graph(workflow: Workflow) -> tuple[dict[str, list[str]], Graph]:
-    """The steps that each step waits for, and the graph of them."""
-    edges = needs(workflow)
-    return edges, Graph(edges)
-
-
+@functools.lru_cache(maxsize=1)  # what a check has found, a plan goes on with
 def needs(workflow: Workflow) -> dict[str, list[str]]:
     """For each step, the steps beside it that it waits for: by reference or by `needs`, each once, as they occur.
 

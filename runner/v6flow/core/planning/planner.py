@@ -46,15 +46,14 @@ def make(
     if unmet:
         raise InvalidError(unmet, what=workflow.document.name)
     known = scope(workflow.name, params, directory, run, started)
-    own, graph = dependencies.graph(workflow)
+    own = dependencies.needs(workflow)
     needs = {name: list(sources) for name, sources in own.items()}
     steps: dict[str, StepPlan] = {}
     problems = _plan(workflow, directory, known, steps, needs, "", "")
     if problems:
         problems.sort(key=lambda problem: problem.position)
         raise InvalidError(problems, what=problems[0].file)
-    if len(needs) > len(own):
-        graph = Graph(needs)
+    graph = Graph(needs)
     order = [name for name in _in_levels(graph.order()) if name in steps]
     order.sort(key=lambda name: steps[name].common.final)  # those come when all is over
     steps = {name: steps[name] for name in order}
