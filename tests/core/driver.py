@@ -168,7 +168,7 @@ class Driver:
     def finish(self, step: str, value: Any) -> None:
         """A local step's child process answers."""
         del self.children[step]
-        self.write(self.scheduler.local_completed(step, value, None, self.now))
+        self.write(self.scheduler.computed(step, value, None, self.now))
         self.go()
 
     def crash(self, step: str, kind: str = "crashed") -> None:

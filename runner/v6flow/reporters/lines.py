@@ -10,9 +10,8 @@ from v6flow.core.execution import dispatched
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import SETTLED
 from v6flow.core.kinds import LocalPlan, TaskPlan
-from v6flow.core.language.units import spell
+from v6flow.core.language.units import iso, spell
 from v6flow.core.planning import ids
-from v6flow.core.planning.plan import iso
 from v6flow.core.views import incomplete
 from v6flow.reporters import summary, terminal
 from v6flow.reporters.summary import named

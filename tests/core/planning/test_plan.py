@@ -15,7 +15,9 @@ from v6flow.core.expressions import Template
 from v6flow.core.federation import Directory
 from v6flow.core.kinds import LocalPlan, TaskPlan
 from v6flow.core.language.problem import InvalidError
+from v6flow.core.language.units import iso
 from v6flow.core.planning import plan as planning
+from v6flow.core.planning.tokens import digest, token
 
 
 def task(text: str, step: str = "a", **options: Any) -> TaskPlan:
@@ -235,10 +237,10 @@ steps:
     )
 )
 def test_every_question_has_its_own_token(questions: list[tuple[str, list[str], int]]) -> None:
-    tokens = [planning.token("run", step, tuple(names), attempt) for step, names, attempt in questions]
+    tokens = [token("run", step, tuple(names), attempt) for step, names, attempt in questions]
     assert len(set(tokens)) == len(tokens)
     assert all(len(token) == 32 and int(token, 16) >= 0 for token in tokens)
-    assert planning.token("other", "a", ("b",), 1) != planning.token("run", "a", ("b",), 1)
+    assert token("other", "a", ("b",), 1) != token("run", "a", ("b",), 1)
 
 
 PARTS = """
@@ -285,9 +287,9 @@ def test_parts_have_the_source_and_the_federation() -> None:
 
 
 def test_digest_and_moments() -> None:
-    assert planning.digest({"a": 1, "b": [2]}) == planning.digest({"b": [2], "a": 1})
-    assert planning.digest([1]) != planning.digest(["1"])
-    assert planning.iso(1795238160.9) == "2026-11-21T05:16:00Z"
+    assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
+    assert digest([1]) != digest(["1"])
+    assert iso(1795238160.9) == "2026-11-21T05:16:00Z"
     assert make("steps: {a: {local: {value: 1}}}").scope()["run"] == {
         "id": "w-1",
         "name": "w",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from v6flow.core import expressions
@@ -164,3 +166,11 @@ class StepKind:
 
     def check(self, step: Any, complain: Callable[..., None], /) -> None:
         """Report what no schema can, by `complain(key, message, rule, hint=…)`."""
+
+    @cached_property
+    def execution(self) -> Any:
+        """How its steps are executed, a `StepExecution`: that of the module `execution` in its folder.
+
+        It is imported only when something is executed. A kind in one file has it as an attribute.
+        """
+        return import_module(f"{type(self).__module__}.execution").EXECUTION

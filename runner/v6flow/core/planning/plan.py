@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions
 from v6flow.core.checks import soundness
 from v6flow.core.expressions import NotKnownYet, Undefined
 from v6flow.core.federation import Directory
-from v6flow.core.json import Json, canonical
 from v6flow.core.kinds import (
     STEP_KINDS,
     GateStep,
@@ -30,6 +27,7 @@ from v6flow.core.kinds import (
 from v6flow.core.kinds.base import common_fields
 from v6flow.core.language import places
 from v6flow.core.language.problem import InvalidError, Path, Problem
+from v6flow.core.language.units import iso
 from v6flow.core.language.words import suggestion
 from v6flow.core.planning import ids, preconditions
 from v6flow.core.planning.graph import Graph
@@ -43,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from v6flow.core.expressions import Template
+    from v6flow.core.json import Json
     from v6flow.core.kinds import Step
     from v6flow.core.kinds.base import Common
     from v6flow.core.kinds.task import TaskPlan
@@ -206,21 +205,6 @@ def _in_levels(order: list[str]) -> list[str]:
             yield from walk(name)
 
     return list(walk(""))
-
-
-def iso(moment: float) -> str:
-    """A moment as people and files write it: UTC, to the second."""
-    return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def token(run: str, step: str, organizations: tuple[str, ...], attempt: int) -> str:
-    """The name of one submission, the same whenever it is computed: 32 hexadecimal digits."""
-    return hashlib.blake2b(canonical([run, step, list(organizations), attempt]).encode(), digest_size=16).hexdigest()
-
-
-def digest(value: Json) -> str:
-    """A short name of a value: equal values have equal ones."""
-    return hashlib.blake2b(canonical(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def parts(plan: Plan, sources: Mapping[str, str]) -> dict[str, dict[str, Json]]:
