@@ -199,7 +199,7 @@ class Driver:
         """The next process, which finds the first `keep` events; `now` is when this one ended, if not just now."""
         then = (self.now if now is None else now) + down
         events = [*self.events[:keep], ev.RunResumed(then, down, None, (), retry, reset, resubmit)]
-        return Driver(made or self.plan, events, now=then, earlier=self.earlier)
+        return type(self)(made or self.plan, events, now=then, earlier=self.earlier)
 
     # -- what a test looks at
 
