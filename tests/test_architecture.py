@@ -16,7 +16,7 @@ LAYERS = (
     ("version",),
     ("errors",),
     ("core", "aggregation"),
-    ("actor", "clock", "dotenv", "paths"),
+    ("actor", "clock", "dotenv", "paths", "plugins"),
     ("references",),
     ("backends", "stores", "local", "reporters"),
     ("engine", "loading", "params"),
@@ -181,7 +181,7 @@ def test_a_module_says_in_one_sentence_what_it_is_for(name: str) -> None:
 @pytest.mark.parametrize("key", STEP_KINDS)
 def test_a_kind_of_step_has_all_of_its_own_in_its_class(key: str) -> None:
     own = vars(type(STEP_KINDS[key]))
-    assert {"key", "summary", "parse", "fields", "needed", "offers"} <= own.keys()
+    assert {"key", "summary", "plan_type", "parse", "fields", "plan"} <= own.keys()
     assert "begin" in vars(type(STEP_KINDS[key].execution))
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from v6flow.clock import LaterClock, SystemClock
-from v6flow.core.language.units import iso
+from v6flow.core.planning.plan import iso
 
 SUMMER_TIME_ENDS = 1792890000.0  # 2026-10-25T01:00:00Z
 

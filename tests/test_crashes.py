@@ -13,7 +13,7 @@ import pytest
 
 import v6flow
 from v6flow.core.execution import events
-from v6flow.core.planning.tokens import token
+from v6flow.core.planning.plan import token
 from v6flow.stores.folder.store import Store
 
 pytest.importorskip("vantage6.algorithm.tools")

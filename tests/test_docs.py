@@ -20,13 +20,14 @@ from v6flow.cli import init, show, sweep, validate
 from v6flow.cli.commands import COMMANDS
 from v6flow.cli.main import main, parser
 from v6flow.core import json
-from v6flow.core.checks import lint, soundness
+from v6flow.core.checks import lint
 from v6flow.core.execution import context, state
 from v6flow.core.expressions import FUNCTIONS, compile, limits  # noqa: A004 - as the package calls it
-from v6flow.core.kinds import STEP_KINDS, foreach, repeat, task
+from v6flow.core.kinds import STEP_KINDS, foreach, repeat, settings
 from v6flow.core.kinds.base import NOT_CARRYING, SETTLED
 from v6flow.core.language import problem
 from v6flow.core.language.reference import reference
+from v6flow.core.planning import dependencies
 from v6flow.core.views import incomplete
 from v6flow.errors import V6flowError
 from v6flow.local import sources
@@ -331,7 +332,7 @@ def test_the_limits_are_those_there_are() -> None:
 @pytest.mark.parametrize("page", ["language.md", "federation.md", "server.md"])
 def test_the_settings_of_defaults_are_those_there_are(page: str) -> None:
     text = (DOCS / page).read_text("utf-8")
-    assert set(task.SETTINGS) in [set(code.split()) for code in _CODE.findall(text)]
+    assert set(settings.SETTINGS) in [set(code.split()) for code in _CODE.findall(text)]
 
 
 def test_the_keys_of_tables_are_those_of_the_schemas() -> None:
@@ -663,7 +664,7 @@ outputs: {x: 1}
     (tmp_path / "every.yaml").write_text(every, "utf-8")
     workflow = loading.parse_workflow(every, str(tmp_path / "every.yaml"))
     told: set[str] = set()
-    for _, field in soundness._all_fields(workflow):
+    for _, field in dependencies.fields(workflow):
         word = _scope_key(field.key)
         names = set(field.scope) & {"loop", "each"} if field.inside else set(field.scope)
         fitting = [cell for cell, known in rows.items() if f"`{word}`" in cell and names <= known]

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from v6flow.backends.base import Accepted, Answered, Backend, Broken, Dispatched, Failed, Looked, Noted, Report
-from v6flow.core.execution.commands import DatabaseChoice, TaskRequest
+from v6flow.core.execution.commands import TaskRequest
+from v6flow.core.kinds.settings import DatabaseChoice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from v6flow.core import reading
 from v6flow.core.checks import soundness
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.commands import Ask, Keep, Kill, KillLocal, Look, Recall, Record, StartLocal
@@ -12,8 +13,8 @@ from v6flow.core.execution.reuse import Basis
 from v6flow.core.execution.scheduler import Scheduler
 from v6flow.core.execution.state import apply, replay
 from v6flow.core.federation import Directory
-from v6flow.core.language import document, model
-from v6flow.core.planning import plan
+from v6flow.core.language import document
+from v6flow.core.planning import planner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,8 +35,8 @@ def workflow(text: str, files: Mapping[str, str] | None = None) -> Workflow:
     """
     others: dict[str, Workflow] = {}
     for name, other in (files or {}).items():
-        others[name] = _sound(model.parse(document.parse(f"v6flow: 1\n{other}", name), files=dict(others)))
-    return _sound(model.parse(document.parse(f"v6flow: 1\nname: w\n{text}", "w.yaml"), files=others))
+        others[name] = _sound(reading.parse(document.parse(f"v6flow: 1\n{other}", name), files=dict(others)))
+    return _sound(reading.parse(document.parse(f"v6flow: 1\nname: w\n{text}", "w.yaml"), files=others))
 
 
 def _sound(found: Workflow) -> Workflow:
@@ -58,7 +59,7 @@ def make(
     filled = {name: param.schema.get("default") for name, param in found.params.items()} | dict(params or {})
     ids = {name: number for number, name in enumerate(organizations, start=1)}
     directory = Directory(organizations, ids=ids, identity="here", defaults={"image": "i", **(defaults or {})})
-    return plan.make(found, filled, directory, folder="/work", run="w-1", started=0.0, deadline=deadline)
+    return planner.make(found, filled, directory, folder="/work", run="w-1", started=0.0, deadline=deadline)
 
 
 def journalled(events: Iterable[Event]) -> list[Event]:

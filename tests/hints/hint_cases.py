@@ -19,7 +19,7 @@ from v6flow.core.checks import lint, soundness
 from v6flow.core.federation import Directory
 from v6flow.core.language import schema
 from v6flow.core.language.problem import InvalidError
-from v6flow.core.planning.plan import make
+from v6flow.core.planning.planner import make
 from v6flow.errors import UsageError
 from v6flow.local import sources
 from v6flow.testing import files as testing

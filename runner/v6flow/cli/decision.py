@@ -26,7 +26,7 @@ def decide(arguments: argparse.Namespace, decision: str) -> int:
     from v6flow import actor, running
     from v6flow.cli import show
     from v6flow.core.execution.state import replay
-    from v6flow.core.language.units import iso
+    from v6flow.core.planning.plan import iso
     from v6flow.errors import HeldError
     from v6flow.reporters import summary
     from v6flow.stores.folder.store import DecisionRequest

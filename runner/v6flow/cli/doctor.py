@@ -53,7 +53,7 @@ def _meant(arguments: argparse.Namespace) -> tuple[Federation, Callable[[Callabl
 
     from v6flow import loading
     from v6flow.core.kinds import TaskStep
-    from v6flow.core.planning import plan as planning
+    from v6flow.core.planning import planner
     from v6flow.errors import UsageError
 
     if arguments.workflow is None:
@@ -79,7 +79,7 @@ def _meant(arguments: argparse.Namespace) -> tuple[Federation, Callable[[Callabl
             stores=any("store" in step.settings for step in tasks),
         )
         folder = str(Path(arguments.workflow).absolute().parent)
-        return planning.make(workflow, params, directory, folder=folder)
+        return planner.make(workflow, params, directory, folder=folder)
 
     return federation, make
 

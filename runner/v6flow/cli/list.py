@@ -43,7 +43,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _row(folder: RunFolder) -> dict[str, Any]:
     from v6flow.core.execution.state import replay
-    from v6flow.core.language.units import iso
+    from v6flow.core.planning.plan import iso
     from v6flow.core.views import incomplete
     from v6flow.errors import JournalError
 

@@ -10,8 +10,9 @@ from v6flow.core.execution import dispatched
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import SETTLED
 from v6flow.core.kinds import LocalPlan, TaskPlan
-from v6flow.core.language.units import iso, spell
+from v6flow.core.language.units import spell
 from v6flow.core.planning import ids
+from v6flow.core.planning.plan import iso
 from v6flow.core.views import incomplete
 from v6flow.reporters import summary, terminal
 from v6flow.reporters.summary import named
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from v6flow.core.execution.events import Event, Failure
     from v6flow.core.execution.state import RunState, StepState
     from v6flow.core.kinds import StepPlan
-    from v6flow.core.kinds.task import Retry
+    from v6flow.core.kinds.settings import Retry
     from v6flow.core.planning.plan import Plan
 
 LARGE = 200  # steps: beyond, nobody reads a line for each value that was computed in no time

@@ -10,7 +10,8 @@ from v6flow.core.execution.failures import failed, failure
 from v6flow.core.execution.state import SETTLED
 from v6flow.core.json import dumps
 from v6flow.core.kinds.foreach.execution import item_counts
-from v6flow.core.language.units import iso, spell
+from v6flow.core.language.units import spell
+from v6flow.core.planning.plan import iso
 from v6flow.core.views import incomplete
 from v6flow.reporters.terminal import plain
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from v6flow.core.execution.events import Failure, StepReused
     from v6flow.core.execution.state import ItemState, RunState, StepState
     from v6flow.core.json import Json
-    from v6flow.core.kinds.task import Retry
+    from v6flow.core.kinds.settings import Retry
 
 LOG_LINES = 12  # of a log's last lines, as many as leave the cause in view
 FACT = 80  # characters of a property in a table

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from v6flow.core.json import dumps
-from v6flow.core.language.units import iso
+from v6flow.core.planning.plan import iso
 from v6flow.core.views.incomplete import kinds_by_name
 from v6flow.reporters.terminal import plain
 

@@ -13,7 +13,7 @@ from v6flow.core.execution import failures
 from v6flow.core.execution.events import GateDecided, RoundEnded, RunResumed, RunStarted, StepCompleted
 from v6flow.core.execution.state import RunState, apply, replay
 from v6flow.core.language.problem import InvalidError
-from v6flow.core.planning import plan as planning
+from v6flow.core.planning import planner
 from v6flow.core.views.incomplete import of_run
 from v6flow.engine import Engine
 from v6flow.errors import V6flowError
@@ -140,7 +140,7 @@ def _resume(
 
 def _plan(suite: Suite, case: Case) -> Plan:
     workflow = suite.workflow
-    return planning.make(
+    return planner.make(
         workflow,
         params.resolve(workflow, values=[("params", case.params)]),
         suite.directory,

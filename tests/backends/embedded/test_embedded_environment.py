@@ -15,8 +15,8 @@ from v6flow.backends.embedded.environment import (
     token,
     variables,
 )
-from v6flow.core.execution.commands import DatabaseChoice
 from v6flow.core.federation import Database, EmbeddedOrganization
+from v6flow.core.kinds.settings import DatabaseChoice
 
 ORGANIZATION = EmbeddedOrganization(
     "alpha",

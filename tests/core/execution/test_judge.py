@@ -12,7 +12,7 @@ from v6flow.core.execution import events as ev
 from v6flow.core.execution.events import Failure, Subtask
 from v6flow.core.execution.state import OrganizationState, RunState, StepState
 from v6flow.core.kinds import TaskPlan
-from v6flow.core.kinds.task import Quorum, Retry, parse_retry
+from v6flow.core.kinds.settings import Quorum, Retry, parse_retry
 from v6flow.core.language import units
 
 

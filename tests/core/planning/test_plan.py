@@ -11,13 +11,13 @@ from driver import make, workflow
 from hypothesis import given
 from hypothesis import strategies as st
 
+from v6flow.core import json
 from v6flow.core.expressions import Template
 from v6flow.core.federation import Directory
 from v6flow.core.kinds import LocalPlan, TaskPlan
 from v6flow.core.language.problem import InvalidError
-from v6flow.core.language.units import iso
 from v6flow.core.planning import plan as planning
-from v6flow.core.planning.tokens import digest, token
+from v6flow.core.planning import planner, question
 
 
 def task(text: str, step: str = "a", **options: Any) -> TaskPlan:
@@ -204,7 +204,7 @@ steps:
 def test_images() -> None:
     found = workflow("steps: {a: {task: {method: m}}, b: {task: {method: m, image: demo/avarage}}}")
     with pytest.raises(InvalidError) as caught:
-        planning.make(found, {}, Directory(("alpha",), images=("demo/average",)))
+        planner.make(found, {}, Directory(("alpha",), images=("demo/average",)))
     first, second = caught.value.problems
     assert first.message == "step a: no image: say it in the step, in defaults, or in the federation's defaults"
     assert second.message == (
@@ -216,7 +216,7 @@ def test_images() -> None:
 def test_a_federation_without_organizations() -> None:
     found = workflow("steps: {a: {task: {method: m, image: i}}}")
     with pytest.raises(InvalidError, match="there is nobody to ask"):
-        planning.make(found, {}, Directory(()))
+        planner.make(found, {}, Directory(()))
 
 
 def test_the_order_is_the_files_where_it_may_be() -> None:
@@ -237,10 +237,10 @@ steps:
     )
 )
 def test_every_question_has_its_own_token(questions: list[tuple[str, list[str], int]]) -> None:
-    tokens = [token("run", step, tuple(names), attempt) for step, names, attempt in questions]
+    tokens = [planning.token("run", step, tuple(names), attempt) for step, names, attempt in questions]
     assert len(set(tokens)) == len(tokens)
     assert all(len(token) == 32 and int(token, 16) >= 0 for token in tokens)
-    assert token("other", "a", ("b",), 1) != token("run", "a", ("b",), 1)
+    assert planning.token("other", "a", ("b",), 1) != planning.token("run", "a", ("b",), 1)
 
 
 PARTS = """
@@ -275,21 +275,21 @@ steps:
 )
 def test_parts_tell_what_decides_a_result(old: str, new: str, changed: list[str]) -> None:
     assert old in PARTS
-    before = planning.parts(make(PARTS), {"b": "digest"})
-    after = planning.parts(make(PARTS.replace(old, new)), {"b": "digest"})
+    before = question.fingerprints(make(PARTS), {"b": "digest"})
+    after = question.fingerprints(make(PARTS.replace(old, new)), {"b": "digest"})
     assert [name for name in before if before[name] != after[name]] == changed
 
 
 def test_parts_have_the_source_and_the_federation() -> None:
     made = make(PARTS)
-    assert planning.parts(made, {"b": "one"})["b"] != planning.parts(made, {"b": "two"})["b"]
-    assert planning.parts(made, {})["a"]["federation"] == "here"
+    assert question.fingerprints(made, {"b": "one"})["b"] != question.fingerprints(made, {"b": "two"})["b"]
+    assert question.fingerprints(made, {})["a"].asked["federation"] == "here"
 
 
 def test_digest_and_moments() -> None:
-    assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
-    assert digest([1]) != digest(["1"])
-    assert iso(1795238160.9) == "2026-11-21T05:16:00Z"
+    assert json.digest({"a": 1, "b": [2]}) == json.digest({"b": [2], "a": 1})
+    assert json.digest([1]) != json.digest(["1"])
+    assert planning.iso(1795238160.9) == "2026-11-21T05:16:00Z"
     assert make("steps: {a: {local: {value: 1}}}").scope()["run"] == {
         "id": "w-1",
         "name": "w",

@@ -7,15 +7,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from v6flow.core.kinds import STEP_KINDS, LocalStep, RepeatStep, TaskStep, local, task
-from v6flow.core.kinds.base import NOT_CARRYING, PARAMS, STEPS, Field, common_fields
+from v6flow.core.checks.mixing import may_be_fewer
+from v6flow.core.kinds import STEP_KINDS, settings
+from v6flow.core.kinds.base import NOT_CARRYING
+from v6flow.core.language.naming import resolve
 from v6flow.core.language.problem import Path, Position, Problem
 from v6flow.core.language.redaction import SECRET_VALUE
 from v6flow.core.language.words import suggestion
+from v6flow.core.planning.dependencies import fields
 
 if TYPE_CHECKING:
     from v6flow.core.expressions import Template
-    from v6flow.core.language.model import Workflow
+    from v6flow.core.kinds.fields import Field
+    from v6flow.core.language.model import Step, Workflow
 
 Found: TypeAlias = Iterator[tuple[Position, str, str]]
 """What a rule finds: each time where, what, and the remedy."""
@@ -75,11 +79,11 @@ def _unused_step(workflow: Workflow) -> Found:
     for name, field in _fields(workflow):
         used.update(source for source in _sources(workflow, name, _steps(field.template)) if source != name)
     for name, step in workflow.steps.items():
-        pure = isinstance(step, TaskStep) or (isinstance(step, LocalStep) and step.value is not None)
-        told = isinstance(step, TaskStep) and step.common.final  # nobody can use it: it is there to tell of the end
-        if name in used or told or not (pure or step.common.on_failure == "continue"):
+        pure = STEP_KINDS[step.kind].is_pure(step)
+        reports = step.asks and step.common.final  # nobody can use it: it is there to report the end
+        if name in used or reports or not (pure or step.common.on_failure == "continue"):
             continue
-        what = "hospitals are asked, and" if isinstance(step, TaskStep) else "it is computed, and"
+        what = "hospitals are asked, and" if step.asks else "it is computed, and"
         where = workflow.document.key_position(step.common.at)
         yield (
             where,
@@ -90,24 +94,24 @@ def _unused_step(workflow: Workflow) -> Found:
 
 def _builtin_timeout(workflow: Workflow) -> Found:
     for name, step in workflow.steps.items():
-        if isinstance(step, TaskStep) and "timeout" not in step.settings:
+        if step.asks and "timeout" not in STEP_KINDS[step.kind].settings(step):
             yield (
                 workflow.document.key_position(step.common.at),
-                f"step {_short(name)} says no timeout: it waits {task.SETTINGS['timeout']} for whoever is silent",
+                f"step {_short(name)} says no timeout: it waits {settings.SETTINGS['timeout']} for whoever is silent",
                 "write timeout: 2h, say, beside task or in defaults",
             )
 
 
 def _mixed_passes(workflow: Workflow) -> Found:
     for name, step in workflow.steps.items():
-        if not isinstance(step, TaskStep) or step.single or step.common.mixed_cohorts is not None:
+        if not _asks_several(step) or step.common.mixed_cohorts is not None:
             continue
-        path, organizations = step.settings.get("organizations", (step.common.at, None))
+        path, organizations = STEP_KINDS[step.kind].settings(step).get("organizations", (step.common.at, None))
         if organizations is not None and any(each.path[1:2] == ("responded",) for each in organizations.references):
             continue
         for source in _carried(workflow, name):
             asked = workflow.steps[source]
-            if isinstance(asked, TaskStep) and not asked.single and _may_be_fewer(asked):
+            if _asks_several(asked) and may_be_fewer(asked):
                 hint = f'write organizations: "{{{{ steps.{_short(source)}.responded }}}}"'
                 first = _short(source)
                 told = f"step {_short(name)} uses what {first} gave, where some may be missing, and asks them too"
@@ -137,9 +141,8 @@ def _retry_crashed(workflow: Workflow) -> Found:
 
 def _secret_literal(workflow: Workflow) -> Found:
     for step in workflow.steps.values():
-        if not isinstance(step, (TaskStep, LocalStep)):
-            continue
-        for path, key, text in _texts(step.kwargs.source, (*step.common.at, step.kind, "kwargs")):
+        given = (field for field in STEP_KINDS[step.kind].fields(step) if field.key[-1] == "kwargs")
+        for path, key, text in (found for field in given for found in _texts(field.template.source, field.key)):
             if "{{" not in text and text and (_SECRET_KEY.search(key) or SECRET_VALUE.search(text)):
                 where = workflow.document.position(path)
                 told = f"what stands at {key or path[-1]} looks like a secret; it is in the file, the journal, the task"
@@ -148,11 +151,10 @@ def _secret_literal(workflow: Workflow) -> Found:
 
 def _leading_dash(workflow: Workflow) -> Found:
     for step in workflow.steps.values():
-        if isinstance(step, LocalStep):
-            for index in local.dashed(step.command):
-                where = workflow.document.position((*step.common.at, "local", "command", index))
-                told = "a value that begins with - would be read as an option here"
-                yield where, told, "write -- before it if the program takes that, or pass it as kwargs, on stdin"
+        for path in STEP_KINDS[step.kind].options(step):
+            where = workflow.document.position(path)
+            told = "a value that begins with - would be read as an option here"
+            yield where, told, "write -- before it if the program takes that, or pass it as kwargs, on stdin"
 
 
 def _param_description(workflow: Workflow) -> Found:
@@ -165,7 +167,7 @@ def _param_description(workflow: Workflow) -> Found:
 def _per_organization_output(workflow: Workflow) -> Found:
     for output in workflow.outputs.values():
         for path, _, text in _texts(output.value.source, output.at):
-            if (match := _WHOLE.fullmatch(text)) and isinstance(workflow.steps.get(match[1]), TaskStep):
+            if (match := _WHOLE.fullmatch(text)) and match[1] in workflow.steps and workflow.steps[match[1]].asks:
                 where = workflow.document.position(path)
                 told = f"the output {output.name} has every hospital's own answer, so that all readers see who had what"
                 yield where, told, f"output what is pooled from steps.{match[1]}.{match[2]}"
@@ -180,13 +182,14 @@ def _unread_convergence(workflow: Workflow) -> Found:
             elif reference.root == "this" and reference.path[:1] in (("converged",), (None,)):
                 read.add(name)
     for name, step in workflow.steps.items():
-        if isinstance(step, RepeatStep) and step.on_max == "continue" and step.until is not None and name not in read:
+        path = STEP_KINDS[step.kind].unconverged(step)
+        if path is not None and name not in read:
             short = _short(name)
             told = f"step {short} may end at max without having converged, and nothing reads steps.{short}.converged"
             hint = f'write an output: converged: "{{{{ steps.{short}.converged }}}}"'
             if step.common.parent:
                 hint = f"use steps.{short}.converged in what the step around it returns"
-            yield workflow.document.position((*step.common.at, "repeat", "on_max")), told, hint
+            yield workflow.document.position(path), told, hint
 
 
 def _mixed_case(workflow: Workflow) -> Found:
@@ -217,17 +220,7 @@ def _unknown_rule(workflow: Workflow) -> Found:
 
 def _fields(workflow: Workflow) -> Iterator[tuple[str, Field]]:
     """Every place where expressions may stand, with the step it is in, empty outside of steps."""
-    for key, (path, template) in workflow.defaults.items():
-        for field in task.setting_fields(key, path, template):
-            yield "", field
-    for name, step in workflow.steps.items():
-        for field in (*STEP_KINDS[step.kind].fields(step), *common_fields(step.common)):
-            yield name, field
-    for check in workflow.preconditions:
-        yield "", Field(check.key, check.condition, PARAMS)
-        yield "", Field((*check.at, "message"), check.message, PARAMS)
-    for output in workflow.outputs.values():
-        yield "", Field(output.at, output.value, STEPS)
+    return ((step.common.name if step is not None else "", field) for step, field in fields(workflow))
 
 
 def _own_params(workflow: Workflow) -> list[str]:
@@ -237,9 +230,8 @@ def _own_params(workflow: Workflow) -> list[str]:
 
 def _settings(workflow: Workflow, key: str) -> Iterator[tuple[Path, Template]]:
     """Each place where a setting of task steps is said, once."""
-    said = [
-        step.settings[key] for step in workflow.steps.values() if isinstance(step, TaskStep) and key in step.settings
-    ]
+    given = [STEP_KINDS[step.kind].settings(step) for step in workflow.steps.values()]
+    said = [each[key] for each in given if key in each]
     if key in workflow.defaults:
         said.append(workflow.defaults[key])
     yield from dict(said).items()
@@ -256,16 +248,8 @@ def _steps(template: Template, *, carrying: bool = False) -> Iterator[str]:
 
 def _sources(workflow: Workflow, where: str, names: Any) -> Iterator[str]:
     """The steps that names mean in a step: those nested in it or beside it before those farther outside."""
-    for name in names:
-        scope = where
-        while True:
-            found = f"{scope}.{name}" if scope else name
-            if found in workflow.steps:
-                yield found
-                break
-            if not scope:
-                break
-            scope = scope.rpartition(".")[0]
+    found = (resolve(workflow.steps, where, name) for name in names)
+    return (name for name in found if name is not None)
 
 
 def _carried(workflow: Workflow, name: str) -> list[str]:
@@ -275,8 +259,7 @@ def _carried(workflow: Workflow, name: str) -> list[str]:
     while waiting:
         name = waiting.pop()
         step = workflow.steps[name]
-        templates = [step.kwargs] if isinstance(step, TaskStep) else STEP_KINDS[step.kind].needed(step)
-        for template in templates:
+        for template in STEP_KINDS[step.kind].passed_on(step):
             for source in _sources(workflow, name, _steps(template, carrying=True)):
                 if source not in found:
                     found[source] = None
@@ -284,13 +267,9 @@ def _carried(workflow: Workflow, name: str) -> list[str]:
     return list(found)
 
 
-def _may_be_fewer(step: TaskStep) -> bool:
-    """Whether a task step may complete without an answer of everybody who is asked."""
-    if "quorum" not in step.settings:
-        return False
-    template = step.settings["quorum"][1]
-    minimum = template.source.get("min", "all") if isinstance(template.source, dict) else template.source
-    return minimum not in ("all", "100%")
+def _asks_several(step: Step) -> bool:
+    """Whether a step asks several organizations, whose results it offers as a list."""
+    return step.asks and "results" in STEP_KINDS[step.kind].offers(step)
 
 
 def _texts(value: Any, path: Path, key: str = "") -> Iterator[tuple[Path, str, str]]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from v6flow.core.expressions import Template
     from v6flow.core.json import Json
     from v6flow.core.kinds import StepPlan
-    from v6flow.core.kinds.base import Common
+    from v6flow.core.language.model import Common
     from v6flow.core.planning.plan import Plan
 
 MAX_PROPERTIES = 10_000  # characters of JSON: facts that stand in every table and log, not results
@@ -171,7 +171,7 @@ class Execution:
                 return failed("output_schema", wrong)
         for check in common.checks:
             if not check.each:
-                wrong = answers.unmet(check, self._names_of(completed, cohorts.Uses()))
+                wrong = check.unmet(self._names_of(completed, cohorts.Uses()))
                 if wrong is not None:
                     return failed("check", wrong)
         if common.properties is None:

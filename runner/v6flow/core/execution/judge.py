@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from v6flow.core.execution.state import OrganizationState, StepState
-    from v6flow.core.kinds.task import Quorum, TaskPlan
+    from v6flow.core.kinds.settings import Quorum
+    from v6flow.core.kinds.task import TaskPlan
 
 CONSEQUENCE = "consequence"
 """The kind of a failure that only follows from another's: never the first cause, whenever it was heard of."""

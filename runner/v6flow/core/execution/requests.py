@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from v6flow.core.execution.commands import Kill, KillLocal, TaskRequest
 from v6flow.core.execution.evaluation import mapping
-from v6flow.core.planning import disclosure
-from v6flow.core.planning.tokens import digest, token
+from v6flow.core.kinds import TaskPlan
+from v6flow.core.planning import disclosure, question
+from v6flow.core.planning.plan import token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from v6flow.core.execution.state import StepState
     from v6flow.core.json import Json
-    from v6flow.core.kinds.task import TaskPlan
     from v6flow.core.planning.plan import Plan
 
 
@@ -22,38 +22,23 @@ def request(
     plan: Plan, step: TaskPlan, name: str, kwargs: Mapping[str, Json], organizations: tuple[str, ...], attempt: int
 ) -> TaskRequest:
     """What is asked of organizations in an attempt; `kwargs` are those of each."""
+    asked = question.of(step, kwargs={each: mapping(kwargs[each]) for each in organizations})
     alone = len(organizations) == 1 and step.isolation == "organization"
     label = step.label or f"{plan.workflow.name}/{name}"
     return TaskRequest(
         token(plan.run, name, organizations, attempt),
         name,
         attempt,
-        step.image,
-        step.method,
-        {each: mapping(kwargs[each]) for each in organizations},
-        step.databases,
+        **asked.sent(),
         name=f"{label}/{organizations[0]}" if alone else label,
         description=step.description,
-        central=step.central,
-        study=step.study,
-        store=step.store,
         withheld=disclosure.least(plan.directory.policy, step) is not None,
     )
 
 
 def sent(request: TaskRequest) -> str:
     """A digest of what is sent with a request."""
-    return digest(
-        [
-            request.image,
-            request.method,
-            {name: dict(kwargs) for name, kwargs in request.kwargs.items()},
-            [each.parts() for each in request.databases],
-            request.central,
-            request.study,
-            request.store,
-        ]
-    )
+    return question.sent_digest(TaskPlan, request)
 
 
 def kills(state: StepState) -> list[Kill | KillLocal]:

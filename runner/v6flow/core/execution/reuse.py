@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from v6flow.core.execution import answers, dispatched, requests
 from v6flow.core.execution import events as ev
-from v6flow.core.planning import ids
-from v6flow.core.planning.tokens import digest
+from v6flow.core.json import digest
+from v6flow.core.planning import ids, question
+from v6flow.core.planning.question import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -76,33 +77,13 @@ def wanted(plan: Plan) -> bool:
 
 def of_task(plan: Plan, step: TaskPlan, asked: Sequence[str], kwargs: Mapping[str, Json], basis: Basis) -> Key:
     """The key of what organizations are about to be asked; how patiently, and how it is judged, is not in it."""
-    settings: list[Json] = [
-        step.central, step.subtasks, step.study, step.store, step.isolation, step.allow_nonfinite
-    ]  # fmt: skip
-    return Key(
-        {
-            "image": step.image,
-            "method": step.method,
-            "kwargs": digest({name: kwargs[name] for name in asked}),
-            "organizations": digest([*asked]),
-            "databases": digest([each.parts() for each in step.databases]),
-            "settings": digest(settings),
-            "federation": digest(plan.directory.identity),
-            "data": basis.data,
-        }
-    )
+    origin = Origin(federation=plan.directory.identity, data=basis.data)
+    return Key(question.of(step, origin, organizations=asked, kwargs={name: kwargs[name] for name in asked}).key())
 
 
 def of_local(step: LocalPlan, command: Sequence[str] | None, kwargs: Mapping[str, Json], basis: Basis) -> Key:
     """The key of what is about to be computed here."""
-    return Key(
-        {
-            "function": step.function or "",
-            "command": digest([*command]) if command is not None else "",
-            "kwargs": digest(dict(kwargs)),
-            "source": basis.sources.get(step.common.name, ""),
-        }
-    )
+    return Key(question.of(step, Origin(basis.sources.get(step.common.name)), command=command, kwargs=kwargs).key())
 
 
 def whole(step: TaskPlan, state: StepState) -> bool:

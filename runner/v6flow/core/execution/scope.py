@@ -9,7 +9,7 @@ from v6flow.core.execution.failures import failure
 from v6flow.core.execution.state import SETTLED
 from v6flow.core.execution.steps import execution_of
 from v6flow.core.expressions import NotKnownYet, Undefined
-from v6flow.core.kinds.base import NOT_CARRYING
+from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.planning import ids
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class StepView:
                 reason = f"step {step.name} {'failed' if step.status == 'failed' else 'was skipped'}"
                 self._uses.lacked[reason] = step.name
                 return Undefined(reason)
-            if name not in NOT_CARRYING:
+            if name not in STEP_KINDS[planned.kind].not_carrying:
                 self._uses.carrying[step.name] = step
         offered = kind.attributes(self._plan, planned, step).get(name)
         return Undefined(f"step {step.name} does not offer {name!r}") if offered is None else offered()

@@ -1,9 +1,8 @@
-"""Durations, sizes and moments as a workflow writes them."""
+"""Durations and sizes as a workflow writes them."""
 
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
 
 _DURATION = re.compile(r"(?=[0-9])(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?")
 _SECONDS = (86400, 3600, 60, 1)
@@ -57,8 +56,3 @@ def spell(duration: float) -> str:
     if hours:
         return f"{hours}h{minutes:02}m"
     return f"{minutes}m{secs:02}s" if minutes else f"{secs}s"
-
-
-def iso(moment: float) -> str:
-    """A moment as people and files write it: UTC, to the second."""
-    return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -9,8 +9,8 @@ from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import SETTLED, RunState, apply
 from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
 from v6flow.core.kinds import ForeachPlan, RepeatPlan, TaskPlan
-from v6flow.core.language.units import iso
 from v6flow.core.planning import ids
+from v6flow.core.planning.plan import iso
 from v6flow.core.views import incomplete
 from v6flow.core.views.preview import preview
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from v6flow.core.execution.events import Event, Failure
     from v6flow.core.execution.state import StepState
     from v6flow.core.json import Json
-    from v6flow.core.kinds.task import Quorum
+    from v6flow.core.kinds.settings import Quorum
     from v6flow.core.planning.plan import Plan
 
 

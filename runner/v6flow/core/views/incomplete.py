@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from v6flow.core.execution import dispatched
-from v6flow.core.language.units import iso, spell
+from v6flow.core.language.units import spell
 from v6flow.core.planning import ids
+from v6flow.core.planning.plan import iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -9,8 +9,8 @@ from v6flow.core.execution.cohorts import Uses
 from v6flow.core.execution.commands import Record
 from v6flow.core.execution.steps import StepExecution
 from v6flow.core.json import canonical
-from v6flow.core.language.units import iso
 from v6flow.core.planning import ids
+from v6flow.core.planning.plan import iso
 
 if TYPE_CHECKING:
     from v6flow.core.execution.commands import Command

@@ -13,7 +13,7 @@ from v6flow.core.execution.failures import failed
 from v6flow.core.execution.steps import StepExecution
 from v6flow.core.expressions import Template, Undefined
 from v6flow.core.kinds.base import SETTLED
-from v6flow.core.kinds.task import OrganizationError, TaskPlan, check_required, parse_organizations
+from v6flow.core.kinds.organizations import OrganizationError, check_required, parse_organizations
 from v6flow.core.planning import ids
 from v6flow.errors import ResumeError
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from v6flow.core.execution.events import Time
     from v6flow.core.execution.state import OrganizationState, StepState
     from v6flow.core.json import Json
+    from v6flow.core.kinds.task import TaskPlan
     from v6flow.core.planning.plan import Plan
 
 
