@@ -21,7 +21,7 @@ from v6flow.cli.commands import COMMANDS
 from v6flow.cli.main import main, parser
 from v6flow.core import json
 from v6flow.core.checks import lint
-from v6flow.core.execution import completion, state
+from v6flow.core.execution import context, state
 from v6flow.core.expressions import FUNCTIONS, compile, limits  # noqa: A004 - as the package calls it
 from v6flow.core.kinds import STEP_KINDS, foreach, repeat, settings
 from v6flow.core.kinds.base import NOT_CARRYING, SETTLED
@@ -325,7 +325,7 @@ def _expressions(cell: str) -> list[str]:
 def test_the_limits_are_those_there_are() -> None:
     told = [row[1] for row in _rows(_section("Limits"))]
     real = (limits.MAX_LENGTH, limits.MAX_NESTING, limits.MAX_RANGE, limits.MAX_STEPS, json.MAX_DIGITS, json.MAX_DEPTH)
-    assert told == [f"{limit:,}" for limit in (*real, repeat.MOST, completion.MAX_PROPERTIES, sweep.MOST)]
+    assert told == [f"{limit:,}" for limit in (*real, repeat.MOST, context.MAX_PROPERTIES, sweep.MOST)]
     assert repeat.MOST == foreach.MOST
 
 
@@ -612,7 +612,7 @@ def test_the_kinds_of_failure_of_steps_are_those_there_are() -> None:
     core = [each for each in sorted((package / "core").rglob("*.py")) if each.parent.name != "expressions"]
     sources = [package / "engine.py", *core]
     text = "".join(source.read_text("utf-8") for source in [*sources, *sorted((package / "local").glob("*.py"))])
-    made = set(re.findall(r'(?:Failure|Unfit|Refused|\.failed|\.end)\(\s*"(\w+)"', text))
+    made = set(re.findall(r'(?:Failure|StepInvalid|Refused|failed|self\.end)\(\s*"(\w+)"', text))
     page = (DOCS / "server.md").read_text("utf-8").partition("\n## Failures")[2].partition("\n## ")[0]
     of_organizations = {key for row in _rows(page) for key in _CODE.findall(row[0])}
     kinds = OUTPUT.partition("\n## Kinds of failure\n")[2].partition("What ends the program")[0]

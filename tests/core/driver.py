@@ -169,7 +169,7 @@ class Driver:
     def finish(self, step: str, value: Any) -> None:
         """A local step's child process answers."""
         del self.children[step]
-        self.write(self.scheduler.local_completed(step, value, None, self.now))
+        self.write(self.scheduler.computed(step, value, None, self.now))
         self.go()
 
     def crash(self, step: str, kind: str = "crashed") -> None:
@@ -200,7 +200,7 @@ class Driver:
         """The next process, which finds the first `keep` events; `now` is when this one ended, if not just now."""
         then = (self.now if now is None else now) + down
         events = [*self.events[:keep], ev.RunResumed(then, down, None, (), retry, reset, resubmit)]
-        return Driver(made or self.plan, events, now=then, earlier=self.earlier)
+        return type(self)(made or self.plan, events, now=then, earlier=self.earlier)
 
     # -- what a test looks at
 

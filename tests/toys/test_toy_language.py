@@ -147,6 +147,15 @@ def test_it_is_formatted(tmp_path: Path, capsys: Capture) -> None:
 
 
 @pytest.mark.usefixtures("toy")
+def test_it_is_run(tmp_path: Path, capsys: Capture) -> None:
+    text = "v6flow: 1\nname: w\nsteps:\n  told:\n    note: {text: '{{ 1 + 1 }} hospitals'}\n"
+    text += "outputs: {note: '{{ steps.told.result }}'}\n"
+    words = ["run", file(tmp_path, text), "--store", str(tmp_path / "store"), "--output", "json"]
+    assert main(words) == 0, capsys.readouterr().err
+    assert '"note": "2 hospitals"' in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("toy")
 def test_it_is_linted() -> None:
     workflow = loading.parse_workflow(WORKFLOW.replace("told", "Told"), "w.yaml")
     assert [each.message for each in lint.lint(workflow) if each.rule == "mixed-case-name"] == [

@@ -252,7 +252,7 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
             return f"{event.step}: begins" + (f" with {plain(given[:200])}" if given else "")
         case ev.ItemEnded():
             return _item_ended(event, state.step(event.step))
-        case ev.RunStarted() | ev.TaskAccepted() | ev.TaskStarted():  # its answer soon follows
+        case ev.RunStarted() | ev.TaskAccepted() | ev.TaskStarted() | ev.Progressed():  # its answer soon follows
             return None
         case _:
             assert_never(event)

@@ -12,12 +12,12 @@ from v6flow import loading, params, paths
 from v6flow.backends.fixtures import DEFAULT, KINDS
 from v6flow.backends.fixtures.answers import SILENCE
 from v6flow.core import expressions, json
-from v6flow.core.execution import dispatched, events, scope
+from v6flow.core.execution import cohorts, dispatched, events, scope
 from v6flow.core.execution.dispatched import UNDECLARED
 from v6flow.core.language import document, units
 from v6flow.core.language.problem import InvalidError
 from v6flow.core.planning import ids, planner
-from v6flow.core.planning import plan as planning
+from v6flow.core.planning.plan import iso
 from v6flow.core.views.incomplete import kinds_by_name, of_run
 from v6flow.errors import UsageError
 from v6flow.testing import matching, shapes, writing
@@ -82,7 +82,7 @@ def _head(state: RunState, *, values: bool) -> str:
         if values
         else "The values are made up, of the shapes of those of the run; keys, names and params are kept."
     )
-    return f"# Recorded from run {state.run} of {planning.iso(state.started)}.\n# {told}\n"
+    return f"# Recorded from run {state.run} of {iso(state.started)}.\n# {told}\n"
 
 
 @dataclass(slots=True)
@@ -241,7 +241,7 @@ class _Recorder:
         return {DEFAULT: first} if sent and all(each == first for each in sent.values()) else sent
 
     def _kwargs(self, plan: Plan, step: TaskPlan, path: str, organization: str) -> dict[str, Any]:
-        names = scope.names(plan, self.state, scope.Uses(), prefix=ids.prefix(path))
+        names = scope.names(plan, self.state, cohorts.Uses(), prefix=ids.prefix(path))
         names["organization"] = organization
         inside = ids.prefix(path) != ""  # what is known there may come from answers by the way of a round
         source = step.kwargs.source

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from v6flow import params
 from v6flow.backends.fixtures import AmbiguousError, FixtureBackend, Sent, StandstillError, VirtualTime
-from v6flow.core.execution import scope
+from v6flow.core.execution import failures
 from v6flow.core.execution.events import GateDecided, RoundEnded, RunResumed, RunStarted, StepCompleted
 from v6flow.core.execution.state import RunState, apply, replay
 from v6flow.core.language.problem import InvalidError
@@ -80,7 +80,7 @@ def run(suite: Suite, case: Case) -> Outcome:
         outcome.status, outcome.error = error.kind, _error(error)
     else:
         outcome.status, outcome.exit_code = state.status, state.exit_code
-        outcome.error = scope.failure(state.failure)
+        outcome.error = failures.failure(state.failure)
         outcome.log_tail = state.failure.log_tail if state.failure is not None else ""
     outcome.seconds = state.last - START
     _recall_values(state, journal.events())

@@ -161,7 +161,7 @@ def test_local_steps_have_checks_and_a_schema(kind: str) -> None:
 
 def test_the_log_of_a_function_whose_result_is_refused_is_kept() -> None:
     run = drive("steps:\n  a: {local: {function: 'm:f'}, output_schema: {type: string}}\n")
-    run.write(run.scheduler.local_completed("a", 1, "digest", 0.0))
+    run.write(run.scheduler.computed("a", 1, "digest", 0.0))
     run.go()
     assert (run.status("a"), run.state.step("a").log) == ("failed", "digest")
 

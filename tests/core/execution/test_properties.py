@@ -6,7 +6,7 @@ import pytest
 from driver import Driver, drive, journalled, make
 
 from v6flow.core.execution import events as ev
-from v6flow.core.execution.completion import MAX_PROPERTIES
+from v6flow.core.execution.context import MAX_PROPERTIES
 from v6flow.core.planning import question
 from v6flow.core.views.preview import preview
 from v6flow.reporters import summary

@@ -177,7 +177,7 @@ def sent(plan: Plan) -> str | None:
     step = plan.steps["s"]
     if not isinstance(step, TaskPlan):
         return None
-    return requests.sent(requests.request(plan, "s", {"alpha": step.kwargs.source}, ("alpha",), 1))
+    return requests.sent(requests.request(plan, step, "s", {"alpha": step.kwargs.source}, ("alpha",), 1))
 
 
 def views(plan: Plan) -> dict[str, Any]:
@@ -270,7 +270,7 @@ steps:
     assert isinstance(task, TaskPlan)
     assert isinstance(function, LocalPlan)
     assert isinstance(command, LocalPlan)
-    request = requests.request(plan, "s", {"alpha": {"column": "age"}}, ("alpha",), 1)
+    request = requests.request(plan, task, "s", {"alpha": {"column": "age"}}, ("alpha",), 1)
     assert (requests.sent(request), request.token) == (
         "e93b9b394308cbfef596ce504ca183f8",
         "814aa98d22136e5aa05d2733246a528a",

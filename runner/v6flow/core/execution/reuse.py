@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from v6flow.core.execution import answers, dispatched, requests
 from v6flow.core.execution import events as ev
 from v6flow.core.json import digest
-from v6flow.core.kinds import LocalPlan, TaskPlan
 from v6flow.core.planning import ids, question
 from v6flow.core.planning.question import Origin
 
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from v6flow.core.execution.events import Event, Subtask, Time
     from v6flow.core.execution.state import StepState
     from v6flow.core.json import Json
+    from v6flow.core.kinds.local import LocalPlan
+    from v6flow.core.kinds.task import TaskPlan
     from v6flow.core.planning.plan import Plan
 
 
@@ -71,7 +72,7 @@ class Kept:
 
 def wanted(plan: Plan) -> bool:
     """Whether any step of a plan may reuse a result."""
-    return any(isinstance(step, (TaskPlan, LocalPlan)) and step.cache is not None for step in plan.steps.values())
+    return any(getattr(step, "cache", None) is not None for step in plan.steps.values())
 
 
 def of_task(plan: Plan, step: TaskPlan, asked: Sequence[str], kwargs: Mapping[str, Json], basis: Basis) -> Key:
@@ -85,12 +86,10 @@ def of_local(step: LocalPlan, command: Sequence[str] | None, kwargs: Mapping[str
     return Key(question.of(step, Origin(basis.sources.get(step.common.name)), command=command, kwargs=kwargs).key())
 
 
-def whole(step: TaskPlan | LocalPlan, state: StepState) -> bool:
+def whole(step: TaskPlan, state: StepState) -> bool:
     """Whether a completed step has a result that may be kept: all that was asked, answered in this run."""
     if state.reused is not None:
         return False
-    if isinstance(step, LocalPlan):
-        return True
     subtasks = [subtask for each in state.organizations.values() for subtask in each.subtasks]
     if dispatched.hides(state) or (step.central and step.subtasks == "partial" and not subtasks):
         return False  # who took part is not known
@@ -112,7 +111,7 @@ def refused(
         return f"run {kept.run} does not have an answer of each"
     if step.isolation == "organization":  # several in one task may have been asked in other groups, by retries
         for each in asked:
-            today = requests.sent(requests.request(plan, name, kwargs, (each,), 1))
+            today = requests.sent(requests.request(plan, step, name, kwargs, (each,), 1))
             if kept.sent.get(each, today) != today:
                 return f"{each} was asked something else in run {kept.run}"
     for organization, answer in kept.answers.items():
@@ -120,6 +119,14 @@ def refused(
         if failure is not None:
             return f"what {organization} answered in run {kept.run} would be refused now: {failure.message}"
     return None
+
+
+def reused(name: str, kept: Kept, now: Time, *, central: bool = False) -> Event:
+    """The event of a step that takes what an earlier run has."""
+    value: Json = {each: answer.value for each, answer in kept.answers.items()} or None
+    # their logs are those of the earlier run
+    subtasks = tuple(replace(each, log=None) for answer in kept.answers.values() for each in answer.subtasks)
+    return ev.StepReused(now, name, kept.run, kept.step, kept.answered, value, subtasks, central)
 
 
 def results(run: str, events: Iterable[Event]) -> dict[str, Kept]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from v6flow.core import expressions
@@ -157,6 +159,14 @@ class StepKind:
 
     def check(self, step: Any, complain: Callable[..., None], /) -> None:
         """Report what no schema can, by `complain(key, message, rule, hint=…)`."""
+
+    @cached_property
+    def execution(self) -> Any:
+        """How its steps are executed, a `StepExecution`: that of the module `execution` in its folder.
+
+        It is imported only when something is executed. A kind in one file has it as an attribute.
+        """
+        return import_module(f"{type(self).__module__}.execution").EXECUTION
 
     def function(self, _step: Any, /) -> tuple[Path, str, Template] | None:
         """The Python function that it calls: its place in the step, its name, and its keyword arguments."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions
 from v6flow.core.checks.references import ENDING
-from v6flow.core.execution import scope
+from v6flow.core.execution import cohorts, scope
 from v6flow.core.execution.state import RunState
 from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
 from v6flow.core.kinds import ForeachPlan, GatePlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan
@@ -59,7 +59,7 @@ class _Show:
 
     def step(self, step: StepPlan) -> dict[str, Any]:
         """What a step of its kind says."""
-        self._names = scope.names(self._plan, RunState(), scope.Uses(), self._known, _first(step.common.parent))
+        self._names = scope.names(self._plan, RunState(), cohorts.Uses(), self._known, _first(step.common.parent))
         self._names.update({root: _Later(root) for root in ("loop", "each")})
         outer = step.common.parent
         while outer and outer not in self._given:
