@@ -56,7 +56,7 @@ class TaskExecution(StepExecution):
             return [found]
         run.work[name] = asking
         if isinstance(found, reuse.Kept):
-            refused = reuse.refused(run.plan, step, name, asked, asking.kwargs, found, run.params(name))
+            refused = requests.refused(run.plan, step, name, asked, asking.kwargs, found, run.params(name))
             if refused is None:
                 run.frontier.touch(name)
                 return [Record(reuse.reused(name, found, now, central=step.central))]
