@@ -9,9 +9,9 @@ from v6flow.backends.base import Accepted, Answered, Looked
 from v6flow.core.checks import soundness
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import RunState, replay
-from v6flow.core.federation import Directory
 from v6flow.core.language import document, model
 from v6flow.core.planning import plan
+from v6flow.core.planning.directory import Directory
 from v6flow.engine import Engine
 from v6flow.errors import NoSpaceError
 from v6flow.local.base import LocalAnswered, LocalFailed, LocalReport

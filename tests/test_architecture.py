@@ -16,7 +16,7 @@ LAYERS = (
     ("version",),
     ("errors",),
     ("core", "aggregation"),
-    ("actor", "clock", "dotenv", "paths"),
+    ("actor", "clock", "dotenv", "paths", "plugins"),
     ("references",),
     ("backends", "stores", "local", "reporters"),
     ("engine", "loading", "params"),

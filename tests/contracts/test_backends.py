@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from v6flow.core.federation import Directory
     from v6flow.core.json import Json
+    from v6flow.core.planning.directory import Directory
 
 PATIENCE = 120.0  # seconds until a test says that something will never happen
 
@@ -108,8 +108,8 @@ def embedded(folder: Path) -> Iterator[Stage]:
     from itertools import count
     from pathlib import Path
 
-    from v6flow.backends.embedded import EmbeddedBackend
-    from v6flow.core.federation import Algorithm, Database, EmbeddedFederation, EmbeddedOrganization
+    from v6flow.backends.embedded.backend import EmbeddedBackend
+    from v6flow.backends.embedded.configuration import Algorithm, Database, EmbeddedFederation, EmbeddedOrganization
 
     values = {"alpha": [1, 2, 3], "beta": [4, 5], "gamma": [9], "delta": [0]}
     for name, numbers in values.items():
@@ -193,16 +193,18 @@ def server(folder: Path, *, encrypted: bool = False) -> Iterator[Stage]:
 
     import federation as live_federation
 
+    from v6flow.backends.vantage6 import configuration as files
     from v6flow.backends.vantage6 import connecting
     from v6flow.backends.vantage6.backend import ServerBackend
     from v6flow.backends.vantage6.pace import Times
-    from v6flow.core import server as files
     from v6flow.loading import read_document
 
     live = live_federation.shared().encrypted if encrypted else live_federation.shared().plain
     live.start()
     path = live.write_federation_file(folder / "federation.yaml")
-    written = files.parse(read_document(path, kind="federation").value, str(path), absolute=str)
+    written = files.ServerFederation.parse(
+        read_document(path, kind="federation").value, str(path), absolute=str, reveal=str
+    )
     connected = connecting.connect(written)
     prefix = f"{uuid.uuid4().hex}-"
     gates = count()

@@ -11,9 +11,9 @@ from v6flow.core.execution.commands import Ask, Keep, Kill, KillLocal, Look, Rec
 from v6flow.core.execution.reuse import Basis
 from v6flow.core.execution.scheduler import Scheduler
 from v6flow.core.execution.state import apply, replay
-from v6flow.core.federation import Directory
 from v6flow.core.language import document, model
 from v6flow.core.planning import plan
+from v6flow.core.planning.directory import Directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -14,8 +14,8 @@ from driver import ORGANIZATIONS
 from hypothesis import strategies as st
 
 from v6flow import loading
-from v6flow.core.federation import Directory
 from v6flow.core.planning import plan as planning
+from v6flow.core.planning.directory import Directory
 
 if TYPE_CHECKING:
     from pathlib import Path

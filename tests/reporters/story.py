@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import RunState, apply, replay
-from v6flow.core.federation import Directory
 from v6flow.core.language import document, model
 from v6flow.core.planning import plan
+from v6flow.core.planning.directory import Directory
 from v6flow.core.planning.policy import NO_LIMITS, Policy
 
 if TYPE_CHECKING:

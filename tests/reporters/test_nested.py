@@ -6,9 +6,9 @@ import io
 
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import RunState, apply
-from v6flow.core.federation import Directory
 from v6flow.core.language import document, model
 from v6flow.core.planning import plan
+from v6flow.core.planning.directory import Directory
 from v6flow.reporters import summary
 from v6flow.reporters.lines import Lines
 from v6flow.reporters.live import Board, screen, view_of

@@ -11,12 +11,12 @@ from v6flow import loading, paths
 from v6flow.backends.fixtures import DEFAULT, Address, Answers, addresses
 from v6flow.core import json
 from v6flow.core.checks import soundness
-from v6flow.core.federation import Directory
 from v6flow.core.kinds import ForeachStep, GateStep, RepeatStep, TaskStep, WorkflowStep
 from v6flow.core.language import units
 from v6flow.core.language.problem import InvalidError, Problem
 from v6flow.core.language.words import suggestion
 from v6flow.core.planning import policy
+from v6flow.core.planning.directory import Directory
 from v6flow.errors import UsageError
 from v6flow.testing import matching
 from v6flow.testing.people import Decisions

@@ -6,6 +6,7 @@ import base64
 import json
 from typing import Any
 
+from v6flow.backends.embedded.configuration import Database, EmbeddedOrganization
 from v6flow.backends.embedded.environment import (
     Files,
     choice,
@@ -16,7 +17,6 @@ from v6flow.backends.embedded.environment import (
     variables,
 )
 from v6flow.core.execution.commands import DatabaseChoice
-from v6flow.core.federation import Database, EmbeddedOrganization
 
 ORGANIZATION = EmbeddedOrganization(
     "alpha",

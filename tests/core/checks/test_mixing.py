@@ -8,9 +8,9 @@ import pytest
 from driver import Driver
 
 from v6flow.core.checks import soundness
-from v6flow.core.federation import Directory
 from v6flow.core.language import document, model
 from v6flow.core.planning import plan
+from v6flow.core.planning.directory import Directory
 
 if TYPE_CHECKING:
     from v6flow.core.language.model import Workflow

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v6flow.core.expressions import Template
-from v6flow.core.federation import Directory
 from v6flow.core.kinds import LocalPlan, TaskPlan
 from v6flow.core.language.problem import InvalidError
 from v6flow.core.planning import plan as planning
+from v6flow.core.planning.directory import Directory
 
 
 def task(text: str, step: str = "a", **options: Any) -> TaskPlan:

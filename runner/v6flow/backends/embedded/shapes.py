@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from v6flow.core.federation import EmbeddedFederation, EmbeddedOrganization
+    from v6flow.backends.embedded.configuration import EmbeddedFederation, EmbeddedOrganization
 
 PER_PAGE = 10  # the server's, and that of clients which do not ask for more
 METHODS = {

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from v6flow.core.expressions import Reference, Template
-    from v6flow.core.federation import Directory
     from v6flow.core.kinds import Step
     from v6flow.core.language.model import Workflow
     from v6flow.core.language.problem import Path
+    from v6flow.core.planning.directory import Directory
 
 REASON = "or say mixed_cohorts: <reason>"
 ROUNDS = 4  # passes over a loop, after which its state carries what it will

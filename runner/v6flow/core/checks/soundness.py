@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from v6flow.core.expressions import Reference, Template
-    from v6flow.core.federation import Directory
     from v6flow.core.kinds import Step
     from v6flow.core.language.document import Document
     from v6flow.core.language.model import Workflow
+    from v6flow.core.planning.directory import Directory
 
 RUN = ("id", "name", "started")
 ENDING = ("status", "error")  # of the run, known under `finally` only

@@ -13,10 +13,10 @@ from v6flow.core.planning import disclosure
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from v6flow.core.federation import Directory
     from v6flow.core.json import Json
     from v6flow.core.kinds import TaskPlan
     from v6flow.core.kinds.base import Check
+    from v6flow.core.planning.directory import Directory
 
 
 def judge(

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from v6flow.core.expressions import Template
-    from v6flow.core.federation import Directory
     from v6flow.core.json import Json
     from v6flow.core.kinds.base import Defaults
     from v6flow.core.language.problem import Path
+    from v6flow.core.planning.directory import Directory
     from v6flow.core.planning.policy import Policy
 
 KEY = "task"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from v6flow.core import expressions
 from v6flow.core.checks import soundness
 from v6flow.core.expressions import NotKnownYet, Undefined
-from v6flow.core.federation import Directory
 from v6flow.core.json import Json, canonical
 from v6flow.core.kinds import (
     STEP_KINDS,
@@ -32,6 +31,7 @@ from v6flow.core.language import places
 from v6flow.core.language.problem import InvalidError, Path, Problem
 from v6flow.core.language.words import suggestion
 from v6flow.core.planning import ids, preconditions
+from v6flow.core.planning.directory import Directory
 from v6flow.core.planning.graph import Graph
 
 if sys.version_info >= (3, 11):

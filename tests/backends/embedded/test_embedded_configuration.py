@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from v6flow.core import federation
-from v6flow.core.federation import Algorithm, Database, Directory, Faults
+from v6flow.backends.embedded.configuration import Algorithm, Database, EmbeddedFederation, Faults
+from v6flow.core.planning.directory import Directory
 
 RAW: dict[str, Any] = {
     "v6flow_federation": 1,
@@ -37,8 +37,8 @@ RAW: dict[str, Any] = {
 }
 
 
-def parse(raw: dict[str, Any], folder: str = "/study") -> federation.EmbeddedFederation:
-    return federation.parse_embedded(
+def parse(raw: dict[str, Any], folder: str = "/study") -> EmbeddedFederation:
+    return EmbeddedFederation.parse(
         json.loads(json.dumps(raw)),
         f"{folder}/f.yaml",
         absolute=lambda path: path if path.startswith("/") else f"{folder}/{path}",

@@ -1,21 +1,27 @@
-"""A federation as a file describes it: one that is simulated here, or one at a server."""
+"""A federation that is simulated on this machine, as a federation file describes it."""
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
-from v6flow.core import server
-from v6flow.core.json import Json, canonical
+from v6flow import paths
+from v6flow.backends.base import Federation
+from v6flow.core.json import canonical
 from v6flow.core.language import units
+from v6flow.core.language.problem import Problem
+from v6flow.core.language.words import nearest, suggestion
 from v6flow.core.planning import policy
-from v6flow.core.planning.policy import NO_LIMITS, Policy
-from v6flow.core.server import ServerFederation
+from v6flow.core.planning.directory import Directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from v6flow.backends.existence import ExistenceCheck
+    from v6flow.core.language.document import Document
+    from v6flow.core.language.problem import Path as Place
 
 DatabaseType: TypeAlias = Literal["csv", "parquet", "sql", "sparql", "excel", "other"]
 
@@ -24,25 +30,6 @@ _ENDINGS: dict[str, DatabaseType] = {
     ".sqlite": "sql", ".sqlite3": "sql", ".db": "sql",
 }  # fmt: skip
 _SQLITE = re.compile(r"(sqlite(?:\+\w+)?:///)([^?]*)(.*)", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class Directory:
-    """What a plan must know of a federation: names in the federation's order, the server's ids, who is offline."""
-
-    organizations: tuple[str, ...]
-    ids: Mapping[str, int] = field(default_factory=dict)
-    offline: tuple[str, ...] = ()
-    identity: str = ""
-    """What must be the same at a resume: another server, user, collaboration or embedded federation differs here."""
-    defaults: Mapping[str, Json] = field(default_factory=dict)
-    images: tuple[str, ...] | None = None
-    """The images that can run here, None if that is not known beforehand."""
-    studies: Mapping[str | int, tuple[str, ...]] = field(default_factory=dict)
-    """The organizations of each study, by its name and by its id."""
-    stores: tuple[str | int, ...] | None = None
-    """The names and the ids of the algorithm stores, None if any will do."""
-    policy: Policy = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +75,98 @@ class Algorithm:
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddedFederation:
+class EmbeddedFederation(Federation):
     """A federation simulated on this machine."""
 
     backend: ClassVar[str] = "embedded"
-    file: str  # absolute
+    access_class: ClassVar[str] = "v6flow.backends.embedded.access:EmbeddedAccess"
+    unencrypted: ClassVar[str] = "is simulated here, where nothing is encrypted"
+    outlives_program: ClassVar[bool] = False
     collaboration: str
     organizations: tuple[EmbeddedOrganization, ...]
     algorithms: Mapping[str, Algorithm]
     studies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    jobs: int | None = None
-    defaults: Mapping[str, Json] = field(default_factory=dict)
     identity: str = ""
-    policy: Policy = NO_LIMITS
+
+    @classmethod
+    def parse(
+        cls,
+        raw: Mapping[str, Any],
+        file: str,
+        *,
+        absolute: Callable[[str], str],
+        reveal: Callable[[str], str],
+    ) -> EmbeddedFederation:
+        """The federation of a mapping that is sound by the schema."""
+        organizations = tuple(
+            _organization(name, number, each or {}, absolute, reveal)
+            for number, (name, each) in enumerate(raw["organizations"].items(), start=1)
+        )
+        algorithms = {
+            image: Algorithm(
+                image,
+                each["package"],
+                path=absolute(each["path"]) if "path" in each else None,
+                python=absolute(each["python"]) if "python" in each else None,
+            )
+            for image, each in raw.get("algorithms", {}).items()
+        }
+        return cls(
+            file,
+            str(raw.get("collaboration", "embedded")),
+            organizations,
+            algorithms,
+            studies={name: tuple(members) for name, members in raw.get("studies", {}).items()},
+            identity=_identity(raw, absolute),
+            jobs=raw.get("jobs"),
+            defaults=raw.get("defaults", {}),
+            policy=policy.parse(raw.get("policy", {})),
+        )
+
+    @classmethod
+    def problems(cls, document: Document) -> list[Problem]:
+        """The members of studies that are no organizations."""
+        organizations = document.value["organizations"]
+        return [
+            Problem(
+                f"no organization {name!r}",
+                "unknown-organization",
+                document.name,
+                document.position(("studies", study, index)),
+                suggestion(name, organizations),
+            )
+            for study, members in document.value.get("studies", {}).items()
+            for index, name in enumerate(members)
+            if name not in organizations
+        ]
+
+    @classmethod
+    def check_existence(cls, check: ExistenceCheck) -> None:
+        """That databases, packages and interpreters are there, and that counts are declared of images there are."""
+        raw = check.document.value
+        for name, organization in raw["organizations"].items():
+            at = ("organizations", name)
+            for label, database in organization.get("databases", {}).items():
+                if isinstance(database, str):
+                    _check_database(check, (*at, "databases", label), database)
+                else:
+                    _check_database(check, (*at, "databases", label, "uri"), database["uri"])
+            for variable, text in organization.get("environment", {}).items():
+                check.reveal((*at, "environment", variable), text)
+        algorithms = raw.get("algorithms", {})
+        for image, algorithm in algorithms.items():
+            at = ("algorithms", image)
+            if "python" in algorithm:
+                _check_interpreter(check, (*at, "python"), algorithm["python"])
+            if "path" in algorithm:
+                check.folder((*at, "path"), algorithm["path"])
+                _check_package(check, (*at, "package"), algorithm["package"], algorithm["path"])
+        for image in raw.get("policy", {}).get("counts", {}):
+            if not any(policy.may_mean(image, each) for each in algorithms):
+                message = f"no algorithm of this federation has the image {image}, so these counts are never used"
+                hint = suggestion(image, algorithms) or f"it has {', '.join(algorithms) or 'none'}"
+                at = ("policy", "counts")
+                check.complain((*at, image), message, "unknown-image", hint, severity="warning", of_key=True)
 
     def directory(self) -> Directory:
         """What a plan must know of it."""
@@ -116,50 +182,36 @@ class EmbeddedFederation:
         )
 
 
-Federation: TypeAlias = EmbeddedFederation | ServerFederation
+def _check_database(check: ExistenceCheck, at: Place, text: str) -> None:
+    uri = check.reveal(at, text)
+    if uri is None:
+        return
+    file = sqlite_file(uri) or uri
+    if "://" not in file:
+        what = f"database file {file}" if uri == text else f"database file: what {text} stands for"
+        check.file(at, file, what, folder=True)
 
 
-def parse(
-    raw: Mapping[str, Any], file: str, *, absolute: Callable[[str], str], reveal: Callable[[str], str]
-) -> Federation:
-    """The federation of a mapping that is sound by the schema.
-
-    `absolute` makes a path absolute that is relative to the file; `reveal` gives what a reference like `${env:X}`
-    stands for, where that is no secret to be looked up at the last moment.
-    """
-    if raw["backend"] == "vantage6":
-        return server.parse(raw, file, absolute=absolute)
-    return parse_embedded(raw, file, absolute=absolute, reveal=reveal)
+def _check_interpreter(check: ExistenceCheck, at: Place, path: str) -> None:
+    """That an interpreter is there; it is not read, and is often a link to one that lies elsewhere."""
+    file = check.absolute(path)
+    if not check.is_folder(at, file.parent) or not os.access(file, os.F_OK):
+        check.missing(at, f"interpreter {path}")
 
 
-def parse_embedded(
-    raw: Mapping[str, Any], file: str, *, absolute: Callable[[str], str], reveal: Callable[[str], str]
-) -> EmbeddedFederation:
-    """The embedded federation of a mapping (see `parse`)."""
-    organizations = tuple(
-        _organization(name, number, each or {}, absolute, reveal)
-        for number, (name, each) in enumerate(raw["organizations"].items(), start=1)
-    )
-    algorithms = {
-        image: Algorithm(
-            image,
-            each["package"],
-            path=absolute(each["path"]) if "path" in each else None,
-            python=absolute(each["python"]) if "python" in each else None,
-        )
-        for image, each in raw.get("algorithms", {}).items()
-    }
-    return EmbeddedFederation(
-        file,
-        str(raw.get("collaboration", "embedded")),
-        organizations,
-        algorithms,
-        studies={name: tuple(members) for name, members in raw.get("studies", {}).items()},
-        jobs=raw.get("jobs"),
-        defaults=raw.get("defaults", {}),
-        identity=_identity(raw, absolute),
-        policy=policy.parse(raw.get("policy", {})),
-    )
+def _check_package(check: ExistenceCheck, at: Place, package: str, path: str) -> None:
+    folder = check.absolute(path)
+    *outer, name = package.split(".")
+    beside = folder.joinpath(*outer)
+    try:
+        if not paths.is_folder(folder) or paths.is_folder(beside / name) or paths.is_file(beside / f"{name}.py"):
+            return
+        names = [each.stem for each in paths.entries(beside) if each.suffix == ".py" or paths.is_folder(each)]
+    except paths.OutsideError:
+        return  # of the folder that is told, and a link out of it is no package
+    near = nearest(name, sorted(names))
+    hint = f"did you mean {'.'.join([*outer, near])}?" if near else None
+    check.complain(at, f"no package {package} in the folder {path}", "missing-file", hint)
 
 
 def _organization(
