@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v6flow import backends, paths, references
+from v6flow import backends, paths
 from v6flow.backends import fragments
-from v6flow.backends.existence import ExistenceCheck
 from v6flow.core import json
 from v6flow.core.checks import soundness
 from v6flow.core.kinds import LocalStep
@@ -224,6 +223,8 @@ def check_functions(workflow: Workflow, folder: Path) -> list[Problem]:
 
 def read_federation(path: str | os.PathLike[str]) -> Federation:
     """The federation in a file; nothing is asked of a server. Raises UsageError, InvalidError, FederationError."""
+    from v6flow import references
+
     found, backend = _federation_document(path)
     file = Path(path).absolute()
 
@@ -276,6 +277,8 @@ def check_federation(path: str | os.PathLike[str]) -> list[Problem]:
     That a reference cannot be resolved is a warning only: the file may be checked where no secrets are.
     Raises UsageError, InvalidError.
     """
+    from v6flow.backends.existence import ExistenceCheck
+
     found, backend = _federation_document(path)
     check = ExistenceCheck(found, Path(path).absolute().parent)
     backend.check_existence(check)

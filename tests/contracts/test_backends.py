@@ -238,8 +238,51 @@ def server(folder: Path, *, encrypted: bool = False) -> Iterator[Stage]:
         connected.close()
 
 
+@contextmanager
+def toy(folder: Path) -> Iterator[Stage]:
+    """A backend of another package, found by its entry point."""
+    from itertools import count
+
+    import installing
+    from v6flow import backends, loading
+
+    installing.install(installing.TOYS / "toy_backend", folder / "site")
+    file, gates = folder / "federation.yaml", count()
+    file.write_text(
+        "v6flow_federation: 1\nbackend: toy\noffline: [delta]\n"
+        "numbers: {alpha: [1, 2, 3], beta: [4, 5], gamma: [9], delta: [0]}\n",
+        encoding="utf-8",
+    )
+
+    @contextmanager
+    def opened(emit: Callable[[Report], None]) -> Iterator[Backend]:
+        access = backends.reach(loading.read_federation(file))
+        backend = access.backend(folder / "run")
+        backend.open(emit)
+        try:
+            yield backend
+        finally:
+            backend.close()
+            access.close()
+
+    def gate() -> tuple[dict[str, Any], Callable[[], object]]:
+        path = folder / f"gate{next(gates)}"
+        return {"gate": str(path)}, path.touch
+
+    with installing.importable(folder / "site"):
+        yield Stage(
+            open=opened,
+            image="toy",
+            sums={"alpha": 6.0, "beta": 9.0, "gamma": 9.0},
+            offline="delta",
+            databases=(),
+            gate=gate,
+        )
+
+
 STAGES: dict[str, Callable[[Path], AbstractContextManager[Stage]]] = {
     "embedded": embedded,
+    "toy": toy,
     "server": server,
     "server_encrypted": partial(server, encrypted=True),
 }
