@@ -239,6 +239,10 @@ class Access(ABC):
         """What a subtask's run has printed so far; None if nothing is known of it. For any thread."""
         return self.log(folder, subtask.run, subtask.organization)
 
+    def handed_on(self) -> dict[str, str]:
+        """Environment variables by which another process can log in where nobody can be asked."""
+        return {}
+
     def upload_key(self, *, replace: bool, announce: Callable[[list[str]], None]) -> UploadedKey | None:  # noqa: ARG002
         """Put the public key of our organization there, for others to encrypt for; None where nothing is encrypted.
 

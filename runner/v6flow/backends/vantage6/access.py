@@ -9,6 +9,7 @@ from v6flow.backends.base import Access
 from v6flow.backends.vantage6 import causes, directory
 from v6flow.backends.vantage6.connecting import connect
 from v6flow.backends.vantage6.records import StrangeError
+from v6flow.backends.vantage6.second_factor import PERSON
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,10 @@ class ServerAccess(Access):
     def connect(self) -> None:
         """Log in and look names up. Raises FederationError, AccessError, UnreachableError."""
         self._connected = connect(self._federation)
+
+    def handed_on(self) -> dict[str, str]:
+        """The two-factor code that was used for the log-in, if one was."""
+        return PERSON.handed_on()
 
     def examine(self, make: Planner | None) -> list[Finding]:
         """Findings about it, as far as one can get."""
