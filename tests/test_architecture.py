@@ -149,8 +149,9 @@ def test_the_core_has_no_input_or_output(name: str) -> None:
 # What names come to from outside is looked at and read by `paths`, which waits for nothing and knows the bound.
 LOOKS = {"read_bytes", "read_text", "is_file", "is_dir", "exists", "expanduser", "isfile", "isdir", "iterdir"}
 READERS = ("loading", "references", "params", "running", "api", "testing", "cli", "local.sources",
-           "backends.existence", "backends.fragments", "backends.embedded.checkup", "backends.embedded.configuration", "backends.embedded.obstacles", "backends.embedded.contents",
-           "backends.vantage6.connecting", "backends.vantage6.keys", "backends.vantage6.transport")  # fmt: skip
+           "backends.existence", "backends.fragments", "backends.embedded.checkup", "backends.embedded.configuration",
+           "backends.embedded.obstacles", "backends.embedded.contents", "backends.vantage6.connecting",
+           "backends.vantage6.keys", "backends.vantage6.transport")  # fmt: skip
 LOOKS_ITSELF = {
     ("v6flow.loading", "read_text"),  # our own schemas
     ("v6flow.backends.fragments", "read_text"),  # those of backends
