@@ -224,6 +224,7 @@ def check_functions(workflow: Workflow, folder: Path) -> list[Problem]:
 def read_federation(path: str | os.PathLike[str]) -> Federation:
     """The federation in a file; nothing is asked of a server. Raises UsageError, InvalidError, FederationError."""
     from v6flow import references
+    from v6flow.backends.base import FederationFile
 
     found, backend = _federation_document(path)
     file = Path(path).absolute()
@@ -232,7 +233,7 @@ def read_federation(path: str | os.PathLike[str]) -> Federation:
         return os.path.abspath(file.parent / paths.expand(relative))  # noqa: PTH100 - resolve() follows links
 
     reveal = functools.partial(references.reveal, folder=file.parent)
-    return backend.parse(found.value, str(file), absolute=absolute, reveal=reveal)
+    return backend.parse(FederationFile(str(file), found.value, absolute, reveal))
 
 
 def _federation_document(path: str | os.PathLike[str]) -> tuple[Document, type[Federation]]:

@@ -17,7 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from v6flow.backends.base import Accepted, Answered, Backend, Broken, Dispatched, Failed, Looked, Noted, Report
+from v6flow.backends.base import (
+    Accepted,
+    Answered,
+    Backend,
+    Broken,
+    Dispatched,
+    Failed,
+    FederationFile,
+    Looked,
+    Noted,
+    Report,
+)
 from v6flow.core.execution.commands import DatabaseChoice, TaskRequest
 
 if TYPE_CHECKING:
@@ -202,9 +213,8 @@ def server(folder: Path, *, encrypted: bool = False) -> Iterator[Stage]:
     live = live_federation.shared().encrypted if encrypted else live_federation.shared().plain
     live.start()
     path = live.write_federation_file(folder / "federation.yaml")
-    written = files.ServerFederation.parse(
-        read_document(path, kind="federation").value, str(path), absolute=str, reveal=str
-    )
+    raw = read_document(path, kind="federation").value
+    written = files.ServerFederation.parse(FederationFile(str(path), raw, str, str))
     connected = connecting.connect(written)
     prefix = f"{uuid.uuid4().hex}-"
     gates = count()

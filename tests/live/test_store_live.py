@@ -12,6 +12,7 @@ from federation import HOSPITAL_STATS, PROBE
 from program import http
 from store import DIGESTS, NAME, LiveStore, pinned
 
+from v6flow.backends.base import FederationFile
 from v6flow.backends.vantage6 import connecting, dialects, directory, stores
 from v6flow.backends.vantage6.configuration import ServerFederation
 from v6flow.backends.vantage6.dialects import TaskDraft
@@ -42,7 +43,7 @@ def connected(live: LiveFederation, store: LiveStore, tmp_path: Path) -> Iterato
     path = live.write_federation_file(tmp_path / "federation.yaml", user=live.users.researcher)
     raw = read_document(path, kind="federation").value
     found = connecting.connect(
-        ServerFederation.parse(raw, str(path), absolute=lambda text: str(tmp_path / text), reveal=str)
+        ServerFederation.parse(FederationFile(str(path), raw, lambda text: str(tmp_path / text), str))
     )
     yield found
     found.close()

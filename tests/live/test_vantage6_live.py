@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import federation as live_federation
 import pytest
 
+from v6flow.backends.base import FederationFile
 from v6flow.backends.vantage6 import configuration as files
 from v6flow.backends.vantage6 import connecting, dialects, encryption
 from v6flow.backends.vantage6.dialects import TaskDraft
@@ -56,7 +57,7 @@ def read(
 ) -> ServerFederation:
     path = live.write_federation_file(folder / "federation.yaml", user=user, server=server)
     raw = read_document(path, kind="federation").value
-    return files.ServerFederation.parse(raw, str(path), absolute=lambda text: str(folder / text), reveal=str)
+    return files.ServerFederation.parse(FederationFile(str(path), raw, lambda text: str(folder / text), str))
 
 
 @pytest.fixture

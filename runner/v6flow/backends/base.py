@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
+from v6flow.core.planning import policy
 from v6flow.core.planning.policy import NO_LIMITS, Policy
 from v6flow.errors import FederationError, V6flowError
 
@@ -255,6 +256,26 @@ class Access(ABC):
 
 
 @dataclass(frozen=True, slots=True)
+class FederationFile:
+    """A federation file that is sound by its schema: its absolute path, and what it says.
+
+    `absolute` makes a path absolute that is relative to the file; `reveal` gives what a reference like `${env:X}`
+    stands for, where that is no secret to be looked up at the last moment.
+    """
+
+    path: str
+    raw: Mapping[str, Any]
+    absolute: Callable[[str], str]
+    reveal: Callable[[str], str]
+
+    def shared(self) -> dict[str, Any]:
+        """What all federation files may say, as keyword arguments of a `Federation`."""
+        raw = self.raw
+        given = {key: raw[key] for key in ("jobs", "defaults") if key in raw}
+        return {"file": self.path, "policy": policy.parse(raw.get("policy", {})), **given}
+
+
+@dataclass(frozen=True, slots=True)
 class Federation(ABC):
     """What a federation file says. Each backend has a subclass, found by the name in the file (see `backends.find`).
 
@@ -278,19 +299,8 @@ class Federation(ABC):
 
     @classmethod
     @abstractmethod
-    def parse(
-        cls,
-        raw: Mapping[str, Any],
-        file: str,
-        *,
-        absolute: Callable[[str], str],
-        reveal: Callable[[str], str],
-    ) -> Self:
-        """The federation of a mapping that is sound by the schema, from a file with an absolute path.
-
-        `absolute` makes a path absolute that is relative to the file; `reveal` gives what a reference like `${env:X}`
-        stands for, where that is no secret to be looked up at the last moment.
-        """
+    def parse(cls, file: FederationFile) -> Self:
+        """What a federation file says."""
 
     @classmethod
     def problems(cls, document: Document) -> list[Problem]:  # noqa: ARG003 - a backend whose schema says it all

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from v6flow.backends.base import FederationFile
 from v6flow.backends.embedded.configuration import Algorithm, Database, EmbeddedFederation, Faults
 from v6flow.core.planning.directory import Directory
 
@@ -39,10 +40,12 @@ RAW: dict[str, Any] = {
 
 def parse(raw: dict[str, Any], folder: str = "/study") -> EmbeddedFederation:
     return EmbeddedFederation.parse(
-        json.loads(json.dumps(raw)),
-        f"{folder}/f.yaml",
-        absolute=lambda path: path if path.startswith("/") else f"{folder}/{path}",
-        reveal=lambda text: "postgresql://u:secret@h/db" if text.startswith("${") else text,
+        FederationFile(
+            f"{folder}/f.yaml",
+            json.loads(json.dumps(raw)),
+            lambda path: path if path.startswith("/") else f"{folder}/{path}",
+            lambda text: "postgresql://u:secret@h/db" if text.startswith("${") else text,
+        )
     )
 
 

@@ -19,6 +19,7 @@ from v6flow.core.planning.directory import Directory
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from v6flow.backends.base import FederationFile
     from v6flow.backends.existence import ExistenceCheck
     from v6flow.core.language.document import Document
     from v6flow.core.language.problem import Path as Place
@@ -89,38 +90,26 @@ class EmbeddedFederation(Federation):
     identity: str = ""
 
     @classmethod
-    def parse(
-        cls,
-        raw: Mapping[str, Any],
-        file: str,
-        *,
-        absolute: Callable[[str], str],
-        reveal: Callable[[str], str],
-    ) -> EmbeddedFederation:
-        """The federation of a mapping that is sound by the schema."""
-        organizations = tuple(
-            _organization(name, number, each or {}, absolute, reveal)
-            for number, (name, each) in enumerate(raw["organizations"].items(), start=1)
-        )
-        algorithms = {
-            image: Algorithm(
-                image,
-                each["package"],
-                path=absolute(each["path"]) if "path" in each else None,
-                python=absolute(each["python"]) if "python" in each else None,
-            )
-            for image, each in raw.get("algorithms", {}).items()
-        }
+    def parse(cls, file: FederationFile) -> EmbeddedFederation:
+        """What the file says, with references to data and environment resolved."""
+        raw = file.raw
         return cls(
-            file,
-            str(raw.get("collaboration", "embedded")),
-            organizations,
-            algorithms,
+            collaboration=str(raw.get("collaboration", "embedded")),
+            organizations=tuple(
+                _organization(name, number, each or {}, file)
+                for number, (name, each) in enumerate(raw["organizations"].items(), start=1)
+            ),
+            algorithms={
+                image: Algorithm(
+                    image,
+                    each["package"],
+                    **{key: file.absolute(each[key]) for key in ("path", "python") if key in each},
+                )
+                for image, each in raw.get("algorithms", {}).items()
+            },
             studies={name: tuple(members) for name, members in raw.get("studies", {}).items()},
-            identity=_identity(raw, absolute),
-            jobs=raw.get("jobs"),
-            defaults=raw.get("defaults", {}),
-            policy=policy.parse(raw.get("policy", {})),
+            identity=_identity(raw, file.absolute),
+            **file.shared(),
         )
 
     @classmethod
@@ -214,39 +203,29 @@ def _check_package(check: ExistenceCheck, at: Place, package: str, path: str) ->
     check.complain(at, f"no package {package} in the folder {path}", "missing-file", hint)
 
 
-def _organization(
-    name: str,
-    number: int,
-    raw: Mapping[str, Any],
-    absolute: Callable[[str], str],
-    reveal: Callable[[str], str],
-) -> EmbeddedOrganization:
-    faults = raw.get("faults", {})
+def _organization(name: str, number: int, raw: Mapping[str, Any], file: FederationFile) -> EmbeddedOrganization:
+    faults = dict(raw.get("faults", {}))
+    if "slow" in faults:
+        faults["slow"] = units.seconds(faults["slow"])
     return EmbeddedOrganization(
         name,
         number,
-        tuple(_database(label, each, absolute, reveal) for label, each in raw.get("databases", {}).items()),
-        environment={key: reveal(str(value)) for key, value in raw.get("environment", {}).items()},
+        tuple(_database(label, each, file) for label, each in raw.get("databases", {}).items()),
+        environment={key: file.reveal(str(value)) for key, value in raw.get("environment", {}).items()},
         offline=raw.get("offline", False),
-        faults=Faults(
-            crash=faults.get("crash", False),
-            garbage=faults.get("garbage", False),
-            slow=units.seconds(faults["slow"]) if "slow" in faults else 0.0,
-            no_answer=faults.get("no_answer", False),
-            start_failed=faults.get("start_failed", 0),
-        ),
+        faults=Faults(**faults),
     )
 
 
-def _database(label: str, raw: Any, absolute: Callable[[str], str], reveal: Callable[[str], str]) -> Database:
+def _database(label: str, raw: Any, file: FederationFile) -> Database:
     if isinstance(raw, str):
         raw = {"uri": raw}
-    uri = reveal(raw["uri"])
+    uri = file.reveal(raw["uri"])
     remote = "://" in uri
     ending = uri[uri.rfind(".") :].lower() if "." in uri else ""
     return Database(
         label,
-        _placed(uri, absolute),
+        _placed(uri, file.absolute),
         raw.get("type") or ("sql" if remote else _ENDINGS.get(ending, "csv")),
     )
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from v6flow.backends.base import Federation
-from v6flow.core.planning import policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from v6flow.backends.base import FederationFile
     from v6flow.backends.existence import ExistenceCheck
 
 _PATH_OF_KEY = re.compile(r"(?!.*-----).{1,255}\.[A-Za-z]\w{0,7}")
@@ -51,33 +51,19 @@ class ServerFederation(Federation):
     allow_http: bool = False
 
     @classmethod
-    def parse(
-        cls,
-        raw: Mapping[str, Any],
-        file: str,
-        *,
-        absolute: Callable[[str], str],
-        reveal: Callable[[str], str],  # noqa: ARG003 - credentials are looked up at the last moment
-    ) -> ServerFederation:
-        """The federation of a mapping that is sound by the schema."""
+    def parse(cls, file: FederationFile) -> ServerFederation:
+        """What the file says; credentials stay references."""
+        raw = file.raw
+        plain = ("server", "collaboration", "study", "username", "password", "totp_secret", "allow_http")
+        given: dict[str, Any] = {key: raw[key] for key in plain if key in raw}
+        given |= {key: file.absolute(raw[key]) for key in ("private_key", "ca_file") if key in raw}
         return cls(
-            file,
-            raw["server"],
-            raw["collaboration"],
-            raw["username"],
-            raw["password"],
-            study=raw.get("study"),
             organizations=tuple(
                 ServerOrganization(short, each.get("name"), each.get("id"), databases=each.get("databases", {}))
                 for short, each in raw.get("organizations", {}).items()
             ),
-            totp_secret=raw.get("totp_secret"),
-            private_key=absolute(raw["private_key"]) if "private_key" in raw else None,
-            ca_file=absolute(raw["ca_file"]) if "ca_file" in raw else None,
-            allow_http=raw.get("allow_http", False),
-            jobs=raw.get("jobs"),
-            defaults=raw.get("defaults", {}),
-            policy=policy.parse(raw.get("policy", {})),
+            **given,
+            **file.shared(),
         )
 
     @classmethod

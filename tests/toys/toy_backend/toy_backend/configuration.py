@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from v6flow.backends.base import Federation
 from v6flow.core.json import canonical
 from v6flow.core.language.problem import Problem
 from v6flow.core.language.words import suggestion
-from v6flow.core.planning import policy
 from v6flow.core.planning.directory import Directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from v6flow.backends.base import FederationFile
     from v6flow.core.language.document import Document
 
 IMAGE = "toy"
@@ -31,21 +31,11 @@ class ToyFederation(Federation):
     offline: tuple[str, ...] = ()
 
     @classmethod
-    def parse(
-        cls,
-        raw: Mapping[str, Any],
-        file: str,
-        *,
-        absolute: Callable[[str], str],
-        reveal: Callable[[str], str],
-    ) -> ToyFederation:
+    def parse(cls, file: FederationFile) -> ToyFederation:
         return cls(
-            file,
-            {name: tuple(numbers) for name, numbers in raw["numbers"].items()},
-            tuple(raw.get("offline", ())),
-            jobs=raw.get("jobs"),
-            defaults=raw.get("defaults", {}),
-            policy=policy.parse(raw.get("policy", {})),
+            numbers={name: tuple(numbers) for name, numbers in file.raw["numbers"].items()},
+            offline=tuple(file.raw.get("offline", ())),
+            **file.shared(),
         )
 
     @classmethod
