@@ -53,12 +53,7 @@ def organization(each: EmbeddedOrganization) -> dict[str, Any]:
     return {
         "id": each.id,
         "name": each.name,
-        "domain": "",
-        "address1": "",
-        "address2": "",
-        "zipcode": "",
-        "country": "",
-        "public_key": "",
+        **dict.fromkeys(("domain", "address1", "address2", "zipcode", "country", "public_key"), ""),
         "collaborations": f"/collaboration?organization_id={each.id}",
         "nodes": f"/node?organization_id={each.id}",
         "users": f"/user?organization_id={each.id}",
