@@ -187,7 +187,16 @@ def test_a_module_says_in_one_sentence_what_it_is_for(name: str) -> None:
 @pytest.mark.parametrize("key", STEP_KINDS)
 def test_a_kind_of_step_has_all_of_its_own_in_its_class(key: str) -> None:
     own = vars(type(STEP_KINDS[key]))
-    assert {"key", "summary", "parse", "fields", "needed", "offers"} <= own.keys()
+    assert {"key", "summary", "plan_type", "parse", "fields", "plan"} <= own.keys()
+    assert "begin" in vars(type(STEP_KINDS[key].execution))
+
+
+KINDS = tuple(f"v6flow.core.kinds.{key}" for key in STEP_KINDS)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("v6flow.core.execution")])
+def test_execution_asks_the_kind_of_a_step_and_knows_none(name: str) -> None:
+    assert not {each for each in imports(name, runtime_only=True) if each.startswith(KINDS)}
 
 
 BACKEND_FOLDERS = {path.parent.name for path in PACKAGE.glob("backends/*/__init__.py")}

@@ -9,14 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v6flow import backends, paths
+from v6flow import backends, paths, plugins
 from v6flow.backends import fragments
-from v6flow.core import json
+from v6flow.core import json, reading
 from v6flow.core.checks import soundness
-from v6flow.core.kinds import LocalStep
-from v6flow.core.language import document, model, redaction, salvage, schema
+from v6flow.core.kinds import BUILT_IN, STEP_KINDS, register, schema_with_kinds
+from v6flow.core.kinds.base import StepKind
+from v6flow.core.language import document, redaction, schema
 from v6flow.core.language.problem import InvalidError, Problem
 from v6flow.core.language.words import NEAR_FILE, nearest
+from v6flow.core.planning import dependencies
 from v6flow.errors import UsageError
 from v6flow.plugins import PluginError
 
@@ -47,6 +49,12 @@ def read_schema(name: str) -> dict[str, Any]:
     parsed = json.loads(schema_text(name))
     assert isinstance(parsed, dict)
     return parsed
+
+
+def workflow_schema() -> dict[str, Any]:
+    """The schema of workflows with the kinds of steps that are registered."""
+    schema = read_schema("workflow")
+    return schema if STEP_KINDS.keys() == BUILT_IN else schema_with_kinds(schema)
 
 
 def read_document(path: str | os.PathLike[str], *, kind: str) -> Document:
@@ -87,14 +95,15 @@ def parse_workflow(
     """
     with _no_collection(), _showing(text, "workflow"):
         found = document.parse(text, name)
-        problems = schema.problems(found, read_schema("workflow"))
+        register_kinds(found.value)
+        problems = schema.problems(found, workflow_schema())
         files = _Files(found, folder or Path(name).absolute().parent, around)
         called, included = files.read(), files.included()
         problems += files.problems
         if problems:
-            workflow = salvage.sound_part(found, problems, called, included)
+            workflow = reading.sound_part(found, problems, called, included)
         else:
-            workflow = model.parse(found, files=called, included=included)
+            workflow = reading.parse(found, files=called, included=included)
         if workflow is not None:
             problems += soundness.check(workflow)
             problems += check_functions(workflow, folder or Path(name).absolute().parent)
@@ -110,6 +119,7 @@ def parse_kept(text: str, name: str, kept: Mapping[str, str] | None = None) -> W
     """
     with _no_collection():
         found = document.parse(text, name)
+        register_kinds(found.value)
         folder = Path(name).absolute().parent
         files = {}
         for written in dict.fromkeys(written for _, written in _called(found.value)):
@@ -117,7 +127,7 @@ def parse_kept(text: str, name: str, kept: Mapping[str, str] | None = None) -> W
             files[written] = parse_kept((kept or {})[path], path, kept)
         paths = [os.path.normpath(folder / written) for written in _included(found.value)]
         included = [document.parse((kept or {})[path], path) for path in paths]
-        return model.parse(found, files=files, included=included)
+        return reading.parse(found, files=files, included=included)
 
 
 class _Files:
@@ -188,35 +198,59 @@ def _include_schema() -> dict[str, Any]:
 
 def _called(value: Any) -> Iterator[tuple[Place, str]]:
     """The places of the steps that run other files, with the names of those, as far as a document is sound."""
-    for section in ("steps", "finally") if isinstance(value, dict) else ():
-        yield from _called_in(value.get(section), (section,))
+    for at, step in _raw_steps(value):
+        for key, kind in STEP_KINDS.items():
+            said = step.get(key)
+            if kind.calls and isinstance(said, dict) and isinstance(said.get("file"), str):
+                yield at, said["file"]
 
 
-def _called_in(steps: Any, at: Place) -> Iterator[tuple[Place, str]]:
-    for name, step in steps.items() if isinstance(steps, dict) else ():
-        if not isinstance(step, dict):
-            continue
-        called = step.get("workflow")
-        if isinstance(called, dict) and isinstance(called.get("file"), str):
-            yield (*at, name), called["file"]
-        for kind in ("repeat", "foreach"):
-            if isinstance(step.get(kind), dict):
-                yield from _called_in(step[kind].get("steps"), (*at, name, kind, "steps"))
+def _raw_steps(value: Any) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """The steps of a document with their places, nested ones too, as far as it is sound."""
+    sections = value if isinstance(value, dict) else {}
+    waiting: list[tuple[Place, Any]] = [((key,), sections.get(key)) for key in ("finally", "steps")]
+    while waiting:
+        at, steps = waiting.pop()
+        for name, step in steps.items() if isinstance(steps, dict) else ():
+            if isinstance(step, dict):
+                yield (*at, name), step
+                waiting += [((*at, name, key, "steps"), step[key].get("steps")) for key, kind in STEP_KINDS.items()
+                            if kind.nests and isinstance(step.get(key), dict)]  # fmt: skip
+
+
+def register_kinds(value: Any) -> None:
+    """Have the kinds of a document's steps registered that other packages bring. Raises UsageError.
+
+    Installed packages are looked through only for steps that are of no known kind.
+    """
+    for _, step in _raw_steps(value):
+        if STEP_KINDS.keys().isdisjoint(step):
+            for key in step.keys() - read_schema("workflow")["$defs"]["step"]["properties"].keys():
+                _register_kind(key)
+
+
+def _register_kind(key: str) -> None:
+    kind = plugins.load("v6flow.step_kinds", key)
+    if kind is None:
+        return
+    if not isinstance(kind, StepKind) or kind.key != key:
+        raise UsageError(f"the entry point {key} of v6flow.step_kinds is no kind of step with that key")
+    register(kind)
 
 
 def check_functions(workflow: Workflow, folder: Path) -> list[Problem]:
     """What is wrong with the Python functions that local steps name, found without running their code."""
-    if not any(isinstance(step, LocalStep) and step.function for step in workflow.steps.values()):
+    steps = workflow.steps.values()
+    called = [(step, found) for step in steps if (found := STEP_KINDS[step.kind].function(step)) is not None]
+    if not called:
         return []
     from v6flow.local import sources
 
     problems: list[Problem] = []
-    for step in workflow.steps.values():
-        if not isinstance(step, LocalStep) or step.function is None:
-            continue
-        at = (*step.common.at, "local", "function")
-        for message, hint in sources.problems(step.function, folder, _kwargs(step)):
-            where = workflow.document.position(at)
+    for step, (at, name, kwargs) in called:
+        given = list(kwargs.source) if isinstance(kwargs.source, dict) else []
+        for message, hint in sources.problems(name, folder, given):
+            where = workflow.document.position((*step.common.at, *at))
             problems.append(Problem(message, "function", workflow.document.name, where, hint))
     return problems
 
@@ -266,7 +300,7 @@ def federation_file(workflow: Workflow, given: str | None) -> str | None:
     file = os.environ.get("V6FLOW_FEDERATION")
     if file is None and workflow.federation is not None:
         file = os.path.normpath(Path(workflow.document.name).parent / workflow.federation)
-    if file is None or soundness.needs_federation(workflow):
+    if file is None or dependencies.needs_federation(workflow):
         return file
     paths.check(file)
     return file if os.path.lexists(file) else None
@@ -361,7 +395,3 @@ def _no_collection() -> Iterator[None]:
         gc.freeze()
         if enabled:
             gc.enable()
-
-
-def _kwargs(step: LocalStep) -> list[str]:
-    return list(step.kwargs.source) if isinstance(step.kwargs.source, dict) else []

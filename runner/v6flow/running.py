@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from v6flow import actor, backends, loading, paths
 from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
-from v6flow.core import json
+from v6flow.core import json, policy
 from v6flow.core.checks import soundness
+from v6flow.core.directory import Directory
 from v6flow.core.execution import events, reuse
 from v6flow.core.execution.events import CancelRequested, GateDecided, RunCancelled, RunResumed, RunStarted
 from v6flow.core.execution.state import RunState, apply, replay
@@ -26,10 +27,8 @@ from v6flow.core.kinds import LocalPlan, TaskStep, local
 from v6flow.core.language.messages import choice
 from v6flow.core.language.problem import InvalidError
 from v6flow.core.language.words import suggestion
-from v6flow.core.planning import disclosure, ids, policy
-from v6flow.core.planning import plan as planning
-from v6flow.core.planning.directory import Directory
-from v6flow.core.planning.policy import NO_LIMITS, Policy
+from v6flow.core.planning import dependencies, disclosure, ids, planner, question
+from v6flow.core.policy import NO_LIMITS, Policy
 from v6flow.errors import (
     AccessError,
     FederationError,
@@ -58,6 +57,7 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
     from v6flow.core.language.model import Workflow
     from v6flow.core.planning.plan import Plan
+    from v6flow.core.planning.question import Fingerprint
     from v6flow.engine import Engine, Results
     from v6flow.reporters.base import Reporter
     from v6flow.stores.base import Journal
@@ -193,7 +193,7 @@ def _earlier_results(folder: RunFolder, plan: Plan, access: Access | None, pinne
 
 def reach_for(workflow: Workflow, federation: Federation | None) -> Access | None:
     """Reach the federation that a workflow needs; None if it needs none. Raises what `backends.reach` does."""
-    if not soundness.needs_federation(workflow):
+    if not dependencies.needs_federation(workflow):
         return None
     if federation is None:
         raise FederationError(
@@ -342,7 +342,7 @@ def make_plan(
     `began_under` is the policy of a run that is resumed: of it and the federation's own the stricter holds.
     """
     directory = _directory(workflow, access)
-    return planning.make(
+    return planner.make(
         workflow,
         params,
         replace(directory, policy=directory.policy.stricter(began_under)),
@@ -796,7 +796,7 @@ def pinned_plan(state: RunState, current: Workflow | None = None) -> Plan:
         policy=policy.parse(pinned.get("policy", {})),
         studies={study: tuple(members) for study, members in pinned.get("studies", ())},
     )
-    return planning.make(
+    return planner.make(
         workflow, pinned["params"], directory, folder=pinned["folder"], run=state.run, started=state.started
     )
 
@@ -811,37 +811,34 @@ def log_withheld(state: RunState, name: str) -> tuple[str, str] | None:
 
 def _differences(state: RunState, old: Plan, new: Plan) -> tuple[list[str], list[str]]:
     """The steps that differ, and for those that have completed or asked somebody, how."""
-    before = planning.parts(old, state.pinned["sources"])
-    after = planning.parts(new, source_digests(new))
+    before = question.fingerprints(old, state.pinned["sources"])
+    after = question.fingerprints(new, source_digests(new))
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     refused: list[str] = []
     for name in changed:
         done = [step for each, step in state.steps.items() if ids.definition(each) == name]
-        early = any(
-            before.get(name, {}).get(key) != after.get(name, {}).get(key)
-            for key in {**before.get(name, {}), **after.get(name, {})}
-            if key not in planning.JUDGED_LAST
-        )
+        was, is_ = before.get(name), after.get(name)
+        early = was is None or is_ is None or was.asked != is_.asked
         asked = early and any(each.attempt for step in done for each in step.organizations.values())
         begun = early and any(step.history or step.items is not None or step.params is not None for step in done)
         completed = any(step.status == "completed" for step in done)
         left_out = any(step.status == "skipped" and step.reason == "when" for step in done)
         if completed or asked or begun or left_out:
             what = "was left out" if left_out else "has completed" if completed else _ASKED if asked else "has begun"
-            refused.append(f"step {name} {what}, and {_difference(before.get(name), after.get(name))}")
+            refused.append(f"step {name} {what}, and {_difference(was, is_)}")
     return changed, refused
 
 
 _ASKED = "has asked organizations"
 
 
-def _difference(before: Mapping[str, Json] | None, after: Mapping[str, Json] | None) -> str:
+def _difference(before: Fingerprint | None, after: Fingerprint | None) -> str:
     if after is None:
         return "is gone from the file"
     assert before is not None  # a step that was run stood in the file
     told = []
-    for key in {**before, **after}:
-        was, is_ = before.get(key), after.get(key)
+    for key in {**before.parts, **after.parts}:
+        was, is_ = before.parts.get(key), after.parts.get(key)
         if was == is_:
             continue
         if key == "source":

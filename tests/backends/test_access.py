@@ -10,9 +10,9 @@ import pytest
 from v6flow import backends
 from v6flow.backends.base import Access, Federation, FederationFile
 from v6flow.core.checks.findings import ok
+from v6flow.core.directory import Directory
 from v6flow.core.language.problem import InvalidError, Position, Problem
-from v6flow.core.planning.directory import Directory
-from v6flow.core.planning.policy import Policy
+from v6flow.core.policy import Policy
 from v6flow.errors import AccessError, FederationError, UnreachableError
 
 if TYPE_CHECKING:

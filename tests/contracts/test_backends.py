@@ -29,15 +29,16 @@ from v6flow.backends.base import (
     Noted,
     Report,
 )
-from v6flow.core.execution.commands import DatabaseChoice, TaskRequest
+from v6flow.core.execution.commands import TaskRequest
+from v6flow.core.kinds.settings import DatabaseChoice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from v6flow.core.directory import Directory
     from v6flow.core.json import Json
-    from v6flow.core.planning.directory import Directory
 
 PATIENCE = 120.0  # seconds until a test says that something will never happen
 

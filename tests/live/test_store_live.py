@@ -19,7 +19,7 @@ from v6flow.backends.vantage6.dialects import TaskDraft
 from v6flow.backends.vantage6.refusals import RefusedError
 from v6flow.core import json
 from v6flow.core.checks.declarations import Algorithm, Argument, Function, Unknown
-from v6flow.core.execution.commands import DatabaseChoice
+from v6flow.core.kinds.settings import DatabaseChoice
 from v6flow.errors import FederationError
 from v6flow.loading import read_document
 

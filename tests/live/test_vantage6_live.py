@@ -16,7 +16,7 @@ from v6flow.backends.vantage6.dialects import TaskDraft
 from v6flow.backends.vantage6.refusals import DeniedError, RefusedError
 from v6flow.backends.vantage6.second_factor import Person
 from v6flow.core import json
-from v6flow.core.execution.commands import DatabaseChoice
+from v6flow.core.kinds.settings import DatabaseChoice
 from v6flow.errors import AccessError, FederationError
 from v6flow.loading import read_document
 

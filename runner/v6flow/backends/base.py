@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
-from v6flow.core.planning import policy
-from v6flow.core.planning.policy import NO_LIMITS, Policy
+from v6flow.core import policy
+from v6flow.core.policy import NO_LIMITS, Policy
 from v6flow.errors import FederationError, V6flowError
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from v6flow.backends.existence import ExistenceCheck
     from v6flow.core.checks.findings import Finding
+    from v6flow.core.directory import Directory
     from v6flow.core.execution.commands import TaskRequest
     from v6flow.core.execution.events import Subtask
     from v6flow.core.json import Json
     from v6flow.core.language.document import Document
     from v6flow.core.language.problem import Problem
-    from v6flow.core.planning.directory import Directory
     from v6flow.core.planning.plan import Plan
 
 

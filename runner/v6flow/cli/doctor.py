@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from v6flow.backends.base import Federation, Planner
     from v6flow.cli.arguments import Parser
     from v6flow.core.checks.findings import Finding
-    from v6flow.core.planning.directory import Directory
+    from v6flow.core.directory import Directory
     from v6flow.core.planning.plan import Plan
 
 WIDEST = 24  # characters of a subject that widen its column
@@ -54,7 +54,7 @@ def _meant(arguments: argparse.Namespace) -> tuple[Federation, Planner | None]:
 
     from v6flow import loading
     from v6flow.core.kinds import TaskStep
-    from v6flow.core.planning import plan as planning
+    from v6flow.core.planning import planner
     from v6flow.errors import UsageError
 
     if arguments.workflow is None:
@@ -80,7 +80,7 @@ def _meant(arguments: argparse.Namespace) -> tuple[Federation, Planner | None]:
             stores=any("store" in step.settings for step in tasks),
         )
         folder = str(Path(arguments.workflow).absolute().parent)
-        return planning.make(workflow, params, directory, folder=folder)
+        return planner.make(workflow, params, directory, folder=folder)
 
     return federation, make
 

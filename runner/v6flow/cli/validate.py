@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.cli.arguments import Parser
+    from v6flow.core.directory import Directory
     from v6flow.core.json import Json
     from v6flow.core.language.model import Workflow
     from v6flow.core.language.problem import Problem
-    from v6flow.core.planning.directory import Directory
 
 
 def configure(parser: Parser) -> None:

@@ -16,7 +16,8 @@ from embedded_stage import ALGORITHMS, IMAGE, Reports, ask, federation, fifo, ga
 from v6flow.backends.base import Accepted, Answered, Failed, Working
 from v6flow.backends.embedded.backend import EmbeddedBackend
 from v6flow.backends.embedded.configuration import Algorithm, Database
-from v6flow.core.execution.commands import DatabaseChoice, TaskRequest
+from v6flow.core.execution.commands import TaskRequest
+from v6flow.core.kinds.settings import DatabaseChoice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ import pytest
 
 from v6flow.backends.base import FederationFile
 from v6flow.backends.embedded.configuration import Algorithm, Database, EmbeddedFederation, Faults
-from v6flow.core.planning.directory import Directory
+from v6flow.core.directory import Directory
 
 RAW: dict[str, Any] = {
     "v6flow_federation": 1,

@@ -16,7 +16,7 @@ from v6flow.backends.embedded.environment import (
     token,
     variables,
 )
-from v6flow.core.execution.commands import DatabaseChoice
+from v6flow.core.kinds.settings import DatabaseChoice
 
 ORGANIZATION = EmbeddedOrganization(
     "alpha",

@@ -20,7 +20,7 @@ from v6flow.backends.vantage6.backend import ServerBackend
 from v6flow.backends.vantage6.dialects import Dialect, TaskDraft, Version
 from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import AmbiguousError
-from v6flow.core.execution.commands import DatabaseChoice
+from v6flow.core.kinds.settings import DatabaseChoice
 from v6flow.errors import PersonNeededError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from v6flow.backends.vantage6 import configuration as files
 from v6flow.backends.vantage6 import dialects, directory, paging
 from v6flow.backends.vantage6.dialects import Dialect, TaskDraft, Version
 from v6flow.backends.vantage6.records import StrangeError
-from v6flow.core.execution.commands import DatabaseChoice
+from v6flow.core.kinds.settings import DatabaseChoice
 from v6flow.errors import FederationError, UnreachableError
 
 if TYPE_CHECKING:

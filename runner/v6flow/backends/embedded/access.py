@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from v6flow.backends.embedded.configuration import EmbeddedFederation
     from v6flow.backends.embedded.contents import Contents
     from v6flow.core.checks.findings import Finding
+    from v6flow.core.directory import Directory
     from v6flow.core.language.problem import Problem
-    from v6flow.core.planning.directory import Directory
     from v6flow.core.planning.plan import Plan
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from v6flow import paths
 from v6flow.backends.base import Federation
+from v6flow.core import policy
+from v6flow.core.directory import Directory
 from v6flow.core.json import canonical
 from v6flow.core.language import units
 from v6flow.core.language.problem import Problem
 from v6flow.core.language.words import nearest, suggestion
-from v6flow.core.planning import policy
-from v6flow.core.planning.directory import Directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

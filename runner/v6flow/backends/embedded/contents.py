@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from v6flow import paths
 from v6flow.backends.embedded.configuration import sqlite_file
-from v6flow.core.planning.plan import digest
+from v6flow.core.json import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from v6flow.backends.vantage6.configuration import ServerFederation
     from v6flow.backends.vantage6.connecting import Connected
     from v6flow.core.checks.findings import Finding
+    from v6flow.core.directory import Directory
     from v6flow.core.execution.events import Subtask
     from v6flow.core.language.problem import Problem
-    from v6flow.core.planning.directory import Directory
     from v6flow.core.planning.plan import Plan
 
 

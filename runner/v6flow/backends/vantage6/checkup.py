@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from v6flow.backends.vantage6.second_factor import Person
     from v6flow.backends.vantage6.session import Credentials
     from v6flow.backends.vantage6.transport import Transport
-    from v6flow.core.planning.directory import Directory
+    from v6flow.core.directory import Directory
     from v6flow.core.planning.plan import Plan
 
 MOST_SKEW = 30.0  # seconds that clocks may differ: as long as a one-time code is valid

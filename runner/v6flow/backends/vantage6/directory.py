@@ -10,8 +10,8 @@ from v6flow.backends.vantage6 import paging
 from v6flow.backends.vantage6.paging import repeatedly
 from v6flow.backends.vantage6.records import StrangeError, identifier, link
 from v6flow.backends.vantage6.refusals import DeniedError, RefusedError
+from v6flow.core.directory import Directory
 from v6flow.core.json import Json, canonical
-from v6flow.core.planning.directory import Directory
 from v6flow.errors import FederationError
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from v6flow.core.execution.commands import Kill, TaskRequest
-from v6flow.core.execution.rendering import mapping
+from v6flow.core.execution.commands import Kill, KillLocal, TaskRequest
+from v6flow.core.execution.evaluation import mapping
 from v6flow.core.kinds import TaskPlan
-from v6flow.core.planning import disclosure
-from v6flow.core.planning.plan import digest, token
+from v6flow.core.planning import disclosure, question
+from v6flow.core.planning.plan import token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,47 +19,32 @@ if TYPE_CHECKING:
 
 
 def request(
-    plan: Plan, name: str, kwargs: Mapping[str, Json], organizations: tuple[str, ...], attempt: int
+    plan: Plan, step: TaskPlan, name: str, kwargs: Mapping[str, Json], organizations: tuple[str, ...], attempt: int
 ) -> TaskRequest:
     """What is asked of organizations in an attempt; `kwargs` are those of each."""
-    step = plan.step(name)
-    assert isinstance(step, TaskPlan)
+    asked = question.of(step, kwargs={each: mapping(kwargs[each]) for each in organizations})
     alone = len(organizations) == 1 and step.isolation == "organization"
     label = step.label or f"{plan.workflow.name}/{name}"
     return TaskRequest(
         token(plan.run, name, organizations, attempt),
         name,
         attempt,
-        step.image,
-        step.method,
-        {each: mapping(kwargs[each]) for each in organizations},
-        step.databases,
+        **asked.sent(),
         name=f"{label}/{organizations[0]}" if alone else label,
         description=step.description,
-        central=step.central,
-        study=step.study,
-        store=step.store,
         withheld=disclosure.least(plan.directory.policy, step) is not None,
     )
 
 
 def sent(request: TaskRequest) -> str:
     """A digest of what is sent with a request."""
-    return digest(
-        [
-            request.image,
-            request.method,
-            {name: dict(kwargs) for name, kwargs in request.kwargs.items()},
-            [each.parts() for each in request.databases],
-            request.central,
-            request.study,
-            request.store,
-        ]
-    )
+    return question.sent_digest(TaskPlan, request)
 
 
-def kills(state: StepState) -> list[Kill]:
-    """What would end what a step has open."""
+def kills(state: StepState) -> list[Kill | KillLocal]:
+    """What would end what a step has open: what it asked of organizations, and its child process."""
+    if state.requested:
+        return [KillLocal(state.name)]
     tokens: dict[str, list[str]] = {}
     for asked in state.organizations.values():
         if asked.status == "requested":

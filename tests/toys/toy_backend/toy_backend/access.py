@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from toy_backend.configuration import ToyFederation
     from v6flow.core.checks.findings import Finding
-    from v6flow.core.planning.directory import Directory
+    from v6flow.core.directory import Directory
     from v6flow.core.planning.plan import Plan
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from toy_backend.configuration import ToyFederation
     from v6flow.backends.base import Report
+    from v6flow.core.directory import Directory
     from v6flow.core.execution.commands import TaskRequest
-    from v6flow.core.planning.directory import Directory
 
 
 class StoppedError(Exception):

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from v6flow.backends.base import Federation
+from v6flow.core.directory import Directory
 from v6flow.core.json import canonical
 from v6flow.core.language.problem import Problem
 from v6flow.core.language.words import suggestion
-from v6flow.core.planning.directory import Directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

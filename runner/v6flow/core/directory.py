@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from v6flow.core.planning.policy import NO_LIMITS, Policy
+from v6flow.core.policy import NO_LIMITS, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from v6flow.core import expressions, json
-from v6flow.core.kinds.base import PARAMS, STEPS, Common, Field, StepKind, alias_problem, misplaced
+from v6flow.core.expressions import CLEAN, alike, counted, enter, mixed
+from v6flow.core.kinds.base import StepKind, alias_problem, misplaced
+from v6flow.core.kinds.fields import PARAMS, STEPS, Field
+from v6flow.core.language.model import Planned, Step
+from v6flow.core.roles import fixed, free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from v6flow.core.expressions import Template
+    from v6flow.core.expressions import Flow, Template
     from v6flow.core.json import Json
-    from v6flow.core.kinds.base import Defaults
+    from v6flow.core.kinds.base import Planning
+    from v6flow.core.kinds.fields import Defaults
+    from v6flow.core.kinds.tracing import Tracing
+    from v6flow.core.language.model import Common
 
 KEY = "foreach"
 
@@ -28,9 +35,10 @@ _OFFERS = frozenset(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ForeachStep:
+class ForeachStep(Step):
     """What the file says: exactly one of `over` and `matrix` is not None."""
 
+    kind: ClassVar[str] = KEY
     common: Common
     alias: str
     over: Template | None = None
@@ -41,27 +49,20 @@ class ForeachStep:
     on_item_failure: str = "fail"
     misplaced: tuple[str, ...] = ()  # keys beside it that are for other kinds
 
-    @property
-    def kind(self) -> str:
-        return KEY
-
 
 @dataclass(frozen=True, slots=True)
-class ForeachPlan:
+class ForeachPlan(Planned):
     """A foreach step with its settings resolved."""
 
+    kind: ClassVar[str] = KEY
     common: Common
-    alias: str
-    over: Template | None
-    matrix: Template | None
-    key: Template | None
-    result: Template | None
-    max_parallel: int
-    on_item_failure: str
-
-    @property
-    def kind(self) -> str:
-        return KEY
+    alias: str = field(metadata=fixed(part="as", shown=True))
+    over: Template | None = field(metadata=fixed(shown=True))
+    matrix: Template | None = field(metadata=fixed(shown=True))
+    key: Template | None = field(metadata=fixed())
+    result: Template | None = field(metadata=fixed(shown=True))
+    max_parallel: int = field(metadata=free("how many items are done at a time", shown=True))
+    on_item_failure: str = field(metadata=free("what becomes of the step when an item fails", shown=True))
 
 
 def items(over: Json, matrix: Json) -> list[tuple[str, Json]]:
@@ -103,6 +104,9 @@ class ForeachKind(StepKind):
     """The kind `foreach`."""
 
     key = KEY
+    nests = True
+    iteration = "each"
+    plan_type = ForeachPlan
     summary = "steps that are done for each item of a list"
 
     def parse(self, common: Common, raw: Mapping[str, Any], _defaults: Defaults) -> ForeachStep:
@@ -124,11 +128,6 @@ class ForeachKind(StepKind):
             misplaced=misplaced(raw),
         )
 
-    def nested(self, raw: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The steps that stand in it, as the file says them."""
-        steps: Mapping[str, Any] = raw["foreach"]["steps"]
-        return steps
-
     def fields(self, step: ForeachStep) -> Iterator[Field]:
         at = (*step.common.at, "foreach")
         for key, template in (("over", step.over), ("matrix", step.matrix)):
@@ -141,17 +140,6 @@ class ForeachKind(StepKind):
         if step.max_parallel is not None:
             yield Field((*at, "max_parallel"), step.max_parallel, PARAMS)
 
-    def needed(self, step: ForeachStep) -> Iterator[Template]:
-        for template in (step.over, step.matrix):
-            if template is not None:
-                yield template
-
-    def needed_inside(self, step: ForeachStep) -> Iterator[Template]:
-        """The templates that are evaluated inside, and may refer to steps outside."""
-        for template in (step.key, step.result):
-            if template is not None:
-                yield template
-
     def offers(self, _step: ForeachStep) -> frozenset[str]:
         return _OFFERS
 
@@ -160,9 +148,39 @@ class ForeachKind(StepKind):
             complain((key,), f"`{key}` is for the steps inside, each by itself", "misplaced-key", hint="write it there")
         alias_problem(step.alias, ("key", "index"), ("foreach", "as"), complain)
 
-    def plan(self, step: ForeachStep, known: Callable[[Template], Json]) -> ForeachPlan:
-        """The plan of a foreach step. Raises ValueError with what is wrong with a value."""
-        parallel = known(step.max_parallel) if step.max_parallel is not None else AT_ONCE
+    def trace(self, step: ForeachStep, tracing: Tracing) -> None:
+        """Note what is in its items, in their keys and in how many they are, then in its result."""
+        name, where = step.common.name, step.common.parent
+        notes = tracing.notes[name]
+        over = tracing.flow(step.over, where) if step.over is not None else CLEAN
+        item, size = enter(over, None), counted(over)
+        if step.matrix is not None:
+            matrix = tracing.flow(step.matrix, where)
+            item, size = mixed([matrix]), mixed(counted(each) for each in matrix.parts.values() or [matrix])
+        named = over.spread == "named" or any(isinstance(key, str) for key in over.parts)
+        notes.update(item=item, size=size, key=CLEAN if named else mixed([over, item]))
+        if step.key is not None:
+            notes["key"] = tracing.mixed((step.key, name))
+        tracing.follow(name)
+        if step.result is not None:
+            tracing.note(step, tracing.flow(step.result, name))
+
+    def traced(self, step: ForeachStep, attribute: str, tracing: Tracing) -> Flow:
+        """How many items there are, and which, is told by many of its attributes."""
+        result, item, key, size = (tracing.noted(step, what) for what in ("result", "item", "key", "size"))
+        which = mixed([key, size])
+        error = tracing.error(step) if step.on_item_failure == "continue" else CLEAN  # else no item has one
+        known = {
+            "results": alike(result, size),
+            "by_key": alike(result, which),
+            "items": mixed([result, item, key, size, error]),
+            "summary": size,
+            **dict.fromkeys(("completed", "failed", "skipped"), which),
+        }
+        return known.get(attribute, CLEAN)
+
+    def plan(self, step: ForeachStep, planning: Planning) -> ForeachPlan:
+        parallel = planning.known(step.max_parallel) if step.max_parallel is not None else AT_ONCE
         if isinstance(parallel, bool) or not isinstance(parallel, int) or parallel < 1:
             raise ValueError(f"max_parallel is a number from 1, not {parallel!r}")
         return ForeachPlan(

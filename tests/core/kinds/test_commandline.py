@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from v6flow.core.checks.commandline import could_be_option, misuses
+from v6flow.core.kinds.commandline import could_be_option, misuses
 from v6flow.core.language import document
 
 if TYPE_CHECKING:

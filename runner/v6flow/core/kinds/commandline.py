@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from v6flow.core.checks import programs
-from v6flow.core.checks.programs import CHOOSING, CODE_OPTIONS, INTERPRETERS, SEARCHES, STARTERS, Interpreter, Starter
+from v6flow.core.kinds import programs
+from v6flow.core.kinds.programs import CHOOSING, CODE_OPTIONS, INTERPRETERS, SEARCHES, STARTERS, Interpreter, Starter
 from v6flow.core.language.messages import clip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from v6flow.core.checks.programs import Kind
+    from v6flow.core.kinds.programs import Kind
 
 STDIN = "or pass it as kwargs, which the program gets as JSON on stdin and in the file $V6FLOW_INPUT"
 

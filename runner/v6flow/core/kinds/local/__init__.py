@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from v6flow.core import expressions
-from v6flow.core.checks import commandline
-from v6flow.core.kinds.base import PARAMS, STEPS, Common, Field, StepKind
-from v6flow.core.kinds.task import Retry, parse_cache, parse_retry, parse_timeout
+from v6flow.core.kinds import commandline
+from v6flow.core.kinds.base import StepKind
+from v6flow.core.kinds.fields import PARAMS, STEPS, Field
+from v6flow.core.kinds.settings import Retry, parse_cache, parse_retry, parse_timeout
 from v6flow.core.language import units
+from v6flow.core.language.model import Planned, Step
+from v6flow.core.roles import fixed, free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from v6flow.core.expressions import Template
-    from v6flow.core.json import Json
-    from v6flow.core.kinds.base import Defaults
+    from v6flow.core.kinds.base import Planning
+    from v6flow.core.kinds.fields import Defaults
+    from v6flow.core.kinds.tracing import Tracing
+    from v6flow.core.language.model import Common
+    from v6flow.core.language.problem import Path
 
 KEY = "local"
 
 TIMEOUT = "1h"  # built in: nobody waits longer for a sum without saying so
 
-_OFFERS = frozenset({"status", "error", "result"})
 _FROM_STEPS = frozenset({"steps", "each", "loop"})  # what they stand for may be what an organization answered
 _EMPTY = expressions.compile({})
 
 
 @dataclass(frozen=True, slots=True)
-class LocalStep:
+class LocalStep(Step):
     """What the file says: exactly one of `function`, `command` and `value` is not None."""
 
+    kind: ClassVar[str] = KEY
     common: Common
     function: str | None = None
     command: Template | None = None
@@ -42,30 +48,26 @@ class LocalStep:
     memory: Template | None = None
     cache: Template | None = None
 
-    @property
-    def kind(self) -> str:
-        return KEY
-
 
 @dataclass(frozen=True, slots=True)
-class LocalPlan:
+class LocalPlan(Planned):
     """A local step with its settings resolved; what depends on other steps is still a template."""
 
+    kind: ClassVar[str] = KEY
+    origin: ClassVar[frozenset[str]] = frozenset({"source"})
     common: Common
-    function: str | None
-    command: Template | None
-    value: Template | None
-    kwargs: Template
-    timeout: float | None
-    retry: Retry
-    memory: int | None
-    files: tuple[str, ...] = ()
-    cache: float | None = None  # seconds for which its result may be reused by later runs; None: not at all
-    folder: str = ""  # absolute: that of its file; empty: that of the workflow that is run
-
-    @property
-    def kind(self) -> str:
-        return KEY
+    function: str | None = field(metadata=fixed(reuse="function", shown=True))
+    command: Template | None = field(metadata=fixed(reuse="command", shown=True))
+    value: Template | None = field(metadata=fixed(shown=True))  # is never reused: nothing is quicker than to compute it
+    kwargs: Template = field(metadata=fixed(reuse="kwargs", shown=True))
+    timeout: float | None = field(metadata=free("how long it may take", shown=True))
+    retry: Retry = field(metadata=free("how often the same is computed", shown=True))
+    memory: int | None = field(metadata=free("how much it may use", shown=True))
+    files: tuple[str, ...] = field(default=(), metadata=free("their contents are in its source"))
+    cache: float | None = field(default=None, metadata=free("how old a result of the same may be", shown=True))
+    """How long, in seconds, its result may be reused by later runs; None: not at all."""
+    folder: str = field(default="", metadata=free("where its files are; their contents are in its source"))
+    """Absolute, that of its file; empty: that of the workflow that is run."""
 
 
 def _bounds(step: LocalStep) -> tuple[tuple[str, Template | None], ...]:
@@ -102,6 +104,7 @@ class LocalKind(StepKind):
     """The kind `local`."""
 
     key = KEY
+    plan_type = LocalPlan
     summary = "a function, a command or a value, computed where v6flow runs"
 
     def parse(self, common: Common, raw: Mapping[str, Any], _defaults: Defaults) -> LocalStep:
@@ -136,9 +139,6 @@ class LocalKind(StepKind):
             if template is not None:
                 yield template
 
-    def offers(self, _step: LocalStep) -> frozenset[str]:
-        return _OFFERS
-
     def check(self, step: LocalStep, complain: Callable[..., None]) -> None:
         for misuse in commandline.misuses(_words(step.command)):
             complain(("local", "command", misuse.index), misuse.message, "code-argument", hint=misuse.hint)
@@ -151,8 +151,22 @@ class LocalKind(StepKind):
             complain(("allow_cross_site",), "what a function or a command yields passes for an aggregate anyway",
                      "wrong-modifier", hint="leave allow_cross_site out")  # fmt: skip
 
-    def plan(self, step: LocalStep, known: Callable[[Template], Json]) -> LocalPlan:
-        """The plan of a local step. Raises ValueError with what is wrong with a value."""
+    def function(self, step: LocalStep) -> tuple[Path, str, Template] | None:
+        return (("local", "function"), step.function, step.kwargs) if step.function is not None else None
+
+    def is_pure(self, step: LocalStep) -> bool:
+        return step.value is not None
+
+    def options(self, step: LocalStep) -> Iterator[Path]:
+        return ((*step.common.at, "local", "command", index) for index in dashed(step.command))
+
+    def trace(self, step: LocalStep, tracing: Tracing) -> None:
+        """A function or a command makes an aggregate; a value is made of what it names."""
+        if step.value is not None and step.common.allow_cross_site is None:
+            tracing.note(step, tracing.flow(step.value, step.common.parent))
+
+    def plan(self, step: LocalStep, planning: Planning) -> LocalPlan:
+        known = planning.known
         memory = known(step.memory) if step.memory is not None else None
         return LocalPlan(
             step.common,
@@ -165,6 +179,7 @@ class LocalKind(StepKind):
             memory=units.size(str(memory)) if memory is not None else None,
             files=step.files,
             cache=parse_cache(known(step.cache)) if step.cache is not None else None,
+            folder=planning.folder,
         )
 
 
