@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from v6flow.core.execution.events import Failure, StepReused
     from v6flow.core.execution.state import ItemState, RunState, StepState
     from v6flow.core.json import Json
-    from v6flow.core.kinds.task import Retry
+    from v6flow.core.kinds.settings import Retry
 
 LOG_LINES = 12  # of a log's last lines, as many as leave the cause in view
 FACT = 80  # characters of a property in a table

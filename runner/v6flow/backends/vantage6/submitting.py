@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from v6flow.backends.vantage6.directory import ServerDirectory
     from v6flow.backends.vantage6.pace import Times
     from v6flow.backends.vantage6.records import Database, Run, Task, TaskWithRuns
-    from v6flow.core.execution.commands import DatabaseChoice, TaskRequest
+    from v6flow.core.execution.commands import TaskRequest
+    from v6flow.core.kinds.settings import DatabaseChoice
 
 LOG = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core.kinds import STEP_KINDS
-from v6flow.core.planning.disclosure import bare
+from v6flow.core.language.model import bare
 from v6flow.core.views import explained, work
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 class KindView:
     """How steps of a kind are shown; what it does not override suits a kind that is not known here."""
-
-    is_container = False
-    """Whether other steps are nested in it, and done several times."""
 
     def preview(self, planned: Any, reading: Reading, /) -> Work:
         """What a planned step would send or compute."""
@@ -85,8 +82,6 @@ class _Local(KindView):
 
 
 class _Repeat(KindView):
-    is_container = True
-
     def preview(self, planned: Any, reading: Reading) -> Work:
         return work.of_repeat(planned, reading)
 
@@ -101,8 +96,6 @@ class _Repeat(KindView):
 
 
 class _Foreach(KindView):
-    is_container = True
-
     def preview(self, planned: Any, reading: Reading) -> Work:
         return work.of_foreach(planned, reading)
 

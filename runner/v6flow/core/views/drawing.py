@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
 
+from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.views.by_kind import details, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from v6flow.core.kinds import Step
-    from v6flow.core.language.model import Workflow
+    from v6flow.core.language.model import Step, Workflow
 
 MAX_LABEL = 60  # characters of a free text in a label
 MAX_PICTURE = 30  # steps: beyond, no person follows the lines
@@ -35,7 +35,7 @@ def _inside(workflow: Workflow, outer: str) -> str:
     told = []
     for name, step in workflow.steps.items():
         if step.common.parent == outer:
-            inner = _inside(workflow, name) if view_of(step.kind).is_container else ""
+            inner = _inside(workflow, name) if STEP_KINDS[step.kind].nests else ""
             told.append(name.rpartition(".")[2] + (f" ({inner})" if inner else ""))
     return ", ".join(told)
 

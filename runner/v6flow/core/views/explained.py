@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import json
-from v6flow.core.execution import dispatched, judge, scope
+from v6flow.core.execution import cohorts, dispatched, judge, scope
 from v6flow.core.execution.state import SETTLED
 from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
 from v6flow.core.language.messages import choice
@@ -192,7 +192,7 @@ def _judged(plan: Plan, state: RunState, planned: TaskPlan, step: StepState) -> 
     if step.organizations:
         try:
             if isinstance(minimum, Template):
-                minimum = minimum.render(scope.names(plan, state, scope.Uses(), prefix=ids.prefix(step.name)))
+                minimum = minimum.render(scope.names(plan, state, cohorts.Uses(), prefix=ids.prefix(step.name)))
             needed = quorum.needed(minimum, len(step.organizations))
         except (ValueError, ExpressionError, NotKnownYet):
             needed = None

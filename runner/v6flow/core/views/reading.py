@@ -6,8 +6,8 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from v6flow.core import expressions, json
-from v6flow.core.checks.soundness import ENDING
-from v6flow.core.execution import scope
+from v6flow.core.checks.references import ENDING
+from v6flow.core.execution import cohorts, scope
 from v6flow.core.execution.state import RunState
 from v6flow.core.expressions import ExpressionError, NotKnownYet
 
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
     from v6flow.core.expressions import Template
     from v6flow.core.json import Json
-    from v6flow.core.kinds.base import Common
-    from v6flow.core.language.model import Workflow
+    from v6flow.core.language.model import Common, Workflow
     from v6flow.core.planning.plan import Plan
-    from v6flow.core.planning.policy import Policy
+    from v6flow.core.policy import Policy
 
 UNKNOWN = "$later"
 """The key of the mapping that stands for a value which is known only later; under it, its expression."""
@@ -48,7 +47,7 @@ class Reading:
 
     def begin(self, common: Common) -> None:
         """Use the names that are known in this step."""
-        self._names = scope.names(self._plan, RunState(), scope.Uses(), self._known, _first(common.parent))
+        self._names = scope.names(self._plan, RunState(), cohorts.Uses(), self._known, _first(common.parent))
         self._names.update({root: _Later(root) for root in ("loop", "each")})
         outer = common.parent
         while outer and outer not in self._given:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from v6flow.core.execution import scope
+from v6flow.core.execution import failures
 from v6flow.core.execution.state import SETTLED
+from v6flow.core.kinds.foreach.execution import item_counts
 from v6flow.core.planning.plan import iso
 from v6flow.core.views import incomplete
 from v6flow.core.views.fields import FLAT, OPTIONAL, View
@@ -317,7 +318,7 @@ def of_step(step: StepState, run_status: str) -> StepSummary:
         asked=tuple(step.asked),
         responded=tuple(step.responded),
         failed=tuple(step.failures),
-        failures={name: Refusal(**scope.failed(why)) for name, why in step.failures.items()},  # type: ignore[arg-type]
+        failures={name: Refusal(**failures.failed(why)) for name, why in step.failures.items()},  # type: ignore[arg-type]
         missing=tuple(step.missing),
         seconds=seconds(step.started, step.ended),
         attempts=attempts(step),
@@ -334,7 +335,7 @@ def of_step(step: StepState, run_status: str) -> StepSummary:
 
 
 def _items(step: StepState) -> Items:
-    counts = Items(**scope.item_counts(step))  # type: ignore[arg-type]
+    counts = Items(**item_counts(step))  # type: ignore[arg-type]
     if step.status in SETTLED:
         return counts
     return Items(counts.total, counts.completed, counts.failed, 0, counts.skipped)  # what has not ended may still be

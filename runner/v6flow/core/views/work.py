@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core.expressions import Template
 from v6flow.core.language import units
 from v6flow.core.planning import disclosure
+from v6flow.core.roles import roles_of
 from v6flow.core.views.fields import OPTIONAL, Given, View, renamed
 from v6flow.core.views.reading import bare, spell, spell_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from v6flow.core.execution.commands import DatabaseChoice
     from v6flow.core.json import Json
-    from v6flow.core.kinds import ForeachPlan, GatePlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan
-    from v6flow.core.kinds import task as tasks
+    from v6flow.core.kinds import ForeachPlan, GatePlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan, settings
     from v6flow.core.views.reading import Reading
 
 
@@ -46,7 +45,7 @@ class Work(View):
 
 @dataclass(frozen=True, slots=True)
 class OtherWork(Work):
-    """The work of a kind that has no preview of its own: each template of its plan, by the name of its field."""
+    """The work of a kind that has no preview of its own: what its plan declares, by the names of the fields."""
 
     values: Mapping[str, Json]
 
@@ -58,8 +57,14 @@ class OtherWork(Work):
 
 
 def of_other(step: Any, reading: Reading) -> OtherWork:
-    held = {each.name: getattr(step, each.name) for each in fields(step)}
-    return OtherWork({name: reading.value(each) for name, each in held.items() if isinstance(each, Template)})
+    """What the plan of a kind declares to be shown, see `v6flow.core.roles`."""
+    declared = [(role, getattr(step, name), role.part or name) for name, role in roles_of(type(step)) if role.shown]
+    return OtherWork(
+        {
+            part: reading.value(value) if isinstance(value, Template) else role.take(value)
+            for role, value, part in declared
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,13 +235,13 @@ def of_task(step: TaskPlan, reading: Reading) -> TaskWork:
     )
 
 
-def _database(choice: DatabaseChoice) -> Database:
+def _database(choice: settings.DatabaseChoice) -> Database:
     preprocessing: list[Json] = [dict(each) for each in choice.preprocessing]
     arguments = dict(choice.arguments)
     return Database(choice.label, choice.query, choice.sheet_name, preprocessing or None, arguments or None)
 
 
-def _retry(retry: tasks.Retry) -> Retry:
+def _retry(retry: settings.Retry) -> Retry:
     if retry.attempts <= 1:
         return Retry(retry.attempts)
     longest = None if retry.max_delay == units.LONGEST else retry.max_delay
