@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from v6flow.core.views import explained, explanation, incomplete, preview, summary, work
+from v6flow.core.views import asking, drawing, explained, explanation, incomplete, preview, summary, work
 from v6flow.core.views.fields import View
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ TEMPLATE = Path(__file__).with_name("output.template.md")
 
 VIEWS: dict[str, type[View]] = {
     name: found
-    for module in (explained, explanation, incomplete, preview, summary, work)
+    for module in (asking, drawing, explained, explanation, incomplete, preview, summary, work)
     for name, found in vars(module).items()
     if isinstance(found, type) and issubclass(found, View)
 }
@@ -58,6 +58,8 @@ def rows_of(view: type[View]) -> Iterator[tuple[str, str, str, str]]:
     """
     meanings = described(view)
     for each in dataclasses.fields(view):  # type: ignore[arg-type]
+        if "hidden" in each.metadata:
+            continue
         annotation = str(each.type)
         if "flat" in each.metadata:
             inner = VIEWS[annotation.removesuffix(" | None")]

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.cli.arguments import Parser
-    from v6flow.core.json import Json
-    from v6flow.core.language.model import Workflow
 
 
 def configure(parser: Parser) -> None:
@@ -29,40 +27,21 @@ def main(arguments: argparse.Namespace) -> int:
     from v6flow.core.views import drawing
 
     workflow = loading.read_workflow(arguments.workflow)
+    graph = drawing.graph_of(workflow, dependencies.needs(workflow), dependencies.drawn(workflow))
     if arguments.output == "json":
-        show.write(_document(workflow))
+        show.write(graph.as_json())
         return 0
-    needs = dependencies.drawn(workflow)
     match arguments.format:
         case "mermaid":
-            text = drawing.mermaid(workflow, needs)
+            text = drawing.mermaid(graph)
         case "dot":
-            text = drawing.dot(workflow, needs)
+            text = drawing.dot(graph)
         case _:
-            text = drawing.picture(workflow, needs, shutil.get_terminal_size((100, 24)).columns, unicode=_draws_lines())
+            from v6flow.core.views.picture import picture
+
+            text = picture(graph, shutil.get_terminal_size((100, 24)).columns, unicode=_draws_lines())
     show.data(text.rstrip("\n") + "\n")
     return 0
-
-
-def _document(workflow: Workflow) -> dict[str, Json]:
-    """The steps in the file's order: what each is, what it is nested in, and what it waits for by itself."""
-    from v6flow.core.views.by_kind import view_of
-
-    needs = dependencies.needs(workflow)
-    return {
-        "workflow": workflow.name,
-        "steps": [
-            {
-                "step": name,
-                "kind": step.kind,
-                "within": step.common.parent or None,
-                "finally": step.common.final,
-                "file": view_of(step.kind).file(step),
-                "needs": [*needs[name]],
-            }
-            for name, step in workflow.steps.items()
-        ],
-    }
 
 
 def _draws_lines() -> bool:

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from v6flow.core import reading
 from v6flow.core.language import document
 from v6flow.core.planning import dependencies
-from v6flow.core.views.drawing import _assign_tracks, _Net, dot, layers_of, mermaid, picture
+from v6flow.core.views import drawing
+from v6flow.core.views import picture as pictures
+from v6flow.core.views.drawing import graph_of, layers_of
+from v6flow.core.views.picture import _assign_tracks, _Net
 
 if TYPE_CHECKING:
     from v6flow.core.language.model import Workflow
@@ -44,6 +47,18 @@ HOSTILE = [
 def read(text: str) -> tuple[Workflow, dict[str, list[str]]]:
     workflow = reading.parse(document.parse(text, "w.yaml"))
     return workflow, dependencies.needs(workflow)
+
+
+def mermaid(workflow: Workflow, needs: dict[str, list[str]]) -> str:
+    return drawing.mermaid(graph_of(workflow, needs, needs))
+
+
+def dot(workflow: Workflow, needs: dict[str, list[str]]) -> str:
+    return drawing.dot(graph_of(workflow, needs, needs))
+
+
+def picture(workflow: Workflow, needs: dict[str, list[str]], width: int, *, unicode: bool = True) -> str:
+    return pictures.picture(graph_of(workflow, needs, needs), width, unicode=unicode)
 
 
 def locals_of(needs: dict[str, list[str]]) -> tuple[Workflow, dict[str, list[str]]]:

@@ -1,33 +1,88 @@
-"""The graph of a workflow drawn: as Mermaid, as Graphviz DOT, as a picture for the terminal."""
+"""The graph of a workflow, as Mermaid and as Graphviz DOT; picture.py draws it for the terminal."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from unicodedata import combining, east_asian_width
 
 from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.views.by_kind import details, view_of
+from v6flow.core.views.fields import HIDDEN, View, renamed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from v6flow.core.language.model import Step, Workflow
 
 MAX_LABEL = 60  # characters of a free text in a label
-MAX_PICTURE = 30  # steps: beyond, no person follows the lines
 
 
-def outermost(workflow: Workflow) -> dict[str, Step]:
-    """The steps that are nested in none: a picture shows them, and tells what is in them."""
-    return {name: step for name, step in workflow.steps.items() if not step.common.parent}
+@dataclass(frozen=True, slots=True)
+class Node(View):
+    """A step in a graph.
+
+    step: its name
+    kind: its kind
+    within: the step that it is nested in, or null
+    final: whether it stands under `finally`
+    file: the file that it runs, or null
+    needs: the steps that it waits for by itself
+    """
+
+    step: str
+    kind: str
+    within: str | None
+    final: bool = field(metadata=renamed("finally"))
+    file: str | None
+    needs: tuple[str, ...]
+    shape: str = field(metadata=HIDDEN)  # `task`, `central`, `local`, `gate`, or another kind
+    texts: tuple[str, ...] = field(metadata=HIDDEN)  # what it does, and what is nested in it
+    tooltip: str = field(metadata=HIDDEN)
+    above: tuple[str, ...] = field(metadata=HIDDEN)  # the steps from which a line is drawn to it
 
 
-def _told(workflow: Workflow, step: Step) -> list[str]:
-    """What a step does, and what is nested in it."""
-    inside = _inside(workflow, step.common.name)
-    return [*details(step), *([inside] if inside else [])]
+@dataclass(frozen=True, slots=True)
+class Graph(View):
+    """The steps of a workflow and what each needs.
+
+    workflow: the workflow's name
+    steps: its steps in the order of the file
+    """
+
+    workflow: str
+    steps: tuple[Node, ...]
+
+    @property
+    def outermost(self) -> dict[str, Node]:
+        """The steps that are nested in none: a drawing shows them, and what is in them as text."""
+        return {each.step: each for each in self.steps if each.within is None}
+
+    @property
+    def layers(self) -> list[list[str]]:
+        """The outermost steps by how many come before them, at the most, one after the other."""
+        return layers_of({name: each.above for name, each in self.outermost.items()})
+
+
+def graph_of(workflow: Workflow, needs: Mapping[str, Sequence[str]], drawn: Mapping[str, Sequence[str]]) -> Graph:
+    """The graph of a workflow; `needs` has for each step those it waits for, `drawn` those above it in a drawing."""
+
+    def node(name: str, step: Step) -> Node:
+        view, inside = view_of(step.kind), _inside(workflow, name)
+        return Node(
+            step=name,
+            kind=step.kind,
+            within=step.common.parent or None,
+            final=step.common.final,
+            file=view.file(step),
+            needs=tuple(needs[name]),
+            shape=view.shape(step),
+            texts=(*details(step), *([inside] if inside else [])),
+            tooltip=step.common.description or name,
+            above=tuple(drawn[name]),
+        )
+
+    return Graph(workflow.name, tuple(node(name, step) for name, step in workflow.steps.items()))
 
 
 def _inside(workflow: Workflow, outer: str) -> str:
@@ -38,111 +93,6 @@ def _inside(workflow: Workflow, outer: str) -> str:
             inner = _inside(workflow, name) if STEP_KINDS[step.kind].nests else ""
             told.append(name.rpartition(".")[2] + (f" ({inner})" if inner else ""))
     return ", ".join(told)
-
-
-def _visible(text: str) -> str:
-    """A free text on one line, without anything that does not print, at a length that fits a label."""
-    shown = "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text[: MAX_LABEL + 1]
-    )
-    return shown if len(shown) <= MAX_LABEL else shown[: MAX_LABEL - 1] + "…"
-
-
-# -- Mermaid
-
-_MERMAID_SHAPES = {"gate": ('{{"', '"}}'), "task": ('["', '"]'), "central": ('[["', '"]]'), "local": ('("', '")')}
-_MERMAID_UNSAFE = re.compile(r"[^\w .,:/()=+-]", re.ASCII)
-_MERMAID_WORDS = re.compile(
-    r"(^|_)(end|graph|flowchart|subgraph|style|linkstyle|classdef|class|click|call|href|default|direction"
-    r"|interpolate|accdescr|acctitle)",
-    re.IGNORECASE,
-)
-
-
-def mermaid(workflow: Workflow, needs: Mapping[str, Iterable[str]]) -> str:
-    """The graph as a Mermaid flowchart; `needs` tells for each step the steps it waits for."""
-    ids = {name: _mermaid_id(name, place) for place, name in enumerate(outermost(workflow), 1)}
-    lines = ["flowchart TD"]
-    for name, step in outermost(workflow).items():
-        opened, closed = _MERMAID_SHAPES.get(view_of(step.kind).shape(step), _MERMAID_SHAPES["task"])
-        label = "<br/>".join(_mermaid_text(text) for text in (name, *_told(workflow, step)))
-        lines.append(f"    {ids[name]}{opened}{label}{closed}")
-    lines += [f"    {ids[source]} --> {ids[name]}" for name in outermost(workflow) for source in needs[name]]
-    return "\n".join(lines) + "\n"
-
-
-def _mermaid_id(name: str, place: int) -> str:
-    """A step's name, or its place where the name has a word of Mermaid's in it: no name is a number."""
-    return str(place) if _MERMAID_WORDS.search(name) else name
-
-
-def _mermaid_text(text: str) -> str:
-    """A text within a quoted label: whatever could end it, or be HTML or Markdown, is written by its code."""
-    return "".join(
-        f"#{ord(char)};" if ord(char) < 128 and _MERMAID_UNSAFE.match(char) else char for char in _visible(text)
-    )
-
-
-# -- Graphviz
-
-_DOT_SHAPES = {
-    "gate": "shape=hexagon",
-    "task": "shape=box",
-    "central": "shape=box, peripheries=2",
-    "local": 'shape=box, style="rounded"',
-}
-
-
-def dot(workflow: Workflow, needs: Mapping[str, Iterable[str]]) -> str:
-    """The graph in Graphviz's DOT language; a step's description is its tooltip."""
-    lines = [f"digraph {_dot_text(workflow.name)} {{", "    rankdir=TB;", '    node [fontname="sans-serif"];']
-    for name, step in outermost(workflow).items():
-        shape = _DOT_SHAPES.get(view_of(step.kind).shape(step), _DOT_SHAPES["task"])
-        label = _dot_text(name, *_told(workflow, step))
-        tooltip = _dot_text(step.common.description or name)
-        lines.append(f"    {_dot_text(name)} [label={label}, {shape}, tooltip={tooltip}];")
-    lines += [
-        f"    {_dot_text(source)} -> {_dot_text(name)};" for name in outermost(workflow) for source in needs[name]
-    ]
-    return "\n".join([*lines, "}"]) + "\n"
-
-
-def _dot_text(*lines: str) -> str:
-    """A quoted text of these lines, in which backslashes, quotes and entities are just themselves."""
-    escaped = (_visible(line).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;") for line in lines)
-    return '"' + "\\n".join(escaped) + '"'
-
-
-# -- a picture for the terminal
-
-_GAP = 3  # columns between two boxes of a layer
-_SWEEPS = 8  # times the layers are put in order by their neighbours: more changes nothing
-_WIDEST = 34  # columns of a text in a box
-_BORDERS = {"task": tuple("┌─┐│└┘"), "central": tuple("╔═╗║╚╝"), "local": tuple("╭─╮│╰╯")}
-_TO_ASCII = str.maketrans("┌─┐│└┘╔═╗║╚╝╭╮╰╯├┤┬┴┼▼…", "+-+|+++=+|++..''+++++v~")
-
-_UP, _DOWN, _LEFT, _RIGHT = 1, 2, 4, 8
-_LINES = {
-    _UP | _DOWN: "│", _UP | _RIGHT: "└", _UP | _LEFT: "┘", _DOWN | _RIGHT: "┌", _DOWN | _LEFT: "┐",
-    _UP | _DOWN | _RIGHT: "├", _UP | _DOWN | _LEFT: "┤", _UP | _LEFT | _RIGHT: "┴",
-    _DOWN | _LEFT | _RIGHT: "┬", _UP | _DOWN | _LEFT | _RIGHT: "┼",
-}  # fmt: skip
-
-
-def picture(workflow: Workflow, needs: Mapping[str, Iterable[str]], width: int, *, unicode: bool = True) -> str:
-    """The graph in so many columns: boxes in layers and the lines between them, or else a list of the layers.
-
-    Boxes with double borders are central tasks, those with round corners are local steps.
-    """
-    wanted = {name: list(needs[name]) for name in outermost(workflow)}
-    layers = layers_of(wanted)
-    if len(wanted) <= MAX_PICTURE:
-        for brief in (False, True):
-            drawn = _Picture(workflow, wanted, layers, brief=brief).draw()
-            if max((_columns(line) for line in drawn), default=0) <= width:
-                text = "\n".join(drawn) + "\n"
-                return text if unicode else text.translate(_TO_ASCII)
-    return _listed(workflow, wanted, layers)
 
 
 def layers_of(needs: Mapping[str, Sequence[str]]) -> list[list[str]]:
@@ -164,318 +114,76 @@ def layers_of(needs: Mapping[str, Sequence[str]]) -> list[list[str]]:
     return layers
 
 
-def _listed(workflow: Workflow, needs: Mapping[str, Sequence[str]], layers: Sequence[Sequence[str]]) -> str:
-    lines: list[str] = []
-    for place, layer in enumerate(layers, 1):
-        lines.append(f"layer {place}")
-        for name in layer:
-            told = "; ".join(_visible(text) for text in _told(workflow, workflow.steps[name]))
-            after = f" after {', '.join(needs[name])}" if needs[name] else ""
-            lines.append(f"  {name} ({told}){after}")
+def visible(text: str) -> str:
+    """A free text on one line, without anything that does not print, at a length that fits a label."""
+    shown = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text[: MAX_LABEL + 1]
+    )
+    return shown if len(shown) <= MAX_LABEL else shown[: MAX_LABEL - 1] + "…"
+
+
+# -- Mermaid
+
+_MERMAID_SHAPES = {"gate": ('{{"', '"}}'), "task": ('["', '"]'), "central": ('[["', '"]]'), "local": ('("', '")')}
+_MERMAID_UNSAFE = re.compile(r"[^\w .,:/()=+-]", re.ASCII)
+_MERMAID_WORDS = re.compile(
+    r"(^|_)(end|graph|flowchart|subgraph|style|linkstyle|classdef|class|click|call|href|default|direction"
+    r"|interpolate|accdescr|acctitle)",
+    re.IGNORECASE,
+)
+
+
+def mermaid(graph: Graph) -> str:
+    """The graph as a Mermaid flowchart."""
+    ids = {name: _mermaid_id(name, place) for place, name in enumerate(graph.outermost, 1)}
+    lines = ["flowchart TD"]
+    for name, step in graph.outermost.items():
+        opened, closed = _MERMAID_SHAPES.get(step.shape, _MERMAID_SHAPES["task"])
+        label = "<br/>".join(_mermaid_text(text) for text in (name, *step.texts))
+        lines.append(f"    {ids[name]}{opened}{label}{closed}")
+    lines += [f"    {ids[source]} --> {ids[name]}" for name, step in graph.outermost.items() for source in step.above]
     return "\n".join(lines) + "\n"
 
 
-@dataclass(slots=True)
-class _Box:
-    """A step in its layer, or the place where a line passes through a layer (then `step` is None)."""
-
-    name: str
-    step: Step | None
-    text: list[str] = field(default_factory=list)
-    width: int = 1
-    left: int = 0
-    ports: dict[str, int] = field(default_factory=dict)  # for each box above, the column where its line arrives
-
-    @property
-    def centre(self) -> int:
-        return self.left + self.width // 2
-
-    @property
-    def out(self) -> int:
-        """The column where the box's own lines begin."""
-        return self.centre if self.step is not None else next(iter(self.ports.values()), self.centre)
+def _mermaid_id(name: str, place: int) -> str:
+    """A step's name, or its place where the name has a word of Mermaid's in it: no name is a number."""
+    return str(place) if _MERMAID_WORDS.search(name) else name
 
 
-@dataclass(slots=True)
-class _Net:
-    """All lines from one box to the next layer: they share one track."""
-
-    start: int
-    ends: list[int]
-    arrows: list[int]  # those of the ends where a step is, and not a place to pass
-    track: int = 0
-
-    @property
-    def span(self) -> tuple[int, int]:
-        return min(self.start, *self.ends), max(self.start, *self.ends)
-
-    @property
-    def straight(self) -> bool:
-        return self.ends == [self.start]
-
-
-class _Picture:
-    """Lays out boxes layer by layer, and draws the lines in the channels between the layers."""
-
-    def __init__(
-        self,
-        workflow: Workflow,
-        needs: Mapping[str, Sequence[str]],
-        layers: Sequence[Sequence[str]],
-        *,
-        brief: bool,
-    ) -> None:
-        self._above: dict[str, list[str]] = {}
-        self._below: dict[str, list[str]] = {}
-        self._boxes: dict[str, _Box] = {}
-        self._layers: list[list[str]] = [list(layer) for layer in layers]
-        depth = {name: place for place, layer in enumerate(layers) for name in layer}
-        for name, step in outermost(workflow).items():
-            text = [_cut(name), *([] if brief else [_cut(_visible(each)) for each in _told(workflow, step)])]
-            self._add(_Box(name, step, text))
-        for name, sources in needs.items():
-            for source in sources:
-                self._connect(source, name, depth)
-        for box in self._boxes.values():
-            if box.step is not None:
-                widest = max(_columns(line) for line in box.text)
-                box.width = max(widest + 4, 2 * len(self._above[box.name]) + 5) | 1  # odd: it has a middle
-
-    def draw(self) -> list[str]:
-        self._order()
-        self._place()
-        lines: list[str] = []
-        for place, layer in enumerate(self._layers):
-            if place:
-                lines += _channel(self._nets(place))
-            lines += self._row(layer)
-        return [line.rstrip() for line in lines]
-
-    def _add(self, box: _Box) -> None:
-        self._boxes[box.name] = box
-        self._above[box.name], self._below[box.name] = [], []
-
-    def _connect(self, source: str, name: str, depth: Mapping[str, int]) -> None:
-        """Join two boxes; a line that passes layers has a place in each, shared by all of one source."""
-        before = source
-        for layer in range(depth[source] + 1, depth[name]):
-            passing = f"{source} {layer}"  # no step has such a name
-            if passing not in self._boxes:
-                self._add(_Box(passing, None, width=3))
-                self._layers[layer].append(passing)
-                self._join(before, passing)
-            before = passing
-        self._join(before, name)
-
-    def _join(self, above: str, below: str) -> None:
-        self._below[above].append(below)
-        self._above[below].append(above)
-
-    # -- order within the layers, and columns
-
-    def _order(self) -> None:
-        """Put each layer in the order of its neighbours' middles, from above, from below; keep the best."""
-        best, crossings = [list(layer) for layer in self._layers], self._crossings()
-        for sweep in range(_SWEEPS):
-            down = sweep % 2 == 0
-            order = range(1, len(self._layers)) if down else range(len(self._layers) - 2, -1, -1)
-            for place in order:
-                beside = self._layers[place - 1 if down else place + 1]
-                rank = {name: float(rank) for rank, name in enumerate(beside)}
-                near = self._above if down else self._below
-                here = {name: float(rank) for rank, name in enumerate(self._layers[place])}
-                self._layers[place].sort(key=lambda name: _mean([rank[other] for other in near[name]], here[name]))
-            found = self._crossings()
-            if found < crossings:
-                best, crossings = [list(layer) for layer in self._layers], found
-        self._layers = best
-
-    def _crossings(self) -> int:
-        total = 0
-        for above, below in zip(self._layers, self._layers[1:]):  # noqa: B905 - the second is one shorter
-            rank = {name: place for place, name in enumerate(below)}
-            ends = [sorted(rank[other] for other in self._below[name]) for name in above]
-            total += sum(
-                second < first
-                for place, firsts in enumerate(ends)
-                for seconds in ends[place + 1 :]
-                for first in firsts
-                for second in seconds
-            )
-        return total
-
-    def _place(self) -> None:
-        """Give each box its columns: near the middle of its neighbours, in order, not touching."""
-        for layer in self._layers:
-            self._settle(layer, {})
-        for sweep in range(_SWEEPS):
-            near = self._above if sweep % 2 == 0 else self._below
-            for layer in self._layers if sweep % 2 == 0 else reversed(self._layers):
-                wanted = {
-                    name: _mean([self._boxes[other].centre for other in near[name]], self._boxes[name].centre)
-                    for name in layer
-                }
-                self._settle(layer, wanted)
-        leftmost = min((box.left for box in self._boxes.values()), default=0)
-        for box in self._boxes.values():
-            box.left -= leftmost
-
-    def _settle(self, layer: Sequence[str], wanted: Mapping[str, float]) -> None:
-        """Put the boxes of a layer as near as can be to where they want their middles to be.
-
-        Boxes that push each other move as one block, to the mean of what its boxes want.
-        """
-        blocks: list[tuple[list[_Box], float]] = []  # the boxes, and the left edge that the block wants
-        for name in layer:
-            box = self._boxes[name]
-            boxes, left = [box], wanted.get(name, float(box.width // 2)) - box.width // 2
-            while blocks and blocks[-1][1] + _extent(blocks[-1][0]) > left:
-                before, edge = blocks.pop()
-                left = (edge * len(before) + (left - _extent(before)) * len(boxes)) / (len(before) + len(boxes))
-                boxes = before + boxes
-            blocks.append((boxes, left))
-        column = -(10**9)
-        for boxes, left in blocks:
-            column = max(column, round(left))
-            for box in boxes:
-                box.left = column
-                column += box.width + _GAP
-
-    # -- lines
-
-    def _nets(self, place: int) -> list[_Net]:
-        """The lines that come from the layer above this one, with the columns where they begin and end."""
-        above, below = self._layers[place - 1], self._layers[place]
-        taken = {self._boxes[name].out: name for name in above if self._below[name]}
-        for name in below:
-            self._dock(self._boxes[name], taken)
-        nets = [self._net(self._boxes[name]) for name in above if self._below[name]]
-        _assign_tracks(nets)
-        return nets
-
-    def _net(self, box: _Box) -> _Net:
-        below = [self._boxes[name] for name in self._below[box.name]]
-        arrows = [other.ports[box.name] for other in below if other.step is not None]
-        return _Net(box.out, [other.ports[box.name] for other in below], arrows)
-
-    def _dock(self, box: _Box, taken: Mapping[int, str]) -> None:
-        """Choose where lines arrive at a box: from left to right as they come, never where another begins."""
-        sources = sorted(self._above[box.name], key=lambda name: self._boxes[name].out)
-        first = box.centre - (len(sources) - 1)
-        used: set[int] = set()
-        room = range(box.left + (box.step is not None), box.left + box.width - (box.step is not None))
-        for place, name in enumerate(sources):
-            wanted = first + 2 * place
-            free = [column for column in room if column not in used and taken.get(column, name) == name]
-            later = [column for column in free if not used or column > max(used)] or free
-            box.ports[name] = min(later, key=lambda column: (abs(column - wanted), column))
-            used.add(box.ports[name])
-
-    def _row(self, layer: Sequence[str]) -> list[str]:
-        boxes = [self._boxes[name] for name in layer]
-        height = max(len(box.text) for box in boxes) + 2
-        rows: list[str] = []
-        for line in range(height):
-            row = ""
-            for box in boxes:
-                shown, left = _slice(box, line, height)
-                row += " " * (left - _columns(row)) + shown
-            rows.append(row)
-        return rows
-
-
-def _slice(box: _Box, line: int, height: int) -> tuple[str, int]:
-    """One line of a box in a layer of some height, and the column where it begins."""
-    if box.step is None:
-        return "│", box.out
-    corner, flat, corner2, side, corner3, corner4 = _BORDERS.get(
-        view_of(box.step.kind).shape(box.step), _BORDERS["task"]
+def _mermaid_text(text: str) -> str:
+    """A text within a quoted label: whatever could end it, or be HTML or Markdown, is written by its code."""
+    return "".join(
+        f"#{ord(char)};" if ord(char) < 128 and _MERMAID_UNSAFE.match(char) else char for char in visible(text)
     )
-    inner = box.width - 2
-    if line == 0:
-        return corner + flat * inner + corner2, box.left
-    if line == height - 1:
-        return corner3 + flat * inner + corner4, box.left
-    text = box.text[line - 1] if line <= len(box.text) else ""
-    room = inner - _columns(text)
-    return side + " " * (room // 2) + text + " " * (room - room // 2) + side, box.left
 
 
-def _assign_tracks(nets: Sequence[_Net]) -> None:
-    """Give each net that bends a track of its own, so that few cross; those that do not meet share one."""
-    ordered: list[_Net] = []
-    for net in (each for each in nets if not each.straight):
-        costs = [
-            sum(_crossed(other, net) for other in ordered[:place])
-            + sum(_crossed(net, other) for other in ordered[place:])
-            for place in range(len(ordered) + 1)
-        ]
-        ordered.insert(costs.index(min(costs)), net)
-    for place, net in enumerate(ordered):
-        meets = [other.track for other in ordered[:place] if _meet(other, net)]
-        net.track = max(meets, default=0) + 1
+# -- Graphviz
+
+_DOT_SHAPES = {
+    "gate": "shape=hexagon",
+    "task": "shape=box",
+    "central": "shape=box, peripheries=2",
+    "local": 'shape=box, style="rounded"',
+}
 
 
-def _crossed(upper: _Net, lower: _Net) -> int:
-    """How many crossings there are between two nets, one's track above the other's."""
-    low, high = upper.span
-    down = sum(low <= column <= high for column in (lower.start,))
-    low, high = lower.span
-    return down + sum(low <= column <= high for column in upper.ends)
+def dot(graph: Graph) -> str:
+    """The graph in Graphviz's DOT language; a step's description is its tooltip."""
+    lines = [f"digraph {_dot_text(graph.workflow)} {{", "    rankdir=TB;", '    node [fontname="sans-serif"];']
+    for name, step in graph.outermost.items():
+        shape = _DOT_SHAPES.get(step.shape, _DOT_SHAPES["task"])
+        label = _dot_text(name, *step.texts)
+        tooltip = _dot_text(step.tooltip)
+        lines.append(f"    {_dot_text(name)} [label={label}, {shape}, tooltip={tooltip}];")
+    lines += [
+        f"    {_dot_text(source)} -> {_dot_text(name)};"
+        for name, step in graph.outermost.items()
+        for source in step.above
+    ]
+    return "\n".join([*lines, "}"]) + "\n"
 
 
-def _meet(one: _Net, other: _Net) -> bool:
-    return one.span[0] <= other.span[1] + 1 and other.span[0] <= one.span[1] + 1
-
-
-def _channel(nets: Sequence[_Net]) -> list[str]:
-    """The lines between two layers: down from each box, along its track, down to arrows.
-
-    Where lines cross, the one that goes down is drawn, the other interrupted: a joint is one net's own.
-    """
-    height = max((net.track for net in nets), default=0)
-    grid: list[dict[int, str]] = [{} for _ in range(height + 2)]
-    for net in nets:
-        for column in range(net.span[0] + 1, net.span[1]):
-            grid[net.track].setdefault(column, "─")
-    for net in nets:
-        for row in range(net.track):
-            grid[row][net.start] = "│"
-        for column in net.ends:
-            for row in range(net.track + 1, height + 1):
-                grid[row][column] = "│"
-            grid[height + 1][column] = "▼" if column in net.arrows else "│"
-        for column in {net.start, *net.ends}:
-            grid[net.track][column] = _joint(net, column)
-    width = max((net.span[1] for net in nets), default=-1) + 1
-    return ["".join(row.get(column, " ") for column in range(width)) for row in grid]
-
-
-def _joint(net: _Net, column: int) -> str:
-    low, high = net.span
-    arms = (_UP if column == net.start else 0) | (_DOWN if column in net.ends else 0)
-    return _LINES[arms | (_LEFT if column > low else 0) | (_RIGHT if column < high else 0)]
-
-
-def _extent(boxes: Sequence[_Box]) -> int:
-    return sum(box.width + _GAP for box in boxes)
-
-
-def _mean(numbers: Sequence[float], otherwise: float) -> float:
-    return sum(numbers) / len(numbers) if numbers else otherwise
-
-
-def _cut(text: str) -> str:
-    """As much of a text as a box has columns for."""
-    if _columns(text) <= _WIDEST:
-        return text
-    while _columns(text) > _WIDEST - 1:
-        text = text[:-1]
-    return text + "…"
-
-
-def _columns(text: str) -> int:
-    """How many columns a text takes at a terminal."""
-    if text.isascii():
-        return len(text)
-    return sum(0 if combining(char) else 1 + (east_asian_width(char) in "WF") for char in text)
+def _dot_text(*lines: str) -> str:
+    """A quoted text of these lines, in which backslashes, quotes and entities are just themselves."""
+    escaped = (visible(line).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;") for line in lines)
+    return '"' + "\\n".join(escaped) + '"'

@@ -14,7 +14,7 @@ from v6flow.core.views import incomplete
 from v6flow.core.views.by_kind import view_of
 from v6flow.core.views.fields import FLAT, OPTIONAL, View
 from v6flow.core.views.preview import preview
-from v6flow.core.views.summary import Error, error, seconds
+from v6flow.core.views.summary import Error, error, moment, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -252,12 +252,12 @@ def explain(
         description=common.description or None,
         status=step.status if standing is None else standing(step),
         does=next(each for each in preview(plan) if each.step == file_name),
-        needs=tuple(Needed(other, state.step(other).status, _when(state.step(other).ended)) for other in needs),
+        needs=tuple(Needed(other, state.step(other).status, moment(state.step(other).ended)) for other in needs),
         began_after=_last(needs, state, step),
-        started=_when(step.started),
-        ended=_when(step.ended),
+        started=moment(step.started),
+        ended=moment(step.ended),
         seconds=seconds(step.started, step.ended),
-        deadline=_when(step.deadline),
+        deadline=moment(step.deadline),
         attempts={name: tuple(each) for name, each in history.attempts.items()},
         taken_up_again=tuple(history.resumed),
         cohorts=tuple(Cohort(source, tuple(names)) for source, names in step.carried),
@@ -396,7 +396,3 @@ def _cause(state: RunState, step: StepState) -> Cause | None:
         return None
     failure = state.step(step.cause).failure
     return Cause(step.reason, step.cause, failure.message if failure is not None else None)
-
-
-def _when(at: float | None) -> str | None:
-    return None if at is None else iso(at)

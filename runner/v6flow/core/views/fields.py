@@ -17,6 +17,10 @@ FLAT: Mapping[str, Any] = {"flat": True}
 """The metadata of a view, or None, whose keys stand among those of the view that holds it."""
 
 
+HIDDEN: Mapping[str, Any] = {"hidden": True}
+"""The metadata of a field that JSON never shows."""
+
+
 def renamed(key: str, *, optional: bool = False) -> Mapping[str, Any]:
     """The metadata of a field that has another name in JSON."""
     return {"name": key, "optional": optional}
@@ -63,6 +67,6 @@ def _fields(view: Any) -> dict[str, Json]:
         held, how = getattr(view, each.name), each.metadata
         if "flat" in how:
             document |= as_json(held) if held is not None else {}
-        elif held is not None or not how.get("optional"):
+        elif "hidden" not in how and (held is not None or not how.get("optional")):
             document[how.get("name", each.name)] = as_json(held)
     return document

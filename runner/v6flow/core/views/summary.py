@@ -290,8 +290,7 @@ def no_run(why: Error, exit_code: int) -> Summary:
 
 
 def _origin(state: RunState) -> Origin:
-    ended = None if state.ended is None else iso(state.ended)
-    times = iso(state.started), ended, seconds(state.started, state.ended)
+    times = iso(state.started), moment(state.ended), seconds(state.started, state.ended)
     begun = state.begun
     if begun is None:
         return Origin(*times, None, None, None, None, None)
@@ -392,3 +391,8 @@ def skipped(reason: str | None, cause: str | None) -> str:
 def seconds(started: float | None, ended: float | None) -> float | None:
     """The seconds from the one moment to the other, to the millisecond; None where one is not known."""
     return None if started is None or ended is None else round(max(ended - started, 0.0), 3)
+
+
+def moment(at: float | None) -> str | None:
+    """A moment as text, UTC; None if it is not known."""
+    return None if at is None else iso(at)

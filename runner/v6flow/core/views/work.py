@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core.expressions import Template
-from v6flow.core.language import units
-from v6flow.core.planning import disclosure
 from v6flow.core.roles import roles_of
+from v6flow.core.views import asking
 from v6flow.core.views.fields import OPTIONAL, Given, View, renamed
 from v6flow.core.views.reading import bare, spell, spell_source
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from v6flow.core.json import Json
-    from v6flow.core.kinds import ForeachPlan, GatePlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan, settings
+    from v6flow.core.kinds import ForeachPlan, GatePlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan
     from v6flow.core.views.reading import Reading
 
 
@@ -68,73 +67,6 @@ def of_other(step: Any, reading: Reading) -> OtherWork:
 
 
 @dataclass(frozen=True, slots=True)
-class Database(View):
-    """A database that a task uses.
-
-    label: its label at the nodes
-    query (with a query): the query
-    sheet_name (of a spreadsheet): the sheet
-    preprocessing (with preprocessing): what is done with it first
-    arguments (with arguments): further arguments
-    """
-
-    label: str
-    query: str | None = field(metadata=OPTIONAL)
-    sheet_name: str | None = field(metadata=OPTIONAL)
-    preprocessing: list[Json] | None = field(metadata=OPTIONAL)
-    arguments: dict[str, Json] | None = field(metadata=OPTIONAL)
-
-
-@dataclass(frozen=True, slots=True)
-class Quorum(View):
-    """How many must answer.
-
-    min: how many must answer: a number, a share, or `all`
-    required: who must be among them
-    wait: `all`, or `quorum`: nobody is waited for once enough have answered
-    """
-
-    min: Json
-    required: tuple[str, ...]
-    wait: str
-
-
-@dataclass(frozen=True, slots=True)
-class Retry(View):
-    """How often it is tried.
-
-    attempts: how often at the most
-    delay (with attempts): seconds before the second attempt
-    backoff (with attempts): the factor of each further delay
-    on (with attempts): after which failures
-    max_delay (with a longest delay): the longest delay
-    """
-
-    attempts: int
-    delay: float | None = field(default=None, metadata=OPTIONAL)
-    backoff: float | None = field(default=None, metadata=OPTIONAL)
-    on: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
-    max_delay: float | None = field(default=None, metadata=OPTIONAL)
-
-    def lines(self) -> list[str]:
-        return [f"up to {self.attempts} attempts, after {', '.join(self.on or ())}"] if self.attempts > 1 else []
-
-
-@dataclass(frozen=True, slots=True)
-class SmallestCount(View):
-    """The smallest count of a result.
-
-    min_count: the smallest count
-    count: the expression that counts
-    also (with several): further such expressions
-    """
-
-    min_count: int
-    count: Json
-    also: list[Json] | None = field(metadata=OPTIONAL)
-
-
-@dataclass(frozen=True, slots=True)
 class TaskWork(Work):
     """What a task sends to whom.
 
@@ -160,17 +92,17 @@ class TaskWork(Work):
     method: str
     central: bool
     organizations: Json
-    databases: tuple[Database, ...]
+    databases: tuple[asking.Database, ...]
     kwargs_by_organization: dict[str, Json] | None = field(metadata=OPTIONAL)
     kwargs: Given | None = field(metadata=OPTIONAL)
     study: str | int | None = field(metadata=OPTIONAL)
     store: str | int | None = field(metadata=OPTIONAL)
     isolation: str
-    quorum: Quorum
-    retry: Retry
+    quorum: asking.Quorum
+    retry: asking.Retry
     timeout: float | None
     cache: float | None = field(metadata=OPTIONAL)
-    disclosure: SmallestCount | None = field(metadata=OPTIONAL)
+    disclosure: asking.SmallestCount | None = field(metadata=OPTIONAL)
     name: str
 
     @property
@@ -199,7 +131,7 @@ class TaskWork(Work):
         return told
 
     def limits(self) -> list[str]:
-        return _limits(self.timeout, self.cache)
+        return asking.limits(self.timeout, self.cache)
 
 
 def of_task(step: TaskPlan, reading: Reading) -> TaskWork:
@@ -216,49 +148,23 @@ def of_task(step: TaskPlan, reading: Reading) -> TaskWork:
         method=step.method,
         central=step.central,
         organizations=asked,
-        databases=tuple(map(_database, step.databases)),
+        databases=tuple(map(asking.database, step.databases)),
         kwargs_by_organization=each,
         kwargs=Given(reading.value(step.kwargs, None if own else "")) if each is None else None,
         study=step.study,
         store=step.store,
         isolation=step.isolation,
-        quorum=Quorum(
+        quorum=asking.Quorum(
             reading.value(minimum) if isinstance(minimum, Template) else minimum,
             tuple(step.quorum.required),
             "all" if step.quorum.wait else "quorum",
         ),
-        retry=_retry(step.retry),
+        retry=asking.retry(step.retry),
         timeout=step.timeout,
         cache=step.cache,
-        disclosure=_smallest_count(step, reading),
+        disclosure=asking.smallest_count(step, reading),
         name=step.label or f"{reading.workflow}/{step.common.name}",
     )
-
-
-def _database(choice: settings.DatabaseChoice) -> Database:
-    preprocessing: list[Json] = [dict(each) for each in choice.preprocessing]
-    arguments = dict(choice.arguments)
-    return Database(choice.label, choice.query, choice.sheet_name, preprocessing or None, arguments or None)
-
-
-def _retry(retry: settings.Retry) -> Retry:
-    if retry.attempts <= 1:
-        return Retry(retry.attempts)
-    longest = None if retry.max_delay == units.LONGEST else retry.max_delay
-    return Retry(retry.attempts, retry.delay, retry.backoff, tuple(retry.on), longest)
-
-
-def _smallest_count(step: TaskPlan, reading: Reading) -> SmallestCount | None:
-    least = disclosure.least(reading.policy, step)
-    if least is None:
-        return None
-    first, *others = [each.source for each in disclosure.counts(reading.policy, step)]
-    return SmallestCount(least, first, others or None)
-
-
-def _limits(timeout: float | None, cache: float | None) -> list[str]:
-    told = [] if timeout is None else [f"within {units.spell(timeout)}"]
-    return told if cache is None else [*told, f"reuses a result that is no older than {units.spell(cache)}"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +198,7 @@ class LocalWork(Work):
     kwargs: Json
     timeout: float | None
     memory: int | None
-    retry: Retry
+    retry: asking.Retry
     cache: float | None = field(metadata=OPTIONAL)
 
     def lines(self) -> list[str]:
@@ -304,14 +210,14 @@ class LocalWork(Work):
         return self.retry.lines()
 
     def limits(self) -> list[str]:
-        return _limits(self.timeout, self.cache)
+        return asking.limits(self.timeout, self.cache)
 
 
 def of_local(step: LocalPlan, reading: Reading) -> LocalWork | ValueWork:
     if step.value is not None:
         return ValueWork(reading.value(step.value))
     command = reading.value(step.command) if step.command is not None else None
-    kwargs, retry = reading.value(step.kwargs), _retry(step.retry)
+    kwargs, retry = reading.value(step.kwargs), asking.retry(step.retry)
     return LocalWork(step.function or None, command, kwargs, step.timeout, step.memory, retry, step.cache)
 
 
