@@ -25,7 +25,7 @@ from story import (
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import apply, replay
 from v6flow.core.policy import Policy
-from v6flow.reporters.live import Board, Live, ending, final_table, heading, screen, view_of
+from v6flow.reporters.live import Board, Live, ending, final_table, heading, screen, shown_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -52,7 +52,7 @@ def look(
     """What stands on the screen after these events."""
     plan = plan or make()
     state = replay(events)
-    view = view_of(plan, state, Board(list(plan.steps), state), room=room)
+    view = shown_of(plan, state, Board(list(plan.steps), state), room=room)
     return drawn(screen(view, now, width=width, unicode=unicode), width)
 
 
@@ -146,7 +146,7 @@ def test_many_steps_fit_the_screen_failed_and_running_ones_first() -> None:
     for event in events:
         apply(state, event)
         board.note(getattr(event, "step"))  # noqa: B009 - which kind of event it is does not matter here
-    view = view_of(plan, state, board, room=5)
+    view = shown_of(plan, state, board, room=5)
     assert [step.name for step in view.steps] == ["s497", "s498", "s499", "s600", "s700"]
     assert view.counts == {"pending": 498, "completed": 500, "running": 1, "failed": 1}
     shown = drawn(screen(view, START + 1, width=80))

@@ -12,7 +12,7 @@ from v6flow.core.language import document
 from v6flow.core.planning import planner
 from v6flow.reporters import summary
 from v6flow.reporters.lines import Lines
-from v6flow.reporters.live import Board, screen, view_of
+from v6flow.reporters.live import Board, screen, shown_of
 
 WORKFLOW = """
 v6flow: 1
@@ -52,7 +52,7 @@ def state(events: list[ev.Event]) -> RunState:
 
 def test_the_live_table_shows_what_is_at_work_inside() -> None:
     now = state(BEGUN)
-    view = view_of(PLAN, now, Board(PLAN.nested(""), now), room=10)
+    view = shown_of(PLAN, now, Board(PLAN.nested(""), now), room=10)
     lines = screen(view, 3.0, width=100).plain.splitlines()
     assert len(lines) == 3
     assert "in round 1  part 1/2" in lines[0]

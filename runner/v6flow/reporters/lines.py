@@ -9,11 +9,11 @@ from v6flow.core import json
 from v6flow.core.execution import dispatched
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import SETTLED
-from v6flow.core.kinds import LocalPlan, TaskPlan
 from v6flow.core.language.units import spell
 from v6flow.core.planning import ids
 from v6flow.core.planning.plan import iso
 from v6flow.core.views import incomplete
+from v6flow.core.views.by_kind import view_of
 from v6flow.core.views.summary import skipped
 from v6flow.reporters import summary, terminal
 from v6flow.reporters.summary import named
@@ -187,7 +187,7 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
         case ev.SubtasksSeen():
             return _dispatched(event)
         case ev.TaskAnswered():
-            return _answered(event, state.step(event.step), plan)
+            return _answered(event, state.step(event.step))
         case ev.TaskFailed():
             return _failed(event, state, plan)
         case ev.TaskLate():
@@ -296,11 +296,10 @@ def _dispatched(event: ev.SubtasksSeen) -> str | None:
     return f"{event.step}: {'; '.join(told)}" if told else None
 
 
-def _answered(event: ev.TaskAnswered, step: StepState, plan: Plan) -> str:
+def _answered(event: ev.TaskAnswered, step: StepState) -> str:
     asked = step.organizations[event.organization]
     count = f"{len(step.answered)} of {len(step.organizations)}"
-    planned = plan.step(event.step)
-    if not asked.subtasks or not isinstance(planned, TaskPlan):
+    if not asked.subtasks:
         return f"{event.step}: {plain(event.organization)} answered ({count})"
     lost = [plain(dispatched.tell(each)) for each in asked.subtasks if each.status != dispatched.COMPLETED]
     but = f", but {'; '.join(lost)}" if lost else ""
@@ -353,7 +352,7 @@ def _completed(event: ev.StepCompleted, step: StepState, plan: Plan) -> str:
 
 
 def _is_value(step: StepPlan) -> bool:
-    return isinstance(step, LocalPlan) and step.value is not None
+    return view_of(step.kind).is_value(step)
 
 
 def _attempts(plan: Plan, name: str) -> int:
@@ -362,8 +361,9 @@ def _attempts(plan: Plan, name: str) -> int:
 
 def _retry(plan: Plan, name: str) -> Retry:
     step = plan.step(name)
-    assert isinstance(step, (TaskPlan, LocalPlan))  # others have no attempts
-    return step.retry
+    retry = view_of(step.kind).retry(step)
+    assert retry is not None  # it has had an attempt
+    return retry
 
 
 def _why(failure: Failure) -> str:

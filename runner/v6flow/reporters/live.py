@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from v6flow.core.execution import dispatched
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import SETTLED, StepState
-from v6flow.core.kinds.task import TaskPlan
 from v6flow.core.language.units import spell
 from v6flow.core.planning import ids
+from v6flow.core.views import by_kind
 from v6flow.reporters import summary
 from v6flow.reporters.lines import sentence
 from v6flow.reporters.summary import named
@@ -52,7 +52,7 @@ _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class Shown:
     """What is drawn: the run, the steps worth a line, and how many there are of each status."""
 
     run: str
@@ -198,15 +198,18 @@ class Live:
         assert self._now is not None
         width, height = self._console.size
         with self._lock:
-            view = view_of(self._plan, self._state, self._board, room=max(height - 3, 1))
+            view = shown_of(self._plan, self._state, self._board, room=max(height - 3, 1))
         return screen(view, self._now(), width=width, unicode=not self._console.options.ascii_only)
 
 
-def view_of(plan: Plan, state: RunState, board: Board, *, room: int) -> View:
+def shown_of(plan: Plan, state: RunState, board: Board, *, room: int) -> Shown:
     """What to draw in so many lines for steps."""
     steps = board.lines(room)
-    retries = {step.name: found.retry for step in steps if isinstance(found := plan.steps[step.name], TaskPlan)}
-    return View(
+    planned = [plan.steps[step.name] for step in steps]
+    retries = {
+        each.common.name: found for each in planned if (found := by_kind.view_of(each.kind).retry(each)) is not None
+    }
+    return Shown(
         state.run,
         state.workflow,
         state.started,
@@ -256,7 +259,7 @@ def heading(plan: Plan, state: RunState, kept: str) -> Text:
     return text
 
 
-def screen(view: View, now: float, *, width: int, unicode: bool = True) -> Text:
+def screen(view: Shown, now: float, *, width: int, unicode: bool = True) -> Text:
     """The steps, a line each, no wider than the terminal, and a line with counts."""
     from rich.text import Text
 
@@ -266,7 +269,7 @@ def screen(view: View, now: float, *, width: int, unicode: bool = True) -> Text:
     return Text("\n").join([*lines, _tally(view, now, width)])
 
 
-def _line(step: StepState, view: View, now: float, column: int, width: int, *, unicode: bool) -> Text:
+def _line(step: StepState, view: Shown, now: float, column: int, width: int, *, unicode: bool) -> Text:
     from rich.text import Text
 
     name = plain(step.name)
@@ -293,7 +296,7 @@ def _elapsed(step: StepState, now: float) -> str:
     return spell(max(until - step.started, 0.0))
 
 
-def _fares(step: StepState, view: View, room: int) -> Text:
+def _fares(step: StepState, view: Shown, room: int) -> Text:
     """How a step fares: each organization's state if that fits, else how many there are of each."""
     from rich.text import Text
 
@@ -348,7 +351,7 @@ def _unasked(step: StepState) -> Text:
     return Text(summary.remark(step) or ("" if step.status == "completed" else step.status), _STYLES[step.status])
 
 
-def _word(each: OrganizationState, step: StepState, view: View) -> str:
+def _word(each: OrganizationState, step: StepState, view: Shown) -> str:
     """One word for how an organization fares, with the attempt if it is not the first."""
     if each.status == "answered":
         return "answered"
@@ -371,7 +374,7 @@ def _style(word: str) -> str:
     return _STYLES[word.split(maxsplit=1)[0]]
 
 
-def _tally(view: View, now: float, width: int) -> Text:
+def _tally(view: Shown, now: float, width: int) -> Text:
     """How many steps there are of each status, and for how long the run has gone on."""
     from rich.text import Text
 

@@ -10,7 +10,17 @@ from v6flow.core.views import explained, work
 
 if TYPE_CHECKING:
     from v6flow.core.execution.state import RunState, StepState
-    from v6flow.core.kinds import ForeachStep, GateStep, LocalStep, RepeatStep, TaskStep, WorkflowStep
+    from v6flow.core.kinds import (
+        ForeachStep,
+        GateStep,
+        LocalPlan,
+        LocalStep,
+        RepeatStep,
+        TaskPlan,
+        TaskStep,
+        WorkflowStep,
+    )
+    from v6flow.core.kinds.settings import Retry
     from v6flow.core.planning.plan import Plan
     from v6flow.core.views.explained import Explained
     from v6flow.core.views.reading import Reading
@@ -34,6 +44,14 @@ class KindView:
         """The number of the last iteration or item that is done or known; 0 for a step without such."""
         return 0
 
+    def retry(self, _planned: Any, /) -> Retry | None:
+        """How often its steps are tried; None for a kind without attempts."""
+        return None
+
+    def is_value(self, _planned: Any, /) -> bool:
+        """Whether a step only computes a value, in no time."""
+        return False
+
     def shape(self, step: Any, /) -> str:
         """The kind as a drawing shows it: `task`, `central`, `local`, `gate`, or another."""
         return str(step.kind)
@@ -50,6 +68,9 @@ class KindView:
 class _Task(KindView):
     def preview(self, planned: Any, reading: Reading) -> Work:
         return work.of_task(planned, reading)
+
+    def retry(self, planned: TaskPlan) -> Retry:
+        return planned.retry
 
     def explain(self, plan: Plan, state: RunState, step: StepState, planned: Any, reason: str | None) -> Explained:
         return explained.of_task(plan, state, step, planned, reason)
@@ -68,6 +89,12 @@ class _Task(KindView):
 class _Local(KindView):
     def preview(self, planned: Any, reading: Reading) -> Work:
         return work.of_local(planned, reading)
+
+    def retry(self, planned: LocalPlan) -> Retry:
+        return planned.retry
+
+    def is_value(self, planned: LocalPlan) -> bool:
+        return planned.value is not None
 
     def explain(self, _plan: Plan, _state: RunState, step: StepState, _planned: Any, reason: str | None) -> Explained:
         return explained.ExplainedLocal(explained.reuse(step, reason))
