@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from v6flow.core.execution.state import SETTLED
-from v6flow.core.execution.steps import execution_of
+from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.planning import ids
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Frontier:
         """Have a step advance, and open the iterations or items in it whose turn it is."""
         self.touch(name)
         step = self._plan.step(name)
-        kind = execution_of(step)
+        kind = STEP_KINDS[step.kind].execution
         if not kind.nests or name not in self.waiting:
             return
         state = self._state.step(name)

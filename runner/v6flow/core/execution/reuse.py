@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from v6flow.core.execution import answers, dispatched, requests
+from v6flow.core.execution import dispatched
 from v6flow.core.execution import events as ev
 from v6flow.core.json import digest
 from v6flow.core.planning import ids, question
@@ -95,30 +95,6 @@ def whole(step: TaskPlan, state: StepState) -> bool:
         return False  # who took part is not known
     everybody = all(each.status == "answered" for each in state.organizations.values())
     return everybody and all(each.status == "completed" for each in subtasks)
-
-
-def refused(
-    plan: Plan,
-    step: TaskPlan,
-    name: str,
-    asked: Sequence[str],
-    kwargs: Mapping[str, Json],
-    kept: Kept,
-    params: Mapping[str, Json],
-) -> str | None:
-    """Why answers of an earlier run may not stand for those of today, by what is demanded of them; None if they may."""
-    if list(kept.answers) != list(asked):
-        return f"run {kept.run} does not have an answer of each"
-    if step.isolation == "organization":  # several in one task may have been asked in other groups, by retries
-        for each in asked:
-            today = requests.sent(requests.request(plan, step, name, kwargs, (each,), 1))
-            if kept.sent.get(each, today) != today:
-                return f"{each} was asked something else in run {kept.run}"
-    for organization, answer in kept.answers.items():
-        failure = answers.judge(plan.directory, step, name, organization, answer.value, params)
-        if failure is not None:
-            return f"what {organization} answered in run {kept.run} would be refused now: {failure.message}"
-    return None
 
 
 def reused(name: str, kept: Kept, now: Time, *, central: bool = False) -> Event:

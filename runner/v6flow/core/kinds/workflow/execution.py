@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from v6flow.core.execution.context import Execution
     from v6flow.core.execution.events import Event, Time
     from v6flow.core.execution.frontier import Inside
-    from v6flow.core.execution.state import Cohort, StepState
+    from v6flow.core.execution.organizations import Cohort
+    from v6flow.core.execution.state import StepState
     from v6flow.core.json import Json
     from v6flow.core.kinds.workflow import WorkflowPlan
     from v6flow.core.planning.plan import Plan
