@@ -384,8 +384,7 @@ def _resume(state: RunState, event: ev.RunResumed) -> None:
         for item in step.items or ():
             if item.status == "failed":
                 item.status, item.failure = "open", None
-        step.deadline = step.ended = None
-        step.question = step.decision = None
+        step.deadline = step.ended = step.question = step.decision = None
         for asked in step.organizations.values():
             if asked.status != "answered":
                 asked.status, asked.failure, asked.spared = "waiting", None, asked.attempt
