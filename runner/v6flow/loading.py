@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from v6flow import paths
-from v6flow.core import federation, json, reading
+from v6flow.core import federation, json, policy, reading
 from v6flow.core.checks import soundness
 from v6flow.core.kinds import BUILT_IN, STEP_KINDS, register, schema_with_kinds
 from v6flow.core.kinds.base import StepKind
 from v6flow.core.language import document, redaction, schema
 from v6flow.core.language.problem import InvalidError, Problem
 from v6flow.core.language.words import NEAR_FILE, nearest, suggestion
-from v6flow.core.planning import dependencies, policy
+from v6flow.core.planning import dependencies
 from v6flow.errors import FederationError, UsageError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from v6flow import actor, loading, paths
 from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
-from v6flow.core import json
+from v6flow.core import json, policy
 from v6flow.core.checks import soundness
 from v6flow.core.execution import events, reuse
 from v6flow.core.execution.events import CancelRequested, GateDecided, RunCancelled, RunResumed, RunStarted
@@ -27,8 +27,8 @@ from v6flow.core.kinds import LocalPlan, TaskStep, local
 from v6flow.core.language.messages import choice
 from v6flow.core.language.problem import InvalidError
 from v6flow.core.language.words import suggestion
-from v6flow.core.planning import dependencies, disclosure, ids, planner, policy, question
-from v6flow.core.planning.policy import NO_LIMITS, Policy
+from v6flow.core.planning import dependencies, disclosure, ids, planner, question
+from v6flow.core.policy import NO_LIMITS, Policy
 from v6flow.core.server import ServerFederation
 from v6flow.errors import (
     AccessError,

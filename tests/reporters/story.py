@@ -11,7 +11,7 @@ from v6flow.core.execution.state import RunState, apply, replay
 from v6flow.core.federation import Directory
 from v6flow.core.language import document
 from v6flow.core.planning import planner
-from v6flow.core.planning.policy import NO_LIMITS, Policy
+from v6flow.core.policy import NO_LIMITS, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

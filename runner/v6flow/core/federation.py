@@ -6,11 +6,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
-from v6flow.core import server
+from v6flow.core import policy, server
 from v6flow.core.json import Json, canonical
 from v6flow.core.language import units
-from v6flow.core.planning import policy
-from v6flow.core.planning.policy import NO_LIMITS, Policy
+from v6flow.core.policy import NO_LIMITS, Policy
 from v6flow.core.server import ServerFederation
 
 if TYPE_CHECKING:

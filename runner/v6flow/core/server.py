@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from v6flow.core.planning import policy
-from v6flow.core.planning.policy import NO_LIMITS, Policy
+from v6flow.core import policy
+from v6flow.core.policy import NO_LIMITS, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

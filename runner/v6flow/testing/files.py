@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow import loading, paths
 from v6flow.backends.fixtures import DEFAULT, Address, Answers, addresses
-from v6flow.core import json
+from v6flow.core import json, policy
 from v6flow.core.checks import soundness
 from v6flow.core.federation import Directory
 from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.language import units
 from v6flow.core.language.problem import InvalidError, Problem
 from v6flow.core.language.words import suggestion
-from v6flow.core.planning import dependencies, policy
+from v6flow.core.planning import dependencies
 from v6flow.errors import UsageError
 from v6flow.testing import matching
 from v6flow.testing.people import Decisions

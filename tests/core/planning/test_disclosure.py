@@ -18,7 +18,7 @@ from v6flow.core.kinds import TaskPlan
 from v6flow.core.language import document
 from v6flow.core.language.problem import InvalidError
 from v6flow.core.planning import disclosure, planner
-from v6flow.core.planning.policy import Policy, parse
+from v6flow.core.policy import Policy, parse
 from v6flow.core.views.preview import preview
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from v6flow.core.expressions import Template
     from v6flow.core.json import Json
     from v6flow.core.language.problem import Path
-    from v6flow.core.planning.policy import Policy
+    from v6flow.core.policy import Policy
 
 SETTINGS: dict[str, Json] = {
     "image": None,

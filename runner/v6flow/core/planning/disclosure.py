@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from v6flow.core.expressions import Template
     from v6flow.core.kinds import StepPlan
     from v6flow.core.kinds.task import TaskPlan
-    from v6flow.core.planning.policy import Policy
+    from v6flow.core.policy import Policy
 
 
 def least(policy: Policy, step: TaskPlan) -> int | None:
