@@ -6,7 +6,7 @@ import pytest
 
 from v6flow.core.execution import dispatched
 from v6flow.core.execution.events import Failure, Subtask
-from v6flow.core.execution.organizations import OrganizationState
+from v6flow.core.execution.standing import OrganizationState
 from v6flow.core.execution.state import StepState
 
 

@@ -10,7 +10,7 @@ from driver import drive, make
 from v6flow.core.execution import completion, judge
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.events import Failure, Subtask
-from v6flow.core.execution.organizations import OrganizationState
+from v6flow.core.execution.standing import OrganizationState
 from v6flow.core.execution.state import RunState, StepState
 from v6flow.core.kinds import TaskPlan
 from v6flow.core.kinds.settings import Quorum, Retry, parse_retry

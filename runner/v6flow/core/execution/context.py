@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from v6flow.core.execution.commands import Command, KillLocal
     from v6flow.core.execution.events import Event, Time
-    from v6flow.core.execution.organizations import Cohort
     from v6flow.core.execution.reuse import Basis, Kept, Key
+    from v6flow.core.execution.standing import Cohort
     from v6flow.core.execution.state import RunState
     from v6flow.core.expressions import Template
     from v6flow.core.json import Json

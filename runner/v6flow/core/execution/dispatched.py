@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from v6flow.core.execution.events import Subtask
-    from v6flow.core.execution.organizations import Cohort, OrganizationState
+    from v6flow.core.execution.standing import Cohort, OrganizationState
 
 UNDECLARED = "central_undeclared"
 """The kind of failure of a task run that dispatched subtasks in a step that does not say `central: true`."""

@@ -68,6 +68,10 @@ class Frontier:
 
     # -- what kinds of steps ask for
 
+    def begin(self, name: str) -> None:
+        """Have a step begin, or begin again that was interrupted before it had anything to continue with."""
+        self.ready.append(name)
+
     def touch(self, name: str) -> None:
         """Have a step advance."""
         if name in self.waiting:
@@ -81,6 +85,10 @@ class Frontier:
         """Have a step start once there is a free place for its child process."""
         if name not in self.placed:
             self.queued[name] = None
+
+    def free(self, name: str) -> None:
+        """Take note that the child process of a step has ended."""
+        self.placed.discard(name)
 
     def advance(self, name: str) -> None:
         """Have a step advance, and open the iterations or items in it whose turn it is."""
@@ -128,7 +136,7 @@ class Frontier:
             if other in self.waiting:
                 self.waiting[other] -= 1
                 if not self.waiting[other] and self._state.step(other).status == "pending":
-                    self.ready.append(other)
+                    self.begin(other)
         if not level.open:
             self._settled(prefix)
 
@@ -163,7 +171,7 @@ class Frontier:
         elif status == "waiting":
             self.touch(name)
         elif not self.waiting[name]:
-            self.ready.append(name)
+            self.begin(name)
 
     def _settled(self, prefix: str) -> None:
         """Have the step around advance in whose iteration or item nothing is open any more."""

@@ -102,7 +102,7 @@ class Scheduler:
         """Take note of what an earlier run has of a step, or why it has nothing to reuse."""
         if self._run.recalls.get(step, found) is None:
             self._run.recalls[step] = found
-            self._run.frontier.ready.append(step)
+            self._run.frontier.begin(step)
 
     def withdraw(self, failure: Failure, exit_code: int, now: Time) -> list[Command]:
         """Release the run, and kill what it has open; who is killed for it is asked anew when it is resumed."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from v6flow.core.execution import dispatched
 from v6flow.core.execution import events as ev
-from v6flow.core.execution.organizations import ItemState, OrganizationState
+from v6flow.core.execution.standing import ItemState, OrganizationState
 from v6flow.core.planning import ids
 
 if sys.version_info >= (3, 11):
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from v6flow.core.execution.events import Event, Failure, Time
-    from v6flow.core.execution.organizations import Cohort
+    from v6flow.core.execution.standing import Cohort
     from v6flow.core.json import Json
 
 StepStatus = Literal["pending", "running", "waiting", "completed", "failed", "skipped"]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from v6flow.core.execution.commands import Command
     from v6flow.core.execution.context import Execution
     from v6flow.core.execution.events import Time
-    from v6flow.core.execution.organizations import OrganizationState
+    from v6flow.core.execution.standing import OrganizationState
     from v6flow.core.execution.state import StepState
     from v6flow.core.json import Json
     from v6flow.core.kinds.task import TaskPlan
