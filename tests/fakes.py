@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from v6flow.backends.base import Accepted, Answered, Looked
 from v6flow.core import reading
 from v6flow.core.checks import soundness
+from v6flow.core.directory import Directory
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import RunState, replay
-from v6flow.core.federation import Directory
 from v6flow.core.language import document
 from v6flow.core.planning import planner
 from v6flow.engine import Engine

@@ -14,22 +14,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v6flow import actor, loading, paths
+from v6flow import actor, backends, loading, paths
 from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
 from v6flow.core import json, policy
 from v6flow.core.checks import soundness
+from v6flow.core.directory import Directory
 from v6flow.core.execution import events, reuse
 from v6flow.core.execution.events import CancelRequested, GateDecided, RunCancelled, RunResumed, RunStarted
 from v6flow.core.execution.state import RunState, apply, replay
-from v6flow.core.federation import Directory, EmbeddedFederation
 from v6flow.core.kinds import LocalPlan, TaskStep, local
 from v6flow.core.language.messages import choice
 from v6flow.core.language.problem import InvalidError
 from v6flow.core.language.words import suggestion
 from v6flow.core.planning import dependencies, disclosure, ids, planner, question
 from v6flow.core.policy import NO_LIMITS, Policy
-from v6flow.core.server import ServerFederation
 from v6flow.errors import (
     AccessError,
     FederationError,
@@ -44,18 +43,17 @@ from v6flow.stores.folder.store import CancelRequest, RunFolder, Store, run_id
 from v6flow.version import __version__
 
 if sys.version_info >= (3, 11):
-    from typing import assert_never
+    pass
 else:
-    from typing_extensions import assert_never
+    pass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from v6flow.actor import Actor
-    from v6flow.backends.base import Access, Report
+    from v6flow.backends.base import Access, Federation, Report
     from v6flow.clock import Clock
     from v6flow.core.execution.events import Event
-    from v6flow.core.federation import Federation
     from v6flow.core.json import Json
     from v6flow.core.language.model import Workflow
     from v6flow.core.planning.plan import Plan
@@ -193,23 +191,8 @@ def _earlier_results(folder: RunFolder, plan: Plan, access: Access | None, pinne
     return EarlierResults(folder, plan.workflow.name, basis, still=still, reads=pinned.get("cache", True))
 
 
-def reach(federation: Federation) -> Access:
-    """Reach a federation, to be closed by the caller. Raises FederationError, AccessError, UnreachableError."""
-    match federation:
-        case EmbeddedFederation():
-            from v6flow.backends.embedded.access import EmbeddedAccess
-
-            return EmbeddedAccess(federation)
-        case ServerFederation():
-            from v6flow.backends.vantage6.access import ServerAccess
-
-            return ServerAccess(federation)
-        case _:
-            assert_never(federation)
-
-
 def reach_for(workflow: Workflow, federation: Federation | None) -> Access | None:
-    """Reach the federation that a workflow needs; None if it needs none. Raises what `reach` does."""
+    """Reach the federation that a workflow needs; None if it needs none. Raises what `backends.reach` does."""
     if not dependencies.needs_federation(workflow):
         return None
     if federation is None:
@@ -217,7 +200,7 @@ def reach_for(workflow: Workflow, federation: Federation | None) -> Access | Non
             "this workflow asks organizations, and no federation is named",
             hint="say federation: FILE in the workflow, or --federation FILE, or set V6FLOW_FEDERATION",
         )
-    return reach(federation)
+    return backends.reach(federation)
 
 
 def start(
@@ -681,10 +664,10 @@ def _kill_open(held: Held, federation_file: str | None) -> list[str]:
     if not open_:
         return []
     federation = pinned_federation(held.state.pinned, federation_file)
-    if not isinstance(federation, ServerFederation):
+    if federation is None or not federation.outlives_program:
         _forget_withheld(held, federation)
         return []
-    access = reach(federation)
+    access = backends.reach(federation)
     try:
         if access.directory().identity != held.state.pinned["identity"]:
             raise ResumeError(f"{federation.file} is no longer the federation that run {held.state.run} asked")
@@ -714,7 +697,7 @@ def _forget_withheld(held: Held, federation: Federation | None) -> None:
     if federation is None:
         return
     plan = pinned_plan(held.state)
-    access = reach(federation)
+    access = backends.reach(federation)
     try:
         backend = access.backend(held.folder.path)
         for name, step in held.state.steps.items():

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core import reading
 from v6flow.core.checks import soundness
+from v6flow.core.directory import Directory
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.commands import Ask, Keep, Kill, KillLocal, Look, Recall, Record, StartLocal
 from v6flow.core.execution.reuse import Basis
 from v6flow.core.execution.scheduler import Scheduler
 from v6flow.core.execution.state import apply, replay
-from v6flow.core.federation import Directory
 from v6flow.core.language import document
 from v6flow.core.planning import planner
 

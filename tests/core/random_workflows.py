@@ -14,7 +14,7 @@ from driver import ORGANIZATIONS
 from hypothesis import strategies as st
 
 from v6flow import loading
-from v6flow.core.federation import Directory
+from v6flow.core.directory import Directory
 from v6flow.core.planning import planner
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from v6flow.backends.vantage6 import checkup, connecting, rights
+from v6flow.backends.vantage6.configuration import ServerFederation
 from v6flow.cli.main import main
 from v6flow.core.checks import findings
 from v6flow.core.planning import planner
-from v6flow.core.server import ServerFederation
 from v6flow.loading import parse_workflow, read_federation
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from v6flow.core import reading
+from v6flow.core.directory import Directory
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import RunState, apply, replay
-from v6flow.core.federation import Directory
 from v6flow.core.language import document
 from v6flow.core.planning import planner
 from v6flow.core.policy import NO_LIMITS, Policy

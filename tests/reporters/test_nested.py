@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 
 from v6flow.core import reading
+from v6flow.core.directory import Directory
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import RunState, apply
-from v6flow.core.federation import Directory
 from v6flow.core.language import document
 from v6flow.core.planning import planner
 from v6flow.reporters import summary

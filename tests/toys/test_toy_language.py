@@ -12,7 +12,7 @@ import pytest
 from v6flow import loading, plugins
 from v6flow.cli.main import main
 from v6flow.core.checks import lint
-from v6flow.core.federation import Directory
+from v6flow.core.directory import Directory
 from v6flow.core.kinds import BUILT_IN, STEP_KINDS, register
 from v6flow.core.language.problem import InvalidError
 from v6flow.core.planning import planner, question

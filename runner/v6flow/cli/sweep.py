@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
+    from v6flow.backends.base import Federation
     from v6flow.core.execution.state import RunState
-    from v6flow.core.federation import Federation
     from v6flow.core.json import Json
     from v6flow.core.language.model import Workflow
     from v6flow.core.planning.plan import Plan

@@ -11,7 +11,7 @@ from v6flow import loading, paths
 from v6flow.backends.fixtures import DEFAULT, Address, Answers, addresses
 from v6flow.core import json, policy
 from v6flow.core.checks import soundness
-from v6flow.core.federation import Directory
+from v6flow.core.directory import Directory
 from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.language import units
 from v6flow.core.language.problem import InvalidError, Problem

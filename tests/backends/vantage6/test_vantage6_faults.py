@@ -20,6 +20,7 @@ from v6flow.backends.base import Answered, Broken, Failed
 from v6flow.backends.vantage6 import connecting, encryption
 from v6flow.backends.vantage6.api import Api
 from v6flow.backends.vantage6.backend import ServerBackend
+from v6flow.backends.vantage6.configuration import ServerFederation
 from v6flow.backends.vantage6.encryption import KeyProblemError
 from v6flow.backends.vantage6.pace import Times, backoff, not_sent_again, patiently
 from v6flow.backends.vantage6.refusals import AmbiguousError, NotSentError
@@ -27,7 +28,6 @@ from v6flow.backends.vantage6.signals import Signals
 from v6flow.backends.vantage6.sockets import Socket
 from v6flow.clock import SystemClock
 from v6flow.core.execution.state import RunState, replay
-from v6flow.core.server import ServerFederation
 from v6flow.errors import AccessError, PersonNeededError
 
 if TYPE_CHECKING:

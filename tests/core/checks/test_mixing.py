@@ -9,7 +9,7 @@ from driver import Driver
 
 from v6flow.core import reading
 from v6flow.core.checks import soundness
-from v6flow.core.federation import Directory
+from v6flow.core.directory import Directory
 from v6flow.core.language import document
 from v6flow.core.planning import planner
 

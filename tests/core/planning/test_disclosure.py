@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from driver import Driver, drive, make, workflow
 
-from v6flow.core import federation
+from v6flow.backends.base import FederationFile
+from v6flow.backends.embedded.configuration import EmbeddedFederation
+from v6flow.core.directory import Directory
 from v6flow.core.execution import answers
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import replay
-from v6flow.core.federation import Directory
 from v6flow.core.kinds import TaskPlan
 from v6flow.core.language import document
 from v6flow.core.language.problem import InvalidError
@@ -405,7 +406,7 @@ def test_a_policy_comes_from_its_file_and_back() -> None:
 def directory(policy: dict[str, Any]) -> Directory:
     text = f"v6flow_federation: 1\nbackend: embedded\norganizations: {{alpha: {{}}}}\npolicy: {policy}\n"
     found = document.parse(text, "f.yaml")
-    return federation.parse_embedded(found.value, "f", absolute=str, reveal=str).directory()
+    return EmbeddedFederation.parse(FederationFile("f", found.value, str, str)).directory()
 
 
 def test_the_directory_of_a_federation_has_its_policy_and_a_resume_may_have_another() -> None:

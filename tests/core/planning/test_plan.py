@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v6flow.core import json
+from v6flow.core.directory import Directory
 from v6flow.core.expressions import Template
-from v6flow.core.federation import Directory
 from v6flow.core.kinds import LocalPlan, TaskPlan
 from v6flow.core.language.problem import InvalidError
 from v6flow.core.planning import plan as planning

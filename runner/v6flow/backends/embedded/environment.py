@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from v6flow.core.federation import EmbeddedOrganization
+    from v6flow.backends.embedded.configuration import EmbeddedOrganization
     from v6flow.core.kinds.settings import DatabaseChoice
 
 COLLABORATION_ID = 1

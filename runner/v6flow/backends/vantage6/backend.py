@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from v6flow.backends.vantage6.connecting import Connected
     from v6flow.backends.vantage6.errands import Errand
     from v6flow.backends.vantage6.records import Run
+    from v6flow.core.directory import Directory
     from v6flow.core.execution.commands import TaskRequest
-    from v6flow.core.federation import Directory
 
 LOG = logging.getLogger(__name__)
 THREADS = 4  # as many as there are connections

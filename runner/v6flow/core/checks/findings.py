@@ -92,8 +92,8 @@ def exit_code(findings: Iterable[Finding]) -> int:
     return max((each.exit_code for each in findings if each.status == "problem"), default=0)
 
 
-def needs(plan: Plan) -> tuple[Need, ...]:
-    """What the task steps of a plan need."""
+def needs(plan: Plan | None) -> tuple[Need, ...]:
+    """What the task steps of a plan need; nothing without a plan."""
     return tuple(
         Need(
             step.common.name,
@@ -102,7 +102,7 @@ def needs(plan: Plan) -> tuple[Need, ...]:
             step.members if isinstance(step.organizations, Template) else step.organizations,
             step.store is not None,
         )
-        for step in plan.tasks()
+        for step in (plan.tasks() if plan is not None else ())
     )
 
 

@@ -14,8 +14,8 @@ from v6flow.core.language.problem import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from v6flow.core.directory import Directory
     from v6flow.core.expressions import Reference, Template
-    from v6flow.core.federation import Directory
     from v6flow.core.kinds.base import StepKind
     from v6flow.core.kinds.task import TaskStep
     from v6flow.core.language.model import Step, Workflow

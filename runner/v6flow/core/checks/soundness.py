@@ -15,8 +15,8 @@ from v6flow.core.planning import dependencies, graph
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from v6flow.core.directory import Directory
     from v6flow.core.expressions import Template
-    from v6flow.core.federation import Directory
     from v6flow.core.language.document import Document
     from v6flow.core.language.model import Step, Workflow
 

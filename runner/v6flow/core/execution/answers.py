@@ -12,7 +12,7 @@ from v6flow.core.planning import disclosure
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from v6flow.core.federation import Directory
+    from v6flow.core.directory import Directory
     from v6flow.core.json import Json
     from v6flow.core.kinds import TaskPlan
     from v6flow.core.language.model import Check

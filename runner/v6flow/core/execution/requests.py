@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from v6flow.core.execution import answers
 from v6flow.core.execution.commands import Kill, KillLocal, TaskRequest
 from v6flow.core.execution.evaluation import mapping
 from v6flow.core.kinds import TaskPlan
@@ -11,8 +12,9 @@ from v6flow.core.planning import disclosure, question
 from v6flow.core.planning.plan import token
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from v6flow.core.execution.reuse import Kept
     from v6flow.core.execution.state import StepState
     from v6flow.core.json import Json
     from v6flow.core.planning.plan import Plan
@@ -50,3 +52,27 @@ def kills(state: StepState) -> list[Kill | KillLocal]:
         if asked.status == "requested":
             tokens.setdefault(asked.token, []).append(asked.name)
     return [Kill(token, tuple(names)) for token, names in tokens.items()]
+
+
+def refused(
+    plan: Plan,
+    step: TaskPlan,
+    name: str,
+    asked: Sequence[str],
+    kwargs: Mapping[str, Json],
+    kept: Kept,
+    params: Mapping[str, Json],
+) -> str | None:
+    """Why answers of an earlier run may not stand for those of today, by what is demanded of them; None if they may."""
+    if list(kept.answers) != list(asked):
+        return f"run {kept.run} does not have an answer of each"
+    if step.isolation == "organization":  # several in one task may have been asked in other groups, by retries
+        for each in asked:
+            today = sent(request(plan, step, name, kwargs, (each,), 1))
+            if kept.sent.get(each, today) != today:
+                return f"{each} was asked something else in run {kept.run}"
+    for organization, answer in kept.answers.items():
+        failure = answers.judge(plan.directory, step, name, organization, answer.value, params)
+        if failure is not None:
+            return f"what {organization} answered in run {kept.run} would be refused now: {failure.message}"
+    return None

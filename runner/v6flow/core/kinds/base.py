@@ -12,8 +12,8 @@ from v6flow.core.expressions import CLEAN
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from v6flow.core.directory import Directory
     from v6flow.core.expressions import Flow, Template
-    from v6flow.core.federation import Directory
     from v6flow.core.json import Json
     from v6flow.core.kinds.fields import Defaults, Field
     from v6flow.core.kinds.tracing import Mixing, Tracing

@@ -13,7 +13,7 @@ from v6flow.core.planning import ids
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from v6flow.core.federation import Directory
+    from v6flow.core.directory import Directory
     from v6flow.core.kinds import StepPlan
     from v6flow.core.kinds.task import TaskPlan
     from v6flow.core.language.model import Workflow

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions
+from v6flow.core.directory import Directory
 from v6flow.core.expressions import NotKnownYet
-from v6flow.core.federation import Directory
 from v6flow.core.kinds import STEP_KINDS, StepPlan
 from v6flow.core.kinds.base import SettingError
 from v6flow.core.kinds.fields import common_fields

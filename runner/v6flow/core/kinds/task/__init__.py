@@ -30,8 +30,8 @@ from v6flow.core.roles import Role, fixed, free, named, roles
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from v6flow.core.directory import Directory
     from v6flow.core.expressions import Template
-    from v6flow.core.federation import Directory
     from v6flow.core.json import Json
     from v6flow.core.kinds.base import Planning
     from v6flow.core.kinds.fields import Defaults

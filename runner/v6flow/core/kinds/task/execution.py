@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core.execution import answers, cohorts, dispatched, events, judge, requests, reuse
+from v6flow.core.execution import cohorts, dispatched, events, judge, requests, reuse
 from v6flow.core.execution.commands import Ask, Kill, Recall, Record
 from v6flow.core.execution.evaluation import StepInvalid
 from v6flow.core.execution.failures import failed
@@ -57,7 +57,7 @@ class TaskExecution(StepExecution):
             return [found]
         run.work[name] = asking
         if isinstance(found, reuse.Kept):
-            refused = _refused(run, step, name, asked, asking.kwargs, found)
+            refused = requests.refused(run.plan, step, name, asked, asking.kwargs, found, run.params(name))
             if refused is None:
                 run.frontier.touch(name)
                 return [Record(reuse.reused(name, found, now, central=step.central))]
@@ -258,29 +258,6 @@ def _as_before(name: str, asked: tuple[str, ...], cohort: str, before: tuple[str
     if not left:
         raise StepInvalid("cohorts", f"nobody is left of those who answered {ids.short(name)} in the round before")
     return left
-
-
-def _refused(
-    run: Execution,
-    step: TaskPlan,
-    name: str,
-    asked: tuple[str, ...],
-    kwargs: Mapping[str, Json],
-    kept: reuse.Kept,
-) -> str | None:
-    """Why answers of an earlier run may not stand for those of today, by what is demanded of them; None if they may."""
-    if list(kept.answers) != list(asked):
-        return f"run {kept.run} does not have an answer of each"
-    if step.isolation == "organization":  # several in one task may have been asked in other groups, by retries
-        for each in asked:
-            today = requests.sent(requests.request(run.plan, step, name, kwargs, (each,), 1))
-            if kept.sent.get(each, today) != today:
-                return f"{each} was asked something else in run {kept.run}"
-    for organization, answer in kept.answers.items():
-        failure = answers.judge(run.plan.directory, step, name, organization, answer.value, run.params(name))
-        if failure is not None:
-            return f"what {organization} answered in run {kept.run} would be refused now: {failure.message}"
-    return None
 
 
 def _check_queries(run: Execution, names: list[str]) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from v6flow.core import federation
-from v6flow.core.federation import Algorithm, Database, Directory, Faults
+from v6flow.backends.base import FederationFile
+from v6flow.backends.embedded.configuration import Algorithm, Database, EmbeddedFederation, Faults
+from v6flow.core.directory import Directory
 
 RAW: dict[str, Any] = {
     "v6flow_federation": 1,
@@ -37,12 +38,14 @@ RAW: dict[str, Any] = {
 }
 
 
-def parse(raw: dict[str, Any], folder: str = "/study") -> federation.EmbeddedFederation:
-    return federation.parse_embedded(
-        json.loads(json.dumps(raw)),
-        f"{folder}/f.yaml",
-        absolute=lambda path: path if path.startswith("/") else f"{folder}/{path}",
-        reveal=lambda text: "postgresql://u:secret@h/db" if text.startswith("${") else text,
+def parse(raw: dict[str, Any], folder: str = "/study") -> EmbeddedFederation:
+    return EmbeddedFederation.parse(
+        FederationFile(
+            f"{folder}/f.yaml",
+            json.loads(json.dumps(raw)),
+            lambda path: path if path.startswith("/") else f"{folder}/{path}",
+            lambda text: "postgresql://u:secret@h/db" if text.startswith("${") else text,
+        )
     )
 
 
