@@ -9,6 +9,7 @@ from v6flow.core.execution.commands import Keep, Kill, KillLocal, Record
 from v6flow.core.execution.context import Execution
 from v6flow.core.execution.evaluation import DependencyFailed, StepInvalid
 from v6flow.core.execution.state import SETTLED
+from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.planning import ids
 from v6flow.errors import ResumeError
 
@@ -153,7 +154,7 @@ class Scheduler:
         continued.clear()
 
     def _kind(self, name: str) -> StepExecution:
-        found: StepExecution = self._run.kind(name)
+        found: StepExecution = STEP_KINDS[self._plan.step(name).kind].execution
         return found
 
     def _is_final(self, name: str) -> bool:
@@ -182,7 +183,7 @@ class Scheduler:
                 needed = self._plan.find(prefix, short) or short
                 if self._state.step(needed).status != "completed":
                     raise DependencyFailed(needed)
-            return self._kind(name).begin(run, step, name, now)
+            return [*STEP_KINDS[step.kind].execution.begin(run, step, name, now)]
         except DependencyFailed as error:
             return [Record(run.skipped(name, error.step, now))]
         except StepInvalid as error:
