@@ -417,8 +417,6 @@ def test_the_socket_takes_no_token_elsewhere(where: str) -> None:
             session = connected(fake).session
             heard = Notifications(lambda *_: None, QUICK)
             socket = Socket(session, 3, heard, live=lambda now: None, random=lambda: 1.0)
-                session, 3, Notifications(lambda *_: None, QUICK), live=lambda now: None, random=lambda: 1.0
-            )
             wanted = [where == "websocket"]
             until(lambda: [each for each in fake.asked if each.token and ["upgrade" in each.headers] == wanted])
             time.sleep(0.2)
