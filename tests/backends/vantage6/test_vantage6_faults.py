@@ -21,12 +21,12 @@ from v6flow.backends.base import Answered, Broken, Failed
 from v6flow.backends.vantage6 import connecting, encryption
 from v6flow.backends.vantage6.api import Api
 from v6flow.backends.vantage6.backend import ServerBackend
+from v6flow.backends.vantage6.backoff import Times, backoff, not_sent_again
 from v6flow.backends.vantage6.configuration import ServerFederation
 from v6flow.backends.vantage6.encryption import KeyProblemError
 from v6flow.backends.vantage6.executor import patiently
-from v6flow.backends.vantage6.pace import Times, backoff, not_sent_again
+from v6flow.backends.vantage6.notifications import Notifications
 from v6flow.backends.vantage6.refusals import AmbiguousError, NotSentError
-from v6flow.backends.vantage6.signals import Signals
 from v6flow.backends.vantage6.sockets import Socket
 from v6flow.clock import SystemClock
 from v6flow.core.execution.state import RunState, replay
@@ -415,7 +415,8 @@ def test_the_socket_takes_no_token_elsewhere(where: str) -> None:
         there = Vantage6()
         with Fake(lambda asked: there(asked) if asked.path.startswith("/api") else answer(asked)) as fake:
             session = connected(fake).session
-            socket = Socket(session, 3, Signals(lambda *_: None, QUICK), live=lambda now: None, random=lambda: 1.0)
+            heard = Notifications(lambda *_: None, QUICK)
+            socket = Socket(session, 3, heard, live=lambda now: None, random=lambda: 1.0)
             wanted = [where == "websocket"]
             until(lambda: [each for each in fake.asked if each.token and ["upgrade" in each.headers] == wanted])
             time.sleep(0.2)

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from v6flow.backends.base import Accepted, Answered, Broken, Dispatched, Failed, Looked, Noted
 from v6flow.backends.vantage6 import sockets
-from v6flow.backends.vantage6.asked import Asked
+from v6flow.backends.vantage6.backoff import Times, backoff
 from v6flow.backends.vantage6.dispatches import Dispatches
 from v6flow.backends.vantage6.executor import Executor, bounded, call, sleep
 from v6flow.backends.vantage6.following import BLINK, Following
-from v6flow.backends.vantage6.pace import Times, backoff
-from v6flow.backends.vantage6.presence import Presence
+from v6flow.backends.vantage6.notifications import Notifications
+from v6flow.backends.vantage6.open_tasks import OpenTask
+from v6flow.backends.vantage6.outage import Outage
 from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import RefusedError
-from v6flow.backends.vantage6.signals import Signals
 from v6flow.backends.vantage6.sockets import Socket
 from v6flow.backends.vantage6.submitting import Submitter, TurnedDownError
 from v6flow.backends.vantage6.watcher import Watcher
@@ -66,7 +66,7 @@ class ServerBackend:
         self._clock, self._random = clock, random
         self._lock = RLock()  # held while emitting, so that nothing is emitted once kill has returned
         self._emit: Callable[[Report], None] | None = None
-        self._asked: dict[str, Asked] = {}
+        self._asked: dict[str, OpenTask] = {}
         self._submitter = Submitter(self._api, self._directory, self._times, random, note=self._say)
         self._dispatches = Dispatches(
             self._api, self._directory, lambda: backoff(self._times, self._random), note=self._say
@@ -96,7 +96,7 @@ class ServerBackend:
         """From now on reports go to `emit`."""
         self._emit = emit
         self._session.attended = False
-        self._session.heard = Presence(self._say, self._clock)
+        self._session.heard = Outage(self._say, self._clock)
         self._executor = Executor(THREADS, self._broken)
         self._watcher = Watcher(
             self._api,
@@ -113,7 +113,7 @@ class ServerBackend:
             self._socket = Socket(
                 self._session,
                 self._directory.collaboration.id,
-                Signals(self._hear, self._times, dispatched=self._hear_of_subtask),
+                Notifications(self._hear, self._times, dispatched=self._hear_of_subtask),
                 live=self._live,
                 random=self._random,
             )
@@ -132,7 +132,7 @@ class ServerBackend:
                     self._emit(Accepted(request.token, f"task {before.task}"))
                 return
             # what may be there already is looked for, or killed, even before anybody has come to look it up
-            asked = self._asked[request.token] = Asked(request, set(request.kwargs), begun=again)
+            asked = self._asked[request.token] = OpenTask(request, set(request.kwargs), begun=again)
         self._send(self._ask(asked, again=again), QUESTIONS)
 
     def look(self, token: str) -> None:
@@ -178,7 +178,7 @@ class ServerBackend:
 
     # -- asking
 
-    async def _ask(self, asked: Asked, *, again: bool) -> None:
+    async def _ask(self, asked: OpenTask, *, again: bool) -> None:
         while not again and self._is_full():
             await sleep(BLINK)
         with self._lock:
@@ -208,7 +208,7 @@ class ServerBackend:
             self._accept(asked)
         self._watch("soon")
 
-    def _accept(self, asked: Asked) -> None:
+    def _accept(self, asked: OpenTask) -> None:
         with self._lock:
             asked.accepted = True
             if self._emit is not None:
@@ -222,7 +222,7 @@ class ServerBackend:
 
     # -- waiting
 
-    def _watched(self) -> dict[int, Asked]:
+    def _watched(self) -> dict[int, OpenTask]:
         with self._lock:
             return {
                 number: asked
@@ -231,12 +231,12 @@ class ServerBackend:
                 if asked.runs[number] in asked.waiting
             }
 
-    def _note(self, asked: Asked, run: Run) -> None:
+    def _note(self, asked: OpenTask, run: Run) -> None:
         self._following.note(asked, run)
         if asked.request.central and run.phase == "working":
             self._see(asked)
 
-    def _see(self, asked: Asked, wait: float = 0.0) -> None:
+    def _see(self, asked: OpenTask, wait: float = 0.0) -> None:
         if not asked.seeing:
             self._send(self._following.see(asked, wait), ANSWERS)
 
@@ -247,7 +247,7 @@ class ServerBackend:
         if asked is not None:
             self._see(asked, self._times.subtasks)
 
-    def _confirm(self, asked: Asked, number: int, waits: tuple[float, ...], *, unlisted: bool) -> None:
+    def _confirm(self, asked: OpenTask, number: int, waits: tuple[float, ...], *, unlisted: bool) -> None:
         with self._lock:
             if number not in asked.open or number in asked.looked_at:
                 return
@@ -280,7 +280,7 @@ class ServerBackend:
         if watcher is not None:
             {"wake": watcher.wake, "soon": watcher.soon, "quicken": watcher.quicken}[how]()
 
-    async def _look(self, asked: Asked) -> None:
+    async def _look(self, asked: OpenTask) -> None:
         message = "the server is away, and a deadline has passed: "
         message += f"who has answered step {asked.request.step} in time is unknown"
         await bounded(self._following.catch_up(asked), self._times.last_look, message)
@@ -290,7 +290,7 @@ class ServerBackend:
 
     # -- killing
 
-    async def _put_an_end(self, token: str, asked: Asked | None) -> None:
+    async def _put_an_end(self, token: str, asked: OpenTask | None) -> None:
         if asked is not None and not asked.begun:
             return
         what = f"what was asked under {token}"
@@ -313,7 +313,7 @@ class ServerBackend:
 
     # -- telling
 
-    def _tell(self, asked: Asked, name: str, report: Report) -> None:
+    def _tell(self, asked: OpenTask, name: str, report: Report) -> None:
         with self._lock:
             if self._emit is None or (
                 name not in asked.waiting and not (isinstance(report, Dispatched) and asked.waiting)

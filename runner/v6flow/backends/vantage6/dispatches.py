@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from v6flow.backends.vantage6 import causes
+from v6flow.backends.vantage6 import classification
+from v6flow.backends.vantage6.backoff import is_away
 from v6flow.backends.vantage6.executor import patiently
-from v6flow.backends.vantage6.pace import is_away
 from v6flow.backends.vantage6.records import COMPLETED
 from v6flow.backends.vantage6.refusals import DeniedError, RefusedError
 from v6flow.core.execution import dispatched
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from v6flow.backends.vantage6.api import Api
-    from v6flow.backends.vantage6.asked import Asked
+    from v6flow.backends.vantage6.backoff import Backoff
     from v6flow.backends.vantage6.directory import ServerDirectory
-    from v6flow.backends.vantage6.pace import Backoff
+    from v6flow.backends.vantage6.open_tasks import OpenTask
     from v6flow.backends.vantage6.records import Run, TaskWithRuns
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class Dispatches:
         self._note = note
         self._denied = False
 
-    async def see(self, asked: Asked) -> Seen:
+    async def see(self, asked: OpenTask) -> Seen:
         """What a task that exists has dispatched by now."""
         if asked.task is None or (self._denied and not asked.request.central):
             return Seen(hidden=asked.task is not None)
@@ -65,7 +65,7 @@ class Dispatches:
             return Seen(hidden=True)
         return self._seen(asked, tasks)
 
-    async def end_left(self, asked: Asked, seen: Seen) -> Seen:
+    async def end_left(self, asked: OpenTask, seen: Seen) -> Seen:
         """End what is open of what an ended task run has dispatched; how it stood before, and that it was ended."""
         if not seen.open or asked.task is None:
             return seen
@@ -83,7 +83,7 @@ class Dispatches:
             },
         )
 
-    def kill(self, task: int, job: int | None, asked: Asked | None) -> None:
+    def kill(self, task: int, job: int | None, asked: OpenTask | None) -> None:
         """Kill a task with all that it has dispatched. Raises V6flowError if that cannot be told the server now.
 
         Of a task that is not known to dispatch anything, that is looked for only once it is killed.
@@ -148,7 +148,7 @@ class Dispatches:
                 raise
             return ()
 
-    def _seen(self, asked: Asked, tasks: Sequence[TaskWithRuns]) -> Seen:
+    def _seen(self, asked: OpenTask, tasks: Sequence[TaskWithRuns]) -> Seen:
         parents = {each.task.id: each.task for each in tasks}
         found: dict[str, list[Subtask]] = {}
         open_: list[Run] = []
@@ -175,14 +175,14 @@ class Dispatches:
         found = []
         for run in whole.runs:
             failed = run.phase == "failed"
-            cause = causes.of(run, task.image, names) if failed else None
-            log = causes.shared_log(run)
+            cause = classification.of(run, task.image, names) if failed else None
+            log = classification.shared_log(run)
             found.append(
                 Subtask(
                     names[run.id],
                     run.status or "unknown",
                     cause.message if cause is not None else "",
-                    causes.tail(log) if failed else "",
+                    classification.tail(log) if failed else "",
                     task=str(task.id),
                     parent=parent,
                     by=by,

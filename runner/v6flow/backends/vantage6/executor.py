@@ -13,7 +13,7 @@ from queue import PriorityQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from v6flow.backends.vantage6.pace import LOOKS, asked_to_wait, is_away
+from v6flow.backends.vantage6.backoff import LOOKS, asked_to_wait, is_away
 from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import RefusedError
 from v6flow.errors import UnreachableError
@@ -21,7 +21,7 @@ from v6flow.errors import UnreachableError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from v6flow.backends.vantage6.pace import Backoff
+    from v6flow.backends.vantage6.backoff import Backoff
 
 T = TypeVar("T")
 Sleep: TypeAlias = "Callable[[float], Awaitable[None]]"

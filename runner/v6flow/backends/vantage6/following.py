@@ -6,10 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from v6flow.backends.base import Answered, Dispatched, Failed, Working
-from v6flow.backends.vantage6 import causes
+from v6flow.backends.vantage6 import classification
+from v6flow.backends.vantage6.backoff import LOOKS, backoff
 from v6flow.backends.vantage6.encryption import DecryptionError
 from v6flow.backends.vantage6.executor import call, patiently, sleep
-from v6flow.backends.vantage6.pace import LOOKS, backoff
 from v6flow.backends.vantage6.records import StrangeError, StrangeResultError, repeated
 from v6flow.backends.vantage6.refusals import RefusedError, TooLargeError
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from v6flow.backends.base import Report
     from v6flow.backends.vantage6.api import Api
-    from v6flow.backends.vantage6.asked import Asked
+    from v6flow.backends.vantage6.backoff import Backoff, Times
     from v6flow.backends.vantage6.directory import ServerDirectory
     from v6flow.backends.vantage6.dispatches import Dispatches
-    from v6flow.backends.vantage6.pace import Backoff, Times
+    from v6flow.backends.vantage6.open_tasks import OpenTask
     from v6flow.backends.vantage6.records import Run, StoredResult, TaskWithRuns
     from v6flow.backends.vantage6.submitting import Submitter
     from v6flow.core.execution.events import Subtask
@@ -43,7 +43,7 @@ class Following:
         times: Times,
         *,
         lock: RLock,
-        tell: Callable[[Asked, str, Report], None],
+        tell: Callable[[OpenTask, str, Report], None],
         changed: Callable[[], None],
         relist: Callable[[], None],
         random: Callable[[], float],
@@ -58,7 +58,7 @@ class Following:
         self._changed, self._relist = changed, relist
         self._random = random
 
-    async def introduce(self, asked: Asked) -> None:
+    async def introduce(self, asked: OpenTask) -> None:
         """Learn which runs a task has, and tell of those that have ended."""
         try:
             if asked.doubtful:
@@ -86,7 +86,7 @@ class Following:
 
     async def confirm(
         self,
-        asked: Asked,
+        asked: OpenTask,
         number: int,
         waits: Iterable[float],
         *,
@@ -120,7 +120,7 @@ class Following:
             with self._lock:
                 asked.looked_at.discard(number)
 
-    async def catch_up(self, asked: Asked) -> None:
+    async def catch_up(self, asked: OpenTask) -> None:
         """Tell how each run has ended that has by now, however that was to be found out otherwise."""
         while asked.begun and not (asked.known or (asked.settled and asked.task is None)):
             await sleep(BLINK)
@@ -133,7 +133,7 @@ class Following:
                 await sleep(BLINK)
             await self.see(asked)
 
-    def _look(self, asked: Asked, number: int) -> tuple[Run, StoredResult | None]:
+    def _look(self, asked: OpenTask, number: int) -> tuple[Run, StoredResult | None]:
         """A run, with its result if both come in one request."""
         if len(asked.runs) == 1 and asked.task is not None and not asked.apart:
             try:
@@ -149,14 +149,14 @@ class Following:
                         return run, whole.results.get(number)
         return self._api.run(number, patience=0.0), None
 
-    def _claim(self, asked: Asked, number: int) -> bool:
+    def _claim(self, asked: OpenTask, number: int) -> bool:
         """Whether it is for us to tell how a run ended, and for nobody else."""
         with self._lock:
             ours = number in asked.open and number not in asked.claimed
             asked.claimed.add(number)
             return ours
 
-    def note(self, asked: Asked, run: Run) -> None:
+    def note(self, asked: OpenTask, run: Run) -> None:
         """Tell that an organization has begun, once, be it that it has ended since."""
         name = asked.runs[run.id]
         begun = run.phase == "working" or (run.phase in ENDED and run.began is not None)
@@ -168,7 +168,7 @@ class Following:
     def _waits(self) -> Backoff:
         return backoff(self._times, self._random)
 
-    async def _with_its_runs(self, asked: Asked) -> TaskWithRuns:
+    async def _with_its_runs(self, asked: OpenTask) -> TaskWithRuns:
         assert asked.task is not None
         before = 0.0
         for moment in (0.0, *self._times.runs):
@@ -181,12 +181,12 @@ class Following:
                 break
         return whole
 
-    def _tell_lacking(self, asked: Asked) -> None:
+    def _tell_lacking(self, asked: OpenTask) -> None:
         """A task is committed before its runs: what has none never will, whatever the task's status says."""
         for name in sorted(set(asked.request.kwargs) - set(asked.runs.values())):
             self._fail(asked, name, "unknown", f"the server made no run for it in task {asked.task}")
 
-    async def _resolve_twins(self, asked: Asked) -> bool:
+    async def _resolve_twins(self, asked: OpenTask) -> bool:
         """Whether the task that counts is now another."""
         find = partial(self._api.find_tasks_by_token, asked.token, patience=0.0)
         found = await patiently(find, self._waits())
@@ -197,13 +197,13 @@ class Following:
             changed, asked.task = kept != asked.task, kept
         return changed
 
-    async def _finish_or_gone(self, asked: Asked, run: Run) -> None:
+    async def _finish_or_gone(self, asked: OpenTask, run: Run) -> None:
         try:
             await self._finish(asked, run)
         except RefusedError as error:
             self._gone(asked, error, {run.id})
 
-    async def _finish(self, asked: Asked, run: Run, stored: StoredResult | None = None) -> None:
+    async def _finish(self, asked: OpenTask, run: Run, stored: StoredResult | None = None) -> None:
         if asked.doubtful:
             changed = await self._resolve_twins(asked)
             asked.doubtful = False
@@ -225,11 +225,11 @@ class Following:
         else:
             self._changed()
 
-    async def _report(self, asked: Asked, name: str, run: Run, stored: StoredResult | None) -> Report:
-        log, token = causes.shared_log(run), asked.token
+    async def _report(self, asked: OpenTask, name: str, run: Run, stored: StoredResult | None) -> Report:
+        log, token = classification.shared_log(run), asked.token
         subtasks, hidden = await self._what_it_dispatched(asked, name, run)
         if run.phase == "failed":
-            cause = causes.of(run, asked.request.image, asked.runs)
+            cause = classification.of(run, asked.request.image, asked.runs)
             return Failed(token, name, cause.kind, cause.message, log, cause.hint, subtasks, own=cause.own)
         try:
             if stored is not None and stored.text is not None and not stored.blob:
@@ -255,7 +255,7 @@ class Following:
                 return body
         return None
 
-    async def see(self, asked: Asked, wait: float = 0.0) -> None:
+    async def see(self, asked: OpenTask, wait: float = 0.0) -> None:
         """Report what a task that goes on has dispatched by now; one at a time."""
         with self._lock:
             if asked.seeing or asked.task is None:
@@ -271,13 +271,13 @@ class Following:
             with self._lock:
                 asked.seeing = False
 
-    def _tell_dispatched(self, asked: Asked, subtasks: Mapping[str, tuple[Subtask, ...]]) -> None:
+    def _tell_dispatched(self, asked: OpenTask, subtasks: Mapping[str, tuple[Subtask, ...]]) -> None:
         with self._lock:
             asked.dispatched = {**asked.dispatched, **subtasks}
             for name, each in subtasks.items():
                 self._tell(asked, name, Dispatched(asked.token, name, each))
 
-    async def _what_it_dispatched(self, asked: Asked, name: str, run: Run) -> tuple[tuple[Subtask, ...], bool]:
+    async def _what_it_dispatched(self, asked: OpenTask, name: str, run: Run) -> tuple[tuple[Subtask, ...], bool]:
         """What a run that has ended dispatched, with what is left open of that ended; and whether that is hidden.
 
         Of a task to several it is seen when the last of its runs has ended, for all of them.
@@ -296,7 +296,7 @@ class Following:
             self._tell_dispatched(asked, others)
         return asked.dispatched.get(name, ()), hidden
 
-    def _gone(self, asked: Asked, error: RefusedError, runs: set[int] | None = None) -> None:
+    def _gone(self, asked: OpenTask, error: RefusedError, runs: set[int] | None = None) -> None:
         """What was deleted will not answer; any other refusal stops everything."""
         if error.status != 404 or error.said is None:
             raise error
@@ -306,5 +306,5 @@ class Following:
         for name in sorted(names):
             self._fail(asked, name, "killed", f"task {asked.task} was deleted at the server")
 
-    def _fail(self, asked: Asked, name: str, kind: str, message: str) -> None:
+    def _fail(self, asked: OpenTask, name: str, kind: str, message: str) -> None:
         self._tell(asked, name, Failed(asked.token, name, kind, message, own=True))

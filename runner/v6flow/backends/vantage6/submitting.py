@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from v6flow.backends.vantage6 import dialects, ladder, stores
+from v6flow.backends.vantage6 import dialects, reconciliation, stores
+from v6flow.backends.vantage6.backoff import backoff, is_away, not_sent_again
 from v6flow.backends.vantage6.dialects import TaskDraft
 from v6flow.backends.vantage6.encryption import KeyProblemError
 from v6flow.backends.vantage6.executor import call, patiently, sleep
-from v6flow.backends.vantage6.pace import backoff, is_away, not_sent_again
 from v6flow.backends.vantage6.records import StrangeError, repeated
 from v6flow.backends.vantage6.refusals import AmbiguousError, NotSentError, RefusedError
 from v6flow.core import json
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from v6flow.backends.vantage6.api import Api
+    from v6flow.backends.vantage6.backoff import Times
     from v6flow.backends.vantage6.directory import ServerDirectory
-    from v6flow.backends.vantage6.pace import Times
     from v6flow.backends.vantage6.records import Database, Run, Task, TaskWithRuns
     from v6flow.core.execution.commands import TaskRequest
     from v6flow.core.kinds.settings import DatabaseChoice
@@ -194,7 +194,7 @@ class Submitter:
     async def _look_up(self, request: TaskRequest) -> tuple[Task, ...]:
         look = partial(self._api.find_tasks_by_token, request.token, patience=0.0)
         try:
-            return await ladder.climb(look, self._times.ladder, backoff(self._times, self._random))
+            return await reconciliation.climb(look, self._times.ladder, backoff(self._times, self._random))
         except (AccessError, RefusedError) as error:
             raise _unknown_fate(request, f"looking for it is refused: {error.message}") from error
         except StrangeError as error:

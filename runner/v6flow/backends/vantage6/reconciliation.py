@@ -1,11 +1,11 @@
-"""Looks for what a lost request may have created, until it is found or certainly not there."""
+"""Reconciles with the server: looks for what a lost request may have created, until that is certain."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from v6flow.backends.vantage6.backoff import LOOKS, asked_to_wait, is_away
 from v6flow.backends.vantage6.executor import call, sleep
-from v6flow.backends.vantage6.pace import LOOKS, asked_to_wait, is_away
 from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import RefusedError
 from v6flow.errors import UnreachableError
@@ -13,8 +13,8 @@ from v6flow.errors import UnreachableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from v6flow.backends.vantage6.backoff import Backoff
     from v6flow.backends.vantage6.executor import Sleep
-    from v6flow.backends.vantage6.pace import Backoff
     from v6flow.backends.vantage6.records import Task
 
 
