@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from v6flow.core.expressions import CLEAN, Flow, Origin, Reference, alike, counted, either, enter, mixed, written
+from v6flow.core.expressions import CLEAN, Flow, Origin, Reference, counted, either, index, join, literal, uniform
 from v6flow.core.kinds import STEP_KINDS, ForeachStep, GateStep, LocalStep, RepeatStep, TaskStep, WorkflowStep
 from v6flow.core.kinds.base import common_fields
 from v6flow.core.language import places
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from v6flow.core.expressions import Template
-    from v6flow.core.expressions.paths import Steps
+    from v6flow.core.expressions.values import Steps
     from v6flow.core.kinds import Step
     from v6flow.core.language.model import Workflow
     from v6flow.core.language.problem import Path
@@ -110,7 +110,7 @@ class _Tracing:
         """What is in the outputs, by name."""
         self.follow("")
         flows = {name: self._flow(output.value, "") for name, output in self._workflow.outputs.items()}
-        return written({name: _from_elsewhere(flow) for name, flow in flows.items()})
+        return literal({name: _from_elsewhere(flow) for name, flow in flows.items()})
 
     def _compute(self, step: LocalStep) -> None:
         """A function or a command makes an aggregate; a value is made of what it names."""
@@ -129,24 +129,24 @@ class _Tracing:
                 break
             state = following
         else:
-            self._rounds[name] = state = mixed([state])
+            self._rounds[name] = state = join([state])
             self.follow(name)
         if step.until is not None:
-            self._ends[name] = mixed([self._flow(step.until, name)])
+            self._ends[name] = join([self._flow(step.until, name)])
         self._note(step, state)
 
     def _each(self, step: ForeachStep) -> None:
         name, where = step.common.name, step.common.parent
         over = self._flow(step.over, where) if step.over is not None else CLEAN
-        item, size = enter(over, None), counted(over)
+        item, size = index(over, None), counted(over)
         if step.matrix is not None:
             matrix = self._flow(step.matrix, where)
-            item, size = mixed([matrix]), mixed(counted(each) for each in matrix.parts.values() or [matrix])
+            item, size = join([matrix]), join(counted(each) for each in matrix.parts.values() or [matrix])
         self._sizes[name] = size
         named = over.spread == "named" or any(isinstance(key, str) for key in over.parts)
-        self._items[name] = item, CLEAN if named else mixed([over, item])
+        self._items[name] = item, CLEAN if named else join([over, item])
         if step.key is not None:
-            self._items[name] = item, mixed([self._flow(step.key, name)])
+            self._items[name] = item, join([self._flow(step.key, name)])
         self.follow(name)
         if step.result is not None:
             self._note(step, self._flow(step.result, name))
@@ -158,7 +158,7 @@ class _Tracing:
         given = self._flow(step.params, step.common.parent)
         if step.inner.uses_federation():
             self._send(step, step.params, (*step.common.at, "workflow", "params"), None)
-        params: dict[str | int, Flow] = {name: _from_elsewhere(enter(given, name)) for name in step.inner.params}
+        params: dict[str | int, Flow] = {name: _from_elsewhere(index(given, name)) for name in step.inner.params}
         self._note(step, _Tracing(step.inner, self._order, params).outputs())
 
     def _note(self, step: Step, flow: Flow) -> None:
@@ -214,7 +214,7 @@ class _Tracing:
                     flow = self._offered(self._workflow.steps[name], rest[1] if rest[1:] else None, rest[2:])
                 keys = rest[2:]
             case "params":
-                flow = self._params.get(str(rest[0]), CLEAN) if rest else written(self._params)
+                flow = self._params.get(str(rest[0]), CLEAN) if rest else literal(self._params)
             case "loop":
                 flow, keys = self._round(where, rest), _behind_state(rest)
             case "each":
@@ -226,14 +226,14 @@ class _Tracing:
         for key in keys:
             if flow.clean:
                 return CLEAN
-            flow = enter(flow, key)
+            flow = index(flow, key)
         return flow.seen_by(Reference(str(root), tuple(rest), at, guarded=False))
 
     def _round(self, where: str, rest: Sequence[str | int | None]) -> Flow:
         """What is in the state of the innermost loop, or of the one that is named."""
         loops = [step for step in self._around(where) if isinstance(step, RepeatStep)]
         if not rest:  # which of all is computed
-            return mixed(self._rounds.get(step.common.name, CLEAN) for step in loops)
+            return join(self._rounds.get(step.common.name, CLEAN) for step in loops)
         first = rest[0]
         if first == "index":
             return CLEAN
@@ -248,7 +248,7 @@ class _Tracing:
         if name == "index" or not around:
             return CLEAN
         if name is None:  # which of all is computed
-            return mixed(flow for step in around for flow in self._items[step.common.name])
+            return join(flow for step in around for flow in self._items[step.common.name])
         if name == "key":
             return self._items[around[0].common.name][1]
         named = [step for step in around if step.alias == name]
@@ -264,12 +264,12 @@ class _Tracing:
         """What is in an attribute of a step, all of them if it is None: one that is computed."""
         if attribute is None:
             every = sorted(STEP_KINDS[step.kind].offers(step))
-            return mixed(self._offered(step, each, ()) for each in every)
+            return join(self._offered(step, each, ()) for each in every)
         if attribute == "error":
             return CLEAN if keys and keys[0] in _HARMLESS else self._error(step)
         if attribute == "status":
             when = step.common.when
-            return mixed([self._flow(when, step.common.parent)]) if when is not None else CLEAN
+            return join([self._flow(when, step.common.parent)]) if when is not None else CLEAN
         if isinstance(step, TaskStep):
             return self._answers(step, attribute)
         name = step.common.name
@@ -278,15 +278,15 @@ class _Tracing:
             (item, named), size = self._items.get(name, (CLEAN, CLEAN)), self._sizes.get(name, CLEAN)
             error = self._error(step) if step.on_item_failure == "continue" else CLEAN  # else no item has one
             told = {
-                "results": alike(flow, size),
-                "by_key": alike(flow, mixed([named, size])),
-                "items": mixed([flow, item, named, size, error]),
+                "results": uniform(flow, size),
+                "by_key": uniform(flow, join([named, size])),
+                "items": join([flow, item, named, size, error]),
                 "summary": size,
-                **dict.fromkeys(("completed", "failed", "skipped"), mixed([named, size])),
+                **dict.fromkeys(("completed", "failed", "skipped"), join([named, size])),
             }
             return told.get(str(attribute), CLEAN)
         end = self._ends.get(name, CLEAN)
-        told = {"result": flow, "history": alike(flow, end), **dict.fromkeys(("iterations", "converged"), end)}
+        told = {"result": flow, "history": uniform(flow, end), **dict.fromkeys(("iterations", "converged"), end)}
         return told.get(str(attribute), CLEAN)
 
     def _error(self, step: Step) -> Flow:
@@ -299,7 +299,7 @@ class _Tracing:
         flows += [self._error(self._workflow.steps[each]) for each in self._levels.get(name, ())]
         if isinstance(step, WorkflowStep) and step.inner is not None and step.inner.uses_federation():
             flows.append(Flow(frozenset({Origin(name)})))
-        return mixed(flows)
+        return join(flows)
 
     def _answers(self, step: TaskStep, attribute: object) -> Flow:
         central = step.central is not None and step.central.source is True
