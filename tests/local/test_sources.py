@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from v6flow import aggregation
-from v6flow.core.checks.signatures import Signature, Unknown
+from v6flow.core.checks.signatures import Signature, UnknownSignature
 from v6flow.local.sources import SourceError, digest, locate, matches, problems
 
 if TYPE_CHECKING:
@@ -68,12 +68,12 @@ def test_a_file_written_a_moment_ago_is_found(folder: Path) -> None:
 
 def test_what_has_no_source_is_unknown(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert locate("sys:exit", folder).file is None
-    assert isinstance(locate("sys:exit", folder).signature, Unknown)
+    assert isinstance(locate("sys:exit", folder).signature, UnknownSignature)
     archive = folder / "packed.zip"
     with zipfile.ZipFile(archive, "w") as packed:
         packed.writestr("zipped.py", "def f(a): ...")
     monkeypatch.syspath_prepend(str(archive))
-    assert isinstance(locate("zipped:f", folder).signature, Unknown)
+    assert isinstance(locate("zipped:f", folder).signature, UnknownSignature)
     assert problems("zipped:f", folder, ["b"]) == []
     assert digest("zipped:f", folder) != digest("sys:exit", folder)
 

@@ -14,7 +14,7 @@ import pytest
 
 from v6flow.core.execution.commands import LocalRequest
 from v6flow.local import process
-from v6flow.local.base import LocalAnswered, LocalReport
+from v6flow.local.base import AttemptAnswered, LocalReport
 from v6flow.local.runner import ChildRunner
 
 PATIENCE = 60.0  # seconds until a test that waits has failed
@@ -45,5 +45,5 @@ def test_a_workflow_has_modules_of_the_same_names(tmp_path: Path, *, cold: bool)
         report = reports.get(timeout=PATIENCE)
     finally:
         runner.close()
-    assert isinstance(report, LocalAnswered)
+    assert isinstance(report, AttemptAnswered)
     assert json.loads(report.body) == ["child", "start", str(Path(process.__file__).with_name("start.py"))]

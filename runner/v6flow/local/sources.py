@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from v6flow import aggregation, paths
 from v6flow.core.checks import signatures
-from v6flow.core.checks.signatures import Signature, Unknown
+from v6flow.core.checks.signatures import Signature, UnknownSignature
 from v6flow.core.language.messages import clip
 from v6flow.core.language.words import NEAR_FILE, nearest
 from v6flow.errors import UsageError
@@ -42,7 +42,7 @@ class Located:
     function: str
     name: str
     file: Path | None
-    signature: Signature | Unknown
+    signature: Signature | UnknownSignature
 
 
 def locate(function: str, folder: Path) -> Located:
@@ -65,7 +65,7 @@ def problems(function: str, folder: Path, kwargs: Collection[str] | None) -> lis
         located = locate(function, folder)
     except (SourceError, paths.OutsideError) as error:
         return [(error.message, error.hint)]
-    if isinstance(located.signature, Unknown):
+    if isinstance(located.signature, UnknownSignature):
         return []
     given = kwargs if kwargs is not None else located.signature.required
     return [(message, None) for message in signatures.problems(located.signature, given)]
@@ -217,9 +217,9 @@ def _missing(parts: list[str], path: list[str]) -> SourceError:
 # ------------------------------------------------------------------------------------------------- signatures
 
 
-def _signature(file: Path | None, name: str, target: str) -> Signature | Unknown:
+def _signature(file: Path | None, name: str, target: str) -> Signature | UnknownSignature:
     source = _read(file)
-    if isinstance(source, Unknown):
+    if isinstance(source, UnknownSignature):
         return source
     try:
         found = signatures.find(source, name)
@@ -234,12 +234,12 @@ def _signature(file: Path | None, name: str, target: str) -> Signature | Unknown
     return found
 
 
-def _read(file: Path | None) -> str | Unknown:
+def _read(file: Path | None) -> str | UnknownSignature:
     """The source text of a file, in the encoding that it declares."""
     if file is None:
-        return Unknown()
+        return UnknownSignature()
     if file.suffix != ".py":
-        return Unknown()
+        return UnknownSignature()
     try:
         with tokenize.open(file) as text:
             return text.read()

@@ -21,9 +21,9 @@ from v6flow.core.planning import ids
 from v6flow.core.planning import plan as planning
 from v6flow.core.views.incomplete import kinds_by_name, of_run
 from v6flow.errors import UsageError
-from v6flow.testing import matching, shapes, writing
-from v6flow.testing.files import directory_of
+from v6flow.testing import matching, samples, writing
 from v6flow.testing.people import WORDS
+from v6flow.testing.suites import directory_of
 from v6flow.testing.trial import START
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def write(file: Path, state: RunState, happened: Iterable[Event], *, values: boo
     """Write a test of a run that is over into a new file; returns what a person should know of it.
 
     Without `values`, what was answered is replaced by made-up values of the same shape, and what is expected by the
-    shapes. Raises UsageError if the file exists, if the run is not over, or if its workflow is gone.
+    samples. Raises UsageError if the file exists, if the run is not over, or if its workflow is gone.
     """
     if os.path.lexists(file):
         raise UsageError(f"{file} exists, and is left as it is", hint="name a file that is not there yet")
@@ -148,7 +148,7 @@ class _Recorder:
         if outcome.subtasks:
             more["subtasks"] = _dispatched(outcome.subtasks)
         if isinstance(outcome, events.TaskAnswered):
-            value = outcome.value if self.values else shapes.made_up(outcome.value, self._smallest_count(step))
+            value = outcome.value if self.values else samples.made_up(outcome.value, self._smallest_count(step))
             written: dict[str, Any] = {"body": json.dumps(value)} if _is_awkward(value) else {"value": value}
             return {**written, **more}
         failure = outcome.failure
@@ -332,7 +332,7 @@ def _fared(step: StepState) -> dict[str, Any]:
 
 def _shape(value: Json) -> dict[str, Any]:
     """The shape of a value as an expectation; any value where its keys cannot be written down."""
-    schema = shapes.schema(value)
+    schema = samples.schema(value)
     return {"matches": {} if _is_awkward(schema) else schema}
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from v6flow.core.checks.signatures import Signature, Unknown, find, functions, problems
+from v6flow.core.checks.signatures import Signature, UnknownSignature, find, functions, problems
 
 
-def find_f(source: str) -> Signature | Unknown | None:
+def find_f(source: str) -> Signature | UnknownSignature | None:
     return find(textwrap.dedent(source), "f")
 
 
@@ -99,7 +99,7 @@ def test_a_name_that_nothing_defines(source: str) -> None:
     ],
 )
 def test_what_only_running_shows_is_unknown(source: str) -> None:
-    assert find_f(source) == Unknown()
+    assert find_f(source) == UnknownSignature()
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ def test_what_is_no_python_is_a_syntax_error(source: str) -> None:
 
 def test_deep_nesting_ends() -> None:
     found = find("x = " + "+".join(["1"] * 30_000) + "\ndef f(a): ...", "f")
-    assert found in (Unknown(), Signature("f", required=("a",)))
+    assert found in (UnknownSignature(), Signature("f", required=("a",)))
     elses = "if x:\n  pass\n" + "elif x:\n  pass\n" * 5000
-    assert isinstance(find(elses + "def f(a): ...", "f"), (Unknown, Signature))
+    assert isinstance(find(elses + "def f(a): ...", "f"), (UnknownSignature, Signature))
 
 
 @given(st.text(alphabet="f =():\n\tdeifx1,*lambda", max_size=60))
@@ -138,7 +138,7 @@ def test_any_text_gives_an_answer_or_a_syntax_error(source: str) -> None:
         found = find(source, "f")
     except SyntaxError:
         return
-    assert found is None or isinstance(found, (Signature, Unknown))
+    assert found is None or isinstance(found, (Signature, UnknownSignature))
 
 
 def test_functions_are_listed_in_order() -> None:

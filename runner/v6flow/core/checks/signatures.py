@@ -29,7 +29,7 @@ class Signature:
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
+class UnknownSignature:
     """The name is there, or may be, but what it takes only shows when the code runs."""
 
 
@@ -38,25 +38,25 @@ _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _MADE_AT_RUN_TIME = re.compile(r"\b(?:globals|locals|vars|exec|eval|setattr|__getattr__)\b")
 
 
-def find(source: str, name: str) -> Signature | Unknown | None:
+def find(source: str, name: str) -> Signature | UnknownSignature | None:
     """What `name` takes once a module of this source has been imported; None if nothing defines it.
 
     Only a plain `def` at the module's top is read, and only if nothing behind it binds the name again. All else is
-    Unknown: decorators, classes, assignments, imports, definitions under conditions. Raises SyntaxError.
+    unknown: decorators, classes, assignments, imports, definitions under conditions. Raises SyntaxError.
     """
     try:
         tree = parse(source)
-        found: Signature | Unknown | None = None
+        found: Signature | UnknownSignature | None = None
         for node in tree.body:
             if isinstance(node, _DEFINITIONS):
                 found = _definition(node) if node.name == name else found
             elif any(_binds(each, name) for each in ast.walk(node)):
-                found = Unknown()
+                found = UnknownSignature()
     except (RecursionError, MemoryError):  # what the parser's stack, or ours, does not hold, Python's may
-        return Unknown()
+        return UnknownSignature()
     if re.search(rf"^\s*global\b[^#\n]*\b{re.escape(name)}\b", source, re.MULTILINE):
-        return Unknown()
-    return Unknown() if found is None and _MADE_AT_RUN_TIME.search(source) else found
+        return UnknownSignature()
+    return UnknownSignature() if found is None and _MADE_AT_RUN_TIME.search(source) else found
 
 
 def _binds(node: ast.AST, name: str) -> bool:
@@ -111,9 +111,9 @@ def parse(source: str) -> ast.Module:
         raise SyntaxError(str(error)) from error
 
 
-def _definition(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Signature | Unknown:
+def _definition(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Signature | UnknownSignature:
     if isinstance(node, ast.ClassDef) or node.decorator_list:
-        return Unknown()
+        return UnknownSignature()
     arguments = node.args
     by_position = [*arguments.posonlyargs, *arguments.args]
     without_default = by_position[: len(by_position) - len(arguments.defaults)]

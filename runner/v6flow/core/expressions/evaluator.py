@@ -9,9 +9,9 @@ from v6flow.core.expressions.computation import Frame, part_of
 from v6flow.core.expressions.functions import FUNCTIONS, function
 from v6flow.core.expressions.limits import CONSTANT_STEPS, MAX_DEPTH
 from v6flow.core.expressions.names import OFFERED, ROOTS, WORDS
-from v6flow.core.expressions.nodes import is_slice, literal_link, start, unfold
 from v6flow.core.expressions.operators import BINARY, COMPARISONS, TESTS, negate
 from v6flow.core.expressions.parser import SLOT
+from v6flow.core.expressions.tree import is_slice, literal_link, start, unfold
 from v6flow.core.expressions.values import (
     NUMBERS,
     Exhausted,

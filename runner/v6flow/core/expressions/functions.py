@@ -26,8 +26,8 @@ from v6flow.core.expressions.computation import (
 )
 from v6flow.core.expressions.limits import MAX_RANGE, MAX_TEXT
 from v6flow.core.expressions.names import HABITS, quoted
-from v6flow.core.expressions.nodes import constant
 from v6flow.core.expressions.operators import COMPARISONS, compute
+from v6flow.core.expressions.tree import constant
 from v6flow.core.expressions.values import Fault, NotKnownYet, Undefined, as_text, bounded, identity, kind, plain, truth
 from v6flow.core.language.words import suggestion
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core.expressions.flow import CLEAN, Flow, either, index, join, literal, ordered
 from v6flow.core.expressions.functions import FUNCTIONS
-from v6flow.core.expressions.nodes import constant, is_slice, literal_link, literal_step, unfold
 from v6flow.core.expressions.parser import SLOT
+from v6flow.core.expressions.tree import constant, is_slice, literal_link, literal_step, unfold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

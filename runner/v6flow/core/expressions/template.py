@@ -226,7 +226,7 @@ class _Branch:
         return literal({key: found.get(key, CLEAN) for key in keys})
 
 
-class _Reader:
+class _Finder:
     """Finds the texts with expressions in a value."""
 
     def __init__(self) -> None:
@@ -358,7 +358,7 @@ class Template:
     whole: bool
 
     def __init__(self, source: Json) -> None:
-        reader = _Reader()
+        reader = _Finder()
         self.source = source
         self._root = reader.part(source)
         self._leaves = reader.leaves
