@@ -323,7 +323,7 @@ def test_there_are_no_import_cycles_for_type_checkers() -> None:
 
 def _circles(*, runtime_only: bool = False) -> list[list[str]]:
     """The modules that import each other, directly or through others."""
-    graph = nx.DiGraph()
+    graph: nx.DiGraph[str] = nx.DiGraph()
     for name in MODULES:
         graph.add_edges_from((name, other) for other in imports(name, runtime_only=runtime_only) if other in MODULES)
     return [sorted(each) for each in nx.strongly_connected_components(graph) if len(each) > 1]
