@@ -66,7 +66,7 @@ KNOTS = {
 LONG = {
     "core.checks.lint", "core.checks.soundness", "core.execution.scheduler", "core.execution.scope",
     "core.execution.state", "core.kinds.task", "core.planning.plan", "core.views.drawing", "engine", "loading",
-    "local.child", "reporters.live", "reporters.summary", "running", "stores.folder.sqlite",
+    "reporters.live", "reporters.summary", "running", "stores.folder.sqlite",
 }  # fmt: skip
 FILES_OF_ONE_NAME = {
     "access", "answers", "api", "backend", "checkup", "configuration", "directory", "execution", "files",

@@ -282,7 +282,7 @@ def test_an_exception_is_its_last_line_and_the_log_has_the_traceback_from_the_us
     assert (failure.kind, failure.message) == ("crashed", "ZeroDivisionError: division by zero")
     assert failure.log.startswith("before\nTraceback (most recent call last):\n")
     assert f'File "{bench.folder / "steps.py"}", line 3, in f' in failure.log
-    assert "child.py" not in failure.log
+    assert "worker.py" not in failure.log
 
 
 @pytest.mark.parametrize(
