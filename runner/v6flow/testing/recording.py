@@ -47,7 +47,7 @@ def write(file: Path, state: RunState, happened: Iterable[Event], *, values: boo
     """Write a test of a run that is over into a new file; returns what a person should know of it.
 
     Without `values`, what was answered is replaced by made-up values of the same shape, and what is expected by the
-    samples. Raises UsageError if the file exists, if the run is not over, or if its workflow is gone.
+    shapes. Raises UsageError if the file exists, if the run is not over, or if its workflow is gone.
     """
     if os.path.lexists(file):
         raise UsageError(f"{file} exists, and is left as it is", hint="name a file that is not there yet")

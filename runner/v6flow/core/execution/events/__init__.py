@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TypeAlias, get_args
 
-from v6flow.core.execution.events.details import Failure, Subtask, Time
+from v6flow.core.execution.events.details import Failure as Failure
+from v6flow.core.execution.events.details import Subtask as Subtask
+from v6flow.core.execution.events.details import Time as Time
 from v6flow.core.execution.events.of_runs import (
     CancelRequested,
     Noted,
@@ -44,47 +46,6 @@ from v6flow.core.execution.events.of_tasks import (
     TaskStarted,
     TaskWithdrawn,
 )
-
-__all__ = [
-    "EVENTS",
-    "CancelRequested",
-    "Event",
-    "Failure",
-    "GateAsked",
-    "GateDecided",
-    "ItemEnded",
-    "ItemsListed",
-    "LocalFailed",
-    "LocalRequested",
-    "Noted",
-    "ParamsGiven",
-    "RoundEnded",
-    "RunCancelled",
-    "RunCompleted",
-    "RunEnding",
-    "RunFailed",
-    "RunInterrupted",
-    "RunPaused",
-    "RunResumed",
-    "RunStarted",
-    "StepClosed",
-    "StepCompleted",
-    "StepFailed",
-    "StepNotReused",
-    "StepReused",
-    "StepSkipped",
-    "StepStarted",
-    "Subtask",
-    "SubtasksSeen",
-    "TaskAccepted",
-    "TaskAnswered",
-    "TaskFailed",
-    "TaskLate",
-    "TaskRequested",
-    "TaskStarted",
-    "TaskWithdrawn",
-    "Time",
-]
 
 Event: TypeAlias = (
     RunStarted
