@@ -208,7 +208,7 @@ def server(folder: Path, *, encrypted: bool = False) -> Iterator[Stage]:
     from v6flow.backends.vantage6 import configuration as files
     from v6flow.backends.vantage6 import connecting
     from v6flow.backends.vantage6.backend import ServerBackend
-    from v6flow.backends.vantage6.pace import Times
+    from v6flow.backends.vantage6.backoff import Times
     from v6flow.loading import read_document
 
     live = live_federation.shared().encrypted if encrypted else live_federation.shared().plain

@@ -21,7 +21,7 @@ from v6flow.backends.base import Accepted, Answered, Failed, FederationFile, Wor
 from v6flow.backends.vantage6 import configuration as files
 from v6flow.backends.vantage6 import connecting, encryption
 from v6flow.backends.vantage6.backend import ServerBackend
-from v6flow.backends.vantage6.pace import Times
+from v6flow.backends.vantage6.backoff import Times
 from v6flow.core.execution.commands import TaskRequest
 from v6flow.core.kinds.settings import DatabaseChoice
 from v6flow.loading import read_document

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from v6flow.backends.base import Access
-from v6flow.backends.vantage6 import causes, directory
+from v6flow.backends.vantage6 import classification, directory
 from v6flow.backends.vantage6.connecting import connect
 from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.second_factor import PERSON
@@ -95,12 +95,12 @@ class ServerAccess(Access):
             runs = [run for run in api.task_with_runs(task.id, results=False).runs if run.organization == number]
             if len(runs) > 1:
                 raise StrangeError(f"task {task.id} has several runs for {organization}")
-            return causes.shared_log(runs[0]) if runs else None
+            return classification.shared_log(runs[0]) if runs else None
         return None
 
     def subtask_log(self, folder: Path, subtask: Subtask) -> str | None:  # noqa: ARG002 - all is at the server
         """What a subtask's run has printed so far, as far as its node shares it."""
-        return causes.shared_log(self._connected.api.run(int(subtask.run)))
+        return classification.shared_log(self._connected.api.run(int(subtask.run)))
 
     def close(self) -> None:
         """Close all connections, if there are any."""

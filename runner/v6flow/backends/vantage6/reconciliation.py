@@ -1,25 +1,31 @@
-"""Looks for what a lost request may have created, until it is found or certainly not there."""
+"""Reconciles with the server: looks for what a lost request may have created, until that is certain."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from v6flow.backends.vantage6.pace import LOOKS, asked_to_wait, is_away
+from v6flow.backends.vantage6.backoff import LOOKS, asked_to_wait, is_away
+from v6flow.backends.vantage6.executor import call, sleep
 from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import RefusedError
 from v6flow.errors import UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
-    from v6flow.backends.vantage6.pace import Backoff
+    from v6flow.backends.vantage6.backoff import Backoff
+    from v6flow.backends.vantage6.executor import Sleep
     from v6flow.backends.vantage6.records import Task
 
 
-def climb(
-    look: Callable[[], tuple[Task, ...]], moments: tuple[float, ...], waits: Backoff
-) -> Generator[float, None, tuple[Task, ...]]:
-    """The tasks that are found at the first of these moments at which there are any; yields the seconds to wait.
+async def climb(
+    look: Callable[[], tuple[Task, ...]],
+    moments: tuple[float, ...],
+    waits: Backoff,
+    *,
+    sleep: Sleep = sleep,
+) -> tuple[Task, ...]:
+    """The tasks that are found at the first of these moments at which there are any.
 
     Nothing only if the look-ups of all moments, one after the other, were answered and empty: what was committed
     late, while the server was away, is found too. Raises what `look` raises when it is refused, and StrangeError when
@@ -29,20 +35,20 @@ def climb(
     while True:
         before = 0.0
         for moment in moments:
-            yield moment - before
+            await sleep(moment - before)
             before = moment
             try:
-                found = look()
+                found = await call(look)
             except StrangeError:
                 strange += 1
                 if strange >= LOOKS:
                     raise
-                yield waits.next()
+                await sleep(waits.next())
                 break
             except (UnreachableError, RefusedError) as error:
                 if not is_away(error):
                     raise
-                yield waits.next(asked_to_wait(error))
+                await sleep(waits.next(asked_to_wait(error)))
                 break
             waits.reset()
             if found:

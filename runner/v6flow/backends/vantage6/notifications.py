@@ -9,12 +9,12 @@ from v6flow.backends.vantage6.records import COMPLETED, FAILED
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from v6flow.backends.vantage6.pace import Times
+    from v6flow.backends.vantage6.backoff import Times
 
 SOON = 0.5  # seconds: a run that has started is active soon, and both are seen by one look
 
 
-class Signals:
+class Notifications:
     """Turns events into looks, by the rule that missed nothing and cost least when it was measured.
 
     A run's end is told twice: by its node (`algorithm_status_change`), then by the server (`status_update`) just

@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from v6flow.backends.vantage6.pace import is_away
+from v6flow.backends.vantage6.backoff import is_away
 from v6flow.core.language.units import spell
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SPARED = 3.0  # seconds without an answer that nobody need hear of
 
 
-class Presence:
+class Outage:
     """Takes note of how each request fares; `say` is told of what lasts. Any thread may use it."""
 
     def __init__(self, say: Callable[[str], None], clock: Callable[[], float]) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, eq=False)
-class Asked:
+class OpenTask:
     """A request and the task that it became; all that changes is changed by who holds the backend's lock.
 
     Organizations are named as the federation file does, runs by their ids at the server.

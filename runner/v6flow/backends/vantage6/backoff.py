@@ -6,12 +6,11 @@ import random as _random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import NotSentError, RefusedError, UntrustedError
 from v6flow.errors import UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
 T = TypeVar("T")
 LOOKS = 4  # at an answer that does not fit the request, or is not there yet, before that counts
@@ -88,45 +87,6 @@ def asked_to_wait(error: Exception) -> float | None:
     """How long the server asks us to wait."""
     found = getattr(error, "retry_after", None)
     return found if isinstance(found, float) else None
-
-
-def patiently(read: Callable[[], T], waits: Backoff) -> Generator[float, None, T]:
-    """What a read answers in the end; yields the seconds to wait while the server is away.
-
-    An answer that does not fit the request is read LOOKS times at most. Raises StrangeError then.
-    """
-    strange = 0
-    while True:
-        try:
-            found = read()
-        except StrangeError:  # noqa: PERF203  each try may fail
-            strange += 1
-            if strange >= LOOKS:
-                raise
-            yield waits.next()
-        except (UnreachableError, RefusedError) as error:
-            if not is_away(error):
-                raise
-            yield waits.next(asked_to_wait(error))
-        else:
-            waits.reset()
-            return found
-
-
-def bounded(
-    errand: Generator[float, None, T], clock: Callable[[], float], end: float, message: str
-) -> Generator[float, None, T]:
-    """An errand that is over by `end`. Raises UnreachableError, with a message, where it would wait for longer."""
-    try:
-        while True:
-            wait = next(errand)
-            if clock() + wait > end:
-                errand.close()
-                raise UnreachableError(message, hint="when the server is back, resume the run")
-            yield wait
-    except StopIteration as done:
-        found: T = done.value
-        return found
 
 
 def not_sent_again(error: NotSentError, waits: Backoff) -> float:
