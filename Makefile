@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 # workers for the tests: as many as there are processors
 WORKERS ?= auto
 
-.PHONY: demo test coverage lint types docs bench clean
+.PHONY: demo test coverage lint types docs bench clean measures
 
 demo: $(DEMO)
 	$(BIN)/v6flow run workflows/average.yaml
@@ -27,6 +27,7 @@ coverage: $(DEV)
 lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/vulture
 
 types: $(DEV)
 	$(BIN)/mypy
@@ -35,6 +36,8 @@ types: $(DEV)
 docs: $(DEV)
 	$(BIN)/v6flow schema --reference > docs/reference.md
 	$(BIN)/python tools/output_page.py
+measures: $(DEV)
+	$(BIN)/python tools/measures.py
 
 bench: $(DEV)
 	$(BIN)/python benchmarks/run.py

@@ -298,7 +298,7 @@ class Engine:
                 request = self._requests.get(message.token)
                 if request is not None:  # nothing was asked under a token that is not known
                     yield from self._interpret_report(request, message, now)
-            case local.LocalAnswered() | local.LocalFailed():
+            case local.AttemptAnswered() | local.AttemptFailed():
                 if (
                     self._state.step(message.step).requested
                     and self._state.step(message.step).attempt == message.attempt
@@ -453,9 +453,9 @@ class Engine:
             return value if refused is None else refused
         return replace(refused, log_tail=_tail(message.log))
 
-    def _local_answer(self, message: local.LocalAnswered | local.LocalFailed, now: float) -> Event:
+    def _local_answer(self, message: local.AttemptAnswered | local.AttemptFailed, now: float) -> Event:
         log = self._keep(message.log)
-        if isinstance(message, local.LocalFailed):
+        if isinstance(message, local.AttemptFailed):
             failure = _failure(message, message.step, None)
             return ev.LocalFailed(now, message.step, message.attempt, failure, log)
         try:
@@ -493,7 +493,7 @@ def _interrupted(error: Exception, now: float) -> Event:
     return ev.RunInterrupted(now, ev.Failure(error.kind, error.message, hint=error.hint), error.exit_code)
 
 
-def _failure(message: backends.Failed | local.LocalFailed, step: str, organization: str | None) -> ev.Failure:
+def _failure(message: backends.Failed | local.AttemptFailed, step: str, organization: str | None) -> ev.Failure:
     return ev.Failure(message.kind, message.message, step, organization, message.hint, _tail(message.log))
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from v6flow.core.execution.events import decode, encode
+from v6flow.core.execution.codec import decode, encode
 from v6flow.errors import JournalError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from v6flow.core.execution.events import decode, encode
+from v6flow.core.execution.codec import decode, encode
 from v6flow.errors import JournalError, NoSpaceError
 from v6flow.stores.folder import files
 from v6flow.stores.folder.checkpoint import Head, HeadFile, Mark, boot_id, create_head, read_head
