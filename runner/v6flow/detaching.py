@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from v6flow.running import Held
     from v6flow.stores.folder.store import RunFolder, Store
@@ -20,23 +20,26 @@ _LOOK = 0.02  # seconds
 
 
 def detach(
-    held: Held, store: Store, words: Sequence[str], *, sleep: Callable[[float], object] = time.sleep
+    held: Held,
+    store: Store,
+    words: Sequence[str],
+    variables: Mapping[str, str],
+    *,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> int | None:
     """Let go of a run, and have `v6flow resume` with these further words go on with it.
 
+    `variables` are added to its environment (see `backends.base.Access.handed_on`).
     Returns None once that process holds the run, or its exit code if it has ended before that could be seen.
     """
-    from v6flow.backends.vantage6.second_factor import PERSON
-
     folder = held.folder
     held.close()
     command = [sys.executable, "-m", "v6flow", "resume", "--store", str(store.root), *words, folder.id]
     path = folder.path / LOG
-    environ = {**os.environ, **PERSON.handed_on()}  # else it would ask for a code, where nobody can be asked
     with open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as log:
         child = subprocess.Popen(
             command,
-            env=environ,
+            env={**os.environ, **variables},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -463,7 +463,7 @@ class Engine:
         except json.JsonError as error:
             failure = _garbage(str(error), message.step, None, message.log)
             return ev.LocalFailed(now, message.step, message.attempt, failure, log)
-        return self._scheduler.local_completed(message.step, value, log, now)
+        return self._scheduler.computed(message.step, value, log, now)
 
     def _keep(self, log: str) -> str | None:
         return self._journal.keep(log.encode("utf-8", "replace")) if log else None

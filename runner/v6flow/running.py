@@ -14,23 +14,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v6flow import actor, loading, paths
+from v6flow import actor, backends, loading, paths
 from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
-from v6flow.core import json
+from v6flow.core import json, policy
 from v6flow.core.checks import soundness
+from v6flow.core.directory import Directory
 from v6flow.core.execution import events, reuse
 from v6flow.core.execution.events import CancelRequested, GateDecided, RunCancelled, RunResumed, RunStarted
 from v6flow.core.execution.state import RunState, apply, replay
-from v6flow.core.federation import Directory, EmbeddedFederation
 from v6flow.core.kinds import LocalPlan, TaskStep, local
 from v6flow.core.language.messages import choice
 from v6flow.core.language.problem import InvalidError
 from v6flow.core.language.words import suggestion
-from v6flow.core.planning import disclosure, ids, policy
-from v6flow.core.planning import plan as planning
-from v6flow.core.planning.policy import NO_LIMITS, Policy
-from v6flow.core.server import ServerFederation
+from v6flow.core.planning import dependencies, disclosure, ids, planner, question
+from v6flow.core.policy import NO_LIMITS, Policy
 from v6flow.errors import (
     AccessError,
     FederationError,
@@ -45,21 +43,21 @@ from v6flow.stores.folder.store import CancelRequest, RunFolder, Store, run_id
 from v6flow.version import __version__
 
 if sys.version_info >= (3, 11):
-    from typing import assert_never
+    pass
 else:
-    from typing_extensions import assert_never
+    pass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from v6flow.actor import Actor
-    from v6flow.backends.base import Access, Report
+    from v6flow.backends.base import Access, Federation, Report
     from v6flow.clock import Clock
     from v6flow.core.execution.events import Event
-    from v6flow.core.federation import Federation
     from v6flow.core.json import Json
     from v6flow.core.language.model import Workflow
     from v6flow.core.planning.plan import Plan
+    from v6flow.core.planning.question import Fingerprint
     from v6flow.engine import Engine, Results
     from v6flow.reporters.base import Reporter
     from v6flow.stores.base import Journal
@@ -193,31 +191,16 @@ def _earlier_results(folder: RunFolder, plan: Plan, access: Access | None, pinne
     return EarlierResults(folder, plan.workflow.name, basis, still=still, reads=pinned.get("cache", True))
 
 
-def reach(federation: Federation) -> Access:
-    """Reach a federation, to be closed by the caller. Raises FederationError, AccessError, UnreachableError."""
-    match federation:
-        case EmbeddedFederation():
-            from v6flow.backends.embedded.access import EmbeddedAccess
-
-            return EmbeddedAccess(federation)
-        case ServerFederation():
-            from v6flow.backends.vantage6.access import ServerAccess
-
-            return ServerAccess(federation)
-        case _:
-            assert_never(federation)
-
-
 def reach_for(workflow: Workflow, federation: Federation | None) -> Access | None:
-    """Reach the federation that a workflow needs; None if it needs none. Raises what `reach` does."""
-    if not soundness.needs_federation(workflow):
+    """Reach the federation that a workflow needs; None if it needs none. Raises what `backends.reach` does."""
+    if not dependencies.needs_federation(workflow):
         return None
     if federation is None:
         raise FederationError(
             "this workflow asks organizations, and no federation is named",
             hint="say federation: FILE in the workflow, or --federation FILE, or set V6FLOW_FEDERATION",
         )
-    return reach(federation)
+    return backends.reach(federation)
 
 
 def start(
@@ -359,7 +342,7 @@ def make_plan(
     `began_under` is the policy of a run that is resumed: of it and the federation's own the stricter holds.
     """
     directory = _directory(workflow, access)
-    return planning.make(
+    return planner.make(
         workflow,
         params,
         replace(directory, policy=directory.policy.stricter(began_under)),
@@ -681,10 +664,10 @@ def _kill_open(held: Held, federation_file: str | None) -> list[str]:
     if not open_:
         return []
     federation = pinned_federation(held.state.pinned, federation_file)
-    if not isinstance(federation, ServerFederation):
+    if federation is None or not federation.outlives_program:
         _forget_withheld(held, federation)
         return []
-    access = reach(federation)
+    access = backends.reach(federation)
     try:
         if access.directory().identity != held.state.pinned["identity"]:
             raise ResumeError(f"{federation.file} is no longer the federation that run {held.state.run} asked")
@@ -714,7 +697,7 @@ def _forget_withheld(held: Held, federation: Federation | None) -> None:
     if federation is None:
         return
     plan = pinned_plan(held.state)
-    access = reach(federation)
+    access = backends.reach(federation)
     try:
         backend = access.backend(held.folder.path)
         for name, step in held.state.steps.items():
@@ -813,7 +796,7 @@ def pinned_plan(state: RunState, current: Workflow | None = None) -> Plan:
         policy=policy.parse(pinned.get("policy", {})),
         studies={study: tuple(members) for study, members in pinned.get("studies", ())},
     )
-    return planning.make(
+    return planner.make(
         workflow, pinned["params"], directory, folder=pinned["folder"], run=state.run, started=state.started
     )
 
@@ -828,37 +811,34 @@ def log_withheld(state: RunState, name: str) -> tuple[str, str] | None:
 
 def _differences(state: RunState, old: Plan, new: Plan) -> tuple[list[str], list[str]]:
     """The steps that differ, and for those that have completed or asked somebody, how."""
-    before = planning.parts(old, state.pinned["sources"])
-    after = planning.parts(new, source_digests(new))
+    before = question.fingerprints(old, state.pinned["sources"])
+    after = question.fingerprints(new, source_digests(new))
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     refused: list[str] = []
     for name in changed:
         done = [step for each, step in state.steps.items() if ids.definition(each) == name]
-        early = any(
-            before.get(name, {}).get(key) != after.get(name, {}).get(key)
-            for key in {**before.get(name, {}), **after.get(name, {})}
-            if key not in planning.JUDGED_LAST
-        )
+        was, is_ = before.get(name), after.get(name)
+        early = was is None or is_ is None or was.asked != is_.asked
         asked = early and any(each.attempt for step in done for each in step.organizations.values())
         begun = early and any(step.history or step.items is not None or step.params is not None for step in done)
         completed = any(step.status == "completed" for step in done)
         left_out = any(step.status == "skipped" and step.reason == "when" for step in done)
         if completed or asked or begun or left_out:
             what = "was left out" if left_out else "has completed" if completed else _ASKED if asked else "has begun"
-            refused.append(f"step {name} {what}, and {_difference(before.get(name), after.get(name))}")
+            refused.append(f"step {name} {what}, and {_difference(was, is_)}")
     return changed, refused
 
 
 _ASKED = "has asked organizations"
 
 
-def _difference(before: Mapping[str, Json] | None, after: Mapping[str, Json] | None) -> str:
+def _difference(before: Fingerprint | None, after: Fingerprint | None) -> str:
     if after is None:
         return "is gone from the file"
     assert before is not None  # a step that was run stood in the file
     told = []
-    for key in {**before, **after}:
-        was, is_ = before.get(key), after.get(key)
+    for key in {**before.parts, **after.parts}:
+        was, is_ = before.parts.get(key), after.parts.get(key)
         if was == is_:
             continue
         if key == "source":

@@ -251,13 +251,13 @@ class _Logs:
         return access.log(self._folder.path, token, name) if access is not None else None
 
     def _reach(self, state: RunState) -> Access | None:
-        from v6flow import running
+        from v6flow import backends, running
 
         if self._access is None:
             federation = running.pinned_federation(state.pinned, self._arguments.federation)
             if federation is None:
                 return None
-            self._access = running.reach(federation)
+            self._access = backends.reach(federation)
         return self._access
 
     def _nothing(self, state: RunState, name: str, subtask: Subtask | None) -> str:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from v6flow import params
 from v6flow.backends.fixtures import AmbiguousError, FixtureBackend, Sent, StandstillError, VirtualTime
-from v6flow.core.execution import scope
+from v6flow.core.execution import failures
 from v6flow.core.execution.events import GateDecided, RoundEnded, RunResumed, RunStarted, StepCompleted
 from v6flow.core.execution.state import RunState, apply, replay
 from v6flow.core.language.problem import InvalidError
-from v6flow.core.planning import plan as planning
+from v6flow.core.planning import planner
 from v6flow.core.views.incomplete import of_run
 from v6flow.engine import Engine
 from v6flow.errors import V6flowError
@@ -80,7 +80,7 @@ def run(suite: Suite, case: Case) -> TrialOutcome:
         outcome.status, outcome.error = error.kind, _error(error)
     else:
         outcome.status, outcome.exit_code = state.status, state.exit_code
-        outcome.error = scope.failure(state.failure)
+        outcome.error = failures.failure(state.failure)
         outcome.log_tail = state.failure.log_tail if state.failure is not None else ""
     outcome.seconds = state.last - START
     _recall_values(state, journal.events())
@@ -140,7 +140,7 @@ def _resume(
 
 def _plan(suite: Suite, case: Case) -> Plan:
     workflow = suite.workflow
-    return planning.make(
+    return planner.make(
         workflow,
         params.resolve(workflow, values=[("params", case.params)]),
         suite.directory,

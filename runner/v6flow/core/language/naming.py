@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Container, Iterable, Iterator
 
 
 def resolve(steps: Container[str], where: str, name: str) -> str | None:
@@ -17,6 +17,13 @@ def resolve(steps: Container[str], where: str, name: str) -> str | None:
         if not where:
             return None
         where = where.rpartition(".")[0]
+
+
+def outward(name: str) -> Iterator[str]:
+    """A step, and those that it is nested in, the innermost first; none for ""."""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
 
 
 def levels(steps: Iterable[str]) -> dict[str, list[str]]:

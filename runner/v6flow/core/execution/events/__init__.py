@@ -27,6 +27,7 @@ from v6flow.core.execution.events.of_steps import (
     LocalFailed,
     LocalRequested,
     ParamsGiven,
+    Progressed,
     RoundEnded,
     StepClosed,
     StepCompleted,
@@ -71,6 +72,7 @@ Event: TypeAlias = (
     | StepCompleted
     | StepFailed
     | StepSkipped
+    | Progressed
     | GateAsked
     | GateDecided
     | RunPaused
