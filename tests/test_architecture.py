@@ -265,7 +265,8 @@ SURFACE: dict[str, set[str]] = {
     },
     "core.execution": {
         "answers", "codec", "cohorts", "commands", "context", "dispatched", "evaluation", "events", "failures",
-        "frontier", "judge", "nesting", "pinned", "requests", "reuse", "scheduler", "scope", "standing", "state", "steps",
+        "frontier", "judge", "nesting", "pinned", "requests", "reuse", "scheduler", "scope", "standing", "state",
+        "steps",
     },
     "core.expressions": {
         "paths", "values",
