@@ -175,7 +175,7 @@ class Result:
 
     def document(self) -> dict[str, Any]:
         """All of it as the command line's `--output json` prints it."""
-        return summary.document(self.state, list(self.state.pinned["steps"]))
+        return summary.document(self.state, list(self.state.pinned.steps))
 
     def check(self) -> Result:
         """This result, if the run completed. Raises RunFailedError if not."""

@@ -21,6 +21,7 @@ from v6flow.core import json
 from v6flow.core.checks import soundness
 from v6flow.core.execution import events, reuse
 from v6flow.core.execution.events import CancelRequested, GateDecided, RunCancelled, RunResumed, RunStarted
+from v6flow.core.execution.pinned import Pinned, encode
 from v6flow.core.execution.state import RunState, apply, replay
 from v6flow.core.federation import Directory, EmbeddedFederation
 from v6flow.core.kinds import LocalPlan, TaskStep, local
@@ -177,7 +178,7 @@ class Run:
         return self.held.state
 
 
-def _earlier_results(folder: RunFolder, plan: Plan, access: Access | None, pinned: Mapping[str, Any]) -> Results | None:
+def _earlier_results(folder: RunFolder, plan: Plan, access: Access | None, pinned: Pinned) -> Results | None:
     """The results of earlier runs, for a plan of which a step may reuse one."""
     if not reuse.wanted(plan):
         return None
@@ -189,8 +190,8 @@ def _earlier_results(folder: RunFolder, plan: Plan, access: Access | None, pinne
             return key.parts["source"] == (_source_digest(step, plan) or "")
         return access is None or key.parts["data"] == access.contents()
 
-    basis = reuse.Basis(pinned["sources"], access.contents() if access is not None else "")
-    return EarlierResults(folder, plan.workflow.name, basis, still=still, reads=pinned.get("cache", True))
+    basis = reuse.Basis(pinned.sources, access.contents() if access is not None else "")
+    return EarlierResults(folder, plan.workflow.name, basis, still=still, reads=pinned.cache)
 
 
 def reach(federation: Federation) -> Access:
@@ -293,8 +294,8 @@ def _start(
     )
     notes = [str(each) for each in soundness.warnings(workflow, plan.directory)]
     notes += _preflight(access, plan, federation) if preflight and access is not None else []
-    pinned = pin(plan, federation, jobs, cache=cache)
-    event = RunStarted(now, run, workflow.name, pinned, by=by.by, via=by.via)
+    kept = pin(plan, federation, jobs, cache=cache)
+    event = RunStarted(now, run, workflow.name, encode(kept), by=by.by, via=by.via)
     held = take(store.create(run))
     try:
         held.journal.append([event], durable=True)
@@ -387,31 +388,36 @@ def _tasks(workflow: Workflow) -> Iterator[TaskStep]:
         yield from _tasks(inner)
 
 
-def pin(plan: Plan, federation: Federation | None, jobs: int | None, *, cache: bool = True) -> dict[str, Json]:
+def pin(plan: Plan, federation: Federation | None, jobs: int | None, *, cache: bool = True) -> Pinned:
     """What is kept of a run at its start, so that every resume can go by it."""
-    document = plan.workflow.document
-    return {
-        "version": __version__,
-        "file": os.path.abspath(document.name),  # noqa: PTH100 - resolve() follows links
-        "text": document.text,
-        "files": dict(_texts(plan.workflow)),
-        "folder": plan.folder,
-        "params": dict(plan.params),
-        "federation": federation.file if federation is not None else None,
-        "backend": federation.backend if federation is not None else None,
-        "identity": plan.directory.identity,
-        "organizations": list(plan.directory.organizations),
-        "ids": dict(plan.directory.ids),
-        "defaults": dict(plan.directory.defaults),
-        "policy": plan.directory.policy.raw(),
-        "studies": [[study, list(members)] for study, members in plan.directory.studies.items()],
-        "sources": dict(source_digests(plan)),
-        "steps": list(plan.steps),
-        "finally": [name for name in plan.nested("") if plan.steps[name].common.final],
-        "deadline": plan.deadline,
-        "jobs": jobs,
-        "cache": cache,
-    }
+    document, directory = plan.workflow.document, plan.directory
+    return Pinned(
+        version=__version__,
+        file=os.path.abspath(document.name),  # noqa: PTH100 - resolve() follows links
+        text=document.text,
+        files=dict(_texts(plan.workflow)),
+        folder=plan.folder,
+        params=dict(plan.params),
+        federation=federation.file if federation is not None else None,
+        backend=federation.backend if federation is not None else None,
+        identity=directory.identity,
+        organizations=directory.organizations,
+        ids=dict(directory.ids),
+        defaults=dict(directory.defaults),
+        policy=directory.policy.raw(),
+        studies=dict(directory.studies),
+        sources=source_digests(plan),
+        steps=tuple(plan.steps),
+        final=tuple(name for name in plan.nested("") if plan.steps[name].common.final),
+        deadline=plan.deadline,
+        jobs=jobs,
+        cache=cache,
+    )
+
+
+def _is_of(pinned: Pinned, workflow: Workflow) -> bool:
+    """Whether a run was started or last resumed with exactly these files."""
+    return (pinned.text, dict(pinned.files)) == (workflow.document.text, dict(_texts(workflow)))
 
 
 def _texts(workflow: Workflow) -> Iterator[tuple[str, str]]:
@@ -500,7 +506,7 @@ def _resume(
     clock = LaterClock(clock or SystemClock(), state.last)
     now = clock.now()
     down = now - state.held_until
-    pinned_deadline = pinned["deadline"] if seconds is None else now + seconds - state.down - down
+    pinned_deadline = pinned.deadline if seconds is None else now + seconds - state.down - down
     deadline = pinned_deadline and pinned_deadline + state.down + down
     plan = _current_plan(state, workflow, access, deadline)
     old = pinned_plan(state, plan.workflow)
@@ -517,16 +523,16 @@ def _resume(
         changed
         or seconds is not None
         or plan.directory.policy != old.directory.policy
-        or _pinned_texts(pinned) != (plan.workflow.document.text, dict(_texts(plan.workflow)))
+        or not _is_of(pinned, plan.workflow)
     ):
-        value = {**pin(plan, federation, pinned["jobs"], cache=pinned.get("cache", True)), "deadline": pinned_deadline}
+        value = encode(replace(pin(plan, federation, pinned.jobs, cache=pinned.cache), deadline=pinned_deadline))
     event = RunResumed(now, down, value, tuple(changed), tuple(retry), tuple(reset), resubmit, by=by.by, via=by.via)
     held.folder.mark_over(False)
     if state.status == "failed":
         held.folder.forget_cancel()  # it was meant for what has failed since
     held.journal.append([event], durable=True)
     apply(state, event)
-    return Run(held, plan, access, jobs or pinned["jobs"], clock, _stricter_before(plan, access, federation))
+    return Run(held, plan, access, jobs or pinned.jobs, clock, _stricter_before(plan, access, federation))
 
 
 def _stricter_before(plan: Plan, access: Access | None, federation: Federation | None) -> list[str]:
@@ -601,7 +607,7 @@ def cancel(held: Held, federation_file: str | None = None, clock: Clock | None =
     """
     now = LaterClock(clock or SystemClock(), held.state.last).now()
     notes: list[str] = []
-    if held.state.pinned.get("finally") and held.state.ending is None:
+    if held.state.pinned.final and held.state.ending is None:
         try:
             return _cancel_and_finish(held, federation_file, now)
         except ResumeError as error:
@@ -631,7 +637,7 @@ def check_decision(run: str, state: RunState, step: str, by: str) -> float:
     if state.over or step not in waiting:
         decided = state.step(step).decision
         what = f"was {decided.decision} by {decided.by}" if decided is not None else "waits for nobody"
-        steps = {*state.steps, *state.pinned.get("steps", ())}
+        steps = {*state.steps, *state.pinned.steps}
         if step not in steps and ids.definition(step) not in steps:
             raise UsageError(f"run {run} has no step {step!r}", hint=suggestion(step, [*waiting, *sorted(steps)]))
         hint = "no gate of this run waits; its status says how it stands"
@@ -686,7 +692,7 @@ def _kill_open(held: Held, federation_file: str | None) -> list[str]:
         return []
     access = reach(federation)
     try:
-        if access.directory().identity != held.state.pinned["identity"]:
+        if access.directory().identity != held.state.pinned.identity:
             raise ResumeError(f"{federation.file} is no longer the federation that run {held.state.run} asked")
         notes: list[Noted] = []
 
@@ -727,35 +733,29 @@ def _forget_withheld(held: Held, federation: Federation | None) -> None:
         access.close()
 
 
-def _pinned_texts(pinned: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    return pinned["text"], pinned.get("files", {})
-
-
 def same_run(workflow: Workflow, params: Mapping[str, Json], access: Access | None, state: RunState) -> bool:
     """Whether an unfinished run is of the same workflow, params and federation as a new one would be."""
     pinned = state.pinned
     return bool(
-        "text" in pinned
-        and _pinned_texts(pinned) == (workflow.document.text, dict(_texts(workflow)))
-        and pinned.get("params") == dict(params)
-        and pinned.get("identity") == _directory(workflow, access).identity
+        _is_of(pinned, workflow)
+        and dict(pinned.params) == dict(params)
+        and pinned.identity == _directory(workflow, access).identity
     )
 
 
 def done_before(plan: Plan, state: RunState) -> bool:
     """Whether a run has completed that a new one by this plan would only repeat, by what is pinned of both."""
-    return state.status == "completed" and all(
-        state.pinned.get(key) == value for key, value in pin(plan, None, None).items() if key not in _INCIDENTAL
-    )
+    return state.status == "completed" and _deciding(state.pinned) == _deciding(pin(plan, None, None))
 
 
-_INCIDENTAL = {"version", "federation", "backend", "deadline", "jobs", "cache"}
-"""What is pinned and decides no result; of the federation its identity does."""
+def _deciding(pinned: Pinned) -> Pinned:
+    """What decides results; of the federation its identity does."""
+    return replace(pinned, version="", federation=None, backend=None, deadline=None, jobs=None, cache=True)
 
 
-def pinned_federation(pinned: Mapping[str, Any], file: str | None = None) -> Federation | None:
+def pinned_federation(pinned: Pinned, file: str | None = None) -> Federation | None:
     """The federation of a run, by the file that it names or another. Raises ResumeError."""
-    file = file or pinned["federation"]
+    file = file or pinned.federation
     if file is None:
         return None
     try:
@@ -767,27 +767,27 @@ def pinned_federation(pinned: Mapping[str, Any], file: str | None = None) -> Fed
 def _current_workflow(state: RunState) -> Workflow:
     """The workflow by its file as it is now; one that is gone is taken as it was."""
     pinned = state.pinned
-    text: bytes | str = pinned["text"]
-    if paths.is_file(pinned["file"]):
-        text = loading.read_bytes(pinned["file"], "workflow")
-    return loading.parse_workflow(text, pinned["file"], folder=Path(pinned["folder"]))
+    text: bytes | str = pinned.text
+    if paths.is_file(pinned.file):
+        text = loading.read_bytes(pinned.file, "workflow")
+    return loading.parse_workflow(text, pinned.file, folder=Path(pinned.folder))
 
 
 def _current_plan(state: RunState, workflow: Workflow, access: Access | None, deadline: float | None) -> Plan:
     """The plan by the files as they are now."""
     pinned = state.pinned
-    folder = Path(pinned["folder"])
-    new = [name for name, param in workflow.params.items() if param.required and name not in pinned["params"]]
+    folder = Path(pinned.folder)
+    new = [name for name, param in workflow.params.items() if param.required and name not in pinned.params]
     if new:
         raise ResumeError(
             f"run {state.run} cannot go on: it has no value for the new param {new[0]}",
             hint="give the param a default, or start a new run",
         )
-    params = {name: pinned["params"].get(name, param.schema.get("default")) for name, param in workflow.params.items()}
+    params = {name: pinned.params.get(name, param.schema.get("default")) for name, param in workflow.params.items()}
     make = functools.partial(
         make_plan, workflow, params, access, folder=folder, run=state.run, started=state.started, deadline=deadline
     )
-    began_under = policy.parse(pinned.get("policy", {}))
+    began_under = policy.parse(pinned.policy)
     try:
         return make(began_under=began_under)
     except InvalidError as error:
@@ -803,19 +803,17 @@ def pinned_plan(state: RunState, current: Workflow | None = None) -> Plan:
     """The plan as it was when the run was started or last resumed; `current` is the workflow as it is now."""
     pinned = state.pinned
     workflow = current
-    if workflow is None or _pinned_texts(pinned) != (workflow.document.text, dict(_texts(workflow))):
-        workflow = loading.parse_kept(pinned["text"], pinned["file"], pinned.get("files"))
+    if workflow is None or not _is_of(pinned, workflow):
+        workflow = loading.parse_kept(pinned.text, pinned.file, pinned.files)
     directory = Directory(
-        tuple(pinned["organizations"]),
-        ids=pinned["ids"],
-        identity=pinned["identity"],
-        defaults=pinned["defaults"],
-        policy=policy.parse(pinned.get("policy", {})),
-        studies={study: tuple(members) for study, members in pinned.get("studies", ())},
+        pinned.organizations,
+        ids=pinned.ids,
+        identity=pinned.identity,
+        defaults=pinned.defaults,
+        policy=policy.parse(pinned.policy),
+        studies=pinned.studies,
     )
-    return planning.make(
-        workflow, pinned["params"], directory, folder=pinned["folder"], run=state.run, started=state.started
-    )
+    return planning.make(workflow, pinned.params, directory, folder=pinned.folder, run=state.run, started=state.started)
 
 
 def log_withheld(state: RunState, name: str) -> tuple[str, str] | None:
@@ -828,7 +826,7 @@ def log_withheld(state: RunState, name: str) -> tuple[str, str] | None:
 
 def _differences(state: RunState, old: Plan, new: Plan) -> tuple[list[str], list[str]]:
     """The steps that differ, and for those that have completed or asked somebody, how."""
-    before = planning.parts(old, state.pinned["sources"])
+    before = planning.parts(old, state.pinned.sources)
     after = planning.parts(new, source_digests(new))
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     refused: list[str] = []

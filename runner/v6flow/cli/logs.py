@@ -64,7 +64,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _check_step(state: RunState, name: str) -> None:
     """Raise UsageError if no such step is done, or only steps in it."""
-    steps = list(state.pinned.get("steps", ()))
+    steps = list(state.pinned.steps)
     wanted = ids.definition(name)
     if wanted not in steps:
         raise UsageError(f"run {state.run} has no step {name!r}", hint=suggestion(name, [*steps, *state.steps]))

@@ -56,7 +56,7 @@ def main(arguments: argparse.Namespace) -> int:
             raise ResumeError(f"run {folder.id} was cancelled", hint="start a new run")
         if state.status == "completed" or (state.status == "failed" and not arguments.retry_failed):
             conclude(state, arguments)
-            return finish(state, list(state.pinned["steps"]), arguments)
+            return finish(state, list(state.pinned.steps), arguments)
         with show.while_waiting(running.pinned_federation(state.pinned, arguments.federation) if state.run else None):
             run = running.resume(
                 held,

@@ -31,7 +31,7 @@ def main(arguments: argparse.Namespace) -> int:
     status = current(folder, state)
     if not state.run and status == "interrupted":
         raise UsageError(f"run {folder.id} ended before anything was written of it", hint="start a new run")
-    steps = list(state.pinned.get("steps", ()))
+    steps = list(state.pinned.steps)
     if arguments.output == "json":
         document = summary.document(state, steps, status=status)
         show.write(document if state.over else document | {"exit_code": None})

@@ -224,10 +224,10 @@ class _Sweep:
         new: dict[str, list[tuple[RunFolder, RunState]]] = {}
         for folder, state in earlier(self._store, self._workflow.name, over=True, known=self._known):
             self._known.add(folder.id)
-            if (state.pinned.get("text"), state.pinned.get("identity")) == (text, identity):
+            if (state.pinned.text, state.pinned.identity) == (text, identity):
                 self._incomplete[folder.id] = incomplete.of_run(state)
                 state.steps.clear()  # their results are not wanted any more
-                new.setdefault(json.canonical(state.pinned["params"]), []).append((folder, state))
+                new.setdefault(json.canonical(dict(state.pinned.params)), []).append((folder, state))
         for key, runs in new.items():
             self._earlier[key] = [*runs, *self._earlier.get(key, ())]
         found = self._earlier.get(json.canonical(dict(plan.params)), [])

@@ -41,7 +41,7 @@ def main(arguments: argparse.Namespace) -> int:
             return 124
         time.sleep(LOOK)
     state = replay(folder.events())
-    steps = list(state.pinned.get("steps", ()))
+    steps = list(state.pinned.steps)
     status = current(folder, state)
     if status == "interrupted" and state.status == "running":  # its process was killed and could write nothing
         if arguments.output == "json":

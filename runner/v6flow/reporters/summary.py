@@ -157,7 +157,7 @@ def _seconds(started: float | None, ended: float | None) -> float | None:
 
 def goes_on_elsewhere(state: RunState) -> bool:
     """Whether tasks of a run are open at a server, which does not end them when the run is let go of."""
-    return state.pinned.get("backend") == "vantage6" and any(
+    return state.pinned.backend == "vantage6" and any(
         asked.status == "requested" and not asked.withdrawn
         for step in state.steps.values()
         for asked in step.organizations.values()
