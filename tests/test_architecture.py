@@ -21,8 +21,8 @@ LAYERS = (
     ("references",),
     ("backends", "stores", "local", "reporters"),
     ("engine", "loading", "params"),
-    ("running",),
-    ("detaching", "testing"),
+    ("runs",),
+    ("testing",),
     ("api",),
     ("__init__",),
     ("cli",),
@@ -116,6 +116,12 @@ def test_only_the_outer_layers_pick_concrete_parts() -> None:
             assert not other.startswith(concrete), f"{name} imports {other}"
 
 
+def test_one_line_picks_a_store() -> None:
+    users = {name: {other for other in imports(name) if "v6flow.stores.folder" in other} for name in MODULES}
+    outside = {name: used for name, used in users.items() if used and not name.startswith("v6flow.stores.folder")}
+    assert outside == {"v6flow.stores.registry": {"v6flow.stores.folder.store"}}
+
+
 def test_there_are_no_import_cycles() -> None:
     edges = {name: {other for other in imports(name, runtime_only=True) if other in MODULES} for name in MODULES}
     done: set[str] = set()
@@ -145,11 +151,12 @@ def test_the_core_has_no_input_or_output(name: str) -> None:
 
 # What names come to from outside is looked at and read by `paths`, which waits for nothing and knows the bound.
 LOOKS = {"read_bytes", "read_text", "is_file", "is_dir", "exists", "expanduser", "isfile", "isdir", "iterdir"}
-READERS = ("loading", "references", "params", "running", "api", "testing", "cli", "local.sources",
+READERS = ("loading", "references", "params", "runs", "api", "testing", "cli", "local.sources",
            "backends.embedded.checkup", "backends.embedded.obstacles", "backends.embedded.contents",
            "backends.vantage6.connecting", "backends.vantage6.keys", "backends.vantage6.transport")  # fmt: skip
 LOOKS_ITSELF = {
     ("v6flow.loading", "read_text"),  # our own schemas
+    ("v6flow.runs.detach", "read_text"),  # our own log
     ("v6flow.references", "expanduser"),  # a user that there is not is an error of its own
     ("v6flow.local.sources", "is_file"),  # of what the import system has found
     *(("v6flow.cli.init", each) for each in LOOKS),  # our own templates, and where they come to

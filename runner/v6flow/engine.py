@@ -20,6 +20,7 @@ from v6flow.core.kinds import TaskPlan
 from v6flow.core.planning import disclosure, ids
 from v6flow.errors import InterruptedRunError, NoSpaceError, TerminatedRunError, V6flowError
 from v6flow.local import base as local
+from v6flow.stores.base import CancelRequest, DecisionRequest, Request
 
 if sys.version_info >= (3, 11):
     from typing import assert_never
@@ -41,26 +42,6 @@ if TYPE_CHECKING:
 
 LOG_TAIL = 20  # lines of a log that stand in a failure
 LOOK = 1.0  # seconds; a signal that comes just before the wait begins is heard only after it
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """A person asks for the run to be cancelled; `by` and `via` say who and from where (see `actor`)."""
-
-    by: str = ""
-    via: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Decide:
-    """A person has decided at a gate, which had asked at that time."""
-
-    step: str
-    asked: float
-    decision: str
-    by: str
-    comment: str
-    via: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +73,7 @@ class Results(Protocol):
         """Have later runs find what the step completed with at a time; returns why that cannot be, if so."""
 
 
-Message: TypeAlias = backends.Report | local.LocalReport | Cancel | Decide | Release | Recalled | V6flowError
+Message: TypeAlias = backends.Report | local.LocalReport | Request | Release | Recalled | V6flowError
 
 Wait: TypeAlias = "Callable[[queue.SimpleQueue[Message], float | None], Message]"
 """Gives the next message of an inbox; raises queue.Empty after so many seconds (None: no end is known), or before."""
@@ -148,13 +129,9 @@ class Engine:
         """Have a person told, and the journal keep, what they should know."""
         self._inbox.put(backends.Noted(message))
 
-    def cancel(self, asked: Cancel | None = None) -> None:
-        """Cancel the run, as somebody asked. Safe to call from a signal handler."""
-        self._inbox.put(asked or Cancel())
-
-    def decide(self, decided: Decide) -> None:
-        """Have a gate hear what a person decided. Safe to call from a signal handler."""
-        self._inbox.put(decided)
+    def hear(self, request: Request) -> None:
+        """Cancel the run, or have a gate hear what a person decided. Safe to call from a signal handler."""
+        self._inbox.put(request)
 
     def run(self) -> None:
         """Go on until the state is no longer `running`.
@@ -304,10 +281,10 @@ class Engine:
                     and self._state.step(message.step).attempt == message.attempt
                 ):
                     yield self._local_answer(message, now)
-            case Cancel():
+            case CancelRequest():
                 if not self._state.cancelling:
                     yield ev.CancelRequested(now, message.by, message.via)
-            case Decide():
+            case DecisionRequest():
                 asked = {gate.name: gate.question.at for gate in self._state.gates if gate.question is not None}
                 if asked.get(message.step) == message.asked:  # not of what was asked before, or decided meanwhile
                     said = message.decision, message.by, message.comment

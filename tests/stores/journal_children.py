@@ -22,6 +22,7 @@ from journal_children import answered, step_down
 from v6flow.errors import *
 from v6flow.stores.folder import sqlite
 from v6flow.stores.folder.sqlite import *
+from v6flow.stores.base import *
 from v6flow.stores.folder.store import *
 def say(*words): print(*words, flush=True)
 folder = Path(sys.argv[1])

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.cli.arguments import Parser
-    from v6flow.stores.folder.store import RunFolder
+    from v6flow.stores.base import StoredRun
 
 
 def configure(parser: Parser) -> None:
@@ -41,7 +41,7 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _row(folder: RunFolder) -> dict[str, Any]:
+def _row(folder: StoredRun) -> dict[str, Any]:
     from v6flow.core.execution.state import replay
     from v6flow.core.planning.plan import iso
     from v6flow.core.views import incomplete

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from v6flow.cli.arguments import Parser
     from v6flow.core.execution.state import RunState
-    from v6flow.stores.folder.store import RunFolder
+    from v6flow.stores.base import StoredRun
 
 
 def configure(parser: Parser) -> None:
@@ -48,7 +48,7 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def current(folder: RunFolder, state: RunState) -> str:
+def current(folder: StoredRun, state: RunState) -> str:
     """The status of a run; one that nobody holds any longer is interrupted."""
     if state.status == "running" and folder.holder() is None:
         return "interrupted"
