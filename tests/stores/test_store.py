@@ -87,16 +87,6 @@ def test_a_run_is_made_whole_and_private(store: FolderStore, run: RunFolder) -> 
     assert list(run.events()) == []
 
 
-def test_a_run_keeps_its_events_and_logs(run: RunFolder) -> None:
-    journal = run.journal()
-    journal.append([answered(1)], durable=True)
-    digest = journal.keep(b"a log")
-    assert list(run.events()) == [answered(1)]
-    journal.close()
-    assert list(run.events()) == [answered(1)]
-    assert run.fetch(digest) == b"a log"
-
-
 def test_a_run_is_made_once(store: FolderStore, run: RunFolder) -> None:
     journal = run.journal()
     journal.append([answered(1)], durable=True)
@@ -127,14 +117,6 @@ def test_what_a_killed_process_left_of_a_new_run_is_removed(store: FolderStore, 
     assert store.runs() == [run.id]
     store.create("average-20261121-0524-k3f9")
     assert (left.exists(), going_on.exists(), odd.exists()) == (False, True, True)
-
-
-def test_the_newest_is_first(store: FolderStore) -> None:
-    names = ["b-20261121-0523-aaaa", "a-20261121-0523-zzzz", "c-20261121-0523-bbbb"]
-    for name in names:
-        store.create(name)
-    assert store.runs() == names[::-1]
-    assert store.find().id == names[-1]
 
 
 def test_without_a_note_the_id_tells_when(store: FolderStore) -> None:
@@ -273,14 +255,6 @@ def test_one_holds(run: RunFolder) -> None:
     assert run.holder() is None
     run.lease().release()
     assert stat.S_IMODE((run.path / "lock").stat().st_mode) == 0o600
-
-
-def test_releasing_twice_releases_once(run: RunFolder) -> None:
-    lock = run.lease()
-    lock.release()
-    with run.lease():
-        lock.release()
-        assert run.holder() is not None
 
 
 def test_another_process_is_named(run: RunFolder, child: subprocess.Popen[str]) -> None:
