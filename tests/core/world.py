@@ -68,7 +68,7 @@ class World:
 
     def _accept_again(self, run: Driver) -> None:
         """What was asked for again is found there, as a server tells."""
-        for (step, organization), request in run.requests.items():
+        for (step, organization), request in [*run.requests.items()]:  # what is found may have more asked
             if request.token in run.unknown:
                 run.unknown.discard(request.token)
                 run.accept(step, organization)

@@ -25,6 +25,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if HERE not in item.path.parents:
             continue
+        item.add_marker(pytest.mark.timeout(1200))  # the first of them sets the server's environment up
         if config.pluginmanager.hasplugin("xdist"):
             item.add_marker(pytest.mark.xdist_group("live"))
         if os.environ.get("V6FLOW_LIVE") == "0":

@@ -13,7 +13,7 @@ from v6flow.core.kinds.task import TaskPlan, TaskStep
 from v6flow.core.kinds.workflow import WorkflowPlan, WorkflowStep
 
 if TYPE_CHECKING:
-    from v6flow.core.kinds.base import Kind
+    from v6flow.core.kinds.base import StepKind
 
 __all__ = [
     "STEP_KINDS",
@@ -36,12 +36,7 @@ __all__ = [
 Step: TypeAlias = TaskStep | LocalStep | RepeatStep | ForeachStep | WorkflowStep | GateStep
 StepPlan: TypeAlias = TaskPlan | LocalPlan | RepeatPlan | ForeachPlan | WorkflowPlan | GatePlan
 
-STEP_KINDS: dict[str, Kind] = {
-    task.KEY: task,
-    local.KEY: local,
-    repeat.KEY: repeat,
-    foreach.KEY: foreach,
-    workflow.KEY: workflow,
-    gate.KEY: gate,
+STEP_KINDS: dict[str, StepKind] = {
+    each.key: each for each in (task.KIND, local.KIND, repeat.KIND, foreach.KIND, workflow.KIND, gate.KIND)
 }
-"""Each kind's module by the key that names it."""
+"""Each kind by the key that names it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from v6flow.core import expressions
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from v6flow.core.expressions import Template
     from v6flow.core.language.problem import Path
+
+Defaults: TypeAlias = "Mapping[str, tuple[Path, Template]]"
+"""The settings of a file's `defaults`, by key: where each stands, and its template."""
 
 PARAMS = frozenset({"params"})
 ANYWHERE = frozenset({"params", "run", "federation"})
@@ -123,42 +126,41 @@ def misplaced(raw: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(key for key in ("retry", "timeout", "cache", "output_schema") if key in raw)
 
 
-def no_nested(_raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What `Kind.nested` is for kinds whose steps have no others in them."""
-    return {}
+class StepKind:
+    """One kind of step: a subclass in a file of its own, with what it does not share with the others.
 
+    It reads its steps from the file, reports what they use and offer, plans them, and runs them.
+    """
 
-def nothing_inside(_step: Any) -> tuple[Template, ...]:
-    """What `Kind.needed_inside` is for kinds that evaluate nothing inside."""
-    return ()
+    key: ClassVar[str]
+    """The key that names the kind in a workflow file."""
 
-
-class Kind(Protocol):
-    """One kind of step: reads it, tells what it uses and offers, and says what is wrong with it."""
-
-    KEY: str
-    """The key that names the kind."""
-
-    SUMMARY: str
+    summary: ClassVar[str]
     """One line for people."""
 
-    def parse(self, common: Common, raw: Mapping[str, Any], defaults: Mapping[str, tuple[Path, Template]], /) -> Any:
+    def parse(self, common: Common, raw: Mapping[str, Any], defaults: Defaults, /) -> Any:
         """The step that a mapping (sound by the schema) describes; `defaults` are those of its file."""
+        raise NotImplementedError
 
-    def nested(self, raw: Mapping[str, Any], /) -> Mapping[str, Any]:
-        """The steps that stand in it, by name and as the file says them; none for most kinds."""
+    def nested(self, _raw: Mapping[str, Any], /) -> Mapping[str, Any]:
+        """The steps nested in it, by name and as the file has them; none for most kinds."""
+        return {}
 
     def fields(self, step: Any, /) -> Iterator[Field]:
         """Every place with an expression."""
+        raise NotImplementedError
 
     def needed(self, step: Any, /) -> Iterable[Template]:
         """The templates that make the step wait for what they reference, but for those of `common_needed`."""
+        raise NotImplementedError
 
-    def needed_inside(self, step: Any, /) -> Iterable[Template]:
-        """The templates that are evaluated among the steps in it, and may refer to steps outside."""
+    def needed_inside(self, _step: Any, /) -> Iterable[Template]:
+        """The templates that are evaluated among the steps nested in it, and may refer to steps outside."""
+        return ()
 
     def offers(self, step: Any, /) -> frozenset[str]:
         """The attributes that other steps may read."""
+        raise NotImplementedError
 
     def check(self, step: Any, complain: Callable[..., None], /) -> None:
-        """Say what no schema can, by `complain(key, message, rule, hint=…)`."""
+        """Report what no schema can, by `complain(key, message, rule, hint=…)`."""

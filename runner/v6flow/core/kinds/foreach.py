@@ -7,17 +7,16 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions, json
-from v6flow.core.kinds.base import PARAMS, STEPS, Common, Field, alias_problem, misplaced
+from v6flow.core.kinds.base import PARAMS, STEPS, Common, Field, StepKind, alias_problem, misplaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from v6flow.core.expressions import Template
     from v6flow.core.json import Json
-    from v6flow.core.language.problem import Path
+    from v6flow.core.kinds.base import Defaults
 
 KEY = "foreach"
-SUMMARY = "steps that are done for each item of a list"
 
 MOST = 100_000  # items: more is a mistake
 AT_ONCE = 20  # items, unless the step says otherwise
@@ -65,85 +64,6 @@ class ForeachPlan:
         return KEY
 
 
-def parse(common: Common, raw: Mapping[str, Any], _defaults: Mapping[str, tuple[Path, Template]]) -> ForeachStep:
-    """The foreach step of a mapping that is sound by the schema."""
-    foreach = raw["foreach"]
-
-    def optional(key: str) -> Template | None:
-        return expressions.compile(foreach[key]) if key in foreach else None
-
-    return ForeachStep(
-        common,
-        alias=foreach.get("as", "item"),
-        over=optional("over"),
-        matrix=optional("matrix"),
-        key=optional("key"),
-        result=optional("result"),
-        max_parallel=optional("max_parallel"),
-        on_item_failure=foreach.get("on_item_failure", "fail"),
-        misplaced=misplaced(raw),
-    )
-
-
-def nested(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The steps that stand in it, as the file says them."""
-    steps: Mapping[str, Any] = raw["foreach"]["steps"]
-    return steps
-
-
-def fields(step: ForeachStep) -> Iterator[Field]:
-    at = (*step.common.at, "foreach")
-    for key, template in (("over", step.over), ("matrix", step.matrix)):
-        if template is not None:
-            yield Field((*at, key), template, STEPS)
-    if step.key is not None:
-        yield Field((*at, "key"), step.key, _EACH, inside=True, nested=False)
-    if step.result is not None:
-        yield Field((*at, "result"), step.result, _EACH, inside=True)
-    if step.max_parallel is not None:
-        yield Field((*at, "max_parallel"), step.max_parallel, PARAMS)
-
-
-def needed(step: ForeachStep) -> Iterator[Template]:
-    for template in (step.over, step.matrix):
-        if template is not None:
-            yield template
-
-
-def needed_inside(step: ForeachStep) -> Iterator[Template]:
-    """The templates that are evaluated inside, and may refer to steps outside."""
-    for template in (step.key, step.result):
-        if template is not None:
-            yield template
-
-
-def offers(_step: ForeachStep) -> frozenset[str]:
-    return _OFFERS
-
-
-def check(step: ForeachStep, complain: Callable[..., None]) -> None:
-    for key in step.misplaced:
-        complain((key,), f"`{key}` is for the steps inside, each by itself", "misplaced-key", hint="write it there")
-    alias_problem(step.alias, ("key", "index"), ("foreach", "as"), complain)
-
-
-def plan(step: ForeachStep, known: Callable[[Template], Json]) -> ForeachPlan:
-    """The plan of a foreach step. Raises ValueError with what is wrong with a value."""
-    parallel = known(step.max_parallel) if step.max_parallel is not None else AT_ONCE
-    if isinstance(parallel, bool) or not isinstance(parallel, int) or parallel < 1:
-        raise ValueError(f"max_parallel is a number from 1, not {parallel!r}")
-    return ForeachPlan(
-        step.common,
-        step.alias,
-        step.over,
-        step.matrix,
-        step.key,
-        step.result,
-        max_parallel=parallel,
-        on_item_failure=step.on_item_failure,
-    )
-
-
 def items(over: Json, matrix: Json) -> list[tuple[str, Json]]:
     """The items with their keys, in order: a list's by their own text or number, a mapping's by its keys.
 
@@ -177,3 +97,84 @@ def _combinations(matrix: Json) -> Iterator[tuple[str, Json]]:
     for combination in product(*matrix.values()):
         item = dict(zip(matrix, combination, strict=True))
         yield ",".join(value if isinstance(value, str) else json.dumps(value) for value in combination), item
+
+
+class ForeachKind(StepKind):
+    """The kind `foreach`."""
+
+    key = KEY
+    summary = "steps that are done for each item of a list"
+
+    def parse(self, common: Common, raw: Mapping[str, Any], _defaults: Defaults) -> ForeachStep:
+        """The foreach step of a mapping that is sound by the schema."""
+        foreach = raw["foreach"]
+
+        def optional(key: str) -> Template | None:
+            return expressions.compile(foreach[key]) if key in foreach else None
+
+        return ForeachStep(
+            common,
+            alias=foreach.get("as", "item"),
+            over=optional("over"),
+            matrix=optional("matrix"),
+            key=optional("key"),
+            result=optional("result"),
+            max_parallel=optional("max_parallel"),
+            on_item_failure=foreach.get("on_item_failure", "fail"),
+            misplaced=misplaced(raw),
+        )
+
+    def nested(self, raw: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The steps that stand in it, as the file says them."""
+        steps: Mapping[str, Any] = raw["foreach"]["steps"]
+        return steps
+
+    def fields(self, step: ForeachStep) -> Iterator[Field]:
+        at = (*step.common.at, "foreach")
+        for key, template in (("over", step.over), ("matrix", step.matrix)):
+            if template is not None:
+                yield Field((*at, key), template, STEPS)
+        if step.key is not None:
+            yield Field((*at, "key"), step.key, _EACH, inside=True, nested=False)
+        if step.result is not None:
+            yield Field((*at, "result"), step.result, _EACH, inside=True)
+        if step.max_parallel is not None:
+            yield Field((*at, "max_parallel"), step.max_parallel, PARAMS)
+
+    def needed(self, step: ForeachStep) -> Iterator[Template]:
+        for template in (step.over, step.matrix):
+            if template is not None:
+                yield template
+
+    def needed_inside(self, step: ForeachStep) -> Iterator[Template]:
+        """The templates that are evaluated inside, and may refer to steps outside."""
+        for template in (step.key, step.result):
+            if template is not None:
+                yield template
+
+    def offers(self, _step: ForeachStep) -> frozenset[str]:
+        return _OFFERS
+
+    def check(self, step: ForeachStep, complain: Callable[..., None]) -> None:
+        for key in step.misplaced:
+            complain((key,), f"`{key}` is for the steps inside, each by itself", "misplaced-key", hint="write it there")
+        alias_problem(step.alias, ("key", "index"), ("foreach", "as"), complain)
+
+    def plan(self, step: ForeachStep, known: Callable[[Template], Json]) -> ForeachPlan:
+        """The plan of a foreach step. Raises ValueError with what is wrong with a value."""
+        parallel = known(step.max_parallel) if step.max_parallel is not None else AT_ONCE
+        if isinstance(parallel, bool) or not isinstance(parallel, int) or parallel < 1:
+            raise ValueError(f"max_parallel is a number from 1, not {parallel!r}")
+        return ForeachPlan(
+            step.common,
+            step.alias,
+            step.over,
+            step.matrix,
+            step.key,
+            step.result,
+            max_parallel=parallel,
+            on_item_failure=step.on_item_failure,
+        )
+
+
+KIND = ForeachKind()

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions
-from v6flow.core.kinds.base import STEPS, Common, Field, no_nested, nothing_inside
+from v6flow.core.kinds.base import STEPS, Common, Field, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from v6flow.core.expressions import Template
-    from v6flow.core.language.problem import Path
+    from v6flow.core.kinds.base import Defaults
 
 KEY = "gate"
-SUMMARY = "a person's approval, for which the run waits"
 
 _OFFERS = frozenset({"status", "error", "result"})
 _NOT_BESIDE = ("timeout", "retry", "cache", "output_schema")
@@ -48,38 +47,38 @@ class GatePlan:
         return KEY
 
 
-def parse(common: Common, raw: Mapping[str, Any], _defaults: Mapping[str, tuple[Path, Template]]) -> GateStep:
-    """The gate of a mapping that is sound by the schema; defaults are for task steps only."""
-    gate = raw["gate"]
-    misplaced = tuple(key for key in _NOT_BESIDE if key in raw)
-    return GateStep(common, expressions.compile(gate["message"]), tuple(gate.get("approvers", ())), misplaced)
+class GateKind(StepKind):
+    """The kind `gate`."""
+
+    key = KEY
+    summary = "a person's approval, for which the run waits"
+
+    def parse(self, common: Common, raw: Mapping[str, Any], _defaults: Defaults) -> GateStep:
+        """The gate of a mapping that is sound by the schema; defaults are for task steps only."""
+        gate = raw["gate"]
+        misplaced = tuple(key for key in _NOT_BESIDE if key in raw)
+        return GateStep(common, expressions.compile(gate["message"]), tuple(gate.get("approvers", ())), misplaced)
+
+    def fields(self, step: GateStep) -> Iterator[Field]:
+        yield Field((*step.common.at, "gate", "message"), step.message, STEPS)
+
+    def needed(self, step: GateStep) -> Iterator[Template]:
+        yield step.message
+
+    def offers(self, _step: GateStep) -> frozenset[str]:
+        return _OFFERS
+
+    def check(self, step: GateStep, complain: Callable[..., None]) -> None:
+        for key in step.misplaced:
+            complain(
+                (key,), f"{key} is not for a gate, which waits for a person", "wrong-modifier", hint=f"leave {key} out"
+            )
+        if step.common.final:
+            complain((), "a run that ends waits for nobody: a gate cannot stand under `finally`", "wrong-modifier")
+
+    def plan(self, step: GateStep) -> GatePlan:
+        """The plan of a gate."""
+        return GatePlan(step.common, step.message, step.approvers)
 
 
-nested = no_nested
-needed_inside = nothing_inside
-
-
-def fields(step: GateStep) -> Iterator[Field]:
-    yield Field((*step.common.at, "gate", "message"), step.message, STEPS)
-
-
-def needed(step: GateStep) -> Iterator[Template]:
-    yield step.message
-
-
-def offers(_step: GateStep) -> frozenset[str]:
-    return _OFFERS
-
-
-def check(step: GateStep, complain: Callable[..., None]) -> None:
-    for key in step.misplaced:
-        complain(
-            (key,), f"{key} is not for a gate, which waits for a person", "wrong-modifier", hint=f"leave {key} out"
-        )
-    if step.common.final:
-        complain((), "a run that ends waits for nobody: a gate cannot stand under `finally`", "wrong-modifier")
-
-
-def plan(step: GateStep) -> GatePlan:
-    """The plan of a gate."""
-    return GatePlan(step.common, step.message, step.approvers)
+KIND = GateKind()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions
 from v6flow.core.execution.commands import DatabaseChoice
-from v6flow.core.kinds.base import ANYWHERE, EACH, KWARGS, PARAMS, STEPS, Common, Field, no_nested, nothing_inside
+from v6flow.core.kinds.base import ANYWHERE, EACH, KWARGS, PARAMS, STEPS, Common, Field, StepKind
 from v6flow.core.language import units
 from v6flow.core.language.words import suggestion
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from v6flow.core.expressions import Template
     from v6flow.core.federation import Directory
     from v6flow.core.json import Json
+    from v6flow.core.kinds.base import Defaults
     from v6flow.core.language.problem import Path
     from v6flow.core.planning.policy import Policy
 
 KEY = "task"
-SUMMARY = "one method of an algorithm, sent to organizations"
 
 SETTINGS: dict[str, Json] = {
     "image": None,
@@ -166,62 +166,6 @@ class TaskPlan:
         return KEY
 
 
-def parse(common: Common, raw: Mapping[str, Any], defaults: Mapping[str, tuple[Path, Template]]) -> TaskStep:
-    """The task step of a mapping that is sound by the schema; `defaults` are its file's, already compiled."""
-    task = raw["task"]
-    settings = dict(defaults)
-    for key in SETTINGS:
-        holder, where = (raw, (key,)) if key in BESIDE else (task, ("task", key))
-        if key in holder:
-            settings[key] = (common.at + where, expressions.compile(holder[key]))
-    single = "organization" in task
-    if single:
-        settings["organizations"] = (
-            (*common.at, "task", "organization"),
-            expressions.compile([task["organization"]]),
-        )
-    elif "organizations" in settings:
-        source = settings["organizations"][1].source
-        single = isinstance(source, list) and len(source) == 1
-    return TaskStep(
-        common,
-        method=expressions.compile(task["method"]),
-        kwargs=expressions.compile(task.get("kwargs", {})),
-        settings=settings,
-        single=single,
-        central=expressions.compile(task["central"]) if "central" in task else None,
-        subtasks=task.get("subtasks", "fail"),
-        label=expressions.compile(task["name"]) if "name" in task else None,
-        description=expressions.compile(task["description"]) if "description" in task else None,
-        allow_nonfinite=raw.get("allow_nonfinite", False),
-        study=expressions.compile(task["study"]) if "study" in task else None,
-        cache=expressions.compile(raw["cache"]) if "cache" in raw else None,
-    )
-
-
-nested = no_nested
-needed_inside = nothing_inside
-
-
-def fields(step: TaskStep) -> Iterator[Field]:
-    at = step.common.at
-    yield Field((*at, "task", "method"), step.method, PARAMS)
-    yield Field((*at, "task", "kwargs"), step.kwargs, KWARGS)
-    for key, (path, template) in step.settings.items():
-        if path[: len(at)] == at:  # a default's own place is looked at once, not at each step
-            yield from setting_fields(key, path, template)
-    for key, maybe in (
-        ("central", step.central),
-        ("study", step.study),
-        ("name", step.label),
-        ("description", step.description),
-    ):
-        if maybe is not None:
-            yield Field((*at, "task", key), maybe, ANYWHERE if key in ("name", "description") else PARAMS)
-    if step.cache is not None:
-        yield Field((*at, "cache"), step.cache, PARAMS)
-
-
 def setting_fields(key: str, path: Path, template: Template) -> Iterator[Field]:
     """The places of one setting where expressions may stand; of a quorum, steps may decide the minimum only."""
     if key == "quorum" and isinstance(template.source, dict):
@@ -232,35 +176,6 @@ def setting_fields(key: str, path: Path, template: Template) -> Iterator[Field]:
             yield Field((*path, part), expressions.compile(value), EACH if part == "count" else PARAMS)
     else:
         yield Field(path, template, STEPS if key in LATE else PARAMS)
-
-
-def needed(step: TaskStep) -> Iterator[Template]:
-    """The templates whose references make this step wait for others, defaults of the file included."""
-    yield step.kwargs
-    for key in LATE:
-        if key in step.settings:
-            yield step.settings[key][1]
-
-
-def offers(step: TaskStep) -> frozenset[str]:
-    attributes = _ONE if step.single else _MANY
-    return attributes | {"subtasks"} if step.central is not None and step.central.source is not False else attributes
-
-
-def check(step: TaskStep, complain: Callable[..., None]) -> None:
-    central = step.central is not None and step.central.source is not False
-    if central and not step.single:
-        place = ("task", "organizations") if "organizations" in step.settings else ("task", "central")
-        complain(place, "a central function goes to exactly one organization", "central-organizations",
-                 hint="write organization: and its name")  # fmt: skip
-    if step.subtasks != "fail" and not central:
-        complain(
-            ("task", "subtasks"),
-            "only a central function has subtasks",
-            "wrong-modifier",
-            hint="central: true",
-        )
-    _check_isolation(step, complain)
 
 
 def _check_isolation(step: TaskStep, complain: Callable[..., None]) -> None:
@@ -274,63 +189,6 @@ def _check_isolation(step: TaskStep, complain: Callable[..., None]) -> None:
     if retry is not None and retry[1].literal and parse_retry(retry[1].source).attempts != 1:
         complain(("retry",), "with isolation: task there is only one attempt", "isolation-retry",
                  hint="write retry: 1 here, or isolation: organization")  # fmt: skip
-
-
-def plan(step: TaskStep, setting: Callable[[str], Json | Template], known: Callable[[Template], Json],
-         directory: Directory) -> TaskPlan:  # fmt: skip
-    """The plan of a task step.
-
-    `setting(key)` gives the winning value of a setting, a Template where it is known only later; `known(template)`
-    fills in what is known before anything runs. Raises ValueError with what is wrong with a value: each is judged
-    before the next is asked for, so that it is always the last one.
-    """
-    image = setting("image")
-    if not isinstance(image, str) or not image:
-        raise ValueError("no image: say it in the step, in defaults, or in the federation's defaults")
-    method = known(step.method)
-    if not isinstance(method, str) or not method:
-        raise ValueError(f"a method is the name of a function, not {_spell(method)}")
-    study = _name_or_id("study", known(step.study)) if step.study is not None else None
-    members = directory.organizations if study is None else _members(study, directory)
-    organizations = _plan_organizations(setting("organizations"), members, study)
-    quorum = parse_quorum(setting("quorum"))
-    _check_quorum(quorum, organizations, members)
-    isolation = setting("isolation")
-    if isolation not in ("organization", "task"):
-        raise ValueError(f"isolation is organization or task, not {_spell(isolation)}")
-    if isolation == "task" and quorum.minimum != "all":
-        raise ValueError("isolation: task goes with quorum: all only, since one failure fails the siblings")
-    retry = parse_retry(setting("retry"))
-    if isolation == "task" and retry.attempts != 1:
-        raise ValueError("isolation: task goes with one attempt only")
-    store = _plan_store(setting("store"), directory)
-    disclosure = parse_disclosure(setting("disclosure"), directory.policy)
-    central = known(step.central) if step.central is not None else False
-    if not isinstance(central, bool):
-        raise ValueError(f"central is true or false, not {_spell(central)}")
-    return TaskPlan(
-        step.common,
-        image=image,
-        method=method,
-        kwargs=step.kwargs,
-        organizations=organizations,
-        single=step.single,
-        central=central,
-        subtasks=step.subtasks,
-        databases=parse_databases(setting("databases")),
-        quorum=quorum,
-        retry=retry,
-        timeout=parse_timeout(setting("timeout")),
-        isolation=isolation,
-        label=str(known(step.label)) if step.label else "",
-        description=str(known(step.description)) if step.description else step.common.description,
-        allow_nonfinite=step.allow_nonfinite,
-        members=members,
-        study=study,
-        store=store,
-        disclosure=disclosure,
-        cache=parse_cache(known(step.cache)) if step.cache is not None else None,
-    )
 
 
 def parse_disclosure(value: Any, policy: Policy) -> Disclosure:
@@ -511,3 +369,147 @@ def _spell(value: object) -> str:
         return "something known only later"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
+
+
+class TaskKind(StepKind):
+    """The kind `task`."""
+
+    key = KEY
+    summary = "one method of an algorithm, sent to organizations"
+
+    def parse(self, common: Common, raw: Mapping[str, Any], defaults: Defaults) -> TaskStep:
+        """The task step of a mapping that is sound by the schema; `defaults` are its file's, already compiled."""
+        task = raw["task"]
+        settings = dict(defaults)
+        for key in SETTINGS:
+            holder, where = (raw, (key,)) if key in BESIDE else (task, ("task", key))
+            if key in holder:
+                settings[key] = (common.at + where, expressions.compile(holder[key]))
+        single = "organization" in task
+        if single:
+            settings["organizations"] = (
+                (*common.at, "task", "organization"),
+                expressions.compile([task["organization"]]),
+            )
+        elif "organizations" in settings:
+            source = settings["organizations"][1].source
+            single = isinstance(source, list) and len(source) == 1
+        return TaskStep(
+            common,
+            method=expressions.compile(task["method"]),
+            kwargs=expressions.compile(task.get("kwargs", {})),
+            settings=settings,
+            single=single,
+            central=expressions.compile(task["central"]) if "central" in task else None,
+            subtasks=task.get("subtasks", "fail"),
+            label=expressions.compile(task["name"]) if "name" in task else None,
+            description=expressions.compile(task["description"]) if "description" in task else None,
+            allow_nonfinite=raw.get("allow_nonfinite", False),
+            study=expressions.compile(task["study"]) if "study" in task else None,
+            cache=expressions.compile(raw["cache"]) if "cache" in raw else None,
+        )
+
+    def fields(self, step: TaskStep) -> Iterator[Field]:
+        at = step.common.at
+        yield Field((*at, "task", "method"), step.method, PARAMS)
+        yield Field((*at, "task", "kwargs"), step.kwargs, KWARGS)
+        for key, (path, template) in step.settings.items():
+            if path[: len(at)] == at:  # a default's own place is looked at once, not at each step
+                yield from setting_fields(key, path, template)
+        for key, maybe in (
+            ("central", step.central),
+            ("study", step.study),
+            ("name", step.label),
+            ("description", step.description),
+        ):
+            if maybe is not None:
+                yield Field((*at, "task", key), maybe, ANYWHERE if key in ("name", "description") else PARAMS)
+        if step.cache is not None:
+            yield Field((*at, "cache"), step.cache, PARAMS)
+
+    def needed(self, step: TaskStep) -> Iterator[Template]:
+        """The templates whose references make this step wait for others, defaults of the file included."""
+        yield step.kwargs
+        for key in LATE:
+            if key in step.settings:
+                yield step.settings[key][1]
+
+    def offers(self, step: TaskStep) -> frozenset[str]:
+        attributes = _ONE if step.single else _MANY
+        return (
+            attributes | {"subtasks"} if step.central is not None and step.central.source is not False else attributes
+        )
+
+    def check(self, step: TaskStep, complain: Callable[..., None]) -> None:
+        central = step.central is not None and step.central.source is not False
+        if central and not step.single:
+            place = ("task", "organizations") if "organizations" in step.settings else ("task", "central")
+            complain(place, "a central function goes to exactly one organization", "central-organizations",
+                     hint="write organization: and its name")  # fmt: skip
+        if step.subtasks != "fail" and not central:
+            complain(
+                ("task", "subtasks"),
+                "only a central function has subtasks",
+                "wrong-modifier",
+                hint="central: true",
+            )
+        _check_isolation(step, complain)
+
+    def plan(self, step: TaskStep, setting: Callable[[str], Json | Template], known: Callable[[Template], Json],
+             directory: Directory) -> TaskPlan:  # fmt: skip
+        """The plan of a task step.
+
+        `setting(key)` gives the winning value of a setting, a Template where it is known only later; `known(template)`
+        fills in what is known before anything runs. Raises ValueError with what is wrong with a value: each is judged
+        before the next is asked for, so that it is always the last one.
+        """
+        image = setting("image")
+        if not isinstance(image, str) or not image:
+            raise ValueError("no image: say it in the step, in defaults, or in the federation's defaults")
+        method = known(step.method)
+        if not isinstance(method, str) or not method:
+            raise ValueError(f"a method is the name of a function, not {_spell(method)}")
+        study = _name_or_id("study", known(step.study)) if step.study is not None else None
+        members = directory.organizations if study is None else _members(study, directory)
+        organizations = _plan_organizations(setting("organizations"), members, study)
+        quorum = parse_quorum(setting("quorum"))
+        _check_quorum(quorum, organizations, members)
+        isolation = setting("isolation")
+        if isolation not in ("organization", "task"):
+            raise ValueError(f"isolation is organization or task, not {_spell(isolation)}")
+        if isolation == "task" and quorum.minimum != "all":
+            raise ValueError("isolation: task goes with quorum: all only, since one failure fails the siblings")
+        retry = parse_retry(setting("retry"))
+        if isolation == "task" and retry.attempts != 1:
+            raise ValueError("isolation: task goes with one attempt only")
+        store = _plan_store(setting("store"), directory)
+        disclosure = parse_disclosure(setting("disclosure"), directory.policy)
+        central = known(step.central) if step.central is not None else False
+        if not isinstance(central, bool):
+            raise ValueError(f"central is true or false, not {_spell(central)}")
+        return TaskPlan(
+            step.common,
+            image=image,
+            method=method,
+            kwargs=step.kwargs,
+            organizations=organizations,
+            single=step.single,
+            central=central,
+            subtasks=step.subtasks,
+            databases=parse_databases(setting("databases")),
+            quorum=quorum,
+            retry=retry,
+            timeout=parse_timeout(setting("timeout")),
+            isolation=isolation,
+            label=str(known(step.label)) if step.label else "",
+            description=str(known(step.description)) if step.description else step.common.description,
+            allow_nonfinite=step.allow_nonfinite,
+            members=members,
+            study=study,
+            store=store,
+            disclosure=disclosure,
+            cache=parse_cache(known(step.cache)) if step.cache is not None else None,
+        )
+
+
+KIND = TaskKind()

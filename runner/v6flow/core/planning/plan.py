@@ -370,17 +370,17 @@ class _Maker:
         self._asked = None
         try:
             if isinstance(step, GateStep):
-                return gate.plan(step)
+                return gate.KIND.plan(step)
             if isinstance(step, LocalStep):
-                return local.plan(step, self.known)
+                return local.KIND.plan(step, self.known)
             if isinstance(step, repeat.RepeatStep):
-                return repeat.plan(step, self.known)
+                return repeat.KIND.plan(step, self.known)
             if isinstance(step, foreach.ForeachStep):
-                return foreach.plan(step, self.known)
+                return foreach.KIND.plan(step, self.known)
             if isinstance(step, WorkflowStep):
                 assert step.inner is not None  # a file that could not be read was a problem before
                 return WorkflowPlan(step.common, step.file, step.params, step.inner)
-            return task.plan(step, self._settings(step), self.known, self.directory)
+            return task.KIND.plan(step, self._settings(step), self.known, self.directory)
         except expressions.ExpressionError as error:
             self._complain(step, error.message, error.rule, error.hint, error.at, error.offset)
         except task.OrganizationError as error:
