@@ -19,6 +19,7 @@ LAYERS = (
     ("actor", "clock", "dotenv", "paths"),
     ("references",),
     ("backends", "stores", "local", "reporters"),
+    ("reports",),
     ("engine", "loading", "params"),
     ("runs",),
     ("testing",),

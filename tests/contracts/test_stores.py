@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from table_store import LASTS, TableStore
 
+from table_store import LASTS, TableStore
 from v6flow.core.execution.events import (
     EVENTS,
     Failure,
