@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,76 +54,44 @@ def resume(
     STEP/ORGANIZATION, of which a person says that nothing came of sending them their task.
     Raises ResumeError, with the difference, if what has been run is no longer what the files say.
     """
-    state = opened.state
+    state, pinned = opened.state, opened.state.pinned
     if not state.run:
         raise ResumeError(f"run {opened.stored.id} ended before anything was written of it", hint="start a new run")
-    tokens = [token for place in resubmit for token in _tokens(state, place)]
-    federation = pinned_federation(state.pinned, federation_file)
+    by, clock = by or actor.here(), LaterClock(clock or SystemClock(), state.last)
+    tokens = tuple(token for place in resubmit for token in _tokens(state, place))
+    federation = pinned_federation(pinned, federation_file)
     workflow = _current_workflow(state)
     access = reach_for(workflow, federation)
-    try:
-        return _resume(
-            opened,
-            workflow,
-            federation,
-            access,
-            retry_failed=retry_failed,
-            resubmit=tuple(tokens),
-            seconds=deadline,
-            jobs=jobs,
-            by=by or actor.here(),
-            clock=clock,
-        )
-    except BaseException:
+    with ExitStack() as undo:
         if access is not None:
-            access.close()
-        raise
-
-
-def _resume(
-    opened: OpenRun,
-    workflow: Workflow,
-    federation: Federation | None,
-    access: Access | None,
-    *,
-    retry_failed: bool,
-    resubmit: tuple[str, ...],
-    seconds: float | None,
-    jobs: int | None,
-    by: Actor,
-    clock: Clock | None,
-) -> Run:
-    state = opened.state
-    pinned = state.pinned
-    clock = LaterClock(clock or SystemClock(), state.last)
-    now = clock.now()
-    down = now - state.held_until
-    pinned_deadline = pinned.deadline if seconds is None else now + seconds - state.down - down
-    deadline = pinned_deadline and pinned_deadline + state.down + down
-    plan = _current_plan(state, workflow, access, deadline)
-    old = pinned_plan(state, plan.workflow)
-    changed, refused = differences(state, old, plan)
-    if refused:
-        raise ResumeError(
-            f"run {state.run} cannot go on: what it has done is no longer what the files say:\n  "
-            + "\n  ".join(refused),
-            hint="undo the change, or start a new run",
-        )
-    retry, reset = what_to_do_again(state, plan) if retry_failed else ([], [])
-    value = None
-    if (
-        changed
-        or seconds is not None
-        or plan.directory.policy != old.directory.policy
-        or not is_of(pinned, plan.workflow)
-    ):
-        value = encode(replace(pin(plan, federation, pinned.jobs, cache=pinned.cache), deadline=pinned_deadline))
-    event = RunResumed(now, down, value, tuple(changed), tuple(retry), tuple(reset), resubmit, by=by.by, via=by.via)
-    opened.stored.mark_over(False)
-    if state.status == "failed":
-        opened.stored.requests.forget(CancelRequest())  # it was meant for what has failed since
-    opened.record(event)
-    return Run(opened, plan, access, jobs or pinned.jobs, clock, _stricter_before(plan, access, federation))
+            undo.callback(access.close)
+        now = clock.now()
+        down = now - state.held_until
+        pinned_deadline = pinned.deadline if deadline is None else now + deadline - state.down - down
+        until = pinned_deadline and pinned_deadline + state.down + down
+        plan = _current_plan(state, workflow, access, until)
+        old = pinned_plan(state, plan.workflow)
+        changed, refused = differences(state, old, plan)
+        if refused:
+            raise ResumeError(
+                f"run {state.run} cannot go on: what it has done is no longer what the files say:\n  "
+                + "\n  ".join(refused),
+                hint="undo the change, or start a new run",
+            )
+        retry, reset = what_to_do_again(state, plan) if retry_failed else ([], [])
+        value = None
+        is_same = plan.directory.policy == old.directory.policy and is_of(pinned, plan.workflow)
+        if changed or deadline is not None or not is_same:
+            anew = pin(plan, federation, pinned.jobs, cache=pinned.cache)
+            value = encode(replace(anew, deadline=pinned_deadline))
+        steps = tuple(changed), tuple(retry), tuple(reset)
+        opened.stored.mark_over(False)
+        if state.status == "failed":
+            opened.stored.requests.forget(CancelRequest())  # it was meant for what has failed since
+        opened.record(RunResumed(now, down, value, *steps, tokens, by=by.by, via=by.via))
+        notes = _stricter_before(plan, access, federation)
+        undo.pop_all()
+    return Run(opened, plan, access, jobs or pinned.jobs, clock, notes)
 
 
 def _stricter_before(plan: Plan, access: Access | None, federation: Federation | None) -> list[str]:

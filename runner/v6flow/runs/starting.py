@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -63,64 +64,21 @@ def start(
     asked of the federation before the first task is sent.
     Raises InvalidError if the workflow does not fit the params or the federation; nothing has been kept then.
     """
+    by, clock = by or actor.here(), clock or SystemClock()
     access = access or reach_for(workflow, federation)
-    try:
-        return _start(
-            workflow,
-            params,
-            federation,
-            store,
-            folder=folder,
-            access=access,
-            deadline=deadline,
-            jobs=jobs,
-            preflight=preflight,
-            cache=cache,
-            by=by or actor.here(),
-            clock=clock or SystemClock(),
-        )
-    except BaseException:
+    with ExitStack() as undo:
         if access is not None:
-            access.close()
-        raise
-
-
-def _start(
-    workflow: Workflow,
-    params: Mapping[str, Json],
-    federation: Federation | None,
-    store: RunStore,
-    *,
-    folder: Path,
-    access: Access | None,
-    deadline: float | None,
-    jobs: int | None,
-    preflight: bool,
-    cache: bool,
-    by: Actor,
-    clock: Clock,
-) -> Run:
-    now = clock.now()
-    run = run_id(workflow.name, now, "".join(secrets.choice(_LETTERS) for _ in range(4)))
-    plan = make_plan(
-        workflow,
-        params,
-        access,
-        folder=folder,
-        run=run,
-        started=now,
-        deadline=deadline and now + deadline,
-    )
-    notes = [str(each) for each in soundness.warnings(workflow, plan.directory)]
-    notes += _preflight(access, plan, federation) if preflight and access is not None else []
-    kept = pin(plan, federation, jobs, cache=cache)
-    event = RunStarted(now, run, workflow.name, encode(kept), by=by.by, via=by.via)
-    opened = open_run(store.create(run))
-    try:
-        opened.record(event)
-    except BaseException:
-        opened.close()
-        raise
+            undo.callback(access.close)
+        now = clock.now()
+        run = run_id(workflow.name, now, "".join(secrets.choice(_LETTERS) for _ in range(4)))
+        until = deadline and now + deadline
+        plan = make_plan(workflow, params, access, folder=folder, run=run, started=now, deadline=until)
+        notes = [str(each) for each in soundness.warnings(workflow, plan.directory)]
+        notes += _preflight(access, plan, federation) if preflight and access is not None else []
+        pinned = encode(pin(plan, federation, jobs, cache=cache))
+        opened = undo.enter_context(open_run(store.create(run)))
+        opened.record(RunStarted(now, run, workflow.name, pinned, by=by.by, via=by.via))
+        undo.pop_all()
     return Run(opened, plan, access, jobs, clock, notes)
 
 
