@@ -20,7 +20,8 @@ import encodings.ascii, os, resource, shutil, signal, sqlite3, sys, tempfile, ur
 from pathlib import Path
 from journal_children import answered, step_down
 from v6flow.errors import *
-from v6flow.stores.folder import sqlite
+from v6flow.stores.folder import rows
+from v6flow.stores.folder.rows import *
 from v6flow.stores.folder.sqlite import *
 from v6flow.stores.base import *
 from v6flow.stores.folder.store import *

@@ -14,7 +14,7 @@ from v6flow.cli.main import main
 from v6flow.core.execution.events import TaskAnswered, TaskRequested
 from v6flow.core.execution.state import replay
 from v6flow.runs.opened import open_run
-from v6flow.stores.folder.sqlite import FORMAT
+from v6flow.stores.folder.rows import FORMAT
 from v6flow.stores.folder.store import FolderStore
 
 if TYPE_CHECKING:

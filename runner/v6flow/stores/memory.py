@@ -18,6 +18,7 @@ from v6flow.stores.base import CancelRequest, Holder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from tempfile import TemporaryDirectory
 
     from v6flow.core.execution.events import Event
     from v6flow.stores.base import Request
@@ -131,10 +132,10 @@ class MemoryRun:
         return Path(self._scratch.name)
 
     @cached_property
-    def _scratch(self):  # type: ignore[no-untyped-def]
-        import tempfile
+    def _scratch(self) -> TemporaryDirectory[str]:
+        from tempfile import TemporaryDirectory  # costs time, and seldom used
 
-        return tempfile.TemporaryDirectory(prefix="v6flow-")
+        return TemporaryDirectory(prefix="v6flow-")
 
     def lease(self, *, command: str | None = None) -> MemoryLease:
         """See StoredRun."""

@@ -15,7 +15,8 @@ from v6flow.stores import naming
 from v6flow.stores.folder import files
 from v6flow.stores.folder.lock import RunLock, acquire, holder_of
 from v6flow.stores.folder.requests import FolderRequests
-from v6flow.stores.folder.sqlite import SqliteJournal, fetch, read
+from v6flow.stores.folder.rows import fetch, read
+from v6flow.stores.folder.sqlite import SqliteJournal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
