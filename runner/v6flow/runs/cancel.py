@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from v6flow import actor
@@ -11,6 +12,7 @@ from v6flow.core.execution import events
 from v6flow.core.planning import disclosure, ids
 from v6flow.core.server import ServerFederation
 from v6flow.errors import ResumeError, UnreachableError
+from v6flow.reporters.base import Silent
 from v6flow.runs.pinning import pinned_federation, pinned_plan
 from v6flow.runs.reach import reach
 from v6flow.runs.resume import resume
@@ -29,81 +31,65 @@ def cancel(opened: OpenRun, federation_file: str | None = None, clock: Clock | N
     What an embedded federation did for it ended with its process. If a server cannot be reached, the run is not
     cancelled yet, but will be when it is resumed. Raises UnreachableError, AccessError, FederationError.
     """
-    now = LaterClock(clock or SystemClock(), opened.state.last).now()
+    now, who = LaterClock(clock or SystemClock(), opened.state.last).now(), actor.here()
+    request = CancelRequest(who.by, now, who.via)
     notes: list[str] = []
     if opened.state.pinned.final and opened.state.ending is None:
         try:
-            return _cancel_and_finish(opened, federation_file, now)
+            run = resume(opened, federation_file=federation_file)
         except ResumeError as error:
             notes.append(f"what stands under `finally` was not run: {error.message}")
-
-    who = actor.here()
-    opened.stored.requests.post(CancelRequest(who.by, now, who.via))
+        else:
+            opened.stored.requests.post(request)
+            run.carry_on(Silent())
+            return []
+    opened.stored.requests.post(request)
     opened.record(events.CancelRequested(now, who.by, who.via))
     notes += _kill_open(opened, federation_file)
-    for note in notes:
-        opened.record(events.Noted(now, note))
+    opened.record(*(events.Noted(now, note) for note in notes))
     opened.record(events.RunCancelled(now) if opened.state.ending is None else opened.state.ending.outcome(now))
     opened.stored.mark_over(True)
     return notes
 
 
-def _cancel_and_finish(opened: OpenRun, federation_file: str | None, now: float) -> list[str]:
-    """Cancel a run that has steps under `finally`, and run these."""
-    from v6flow.reporters.base import Silent
-
-    run = resume(opened, federation_file=federation_file)
-    who = actor.here()
-    opened.stored.requests.post(CancelRequest(who.by, now, who.via))
-    run.carry_on(Silent())
-    return []
-
-
 def _kill_open(opened: OpenRun, federation_file: str | None) -> list[str]:
+    """Kill what a run has open at a server; returns what could not be killed."""
     open_ = {
         each.token: tuple(other.name for other in step.organizations.values() if other.token == each.token)
         for step in opened.state.steps.values()
         for each in step.organizations.values()
         if each.status == "requested"
     }
-    if not open_:
+    federation = pinned_federation(opened.state.pinned, federation_file) if open_ else None
+    if federation is None:
         return []
-    federation = pinned_federation(opened.state.pinned, federation_file)
     if not isinstance(federation, ServerFederation):
         _forget_withheld(opened, federation)
         return []
-    access = reach(federation)
-    try:
+    notes: list[Noted] = []
+
+    def hear(report: Report) -> None:
+        if isinstance(report, Noted):
+            notes.append(report)
+
+    with closing(reach(federation)) as access:
         if access.directory().identity != opened.state.pinned.identity:
             raise ResumeError(f"{federation.file} is no longer the federation that run {opened.state.run} asked")
-        notes: list[Noted] = []
-
-        def hear(report: Report) -> None:
-            if isinstance(report, Noted):
-                notes.append(report)
-
         backend = access.backend(opened.stored.scratch)
         backend.open(hear)
-        try:
+        with closing(backend):
             for token, organizations in open_.items():
                 backend.kill(token, organizations)
-        finally:
-            backend.close()
-    finally:
-        access.close()
     away = next((note.error for note in notes if isinstance(note.error, UnreachableError)), None)
     if away is not None:
         raise away
     return [note.message for note in notes]
 
 
-def _forget_withheld(opened: OpenRun, federation: Federation | None) -> None:
+def _forget_withheld(opened: OpenRun, federation: Federation) -> None:
     """Remove what task runs whose logs are withheld have left in the run's folder, where nobody works on the run."""
-    if federation is None:
-        return
     plan = pinned_plan(opened.state)
-    access = reach(federation)
-    try:
+    with closing(reach(federation)) as access:
         backend = access.backend(opened.stored.scratch)
         for name, step in opened.state.steps.items():
             definition = plan.steps.get(ids.definition(name))
@@ -111,5 +97,3 @@ def _forget_withheld(opened: OpenRun, federation: Federation | None) -> None:
                 for each in step.organizations.values():
                     backend.forget(each.token, each.name)
         backend.close()
-    finally:
-        access.close()
