@@ -608,7 +608,7 @@ def test_the_words_for_how_runs_and_steps_stand_are_those_there_are() -> None:
 def test_the_kinds_of_failure_of_steps_are_those_there_are() -> None:
     """Those of organizations are in server.md, and those of errors are below."""
     package = Path(v6flow.__file__).parent
-    sources = [package / "engine.py", *sorted((package / "core").glob("*.py"))]
+    sources = [package / "engine.py", package / "reports.py", *sorted((package / "core").rglob("*.py"))]
     text = "".join(source.read_text("utf-8") for source in [*sources, *sorted((package / "local").glob("*.py"))])
     made = set(re.findall(r'(?:Failure|Unfit|Refused|\.failed|\.end)\(\s*"(\w+)"', text))
     page = (DOCS / "server.md").read_text("utf-8").partition("\n## Failures")[2].partition("\n## ")[0]
