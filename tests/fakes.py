@@ -6,12 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from v6flow.backends.base import Accepted, Answered, Looked
+from v6flow.core import reading
 from v6flow.core.checks import soundness
+from v6flow.core.directory import Directory
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import RunState, replay
-from v6flow.core.federation import Directory
-from v6flow.core.language import document, model
-from v6flow.core.planning import plan
+from v6flow.core.language import document
+from v6flow.core.planning import planner
 from v6flow.engine import Engine
 from v6flow.errors import NoSpaceError
 from v6flow.local.base import LocalAnswered, LocalFailed, LocalReport
@@ -145,11 +146,11 @@ class FakeLocal:
 
 def make(text: str, *, organizations: tuple[str, ...] = ORGANIZATIONS, deadline: float | None = None) -> Plan:
     """The plan of a workflow's text without its first lines, which must be sound."""
-    workflow = model.parse(document.parse(f"v6flow: 1\nname: w\n{text}", "w.yaml"))
+    workflow = reading.parse(document.parse(f"v6flow: 1\nname: w\n{text}", "w.yaml"))
     problems = soundness.check(workflow)
     assert not problems, problems
     directory = Directory(organizations, defaults={"image": "i"})
-    return plan.make(workflow, {}, directory, folder="/work", run=RUN, started=1000.0, deadline=deadline)
+    return planner.make(workflow, {}, directory, folder="/work", run=RUN, started=1000.0, deadline=deadline)
 
 
 def begun(journal: Journal) -> RunState:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from v6flow import loading
-from v6flow.backends.embedded import EmbeddedBackend
+from v6flow.backends.embedded.backend import EmbeddedBackend
 from v6flow.reporters.base import Silent
 from v6flow.runs.starting import start
 from v6flow.stores.folder.store import FolderStore

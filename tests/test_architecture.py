@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from v6flow import loading
+from v6flow.backends import BACKENDS
+from v6flow.backends.base import imported
+from v6flow.backends.fragments import FRAGMENT
 from v6flow.core.kinds import STEP_KINDS
 
 PACKAGE = Path(__file__).parent.parent / "runner" / "v6flow"
@@ -16,7 +20,7 @@ LAYERS = (
     ("version",),
     ("errors",),
     ("core", "aggregation"),
-    ("actor", "clock", "dotenv", "paths"),
+    ("actor", "clock", "dotenv", "paths", "plugins"),
     ("references",),
     ("backends", "stores", "local", "reporters"),
     ("reports",),
@@ -152,11 +156,13 @@ def test_the_core_has_no_input_or_output(name: str) -> None:
 # What names come to from outside is looked at and read by `paths`, which waits for nothing and knows the bound.
 LOOKS = {"read_bytes", "read_text", "is_file", "is_dir", "exists", "expanduser", "isfile", "isdir", "iterdir"}
 READERS = ("loading", "references", "params", "runs", "api", "testing", "cli", "local.sources",
-           "backends.embedded.checkup", "backends.embedded.obstacles", "backends.embedded.contents",
-           "backends.vantage6.connecting", "backends.vantage6.keys", "backends.vantage6.transport")  # fmt: skip
+           "backends.existence", "backends.fragments", "backends.embedded.checkup", "backends.embedded.configuration",
+           "backends.embedded.obstacles", "backends.embedded.contents", "backends.vantage6.connecting",
+           "backends.vantage6.keys", "backends.vantage6.transport")  # fmt: skip
 LOOKS_ITSELF = {
     ("v6flow.loading", "read_text"),  # our own schemas
     ("v6flow.runs.detach", "read_text"),  # our own log
+    ("v6flow.backends.fragments", "read_text"),  # those of backends
     ("v6flow.references", "expanduser"),  # a user that there is not is an error of its own
     ("v6flow.local.sources", "is_file"),  # of what the import system has found
     *(("v6flow.cli.init", each) for each in LOOKS),  # our own templates, and where they come to
@@ -189,4 +195,45 @@ def test_a_module_says_in_one_sentence_what_it_is_for(name: str) -> None:
 @pytest.mark.parametrize("key", STEP_KINDS)
 def test_a_kind_of_step_has_all_of_its_own_in_its_class(key: str) -> None:
     own = vars(type(STEP_KINDS[key]))
-    assert {"key", "summary", "parse", "fields", "needed", "offers"} <= own.keys()
+    assert {"key", "summary", "plan_type", "parse", "fields", "plan"} <= own.keys()
+    assert "begin" in vars(type(STEP_KINDS[key].execution))
+
+
+KINDS = tuple(f"v6flow.core.kinds.{key}" for key in STEP_KINDS)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("v6flow.core.execution")])
+def test_execution_asks_the_kind_of_a_step_and_knows_none(name: str) -> None:
+    assert not {each for each in imports(name, runtime_only=True) if each.startswith(KINDS)}
+
+
+BACKEND_FOLDERS = {path.parent.name for path in PACKAGE.glob("backends/*/__init__.py")}
+NAMES_A_BACKEND = {
+    "v6flow.backends",  # BACKENDS: one line each
+    "v6flow.cli.keygen",  # makes the keys that vantage6 encrypts with
+    "v6flow.reporters.summary",  # a run keeps the name of its backend alone
+    *(f"v6flow.testing.{name}" for name in ("files", "judging", "people", "recording", "trial")),  # use fixtures
+}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.startswith("v6flow.backends.")])
+def test_nobody_names_a_backend_but_the_registry(name: str) -> None:
+    tree = ast.parse(MODULES[name].read_text("utf-8"))
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    texts |= imports(name)
+    found = {each for each in BACKEND_FOLDERS for text in texts if text == each or f"backends.{each}" in text}
+    assert bool(found) == (name in NAMES_A_BACKEND), f"{name} names {found}"
+
+
+def test_each_backend_of_the_registry_is_a_folder_with_its_schema() -> None:
+    for name, place in BACKENDS.items():
+        federation = imported(place)
+        assert (federation.backend, place.split(".")[:3]) == (name, ["v6flow", "backends", name])
+        assert (PACKAGE / "backends" / name / FRAGMENT).is_file()
+    assert {*BACKENDS, "fixtures"} == BACKEND_FOLDERS
+
+
+def test_the_published_schema_of_federations_has_all_backends() -> None:
+    """Where it has not: `v6flow schema federation > schemas/federation.schema.json`."""
+    published = (PACKAGE.parents[1] / "schemas" / FRAGMENT).read_text("utf-8")
+    assert published == loading.schema_text("federation")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from v6flow import loading
 from v6flow.core.language.problem import InvalidError, Problem
-from v6flow.core.planning import plan as planning
+from v6flow.core.planning import planner
 from v6flow.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
@@ -144,7 +144,7 @@ def test_any_yaml_is_a_workflow_or_one_kind_of_error(tree: dict[str, Any]) -> No
 def test_ten_thousand_steps_are_read_ordered_and_planned() -> None:
     lines = ["v6flow: 1", "steps:", "  s0: {local: {value: 1}}"]
     lines += [f'  s{n}: {{local: {{value: "{{{{ steps.s{n - 1}.result + 1 }}}}"}}}}' for n in range(1, 10_000)]
-    plan = planning.make(loading.parse_workflow("\n".join(lines), "long.yaml"), {})
+    plan = planner.make(loading.parse_workflow("\n".join(lines), "long.yaml"), {})
     assert list(plan.steps) == [f"s{n}" for n in range(10_000)]
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from v6flow import params
-from v6flow.core.language import document, model
+from v6flow.core import reading
+from v6flow.core.language import document
 from v6flow.core.language.problem import InvalidError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ steps: {a: {local: {value: 1}}}
 
 
 def workflow(text: str = TEXT) -> Workflow:
-    return model.parse(document.parse(text, "w.yaml"))
+    return reading.parse(document.parse(text, "w.yaml"))
 
 
 def refused(**given: Any) -> list[str]:

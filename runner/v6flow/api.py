@@ -38,8 +38,8 @@ from v6flow.stores.registry import open_store
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from v6flow.backends.base import Federation
     from v6flow.core.execution.state import RunState
-    from v6flow.core.federation import Federation
     from v6flow.core.json import Json
     from v6flow.reporters.base import Reporter
     from v6flow.runs.work import Run

@@ -5,48 +5,56 @@ from __future__ import annotations
 import functools
 import gc
 import os
-import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v6flow import paths
-from v6flow.core import federation, json
+from v6flow import backends, paths, plugins
+from v6flow.backends import fragments
+from v6flow.core import json, reading
 from v6flow.core.checks import soundness
-from v6flow.core.kinds import LocalStep
-from v6flow.core.language import document, model, redaction, salvage, schema
+from v6flow.core.kinds import BUILT_IN, STEP_KINDS, register, schema_with_kinds
+from v6flow.core.kinds.base import StepKind
+from v6flow.core.language import document, redaction, schema
 from v6flow.core.language.problem import InvalidError, Problem
-from v6flow.core.language.words import NEAR_FILE, nearest, suggestion
-from v6flow.core.planning import policy
-from v6flow.errors import FederationError, UsageError
+from v6flow.core.language.words import NEAR_FILE, nearest
+from v6flow.core.planning import dependencies
+from v6flow.errors import UsageError
+from v6flow.plugins import PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
-    from v6flow.core.federation import Federation
+    from v6flow.backends.base import Federation
     from v6flow.core.language.document import Document
     from v6flow.core.language.model import Workflow
     from v6flow.core.language.problem import Path as Place
-    from v6flow.core.language.problem import Severity
 
 SCHEMAS = Path(__file__).parent / "schemas"
 SCHEMA_NAMES = ("workflow", "federation", "test")
 
-_FOLDER, _NOT_THERE, _SAID = "it is a folder", "it is not there", ""
-_PATH_OF_KEY = re.compile(r"(?!.*-----).{1,255}\.[A-Za-z]\w{0,7}")
-
 
 def schema_text(name: str) -> str:
-    """The text of `schemas/<name>.schema.json`."""
+    """The text of `schemas/<name>.schema.json`; that of federation files is put together from the backends'."""
+    if name == "federation":
+        return fragments.text(fragments.built_in()) + "\n"
     return (SCHEMAS / f"{name}.schema.json").read_text("utf-8")
 
 
 @functools.cache
 def read_schema(name: str) -> dict[str, Any]:
     """The schema of that name, parsed."""
+    if name == "federation":
+        return fragments.built_in()
     parsed = json.loads(schema_text(name))
     assert isinstance(parsed, dict)
     return parsed
+
+
+def workflow_schema() -> dict[str, Any]:
+    """The schema of workflows with the kinds of steps that are registered."""
+    schema = read_schema("workflow")
+    return schema if STEP_KINDS.keys() == BUILT_IN else schema_with_kinds(schema)
 
 
 def read_document(path: str | os.PathLike[str], *, kind: str) -> Document:
@@ -58,10 +66,19 @@ def parse_document(text: bytes | str, name: str, *, kind: str) -> Document:
     """The document of a text, sound by the schema of its kind. Raises InvalidError with all problems."""
     with _no_collection(), _showing(text, kind):
         found = document.parse(text, name)
-        problems = schema.problems(found, read_schema(kind))
+        problems = schema.problems(found, _schema_for(found) if kind == "federation" else read_schema(kind))
         if problems:
             raise InvalidError(problems, what=name)
     return found
+
+
+def _schema_for(federation: Document) -> dict[str, Any]:
+    """The schema of a federation file. Raises InvalidError where a package that brings its backend is broken."""
+    try:
+        return fragments.schema_for(federation.value.get("backend"))
+    except PluginError as error:
+        where = federation.position(("backend",))
+        raise InvalidError([Problem(error.message, "backend", federation.name, where, error.hint)]) from error
 
 
 def read_workflow(path: str | os.PathLike[str]) -> Workflow:
@@ -78,14 +95,15 @@ def parse_workflow(
     """
     with _no_collection(), _showing(text, "workflow"):
         found = document.parse(text, name)
-        problems = schema.problems(found, read_schema("workflow"))
+        register_kinds(found.value)
+        problems = schema.problems(found, workflow_schema())
         files = _Files(found, folder or Path(name).absolute().parent, around)
         called, included = files.read(), files.included()
         problems += files.problems
         if problems:
-            workflow = salvage.sound_part(found, problems, called, included)
+            workflow = reading.sound_part(found, problems, called, included)
         else:
-            workflow = model.parse(found, files=called, included=included)
+            workflow = reading.parse(found, files=called, included=included)
         if workflow is not None:
             problems += soundness.check(workflow)
             problems += check_functions(workflow, folder or Path(name).absolute().parent)
@@ -101,6 +119,7 @@ def parse_kept(text: str, name: str, kept: Mapping[str, str] | None = None) -> W
     """
     with _no_collection():
         found = document.parse(text, name)
+        register_kinds(found.value)
         folder = Path(name).absolute().parent
         files = {}
         for written in dict.fromkeys(written for _, written in _called(found.value)):
@@ -108,7 +127,7 @@ def parse_kept(text: str, name: str, kept: Mapping[str, str] | None = None) -> W
             files[written] = parse_kept((kept or {})[path], path, kept)
         paths = [os.path.normpath(folder / written) for written in _included(found.value)]
         included = [document.parse((kept or {})[path], path) for path in paths]
-        return model.parse(found, files=files, included=included)
+        return reading.parse(found, files=files, included=included)
 
 
 class _Files:
@@ -179,67 +198,91 @@ def _include_schema() -> dict[str, Any]:
 
 def _called(value: Any) -> Iterator[tuple[Place, str]]:
     """The places of the steps that run other files, with the names of those, as far as a document is sound."""
-    for section in ("steps", "finally") if isinstance(value, dict) else ():
-        yield from _called_in(value.get(section), (section,))
+    for at, step in _raw_steps(value):
+        for key, kind in STEP_KINDS.items():
+            said = step.get(key)
+            if kind.calls and isinstance(said, dict) and isinstance(said.get("file"), str):
+                yield at, said["file"]
 
 
-def _called_in(steps: Any, at: Place) -> Iterator[tuple[Place, str]]:
-    for name, step in steps.items() if isinstance(steps, dict) else ():
-        if not isinstance(step, dict):
-            continue
-        called = step.get("workflow")
-        if isinstance(called, dict) and isinstance(called.get("file"), str):
-            yield (*at, name), called["file"]
-        for kind in ("repeat", "foreach"):
-            if isinstance(step.get(kind), dict):
-                yield from _called_in(step[kind].get("steps"), (*at, name, kind, "steps"))
+def _raw_steps(value: Any) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """The steps of a document with their places, nested ones too, as far as it is sound."""
+    sections = value if isinstance(value, dict) else {}
+    waiting: list[tuple[Place, Any]] = [((key,), sections.get(key)) for key in ("finally", "steps")]
+    while waiting:
+        at, steps = waiting.pop()
+        for name, step in steps.items() if isinstance(steps, dict) else ():
+            if isinstance(step, dict):
+                yield (*at, name), step
+                waiting += [((*at, name, key, "steps"), step[key].get("steps")) for key, kind in STEP_KINDS.items()
+                            if kind.nests and isinstance(step.get(key), dict)]  # fmt: skip
+
+
+def register_kinds(value: Any) -> None:
+    """Have the kinds of a document's steps registered that other packages bring. Raises UsageError.
+
+    Installed packages are looked through only for steps that are of no known kind.
+    """
+    for _, step in _raw_steps(value):
+        if STEP_KINDS.keys().isdisjoint(step):
+            for key in step.keys() - read_schema("workflow")["$defs"]["step"]["properties"].keys():
+                _register_kind(key)
+
+
+def _register_kind(key: str) -> None:
+    kind = plugins.load("v6flow.step_kinds", key)
+    if kind is None:
+        return
+    if not isinstance(kind, StepKind) or kind.key != key:
+        raise UsageError(f"the entry point {key} of v6flow.step_kinds is no kind of step with that key")
+    register(kind)
 
 
 def check_functions(workflow: Workflow, folder: Path) -> list[Problem]:
     """What is wrong with the Python functions that local steps name, found without running their code."""
-    if not any(isinstance(step, LocalStep) and step.function for step in workflow.steps.values()):
+    steps = workflow.steps.values()
+    called = [(step, found) for step in steps if (found := STEP_KINDS[step.kind].function(step)) is not None]
+    if not called:
         return []
     from v6flow.local import sources
 
     problems: list[Problem] = []
-    for step in workflow.steps.values():
-        if not isinstance(step, LocalStep) or step.function is None:
-            continue
-        at = (*step.common.at, "local", "function")
-        for message, hint in sources.problems(step.function, folder, _kwargs(step)):
-            where = workflow.document.position(at)
+    for step, (at, name, kwargs) in called:
+        given = list(kwargs.source) if isinstance(kwargs.source, dict) else []
+        for message, hint in sources.problems(name, folder, given):
+            where = workflow.document.position((*step.common.at, *at))
             problems.append(Problem(message, "function", workflow.document.name, where, hint))
     return problems
 
 
 def read_federation(path: str | os.PathLike[str]) -> Federation:
     """The federation in a file; nothing is asked of a server. Raises UsageError, InvalidError, FederationError."""
-    raw = _federation_document(path).value
+    from v6flow import references
+    from v6flow.backends.base import FederationFile
+
+    found, backend = _federation_document(path)
     file = Path(path).absolute()
 
     def absolute(relative: str) -> str:
         return os.path.abspath(file.parent / paths.expand(relative))  # noqa: PTH100 - resolve() follows links
 
-    return federation.parse(raw, str(file), absolute=absolute, reveal=functools.partial(reveal, folder=file.parent))
+    reveal = functools.partial(references.reveal, folder=file.parent)
+    return backend.parse(FederationFile(str(file), found.value, absolute, reveal))
 
 
-def _federation_document(path: str | os.PathLike[str]) -> Document:
+def _federation_document(path: str | os.PathLike[str]) -> tuple[Document, type[Federation]]:
     found = read_document(path, kind="federation")
+    backend = backends.find(found.value["backend"])
+    assert backend is not None, "the schema knows backends that there are"
     problems = [
         Problem("a federation's defaults are literal: no expression is filled in here", "literal-only", found.name,
                 found.position(("defaults", key)), "write the expression in the workflow")
         for key, value in found.value.get("defaults", {}).items() if "{{" in json.dumps(_plain(key, value))
     ]  # fmt: skip
-    problems += soundness.count_problems(found)
-    for study, members in found.value.get("studies", {}).items():
-        for index, name in enumerate(members):
-            if name not in found.value["organizations"]:
-                where = found.position(("studies", study, index))
-                near = suggestion(name, found.value["organizations"])
-                problems.append(Problem(f"no organization {name!r}", "unknown-organization", found.name, where, near))
+    problems += [*soundness.count_problems(found), *backend.problems(found)]
     if problems:
         raise InvalidError(problems, what=found.name)
-    return found
+    return found, backend
 
 
 def _plain(key: str, value: Any) -> Any:
@@ -257,7 +300,7 @@ def federation_file(workflow: Workflow, given: str | None) -> str | None:
     file = os.environ.get("V6FLOW_FEDERATION")
     if file is None and workflow.federation is not None:
         file = os.path.normpath(Path(workflow.document.name).parent / workflow.federation)
-    if file is None or soundness.needs_federation(workflow):
+    if file is None or dependencies.needs_federation(workflow):
         return file
     paths.check(file)
     return file if os.path.lexists(file) else None
@@ -269,126 +312,12 @@ def check_federation(path: str | os.PathLike[str]) -> list[Problem]:
     That a reference cannot be resolved is a warning only: the file may be checked where no secrets are.
     Raises UsageError, InvalidError.
     """
-    found = _federation_document(path)
-    checking = _FederationCheck(found, Path(path).absolute().parent)
-    if found.value["backend"] == "vantage6":
-        for key in ("username", "password", "totp_secret"):
-            if key in found.value:
-                checking.revealed((key,), found.value[key])
-        if "private_key" in found.value:
-            checking.file(("private_key",), found.value["private_key"], _key_shown(found.value["private_key"]))
-        if "ca_file" in found.value:
-            authorities = found.value["ca_file"]
-            checking.file(("ca_file",), authorities, f"file of a certificate authority {authorities}", folder=True)
-        return checking.problems
-    for name, organization in found.value["organizations"].items():
-        at = ("organizations", name)
-        for label, database in organization.get("databases", {}).items():
-            if isinstance(database, str):
-                checking.database((*at, "databases", label), database)
-            else:
-                checking.database((*at, "databases", label, "uri"), database["uri"])
-        for variable, text in organization.get("environment", {}).items():
-            checking.revealed((*at, "environment", variable), text)
-    for image, algorithm in found.value.get("algorithms", {}).items():
-        if "python" in algorithm:
-            checking.interpreter(("algorithms", image, "python"), algorithm["python"])
-        if "path" in algorithm:
-            checking.folder(("algorithms", image, "path"), algorithm["path"])
-            checking.package(("algorithms", image, "package"), algorithm["package"], algorithm["path"])
-    for image in found.value.get("policy", {}).get("counts", {}):
-        checking.counted(("policy", "counts", image), image, list(found.value.get("algorithms", {})))
-    return checking.problems
+    from v6flow.backends.existence import ExistenceCheck
 
-
-class _FederationCheck:
-    """Looks for what a federation file names; `problems` are what is not there."""
-
-    def __init__(self, document: Document, folder: Path) -> None:
-        self.problems: list[Problem] = []
-        self._document = document
-        self._folder = folder
-
-    def database(self, at: Place, text: str) -> None:
-        uri = self.revealed(at, text)
-        if uri is None:
-            return
-        file = federation.sqlite_file(uri) or uri
-        if "://" not in file:
-            what = f"database file {file}" if uri == text else f"database file: what {text} stands for"
-            self.file(at, file, what, folder=True)
-
-    def revealed(self, at: Place, text: str) -> str | None:
-        """What a text or a reference stands for; None, and a warning, if that cannot be told.
-
-        None too where somebody else's file is checked: it is not to have our secrets looked up.
-        """
-        if paths.bounded() and text.startswith("${"):
-            return None
-        try:
-            return reveal(text, folder=self._folder)
-        except FederationError as error:
-            self._complain(at, error.message, "reference", error.hint, severity="warning")
-            return None
-
-    def file(self, at: Place, path: str, what: str, *, folder: bool = False) -> None:
-        """That a path is a regular file, or with `folder` a folder."""
-        if (why := self._obstacle(at, path)) is not None and not (folder and why == _FOLDER):
-            self._missing(at, what, why)
-
-    def folder(self, at: Place, path: str) -> None:
-        why = self._obstacle(at, path)
-        if why != _FOLDER:
-            self._missing(at, f"folder {path}", why or "it is a file")
-
-    def interpreter(self, at: Place, path: str) -> None:
-        """That an interpreter is there; it is not read, and is often a link to one that lies elsewhere."""
-        file = self._there(path)
-        if self._obstacle(at, str(file.parent)) != _FOLDER or not os.access(file, os.F_OK):
-            self._missing(at, f"interpreter {path}", _NOT_THERE)
-
-    def _obstacle(self, at: Place, path: str) -> str | None:
-        """What keeps a path from being read as a file; `_SAID` if that has been told."""
-        try:
-            return paths.obstacle(self._there(path))
-        except paths.OutsideError as error:
-            self._complain(at, error.message, "outside", error.hint)
-            return _SAID
-
-    def _missing(self, at: Place, what: str, why: str) -> None:
-        if why != _SAID:
-            self._complain(at, f"no {what}" if why == _NOT_THERE else f"{what} cannot be used: {why}", "missing-file")
-
-    def package(self, at: Place, package: str, path: str) -> None:
-        folder = self._there(path)
-        *outer, name = package.split(".")
-        beside = folder.joinpath(*outer)
-        try:
-            if not paths.is_folder(folder) or paths.is_folder(beside / name) or paths.is_file(beside / f"{name}.py"):
-                return
-            names = [each.stem for each in paths.entries(beside) if each.suffix == ".py" or paths.is_folder(each)]
-        except paths.OutsideError:
-            return  # of the folder that is told, and a link out of it is no package
-        near = nearest(name, sorted(names))
-        hint = f"did you mean {'.'.join([*outer, near])}?" if near else None
-        self._complain(at, f"no package {package} in the folder {path}", "missing-file", hint)
-
-    def counted(self, at: Place, image: str, known: Sequence[str]) -> None:
-        """Warn of an image whose counts are declared, and that no algorithm of the federation has."""
-        if not any(policy.may_mean(image, each) for each in known):
-            message = f"no algorithm of this federation has the image {image}, so these counts are never used"
-            hint = suggestion(image, known) or f"it has {', '.join(known) or 'none'}"
-            where = self._document.key_position(at)
-            self.problems.append(Problem(message, "unknown-image", self._document.name, where, hint, "warning"))
-
-    def _there(self, path: str) -> Path:
-        return self._folder / paths.expand(path)
-
-    def _complain(
-        self, at: Place, message: str, rule: str, hint: str | None = None, *, severity: Severity = "error"
-    ) -> None:
-        where = self._document.position(at)
-        self.problems.append(Problem(message, rule, self._document.name, where, hint, severity))
+    found, backend = _federation_document(path)
+    check = ExistenceCheck(found, Path(path).absolute().parent)
+    backend.check_existence(check)
+    return check.problems
 
 
 def read_params(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -445,23 +374,6 @@ def file_kind(file: Path) -> str | None:
     return redaction.kind_of(head)
 
 
-def reveal(text: str, *, folder: Path) -> str:
-    """What a reference (`${env:NAME}`, `${file:PATH}`, `${keyring:SERVICE/USER}`) stands for; else the text itself.
-
-    Where somebody else's file is checked, nothing is looked up, and a reference stays as it is. Raises FederationError.
-    """
-    if not text.startswith("${") or paths.bounded():
-        return text
-    from v6flow.references import Secret
-
-    return Secret(text, folder).reveal(may_be_empty=True)
-
-
-def _key_shown(path: str) -> str:
-    """What a message calls a private key: by its path, unless what should be a path may be the key itself."""
-    return f"private key {path}" if _PATH_OF_KEY.fullmatch(path) else "private key: what `private_key` names"
-
-
 @contextmanager
 def _showing(text: bytes | str, kind: str) -> Iterator[None]:
     """Keep the problems of a text, which should be a file of a kind, from quoting what must not be shown."""
@@ -483,7 +395,3 @@ def _no_collection() -> Iterator[None]:
         gc.freeze()
         if enabled:
             gc.enable()
-
-
-def _kwargs(step: LocalStep) -> list[str]:
-    return list(step.kwargs.source) if isinstance(step.kwargs.source, dict) else []

@@ -175,7 +175,7 @@ class Reports:
         except json.JsonError as error:
             failure = _garbage(str(error), message.step, None, message.log)
             return ev.LocalFailed(now, message.step, message.attempt, failure, log)
-        return self._scheduler.local_completed(message.step, value, log, now)
+        return self._scheduler.computed(message.step, value, log, now)
 
     def why_withheld(self, name: str) -> str | None:
         """Why what the algorithms of a step print is neither kept nor shown; None if it is."""

@@ -17,15 +17,27 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from v6flow.backends.base import Accepted, Answered, Backend, Broken, Dispatched, Failed, Looked, Noted, Report
-from v6flow.core.execution.commands import DatabaseChoice, TaskRequest
+from v6flow.backends.base import (
+    Accepted,
+    Answered,
+    Backend,
+    Broken,
+    Dispatched,
+    Failed,
+    FederationFile,
+    Looked,
+    Noted,
+    Report,
+)
+from v6flow.core.execution.commands import TaskRequest
+from v6flow.core.kinds.settings import DatabaseChoice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from v6flow.core.federation import Directory
+    from v6flow.core.directory import Directory
     from v6flow.core.json import Json
 
 PATIENCE = 120.0  # seconds until a test says that something will never happen
@@ -108,8 +120,8 @@ def embedded(folder: Path) -> Iterator[Stage]:
     from itertools import count
     from pathlib import Path
 
-    from v6flow.backends.embedded import EmbeddedBackend
-    from v6flow.core.federation import Algorithm, Database, EmbeddedFederation, EmbeddedOrganization
+    from v6flow.backends.embedded.backend import EmbeddedBackend
+    from v6flow.backends.embedded.configuration import Algorithm, Database, EmbeddedFederation, EmbeddedOrganization
 
     values = {"alpha": [1, 2, 3], "beta": [4, 5], "gamma": [9], "delta": [0]}
     for name, numbers in values.items():
@@ -193,16 +205,17 @@ def server(folder: Path, *, encrypted: bool = False) -> Iterator[Stage]:
 
     import federation as live_federation
 
+    from v6flow.backends.vantage6 import configuration as files
     from v6flow.backends.vantage6 import connecting
     from v6flow.backends.vantage6.backend import ServerBackend
-    from v6flow.backends.vantage6.pace import Times
-    from v6flow.core import server as files
+    from v6flow.backends.vantage6.backoff import Times
     from v6flow.loading import read_document
 
     live = live_federation.shared().encrypted if encrypted else live_federation.shared().plain
     live.start()
     path = live.write_federation_file(folder / "federation.yaml")
-    written = files.parse(read_document(path, kind="federation").value, str(path), absolute=str)
+    raw = read_document(path, kind="federation").value
+    written = files.ServerFederation.parse(FederationFile(str(path), raw, str, str))
     connected = connecting.connect(written)
     prefix = f"{uuid.uuid4().hex}-"
     gates = count()
@@ -236,8 +249,51 @@ def server(folder: Path, *, encrypted: bool = False) -> Iterator[Stage]:
         connected.close()
 
 
+@contextmanager
+def toy(folder: Path) -> Iterator[Stage]:
+    """A backend of another package, found by its entry point."""
+    from itertools import count
+
+    import installing
+    from v6flow import backends, loading
+
+    installing.install(installing.TOYS / "toy_backend", folder / "site")
+    file, gates = folder / "federation.yaml", count()
+    file.write_text(
+        "v6flow_federation: 1\nbackend: toy\noffline: [delta]\n"
+        "numbers: {alpha: [1, 2, 3], beta: [4, 5], gamma: [9], delta: [0]}\n",
+        encoding="utf-8",
+    )
+
+    @contextmanager
+    def opened(emit: Callable[[Report], None]) -> Iterator[Backend]:
+        access = backends.reach(loading.read_federation(file))
+        backend = access.backend(folder / "run")
+        backend.open(emit)
+        try:
+            yield backend
+        finally:
+            backend.close()
+            access.close()
+
+    def gate() -> tuple[dict[str, Any], Callable[[], object]]:
+        path = folder / f"gate{next(gates)}"
+        return {"gate": str(path)}, path.touch
+
+    with installing.importable(folder / "site"):
+        yield Stage(
+            open=opened,
+            image="toy",
+            sums={"alpha": 6.0, "beta": 9.0, "gamma": 9.0},
+            offline="delta",
+            databases=(),
+            gate=gate,
+        )
+
+
 STAGES: dict[str, Callable[[Path], AbstractContextManager[Stage]]] = {
     "embedded": embedded,
+    "toy": toy,
     "server": server,
     "server_encrypted": partial(server, encrypted=True),
 }

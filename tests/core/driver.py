@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from v6flow.core import reading
 from v6flow.core.checks import soundness
+from v6flow.core.directory import Directory
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.commands import Ask, Keep, Kill, KillLocal, Look, Recall, Record, StartLocal
 from v6flow.core.execution.reuse import Basis
 from v6flow.core.execution.scheduler import Scheduler
 from v6flow.core.execution.state import apply, replay
-from v6flow.core.federation import Directory
-from v6flow.core.language import document, model
-from v6flow.core.planning import plan
+from v6flow.core.language import document
+from v6flow.core.planning import planner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,8 +35,8 @@ def workflow(text: str, files: Mapping[str, str] | None = None) -> Workflow:
     """
     others: dict[str, Workflow] = {}
     for name, other in (files or {}).items():
-        others[name] = _sound(model.parse(document.parse(f"v6flow: 1\n{other}", name), files=dict(others)))
-    return _sound(model.parse(document.parse(f"v6flow: 1\nname: w\n{text}", "w.yaml"), files=others))
+        others[name] = _sound(reading.parse(document.parse(f"v6flow: 1\n{other}", name), files=dict(others)))
+    return _sound(reading.parse(document.parse(f"v6flow: 1\nname: w\n{text}", "w.yaml"), files=others))
 
 
 def _sound(found: Workflow) -> Workflow:
@@ -58,7 +59,7 @@ def make(
     filled = {name: param.schema.get("default") for name, param in found.params.items()} | dict(params or {})
     ids = {name: number for number, name in enumerate(organizations, start=1)}
     directory = Directory(organizations, ids=ids, identity="here", defaults={"image": "i", **(defaults or {})})
-    return plan.make(found, filled, directory, folder="/work", run="w-1", started=0.0, deadline=deadline)
+    return planner.make(found, filled, directory, folder="/work", run="w-1", started=0.0, deadline=deadline)
 
 
 def journalled(events: Iterable[Event]) -> list[Event]:
@@ -168,7 +169,7 @@ class Driver:
     def finish(self, step: str, value: Any) -> None:
         """A local step's child process answers."""
         del self.children[step]
-        self.write(self.scheduler.local_completed(step, value, None, self.now))
+        self.write(self.scheduler.computed(step, value, None, self.now))
         self.go()
 
     def crash(self, step: str, kind: str = "crashed") -> None:
@@ -199,7 +200,7 @@ class Driver:
         """The next process, which finds the first `keep` events; `now` is when this one ended, if not just now."""
         then = (self.now if now is None else now) + down
         events = [*self.events[:keep], ev.RunResumed(then, down, None, (), retry, reset, resubmit)]
-        return Driver(made or self.plan, events, now=then, earlier=self.earlier)
+        return type(self)(made or self.plan, events, now=then, earlier=self.earlier)
 
     # -- what a test looks at
 

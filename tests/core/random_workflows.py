@@ -14,8 +14,8 @@ from driver import ORGANIZATIONS
 from hypothesis import strategies as st
 
 from v6flow import loading
-from v6flow.core.federation import Directory
-from v6flow.core.planning import plan as planning
+from v6flow.core.directory import Directory
+from v6flow.core.planning import planner
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +72,7 @@ def load(folder: Path, files: Mapping[str, Any]) -> Workflow:
 def make(workflow: Workflow, folder: Path) -> Plan:
     """The plan of a workflow with the defaults of its params. Raises InvalidError."""
     params = {name: param.schema.get("default") for name, param in workflow.params.items()}
-    return planning.make(workflow, params, DIRECTORY, folder=str(folder), run="w-1")
+    return planner.make(workflow, params, DIRECTORY, folder=str(folder), run="w-1")
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from v6flow import loading
 from v6flow.cli.main import main
 from v6flow.core import expressions
 from v6flow.core.checks import lint, soundness
-from v6flow.core.federation import Directory
+from v6flow.core.directory import Directory
 from v6flow.core.language import schema
 from v6flow.core.language.problem import InvalidError
-from v6flow.core.planning.plan import make
+from v6flow.core.planning.planner import make
 from v6flow.errors import UsageError
 from v6flow.local import sources
 from v6flow.testing import files as testing

@@ -18,9 +18,9 @@ from vantage6_fake import Asked, Fake, Say, Vantage6, say
 
 from v6flow import loading
 from v6flow.backends.vantage6 import connecting, totp
+from v6flow.backends.vantage6.configuration import ServerFederation
 from v6flow.backends.vantage6.second_factor import VARIABLE, Person
 from v6flow.backends.vantage6.session import Session
-from v6flow.core.server import ServerFederation
 from v6flow.errors import AccessError
 
 if TYPE_CHECKING:

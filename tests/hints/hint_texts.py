@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[2]
 SOURCE = PROJECT / "runner" / "v6flow"
 SCHEMAS = PROJECT / "schemas"
 
-NOT_MESSAGES = ("cli/commands.py", "core/reference.py")
+NOT_MESSAGES = ("cli/commands.py", "core/language/reference.py")
 """Modules of which the texts are pages: the list of commands, and the reference."""
 
 HOLE = "{}"

@@ -12,7 +12,7 @@ from hint_texts import HOLE, hints
 
 from v6flow.cli.commands import COMMANDS as COMMAND_NAMES
 from v6flow.cli.main import parser
-from v6flow.core.checks.programs import INTERPRETERS
+from v6flow.core.kinds.programs import INTERPRETERS
 from v6flow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def test_the_options_in_a_hint_exist() -> None:
 
 def _is_about_programs(hint: Hint) -> bool:
     """Whether a hint shows how to call a program that is not ours."""
-    return all(place.startswith("core/programs.py:") for place in hint.places)
+    return all(place.startswith("core/kinds/programs.py:") for place in hint.places)
 
 
 def test_what_would_be_wrong_is_found() -> None:

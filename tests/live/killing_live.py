@@ -21,7 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from v6flow.backends.vantage6 import backend
-from v6flow.backends.vantage6.pace import Times
+from v6flow.backends.vantage6.backoff import Times
 from v6flow.backends.vantage6.transport import Transport
 from v6flow.cli.main import main
 from v6flow.stores.folder.sqlite import SqliteJournal

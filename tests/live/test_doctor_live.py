@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from v6flow.backends.vantage6 import checkup, connecting, rights
+from v6flow.backends.vantage6.configuration import ServerFederation
 from v6flow.cli.main import main
 from v6flow.core.checks import findings
-from v6flow.core.planning import plan as planning
-from v6flow.core.server import ServerFederation
+from v6flow.core.planning import planner
 from v6flow.loading import parse_workflow, read_federation
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def test_the_preflight_finds_what_the_doctor_finds(live: LiveFederation, tmp_pat
     workflow = parse_workflow(WORKFLOW, str(tmp_path / "w.yaml"))
     connected = connecting.connect(federation)
     try:
-        plan = planning.make(workflow, {}, connected.directory.directory(), folder=str(tmp_path))
+        plan = planner.make(workflow, {}, connected.directory.directory(), folder=str(tmp_path))
         found = findings.weigh(plan, checkup.preflight(connected, plan))
     finally:
         connected.close()
@@ -234,5 +234,5 @@ def test_the_preflight_finds_what_the_doctor_finds(live: LiveFederation, tmp_pat
         return [(each.status, each.subject) for each in findings.ordered(told) if each.status != "ok"]
 
     assert bad(found) == [("problem", "step partial"), ("problem", "gamma"), ("warning", "delta")]
-    examined = checkup.examine(federation, plan=lambda look: planning.make(workflow, {}, look(), folder=str(tmp_path)))
+    examined = checkup.examine(federation, plan=lambda look: planner.make(workflow, {}, look(), folder=str(tmp_path)))
     assert bad(examined) == bad(found)

@@ -9,9 +9,9 @@ import pytest
 
 from v6flow import loading
 from v6flow.backends.vantage6 import connecting, encryption, keys
+from v6flow.backends.vantage6.configuration import ServerFederation
 from v6flow.backends.vantage6.encryption import KeyProblemError
 from v6flow.cli.main import main
-from v6flow.core.server import ServerFederation
 from v6flow.errors import AccessError
 
 if TYPE_CHECKING:

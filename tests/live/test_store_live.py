@@ -12,12 +12,14 @@ from federation import HOSPITAL_STATS, PROBE
 from program import http
 from store import DIGESTS, NAME, LiveStore, pinned
 
+from v6flow.backends.base import FederationFile
 from v6flow.backends.vantage6 import connecting, dialects, directory, stores
+from v6flow.backends.vantage6.configuration import ServerFederation
 from v6flow.backends.vantage6.dialects import TaskDraft
 from v6flow.backends.vantage6.refusals import RefusedError
-from v6flow.core import json, server
+from v6flow.core import json
 from v6flow.core.checks.declarations import Algorithm, Argument, Function, Unknown
-from v6flow.core.execution.commands import DatabaseChoice
+from v6flow.core.kinds.settings import DatabaseChoice
 from v6flow.errors import FederationError
 from v6flow.loading import read_document
 
@@ -40,7 +42,9 @@ def store(live: LiveFederation) -> LiveStore:
 def connected(live: LiveFederation, store: LiveStore, tmp_path: Path) -> Iterator[Connected]:
     path = live.write_federation_file(tmp_path / "federation.yaml", user=live.users.researcher)
     raw = read_document(path, kind="federation").value
-    found = connecting.connect(server.parse(raw, str(path), absolute=lambda text: str(tmp_path / text)))
+    found = connecting.connect(
+        ServerFederation.parse(FederationFile(str(path), raw, lambda text: str(tmp_path / text), str))
+    )
     yield found
     found.close()
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import federation as live_federation
 import pytest
 
+from v6flow.backends.base import FederationFile
+from v6flow.backends.vantage6 import configuration as files
 from v6flow.backends.vantage6 import connecting, dialects, encryption
 from v6flow.backends.vantage6.dialects import TaskDraft
 from v6flow.backends.vantage6.refusals import DeniedError, RefusedError
 from v6flow.backends.vantage6.second_factor import Person
 from v6flow.core import json
-from v6flow.core import server as files
-from v6flow.core.execution.commands import DatabaseChoice
+from v6flow.core.kinds.settings import DatabaseChoice
 from v6flow.errors import AccessError, FederationError
 from v6flow.loading import read_document
 
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 
     from federation import LiveFederation, User
 
+    from v6flow.backends.vantage6.configuration import ServerFederation
     from v6flow.backends.vantage6.connecting import Connected
     from v6flow.backends.vantage6.records import Task
-    from v6flow.core.server import ServerFederation
 
 TOKEN = "5ca1ab1e" * 4
 SUMS = {
@@ -56,7 +57,7 @@ def read(
 ) -> ServerFederation:
     path = live.write_federation_file(folder / "federation.yaml", user=user, server=server)
     raw = read_document(path, kind="federation").value
-    return files.parse(raw, str(path), absolute=lambda text: str(folder / text))
+    return files.ServerFederation.parse(FederationFile(str(path), raw, lambda text: str(folder / text), str))
 
 
 @pytest.fixture

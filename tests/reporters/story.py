@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from v6flow.core import reading
+from v6flow.core.directory import Directory
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import RunState, apply, replay
-from v6flow.core.federation import Directory
-from v6flow.core.language import document, model
-from v6flow.core.planning import plan
-from v6flow.core.planning.policy import NO_LIMITS, Policy
+from v6flow.core.language import document
+from v6flow.core.planning import planner
+from v6flow.core.policy import NO_LIMITS, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,9 +93,9 @@ INTERRUPTED: list[Event] = [
 
 def make(text: str = WORKFLOW, *, offline: tuple[str, ...] = ("gamma",), policy: Policy = NO_LIMITS) -> Plan:
     """The plan of a workflow's text, for three hospitals."""
-    workflow = model.parse(document.parse(text, "variance.yaml"))
+    workflow = reading.parse(document.parse(text, "variance.yaml"))
     directory = Directory(("alpha", "beta", "gamma"), offline=offline, policy=policy)
-    return plan.make(workflow, {}, directory, run=RUN, started=START)
+    return planner.make(workflow, {}, directory, run=RUN, started=START)
 
 
 def many(steps: int) -> Plan:

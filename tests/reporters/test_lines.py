@@ -22,7 +22,7 @@ from story import (
 
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import replay
-from v6flow.core.planning.policy import Policy
+from v6flow.core.policy import Policy
 from v6flow.reporters.lines import Lines
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from story import (
 
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import apply, replay
-from v6flow.core.planning.policy import Policy
+from v6flow.core.policy import Policy
 from v6flow.reporters.live import Board, Live, ending, final_table, heading, screen, view_of
 
 if TYPE_CHECKING:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 
+from v6flow.core import reading
+from v6flow.core.directory import Directory
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import RunState, apply
-from v6flow.core.federation import Directory
-from v6flow.core.language import document, model
-from v6flow.core.planning import plan
+from v6flow.core.language import document
+from v6flow.core.planning import planner
 from v6flow.reporters import summary
 from v6flow.reporters.lines import Lines
 from v6flow.reporters.live import Board, screen, view_of
@@ -27,7 +28,7 @@ steps:
       update: 1
   table: {foreach: {over: "{{ range(500) }}", steps: {look: {local: {function: "m:f"}}, v: {local: {value: 1}}}}}
 """
-PLAN = plan.make(model.parse(document.parse(WORKFLOW, "w.yaml")), {}, Directory(("alpha", "beta")), run="r")
+PLAN = planner.make(reading.parse(document.parse(WORKFLOW, "w.yaml")), {}, Directory(("alpha", "beta")), run="r")
 BEGUN: list[ev.Event] = [
     ev.RunStarted(0, "r", "nested", {}),
     ev.StepStarted(0, "fit"),

@@ -1,21 +1,31 @@
-"""What a federation offers once it was reached: who there is, and a backend that asks organizations."""
+"""What a kind of federation consists of: what its file says, access to it, and a backend that asks organizations."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+import importlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
+
+from v6flow.core import policy
+from v6flow.core.policy import NO_LIMITS, Policy
+from v6flow.errors import FederationError, V6flowError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from typing_extensions import Self
+
+    from v6flow.backends.existence import ExistenceCheck
     from v6flow.core.checks.findings import Finding
+    from v6flow.core.directory import Directory
     from v6flow.core.execution.commands import TaskRequest
     from v6flow.core.execution.events import Subtask
-    from v6flow.core.federation import Directory
+    from v6flow.core.json import Json
+    from v6flow.core.language.document import Document
     from v6flow.core.language.problem import Problem
     from v6flow.core.planning.plan import Plan
-    from v6flow.errors import V6flowError
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,29 +167,165 @@ class Backend(Protocol):
         """End everything that this backend started here; what goes on elsewhere goes on."""
 
 
-class Access(Protocol):
-    """A federation that was reached: we are logged in, and names are known. Close it when done."""
+Planner: TypeAlias = "Callable[[Callable[..., Directory]], Plan]"
+"""Makes a plan, given a function like `Access.directory`. Raises InvalidError, FederationError."""
 
+
+@dataclass(frozen=True, slots=True)
+class UploadedKey:
+    """What became of the public key of an organization; keys are fingerprints.
+
+    `old` is None if the server had none, or something that is no public key.
+    """
+
+    status: Literal["added", "kept", "replaced"]
+    organization: str
+    old: str | None
+    new: str
+
+
+class Access(ABC):
+    """A federation that can be reached. Call `connect` before anything but `examine` and `upload_key`.
+
+    It is made of its `Federation`, without contact. Close it when done.
+    """
+
+    def connect(self) -> None:  # noqa: B027 - a backend that is always there
+        """Reach it: log in, look names up. Raises FederationError, AccessError, UnreachableError."""
+
+    @abstractmethod
     def directory(self, *, studies: bool = False, stores: bool = False) -> Directory:
         """Who there is, and if wanted which studies and algorithm stores. Raises FederationError, UnreachableError."""
 
-    def preflight(self, plan: Plan) -> list[Finding]:
-        """What is to be said of the federation, and of what a plan needs of it, before anything is submitted."""
-
-    def misfits(self, plan: Plan) -> list[Problem]:
-        """What the steps of a plan call otherwise than the algorithms' descriptions say, where there are any."""
-
-    def contents(self) -> str:
-        """A digest of the data and the algorithms there at this moment; empty where they cannot be seen from here."""
-
+    @abstractmethod
     def backend(self, folder: Path, *, jobs: int | None = None) -> Backend:
         """A backend for the run that is kept in a folder, to be closed before this is."""
 
-    def log(self, folder: Path, token: str, organization: str) -> str | None:
+    def preflight(self, plan: Plan | None) -> list[Finding]:  # noqa: ARG002 - a backend that looks at nothing
+        """Findings about the federation and about what a plan needs of it, before anything is submitted."""
+        return []
+
+    def examine(self, make: Planner | None) -> list[Finding]:
+        """Findings about the federation, whatever is wrong with it, weighed by the plan that `make` makes."""
+        from v6flow.core.checks import findings
+        from v6flow.core.language.problem import InvalidError
+
+        try:
+            self.connect()
+        except V6flowError as error:
+            return [findings.of_error("federation", error)]
+        plan, found = None, []
+        try:
+            plan = make(self.directory) if make is not None else None
+        except InvalidError as error:
+            found = findings.of_problems("workflow", error)
+        except FederationError as error:
+            found = [findings.of_error("workflow", error)]
+        found += self.preflight(plan)
+        return found if plan is None else findings.weigh(plan, found)
+
+    def misfits(self, plan: Plan) -> list[Problem]:  # noqa: ARG002 - a backend whose algorithms have no descriptions
+        """How the steps of a plan call algorithms differently from what their descriptions say, where there are any."""
+        return []
+
+    def contents(self) -> str:
+        """A digest of the data and the algorithms there at this moment; empty where they cannot be seen from here."""
+        return ""
+
+    def log(self, folder: Path, token: str, organization: str) -> str | None:  # noqa: ARG002 - a backend without logs
         """What an organization's task run has printed so far; None if nothing is known of one. For any thread."""
+        return None
 
     def subtask_log(self, folder: Path, subtask: Subtask) -> str | None:
         """What a subtask's run has printed so far; None if nothing is known of it. For any thread."""
+        return self.log(folder, subtask.run, subtask.organization)
 
-    def close(self) -> None:
-        """Let go of it."""
+    def handed_on(self) -> dict[str, str]:
+        """Environment variables by which another process can log in where nobody can be asked."""
+        return {}
+
+    def upload_key(self, *, replace: bool, announce: Callable[[list[str]], None]) -> UploadedKey | None:  # noqa: ARG002
+        """Put the public key of our organization there, for others to encrypt for; None where nothing is encrypted.
+
+        Another key stays, unless `replace` is given, which `announce` reports before.
+        """
+        return None
+
+    def close(self) -> None:  # noqa: B027 - a backend that holds nothing open
+        """Close all connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class FederationFile:
+    """A federation file that is sound by its schema: its absolute path, and what it says.
+
+    `absolute` makes a path absolute that is relative to the file; `reveal` gives what a reference like `${env:X}`
+    stands for, where that is no secret to be looked up at the last moment.
+    """
+
+    path: str
+    raw: Mapping[str, Any]
+    absolute: Callable[[str], str]
+    reveal: Callable[[str], str]
+
+    def shared(self) -> dict[str, Any]:
+        """What all federation files may say, as keyword arguments of a `Federation`."""
+        raw = self.raw
+        given = {key: raw[key] for key in ("jobs", "defaults") if key in raw}
+        return {"file": self.path, "policy": policy.parse(raw.get("policy", {})), **given}
+
+
+@dataclass(frozen=True, slots=True)
+class Federation(ABC):
+    """What a federation file says. Each backend has a subclass, found by the name in the file (see `backends.find`).
+
+    Beside the module of the subclass stands `federation.schema.json`: the keys of such a file (see
+    `backends.fragments`).
+    """
+
+    backend: ClassVar[str]
+    """What federation files call this backend."""
+    access_class: ClassVar[str]
+    """The `Access` of this backend as `module:name`: it is imported when it is needed."""
+    unencrypted: ClassVar[str] = "has a backend that encrypts nothing"
+    """Why there is no key to upload, said after the name of the file, where `Access.upload_key` returns None."""
+    outlives_program: ClassVar[bool] = True
+    """Whether task runs go on when v6flow ends, and must be killed when a run is cancelled later."""
+
+    file: str  # absolute
+    jobs: int | None = field(default=None, kw_only=True)
+    defaults: Mapping[str, Json] = field(default_factory=dict, kw_only=True)
+    policy: Policy = field(default=NO_LIMITS, kw_only=True)
+
+    @classmethod
+    @abstractmethod
+    def parse(cls, file: FederationFile) -> Self:
+        """What a federation file says."""
+
+    @classmethod
+    def problems(cls, document: Document) -> list[Problem]:  # noqa: ARG003 - a backend whose schema says it all
+        """What the schema cannot say and is wrong with a file, found by looking at nothing else."""
+        return []
+
+    @classmethod  # noqa: B027 - a backend whose files name nothing
+    def check_existence(cls, check: ExistenceCheck) -> None:
+        """Let `check` look whether the files and secrets that a federation file names exist."""
+
+    def directory(self) -> Directory | None:
+        """Who there is, where the file says it all; None where only a connected `Access` knows."""
+        return None
+
+    def awaited(self) -> str | None:
+        """Whom v6flow may be waiting for without saying so, as people know it; None for nobody."""
+        return None
+
+    def access(self) -> Access:
+        """Access to it, not yet connected."""
+        access: Access = imported(self.access_class)(self)
+        return access
+
+
+def imported(place: str) -> Any:
+    """What `module:name` stands for."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)

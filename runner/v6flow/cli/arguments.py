@@ -11,7 +11,7 @@ from v6flow.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from v6flow.core.federation import Federation
+    from v6flow.backends.base import Federation
     from v6flow.core.json import Json
     from v6flow.core.language.model import Workflow
     from v6flow.stores.base import RunStore

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from v6flow.backends.base import Federation, Planner
     from v6flow.cli.arguments import Parser
     from v6flow.core.checks.findings import Finding
-    from v6flow.core.federation import Directory, Federation
+    from v6flow.core.directory import Directory
     from v6flow.core.planning.plan import Plan
 
 WIDEST = 24  # characters of a subject that widen its column
@@ -36,7 +37,7 @@ def main(arguments: argparse.Namespace) -> int:
     from v6flow.core.checks import findings
 
     federation, plan = _meant(arguments)
-    found = findings.ordered(_examine(federation, plan))
+    found = findings.ordered(federation.access().examine(plan))
     code = findings.exit_code(found)
     if arguments.output == "json":
         show.write({"healthy": code == 0, "exit_code": code, "findings": [_document(each) for each in found]})
@@ -46,14 +47,14 @@ def main(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _meant(arguments: argparse.Namespace) -> tuple[Federation, Callable[[Callable[..., Directory]], Plan] | None]:
+def _meant(arguments: argparse.Namespace) -> tuple[Federation, Planner | None]:
     """The federation that is meant, and how to plan the workflow there if one was given."""
     import os
     from pathlib import Path
 
     from v6flow import loading
     from v6flow.core.kinds import TaskStep
-    from v6flow.core.planning import plan as planning
+    from v6flow.core.planning import planner
     from v6flow.errors import UsageError
 
     if arguments.workflow is None:
@@ -79,21 +80,9 @@ def _meant(arguments: argparse.Namespace) -> tuple[Federation, Callable[[Callabl
             stores=any("store" in step.settings for step in tasks),
         )
         folder = str(Path(arguments.workflow).absolute().parent)
-        return planning.make(workflow, params, directory, folder=folder)
+        return planner.make(workflow, params, directory, folder=folder)
 
     return federation, make
-
-
-def _examine(federation: Federation, plan: Callable[[Callable[..., Directory]], Plan] | None) -> list[Finding]:
-    from v6flow.core.federation import EmbeddedFederation
-
-    if isinstance(federation, EmbeddedFederation):
-        from v6flow.backends.embedded import checkup as simulated
-
-        return simulated.examine(federation, plan=plan)
-    from v6flow.backends.vantage6 import checkup
-
-    return checkup.examine(federation, plan=plan)
 
 
 def table(found: Sequence[Finding], *, width: int | None = None) -> Iterator[str]:

@@ -6,12 +6,14 @@ it is. If one file cannot be formatted, none is written.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from v6flow.cli.arguments import Parser
+    from v6flow.core.language.formatting import Order
 
 
 def configure(parser: Parser) -> None:
@@ -57,13 +59,18 @@ def _changes(files: list[str]) -> dict[str, tuple[str, str]]:
     from v6flow.core.language.problem import InvalidError, Problem
 
     schemas = {name: loading.read_schema(name) for name in loading.SCHEMA_NAMES}
+
+    def order_of(value: Mapping[str, Any]) -> Order | None:
+        loading.register_kinds(value)
+        return formatting.order(value, {**schemas, "workflow": loading.workflow_schema()})
+
     changes = {}
     problems: list[Problem] = []
     for file in dict.fromkeys(files):
         data = loading.read_bytes(file, "workflow")
         try:
             before = source.decode(data, file).text
-            after = formatting.formatted(before, file, schemas)
+            after = formatting.formatted(before, file, order_of)
         except InvalidError as error:
             problems += redaction.told(error.problems, data, "workflow")
             continue

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from v6flow.cli import arguments as common
+from v6flow.core.planning import dependencies
 
 if TYPE_CHECKING:
     import argparse
@@ -25,14 +26,13 @@ def configure(parser: Parser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from v6flow import loading
     from v6flow.cli import show
-    from v6flow.core.checks import soundness
     from v6flow.core.views import drawing
 
     workflow = loading.read_workflow(arguments.workflow)
     if arguments.output == "json":
         show.write(_document(workflow))
         return 0
-    needs = soundness.drawn(workflow)
+    needs = dependencies.drawn(workflow)
     match arguments.format:
         case "mermaid":
             text = drawing.mermaid(workflow, needs)
@@ -46,10 +46,9 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _document(workflow: Workflow) -> dict[str, Json]:
     """The steps in the file's order: what each is, what it is nested in, and what it waits for by itself."""
-    from v6flow.core.checks import soundness
     from v6flow.core.kinds import WorkflowStep
 
-    needs = soundness.needs(workflow)
+    needs = dependencies.needs(workflow)
     return {
         "workflow": workflow.name,
         "steps": [

@@ -251,14 +251,14 @@ class _Logs:
         return access.log(self._folder.scratch, token, name) if access is not None else None
 
     def _reach(self, state: RunState) -> Access | None:
+        from v6flow import backends
         from v6flow.runs.pinning import pinned_federation
-        from v6flow.runs.reach import reach
 
         if self._access is None:
             federation = pinned_federation(state.pinned, self._arguments.federation)
             if federation is None:
                 return None
-            self._access = reach(federation)
+            self._access = backends.reach(federation)
         return self._access
 
     def _nothing(self, state: RunState, name: str, subtask: Subtask | None) -> str:

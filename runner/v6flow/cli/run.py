@@ -131,7 +131,8 @@ def main(arguments: argparse.Namespace) -> int:
         run.keep_notes()
         show.lines([plain(f"note: {note}", keep_newlines=True) for note in run.notes])
         run.close()
-        return detached(run.opened.stored, detach(run.opened, words), arguments)
+        variables = run.access.handed_on() if run.access is not None else {}
+        return detached(run.opened.stored, detach(run.opened, words, variables), arguments)
     return carry_on(run, arguments)
 
 

@@ -18,7 +18,7 @@ from v6flow.reporters.terminal import plain
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from v6flow.core.federation import Federation
+    from v6flow.backends.base import Federation
     from v6flow.core.language.problem import Problem
     from v6flow.errors import InterruptedRunError
 
@@ -65,20 +65,16 @@ def lines(text: Iterable[str]) -> None:
 @contextlib.contextmanager
 def while_waiting(federation: Federation | None) -> Iterator[None]:
     """What is done here may wait for a server: after a while, people are told for which."""
-    from v6flow.core.server import ServerFederation
-
-    if not isinstance(federation, ServerFederation):
+    if federation is None or federation.awaited() is None:
         yield
         return
     from threading import Timer
 
-    from v6flow.backends.vantage6.second_factor import PERSON
+    def tell() -> None:
+        if (server := federation.awaited()) is not None:
+            lines([f"{plain(server)} has not answered yet …"])
 
-    def tell(server: str) -> None:
-        if not PERSON.asking:  # else it waits for a person, who knows
-            lines([f"{server} has not answered yet …"])
-
-    timer = Timer(_SILENCE, tell, (plain(federation.server),))
+    timer = Timer(_SILENCE, tell)
     timer.daemon = True
     timer.start()
     try:

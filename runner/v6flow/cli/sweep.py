@@ -14,7 +14,7 @@ from v6flow.cli.telling import reporter
 from v6flow.core import json
 from v6flow.core.execution.state import replay
 from v6flow.core.language.problem import InvalidError
-from v6flow.core.planning import plan as planning
+from v6flow.core.planning import planner
 from v6flow.core.views import incomplete
 from v6flow.errors import HeldError, InterruptedRunError, UsageError, V6flowError
 from v6flow.reporters import summary
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
+    from v6flow.backends.base import Federation
     from v6flow.core.execution.state import RunState
-    from v6flow.core.federation import Federation
     from v6flow.core.json import Json
     from v6flow.core.language.model import Workflow
     from v6flow.core.planning.plan import Plan
@@ -141,7 +141,7 @@ def _planned(arguments: argparse.Namespace, workflow: Workflow, federation: Fede
 def _plan(first: Plan, said: Mapping[str, Json], values: Mapping[str, Json]) -> Plan:
     """The plan of another set than the first. Raises InvalidError, with the set."""
     try:
-        return planning.make(first.workflow, values, first.directory, folder=first.folder)
+        return planner.make(first.workflow, values, first.directory, folder=first.folder)
     except InvalidError as error:
         named = [replace(problem, message=f"{_spell(said)}: {problem.message}") for problem in error.problems]
         raise InvalidError(named, what=first.workflow.document.name) from error

@@ -26,37 +26,19 @@ def configure(parser: Parser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     from v6flow import loading
-    from v6flow.backends.vantage6 import keys
     from v6flow.cli import show
-    from v6flow.core.server import ServerFederation
     from v6flow.errors import FederationError
 
     federation = loading.read_federation(arguments.federation)
-    if not isinstance(federation, ServerFederation):
+    key = federation.access().upload_key(replace=arguments.replace, announce=show.lines)
+    if key is None:
         raise FederationError(
-            f"{arguments.federation} is simulated here, where nothing is encrypted",
-            hint="`backend: vantage6` is a federation at a server",
+            f"{arguments.federation} {federation.unencrypted}", hint="`backend: vantage6` is a federation at a server"
         )
-    key = keys.read_private_key(federation)
-    with keys.logged_in(federation) as session:
-        found = keys.compare(session, key)
-        keys.check_replacement(found, replace=arguments.replace)
-        if found.status == "different":
-            show.lines(
-                [
-                    f"replacing the public key of {found.whose} at {session.transport.address}:",
-                    f"  old {found.old}",
-                    f"  new {found.ours}",
-                    *(sentence.format(whose=found.whose) for sentence in keys.MEANING),
-                ]
-            )
-        if found.status != "same":
-            keys.put(session, key, found)
-    done = {"same": "kept", "none": "added", "different": "replaced"}[found.status]
     if arguments.output == "json":
-        show.write({"status": done, "organization": found.whose, "old": found.theirs, "new": found.ours})
+        show.write({"status": key.status, "organization": key.organization, "old": key.old, "new": key.new})
         return 0
-    show.data(f"{found.ours}\n")
-    words = {"kept": "had it already", "added": "has it now; it had none", "replaced": "has it now"}[done]
-    show.lines([f"above is the fingerprint of the public key of {found.whose}; the server {words}"])
+    show.data(f"{key.new}\n")
+    words = {"kept": "had it already", "added": "has it now; it had none", "replaced": "has it now"}[key.status]
+    show.lines([f"above is the fingerprint of the public key of {key.organization}; the server {words}"])
     return 0

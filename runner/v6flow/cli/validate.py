@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.cli.arguments import Parser
-    from v6flow.core.federation import Directory
+    from v6flow.core.directory import Directory
     from v6flow.core.json import Json
     from v6flow.core.language.model import Workflow
     from v6flow.core.language.problem import Problem
@@ -114,7 +114,6 @@ def _fit(workflow: Workflow, federation: str, *, asked_for: bool) -> tuple[list[
 
     from v6flow import loading, params, paths
     from v6flow.core.language.problem import InvalidError
-    from v6flow.core.server import ServerFederation
     from v6flow.errors import FederationError
     from v6flow.runs.reach import reach_for
     from v6flow.runs.starting import make_plan
@@ -124,7 +123,7 @@ def _fit(workflow: Workflow, federation: str, *, asked_for: bool) -> tuple[list[
     access = None
     try:
         known = loading.read_federation(federation)
-        if isinstance(known, ServerFederation) and (not asked_for or paths.bounded()):
+        if known.directory() is None and (not asked_for or paths.bounded()):
             return [], None
         access = reach_for(workflow, known)
         folder = Path(workflow.document.name).absolute().parent

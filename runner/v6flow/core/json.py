@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from typing import Any, TypeAlias
@@ -93,6 +94,11 @@ def printable(value: Json) -> Json:
 def canonical(value: Json) -> str:
     """A JSON text that is the same for equal values: sorted keys, no white space."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def digest(value: Json) -> str:
+    """A short name of a value: equal values have equal ones."""
+    return hashlib.blake2b(canonical(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

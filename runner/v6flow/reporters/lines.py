@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from v6flow.core.execution.events import Event, Failure
     from v6flow.core.execution.state import RunState, StepState
     from v6flow.core.kinds import StepPlan
-    from v6flow.core.kinds.task import Retry
+    from v6flow.core.kinds.settings import Retry
     from v6flow.core.planning.plan import Plan
 
 LARGE = 200  # steps: beyond, nobody reads a line for each value that was computed in no time
@@ -252,7 +252,7 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
             return f"{event.step}: begins" + (f" with {plain(given[:200])}" if given else "")
         case ev.ItemEnded():
             return _item_ended(event, state.step(event.step))
-        case ev.RunStarted() | ev.TaskAccepted() | ev.TaskStarted():  # its answer soon follows
+        case ev.RunStarted() | ev.TaskAccepted() | ev.TaskStarted() | ev.Progressed():  # its answer soon follows
             return None
         case _:
             assert_never(event)

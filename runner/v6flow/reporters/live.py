@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from v6flow.core.execution.events import Event
     from v6flow.core.execution.state import OrganizationState, RunState
-    from v6flow.core.kinds.task import Retry
+    from v6flow.core.kinds.settings import Retry
     from v6flow.core.planning.plan import Plan
 
 REFRESHES = 8  # a second

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core.execution import dispatched, scope
+from v6flow.core.execution import dispatched
+from v6flow.core.execution.failures import failed, failure
 from v6flow.core.execution.state import SETTLED
 from v6flow.core.json import dumps
+from v6flow.core.kinds.foreach.execution import item_counts
 from v6flow.core.language.units import spell
 from v6flow.core.planning.plan import iso
 from v6flow.core.views import incomplete
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from v6flow.core.execution.events import Failure, StepReused
     from v6flow.core.execution.state import ItemState, RunState, StepState
     from v6flow.core.json import Json
-    from v6flow.core.kinds.task import Retry
+    from v6flow.core.kinds.settings import Retry
 
 LOG_LINES = 12  # of a log's last lines, as many as leave the cause in view
 FACT = 80  # characters of a property in a table
@@ -53,7 +55,7 @@ def document(state: RunState, steps: Sequence[str], *, status: str | None = None
         "outputs": dict(state.outputs) if status == "completed" else {},
         "incomplete": [each.document() for each in incomplete.of_run(state)],
         "steps": {name: _step(state.step(name), status) for name in _worth_telling(state, steps)},
-        "error": None if status in ("running", "completed") else scope.failure(state.failure),
+        "error": None if status in ("running", "completed") else failure(state.failure),
     }
 
 
@@ -83,14 +85,14 @@ def _worth_telling(state: RunState, steps: Sequence[str]) -> list[str]:
 
 
 def _step(step: StepState, run_status: str) -> dict[str, Json]:
-    failures: dict[str, Any] = {name: scope.failed(why) for name, why in step.failures.items()}
+    failures: dict[str, Any] = {name: failed(why) for name, why in step.failures.items()}
     more: dict[str, Json] = {}
     if step.coordinator is not None:
         more = {"coordinator": step.coordinator}
     if step.history:
         more = {"iterations": step.rounds, "converged": step.converged}
     elif step.items is not None:
-        counts = scope.item_counts(step)
+        counts = item_counts(step)
         if step.status not in SETTLED:  # what has not ended may still be done
             counts |= {"open": counts["skipped"], "skipped": 0}
         more = {"items": counts}
@@ -108,7 +110,7 @@ def _step(step: StepState, run_status: str) -> dict[str, Json]:
         **_reused(step),
         **({"properties": dict(step.properties)} if step.properties else {}),
         **({"reason": skipped(step.reason, step.cause)} if step.status == "skipped" else {}),
-        **({"error": scope.failure(step.failure)} if step.status == "failed" else {}),
+        **({"error": failure(step.failure)} if step.status == "failed" else {}),
     }
 
 

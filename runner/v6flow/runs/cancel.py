@@ -5,23 +5,20 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from v6flow import actor
+from v6flow import actor, backends
 from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
 from v6flow.core.execution import events
 from v6flow.core.planning import disclosure, ids
-from v6flow.core.server import ServerFederation
 from v6flow.errors import ResumeError, UnreachableError
 from v6flow.reporters.base import Silent
 from v6flow.runs.pinning import pinned_federation, pinned_plan
-from v6flow.runs.reach import reach
 from v6flow.runs.resume import resume
 from v6flow.stores.base import CancelRequest
 
 if TYPE_CHECKING:
-    from v6flow.backends.base import Report
+    from v6flow.backends.base import Federation, Report
     from v6flow.clock import Clock
-    from v6flow.core.federation import Federation
     from v6flow.runs.opened import OpenRun
 
 
@@ -63,7 +60,7 @@ def _kill_open(opened: OpenRun, federation_file: str | None) -> list[str]:
     federation = pinned_federation(opened.state.pinned, federation_file) if open_ else None
     if federation is None:
         return []
-    if not isinstance(federation, ServerFederation):
+    if not federation.outlives_program:
         _forget_withheld(opened, federation)
         return []
     notes: list[Noted] = []
@@ -72,7 +69,7 @@ def _kill_open(opened: OpenRun, federation_file: str | None) -> list[str]:
         if isinstance(report, Noted):
             notes.append(report)
 
-    with closing(reach(federation)) as access:
+    with closing(backends.reach(federation)) as access:
         if access.directory().identity != opened.state.pinned.identity:
             raise ResumeError(f"{federation.file} is no longer the federation that run {opened.state.run} asked")
         backend = access.backend(opened.stored.scratch)
@@ -89,7 +86,7 @@ def _kill_open(opened: OpenRun, federation_file: str | None) -> list[str]:
 def _forget_withheld(opened: OpenRun, federation: Federation) -> None:
     """Remove what task runs whose logs are withheld have left in the run's folder, where nobody works on the run."""
     plan = pinned_plan(opened.state)
-    with closing(reach(federation)) as access:
+    with closing(backends.reach(federation)) as access:
         backend = access.backend(opened.stored.scratch)
         for name, step in opened.state.steps.items():
             definition = plan.steps.get(ids.definition(name))

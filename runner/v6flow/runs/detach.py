@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from v6flow.runs.opened import OpenRun
     from v6flow.stores.base import StoredRun
@@ -19,22 +19,26 @@ LOG = "detached.log"
 _LOOK = 0.02  # seconds
 
 
-def detach(opened: OpenRun, words: Sequence[str], *, sleep: Callable[[float], object] = time.sleep) -> int | None:
+def detach(
+    opened: OpenRun,
+    words: Sequence[str],
+    variables: Mapping[str, str],
+    *,
+    sleep: Callable[[float], object] = time.sleep,
+) -> int | None:
     """Release a run, and have `v6flow resume` with these further words continue it.
 
+    `variables` are added to its environment (see `backends.base.Access.handed_on`).
     Returns None once that process holds the run, or its exit code if it has ended before that could be seen.
     """
-    from v6flow.backends.vantage6.second_factor import PERSON
-
     stored = opened.stored
     opened.close()
     command = [sys.executable, "-m", "v6flow", "resume", "--store", stored.store.name, *words, stored.id]
     path = stored.scratch / LOG
-    environ = {**os.environ, **PERSON.handed_on()}  # else it would ask for a code, where nobody can be asked
     with open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as log:
         child = subprocess.Popen(
             command,
-            env=environ,
+            env={**os.environ, **variables},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

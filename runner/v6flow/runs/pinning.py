@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v6flow import loading
+from v6flow.core import policy
+from v6flow.core.directory import Directory
 from v6flow.core.execution.pinned import Pinned
-from v6flow.core.federation import Directory
 from v6flow.core.kinds import LocalPlan, local
-from v6flow.core.planning import disclosure, ids, policy
-from v6flow.core.planning import plan as planning
+from v6flow.core.planning import disclosure, ids, planner
 from v6flow.errors import ResumeError, UsageError
 from v6flow.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from v6flow.backends.base import Federation
     from v6flow.core.execution.state import RunState
-    from v6flow.core.federation import Federation
     from v6flow.core.language.model import Workflow
     from v6flow.core.planning.plan import Plan
 
@@ -117,7 +117,7 @@ def pinned_plan(state: RunState, current: Workflow | None = None) -> Plan:
         policy=policy.parse(pinned.policy),
         studies=pinned.studies,
     )
-    return planning.make(workflow, pinned.params, directory, folder=pinned.folder, run=state.run, started=state.started)
+    return planner.make(workflow, pinned.params, directory, folder=pinned.folder, run=state.run, started=state.started)
 
 
 def log_withheld(state: RunState, name: str) -> tuple[str, str] | None:

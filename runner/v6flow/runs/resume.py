@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from v6flow import actor, loading, paths
 from v6flow.clock import LaterClock, SystemClock
+from v6flow.core import policy
 from v6flow.core.execution.events import RunResumed
 from v6flow.core.execution.pinned import encode
 from v6flow.core.language.messages import choice
 from v6flow.core.language.problem import InvalidError
 from v6flow.core.language.words import suggestion
-from v6flow.core.planning import ids, policy
+from v6flow.core.planning import ids
 from v6flow.errors import ResumeError, UsageError
 from v6flow.runs.changes import differences, short
 from v6flow.runs.pinning import is_of, pin, pinned_federation, pinned_plan
@@ -28,10 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from v6flow.actor import Actor
-    from v6flow.backends.base import Access
+    from v6flow.backends.base import Access, Federation
     from v6flow.clock import Clock
     from v6flow.core.execution.state import RunState
-    from v6flow.core.federation import Federation
     from v6flow.core.language.model import Workflow
     from v6flow.core.planning.plan import Plan
     from v6flow.runs.opened import OpenRun

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from v6flow import actor
 from v6flow.clock import SystemClock
 from v6flow.core.checks import soundness
+from v6flow.core.directory import Directory
 from v6flow.core.execution.events import RunStarted
 from v6flow.core.execution.pinned import encode
-from v6flow.core.federation import Directory
 from v6flow.core.kinds import TaskStep
-from v6flow.core.planning import plan as planning
-from v6flow.core.planning.policy import NO_LIMITS, Policy
+from v6flow.core.planning import planner
+from v6flow.core.policy import NO_LIMITS, Policy
 from v6flow.errors import AccessError, FederationError, UnreachableError
 from v6flow.runs.opened import open_run
 from v6flow.runs.pinning import is_of, pin
@@ -29,10 +29,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from v6flow.actor import Actor
-    from v6flow.backends.base import Access
+    from v6flow.backends.base import Access, Federation
     from v6flow.clock import Clock
     from v6flow.core.execution.state import RunState
-    from v6flow.core.federation import Federation
     from v6flow.core.json import Json
     from v6flow.core.language.model import Workflow
     from v6flow.core.planning.plan import Plan
@@ -116,7 +115,7 @@ def make_plan(
     `began_under` is the policy of a run that is resumed: of it and the federation's own the stricter holds.
     """
     directory = _directory(workflow, access)
-    return planning.make(
+    return planner.make(
         workflow,
         params,
         replace(directory, policy=directory.policy.stricter(began_under)),

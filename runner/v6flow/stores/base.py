@@ -65,8 +65,10 @@ class Holder:
             message = f"the run {run} is held by {self}, which is stopped (pid {self.pid})"
             hint = f"let it go on with `kill -CONT {self.pid}`, or end it with `kill -KILL {self.pid}`"
             return HeldError(message, hint=hint)
-        end = "" if self.pid is None else f", or end it: `kill {self.pid}`"
-        return HeldError(f"the run {run} is held by {self}", hint=f"wait until it has ended{end}")
+        hint = (
+            "wait until it has ended" if self.pid is None else f"wait until it has ended, or end it: `kill {self.pid}`"
+        )
+        return HeldError(f"the run {run} is held by {self}", hint=hint)
 
 
 class Lease(Protocol):

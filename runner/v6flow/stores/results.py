@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from v6flow.core.execution import reuse
+from v6flow.core.json import digest
 from v6flow.core.language.units import spell
 from v6flow.core.planning import ids
-from v6flow.core.planning.plan import digest
 from v6flow.errors import V6flowError
 
 if TYPE_CHECKING:

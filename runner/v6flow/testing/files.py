@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow import loading, paths
 from v6flow.backends.fixtures import DEFAULT, Address, Answers, addresses
-from v6flow.core import json
+from v6flow.core import json, policy
 from v6flow.core.checks import soundness
-from v6flow.core.federation import Directory
-from v6flow.core.kinds import ForeachStep, GateStep, RepeatStep, TaskStep, WorkflowStep
+from v6flow.core.directory import Directory
+from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.language import units
 from v6flow.core.language.problem import InvalidError, Problem
 from v6flow.core.language.words import suggestion
-from v6flow.core.planning import policy
+from v6flow.core.planning import dependencies
 from v6flow.errors import UsageError
 from v6flow.testing import matching
 from v6flow.testing.people import Decisions
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from v6flow.core.json import Json
-    from v6flow.core.kinds import Step
     from v6flow.core.language.document import Document
-    from v6flow.core.language.model import Workflow
+    from v6flow.core.language.model import Step, Workflow
     from v6flow.core.language.problem import Path as Place
 
 
@@ -158,12 +157,12 @@ class _Check:
         self._workflow = workflow
         self._organizations: list[str] = document.value.get("organizations", [])
         self._steps = dict(_steps(workflow))
-        self._tasks = [name for name, step in self._steps.items() if isinstance(step, TaskStep)]
-        self._gates = [name for name, step in self._steps.items() if isinstance(step, GateStep)]
+        self._tasks = [name for name, step in self._steps.items() if step.asks]
+        self._gates = [name for name, step in self._steps.items() if _approvers(step) is not None]
 
     def problems(self) -> Iterator[Problem]:
         raw = self._document.value
-        if not self._organizations and soundness.needs_federation(self._workflow):
+        if not self._organizations and dependencies.needs_federation(self._workflow):
             hint = "write organizations: [alpha, beta]"
             yield self._problem((), "this workflow asks organizations, and none are named", "missing-key", hint)
         if DEFAULT in self._organizations:
@@ -200,19 +199,20 @@ class _Check:
 
     def _decisions(self, at: Place, table: Mapping[str, Any]) -> Iterator[Problem]:
         for name, given in table.items():
-            gate, problem = self._step(at, name, self._gates, "gate")
+            step, problem = self._step(at, name, self._gates, "gate")
+            approvers = _approvers(step) if step is not None else None
             if problem is not None:
                 yield problem
-            elif not isinstance(gate, GateStep):
+            elif approvers is None:
                 hint = f"the gates are: {', '.join(self._gates)}" if self._gates else "this workflow has no gates"
                 message = f"step {name} is no gate, and nobody decides at it"
                 yield self._problem((*at, name), message, "no-gate", hint, key=True)
             elif isinstance(given, dict):
                 by, place = given.get("by"), (*at, name)
                 yield from self._duration((*place, "after"), given.get("after"))
-                if by is not None and gate.approvers and by not in gate.approvers:
+                if by is not None and approvers and by not in approvers:
                     message = f"{by} may not decide at step {name}"
-                    hint = f"it asks {', '.join(gate.approvers)}; without `by`, {gate.approvers[0]} decides"
+                    hint = f"it asks {', '.join(approvers)}; without `by`, {approvers[0]} decides"
                     yield self._problem((*place, "by"), message, "approver", hint)
 
     def _expect(self, at: Place, expect: Mapping[str, Any]) -> Iterator[Problem]:
@@ -246,9 +246,10 @@ class _Check:
             step, problem = self._step(at, name, self._tasks, "task step")
             if problem is not None:
                 yield problem
-            elif not isinstance(step, TaskStep):
+            elif step is not None and not step.asks:
                 message = f"step {name} asks nobody itself, in a test neither"
-                hint = "what people decide at a gate stands under `decisions`" if isinstance(step, GateStep) else None
+                gate = _approvers(step) is not None
+                hint = "what people decide at a gate stands under `decisions`" if gate else None
                 yield self._problem((*at, name), message, "local-step", hint, key=True)
 
     def _step(self, at: Place, name: str, known: Iterable[str], what: str) -> tuple[Step | None, Problem | None]:
@@ -274,13 +275,14 @@ class _Check:
             path += part.name
             holder = self._steps[path]
             if part.chosen is not None:
-                if isinstance(holder, RepeatStep) and part.number is None:
+                iteration = STEP_KINDS[holder.kind].iteration
+                if iteration == "loop" and part.number is None:
                     return f"{path} has rounds, and no items with keys", f"write {path}[2] for the second round"
-                if not isinstance(holder, (RepeatStep, ForeachStep)):
+                if iteration is None:
                     return f"step {path} has neither rounds nor items", f"write {path}"
                 if part is address.parts[-1]:
                     inside = [name for name in self._steps if name.startswith(f"{path}.")]
-                    what = "round" if isinstance(holder, RepeatStep) else "item"
+                    what = "round" if iteration == "loop" else "item"
                     return f"{address.text} is no step but a{'n' * (what == 'item')} {what} of one", (
                         f"name a step inside: {address.text}.{inside[0].removeprefix(path + '.')}"
                     )
@@ -315,8 +317,12 @@ def _steps(workflow: Workflow, prefix: str = "") -> Iterator[tuple[str, Step]]:
     """The steps of a workflow, and those of the files that they name, by the names that runs give them."""
     for name, step in workflow.steps.items():
         yield prefix + name, step
-        if isinstance(step, WorkflowStep) and step.inner is not None:
+        if step.inner is not None:
             yield from _steps(step.inner, f"{prefix}{name}.")
+
+
+def _approvers(step: Step) -> tuple[str, ...] | None:
+    return STEP_KINDS[step.kind].approvers(step)
 
 
 def problems(path: str) -> list[Problem]:

@@ -12,13 +12,12 @@ from v6flow import loading, params, paths
 from v6flow.backends.fixtures import DEFAULT, KINDS
 from v6flow.backends.fixtures.answers import SILENCE
 from v6flow.core import expressions, json
-from v6flow.core.execution import dispatched, events, scope
+from v6flow.core.execution import cohorts, dispatched, events, scope
 from v6flow.core.execution.dispatched import UNDECLARED
-from v6flow.core.kinds import TaskPlan
 from v6flow.core.language import document, units
 from v6flow.core.language.problem import InvalidError
-from v6flow.core.planning import ids
-from v6flow.core.planning import plan as planning
+from v6flow.core.planning import ids, planner
+from v6flow.core.planning.plan import iso
 from v6flow.core.views.incomplete import kinds_by_name, of_run
 from v6flow.errors import UsageError
 from v6flow.testing import matching, shapes, writing
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from v6flow.core.execution.events import Event
     from v6flow.core.execution.state import RunState, StepState
     from v6flow.core.json import Json
+    from v6flow.core.kinds.task import TaskPlan
     from v6flow.core.language.model import Workflow
     from v6flow.core.planning.plan import Plan
 
@@ -82,7 +82,7 @@ def _head(state: RunState, *, values: bool) -> str:
         if values
         else "The values are made up, of the shapes of those of the run; keys, names and params are kept."
     )
-    return f"# Recorded from run {state.run} of {planning.iso(state.started)}.\n# {told}\n"
+    return f"# Recorded from run {state.run} of {iso(state.started)}.\n# {told}\n"
 
 
 @dataclass(slots=True)
@@ -178,7 +178,8 @@ class _Recorder:
     def _smallest_count(self, step: str) -> int:
         """The number that counts must have, so that no made-up answer of a step is refused for being about too few."""
         planned = self.plan.step(step) if ids.definition(step) in self.plan.steps else None
-        wanted = planned.disclosure.min_count if isinstance(planned, TaskPlan) else None
+        task = planned.task if planned is not None else None
+        wanted = task.disclosure.min_count if task is not None else None
         return self.plan.directory.policy.least(wanted) or 1
 
     # -- what came of it
@@ -218,7 +219,7 @@ class _Recorder:
         pinned, workflow = self.state.pinned, self.workflow
         given = {name: value for name, value in pinned.params.items() if name in workflow.params}
         studies = {name: each for name, each in pinned.studies.items() if isinstance(name, str)}
-        return planning.make(
+        return planner.make(
             workflow,
             params.resolve(workflow, values=[("params", given)]),
             directory_of(pinned.organizations, studies, pinned.defaults, pinned.policy),
@@ -228,8 +229,8 @@ class _Recorder:
 
     def _sent(self, plan: Plan, state: StepState) -> dict[str, Any]:
         """What was sent to each organization; under `default` if that is the same for all."""
-        step = plan.step(state.name)
-        if not isinstance(step, TaskPlan):
+        step = plan.step(state.name).task
+        if step is None:
             return {}
         sent = {
             each.name: self._kwargs(plan, step, state.name, each.name)
@@ -240,7 +241,7 @@ class _Recorder:
         return {DEFAULT: first} if sent and all(each == first for each in sent.values()) else sent
 
     def _kwargs(self, plan: Plan, step: TaskPlan, path: str, organization: str) -> dict[str, Any]:
-        names = scope.names(plan, self.state, scope.Uses(), prefix=ids.prefix(path))
+        names = scope.names(plan, self.state, cohorts.Uses(), prefix=ids.prefix(path))
         names["organization"] = organization
         inside = ids.prefix(path) != ""  # what is known there may come from answers by the way of a round
         source = step.kwargs.source

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from v6flow import params
 from v6flow.backends.fixtures import AmbiguousError, FixtureBackend, Sent, StandstillError, VirtualTime
-from v6flow.core.execution import scope
+from v6flow.core.execution import failures
 from v6flow.core.execution.events import GateDecided, RoundEnded, RunResumed, RunStarted, StepCompleted
 from v6flow.core.execution.state import RunState
 from v6flow.core.language.problem import InvalidError
-from v6flow.core.planning import plan as planning
+from v6flow.core.planning import planner
 from v6flow.core.views.incomplete import of_run
 from v6flow.engine import Engine
 from v6flow.errors import V6flowError
@@ -81,7 +81,7 @@ def run(suite: Suite, case: Case) -> Outcome:
         outcome.status, outcome.error = error.kind, _error(error)
     else:
         outcome.status, outcome.exit_code = state.status, state.exit_code
-        outcome.error = scope.failure(state.failure)
+        outcome.error = failures.failure(state.failure)
         outcome.log_tail = state.failure.log_tail if state.failure is not None else ""
     outcome.seconds = state.last - START
     _recall_values(state, opened.journal.events())
@@ -136,7 +136,7 @@ def _resume(plan: Plan, case: Case, opened: OpenRun, decided: Sequence[DecisionR
 
 def _plan(suite: Suite, case: Case) -> Plan:
     workflow = suite.workflow
-    return planning.make(
+    return planner.make(
         workflow,
         params.resolve(workflow, values=[("params", case.params)]),
         suite.directory,

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from v6flow.backends.base import Answered, Broken, Failed, Report
-from v6flow.backends.embedded import EmbeddedBackend
-from v6flow.core.execution.commands import DatabaseChoice, TaskRequest
-from v6flow.core.federation import Algorithm, Database, EmbeddedFederation, EmbeddedOrganization, Faults
+from v6flow.backends.embedded.backend import EmbeddedBackend
+from v6flow.backends.embedded.configuration import Algorithm, Database, EmbeddedFederation, EmbeddedOrganization, Faults
+from v6flow.core.execution.commands import TaskRequest
+from v6flow.core.kinds.settings import DatabaseChoice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -14,9 +14,10 @@ import pytest
 from embedded_stage import ALGORITHMS, IMAGE, Reports, ask, federation, fifo, gate_opens, opened, organization
 
 from v6flow.backends.base import Accepted, Answered, Failed, Working
-from v6flow.backends.embedded import EmbeddedBackend
-from v6flow.core.execution.commands import DatabaseChoice, TaskRequest
-from v6flow.core.federation import Algorithm, Database
+from v6flow.backends.embedded.backend import EmbeddedBackend
+from v6flow.backends.embedded.configuration import Algorithm, Database
+from v6flow.core.execution.commands import TaskRequest
+from v6flow.core.kinds.settings import DatabaseChoice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

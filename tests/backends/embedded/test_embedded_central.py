@@ -11,8 +11,8 @@ import pytest
 from embedded_stage import IMAGE, PATIENCE, ask, federation, fifo, gate_opens, opened, organization
 
 from v6flow.backends.base import Accepted
+from v6flow.backends.embedded.configuration import Faults
 from v6flow.backends.embedded.server import Server
-from v6flow.core.federation import Faults
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from v6flow import loading
+from v6flow.backends.embedded.configuration import EmbeddedFederation
 from v6flow.backends.embedded.contents import Contents
-from v6flow.core.federation import EmbeddedFederation
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,6 +6,7 @@ import base64
 import json
 from typing import Any
 
+from v6flow.backends.embedded.configuration import Database, EmbeddedOrganization
 from v6flow.backends.embedded.environment import (
     Files,
     choice,
@@ -15,8 +16,7 @@ from v6flow.backends.embedded.environment import (
     token,
     variables,
 )
-from v6flow.core.execution.commands import DatabaseChoice
-from v6flow.core.federation import Database, EmbeddedOrganization
+from v6flow.core.kinds.settings import DatabaseChoice
 
 ORGANIZATION = EmbeddedOrganization(
     "alpha",

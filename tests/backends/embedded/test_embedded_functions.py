@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from v6flow.backends.embedded import functions
-from v6flow.core.federation import Algorithm
+from v6flow.backends.embedded.configuration import Algorithm
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,10 +17,11 @@ import pytest
 from embedded_stage import PATIENCE, Reports, ask, federation, fifo, gate_opens, opened, organization
 
 from v6flow.backends.base import Accepted, Answered, Failed, Working
-from v6flow.backends.embedded import EmbeddedBackend, answers
+from v6flow.backends.embedded import answers
 from v6flow.backends.embedded.answers import child_token
+from v6flow.backends.embedded.backend import EmbeddedBackend
+from v6flow.backends.embedded.configuration import EmbeddedFederation, Faults
 from v6flow.core.execution.events import Subtask
-from v6flow.core.federation import EmbeddedFederation, Faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

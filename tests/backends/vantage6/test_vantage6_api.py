@@ -14,11 +14,11 @@ from vantage6_fake import CLOSE, RESET, Asked, Fake, Say, Vantage6, broken_off, 
 
 from v6flow.backends.vantage6 import encryption, records
 from v6flow.backends.vantage6.api import Api
+from v6flow.backends.vantage6.buffering import STAND_IN, Spill
 from v6flow.backends.vantage6.dialects import Dialect, TaskDraft, Version
 from v6flow.backends.vantage6.encryption import DecryptionError, PrivateKey
 from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import AmbiguousError, DeniedError, RefusedError, TooLargeError
-from v6flow.backends.vantage6.spilling import STAND_IN, Spill
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +11,14 @@ from vantage6_fake import RESET, Asked, Fake, Say, say
 from vantage6_world import IDS, PATIENCE, World, opened, posts, request
 
 from v6flow.backends.base import Accepted, Answered, Dispatched, Failed, Noted, Working
-from v6flow.backends.vantage6 import causes, ladder, records
-from v6flow.backends.vantage6.pace import Backoff, Times
+from v6flow.backends.vantage6 import classification, reconciliation, records
+from v6flow.backends.vantage6.backoff import Backoff, Times
+from v6flow.backends.vantage6.notifications import Notifications
 from v6flow.backends.vantage6.refusals import AmbiguousError, DeniedError
-from v6flow.backends.vantage6.signals import Signals
 from v6flow.errors import AccessError, PersonNeededError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -137,14 +138,14 @@ def test_look_ups_that_come_to_no_answer_do_not_count() -> None:
             raise answer
         return answer
 
-    climbing = ladder.climb(look, (0.1, 0.3, 1.0), Backoff(0.5, 30.0, random=lambda: 1.0))
-    found: list[tuple[records.Task, ...]] = []
+    waits: list[float] = []
 
-    def whole() -> Generator[float, None, None]:
-        found.append((yield from climbing))
+    async def note(seconds: float) -> None:
+        waits.append(seconds)
 
-    waits = list(whole())
-    assert found == [()]
+    climbing = reconciliation.climb(look, (0.1, 0.3, 1.0), Backoff(0.5, 30.0, random=lambda: 1.0), sleep=note)
+    found = asyncio.run(climbing)
+    assert found == ()
     assert waits == pytest.approx([0.1, 7.0, 0.1, 0.2, 0.5, 0.1, 0.2, 0.7])
     assert answers == []
 
@@ -609,7 +610,7 @@ def run(status: str, log: str) -> records.Run:
     ("status", "log", "kind", "words"),
     [
         ("crashed", "", "crashed", "does not share logs"),
-        ("crashed", causes.UNSHARED, "crashed", "does not share logs"),
+        ("crashed", classification.UNSHARED, "crashed", "does not share logs"),
         ("crashed", "info > x\nerror > Method 'y' not found!\n", "crashed", "Method 'y' not found!"),
         ("crashed", "Traceback (most recent call last):\n x\nKeyError: 'OMOP_DATABASE_URI'", "no_database", "omop"),
         ("start failed", "no memory", "start_failed", "could not start the algorithm: no memory"),
@@ -621,7 +622,7 @@ def run(status: str, log: str) -> records.Run:
     ],
 )
 def test_why_it_failed_in_peoples_words(status: str, log: str, kind: str, words: str) -> None:
-    cause = causes.of(run(status, log), "the-image", {})
+    cause = classification.of(run(status, log), "the-image", {})
     assert cause.kind == kind
     assert words in cause.message
 
@@ -643,7 +644,7 @@ def test_a_failure_that_stops_everything_is_told_and_others_close_in_time() -> N
 def test_an_end_that_was_told_is_looked_for_by_the_measured_rule() -> None:
     times = Times()
     looks: list[tuple[int, tuple[float, ...]]] = []
-    signals = Signals(lambda *look: looks.append(look), times)
+    signals = Notifications(lambda *look: looks.append(look), times)
     signals.updated({"run_id": 5})
     signals.status_changed({"run_id": 5, "status": "active"})
     signals.updated({"run_id": 5})

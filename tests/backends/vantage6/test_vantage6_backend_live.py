@@ -17,12 +17,13 @@ sys.path.append(str(Path(__file__).parents[2] / "live"))
 import federation as live_federation
 from vantage6_world import Reports
 
-from v6flow.backends.base import Accepted, Answered, Failed, Working
+from v6flow.backends.base import Accepted, Answered, Failed, FederationFile, Working
+from v6flow.backends.vantage6 import configuration as files
 from v6flow.backends.vantage6 import connecting, encryption
 from v6flow.backends.vantage6.backend import ServerBackend
-from v6flow.backends.vantage6.pace import Times
-from v6flow.core import server as files
-from v6flow.core.execution.commands import DatabaseChoice, TaskRequest
+from v6flow.backends.vantage6.backoff import Times
+from v6flow.core.execution.commands import TaskRequest
+from v6flow.core.kinds.settings import DatabaseChoice
 from v6flow.loading import read_document
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def opened(
     live: LiveFederation, folder: Path, *, user: User | None = None, **more: Any
 ) -> Iterator[tuple[ServerBackend, Reports, Connected]]:
     path = live.write_federation_file(folder / "federation.yaml", user=user)
-    connected = connecting.connect(files.parse(read_document(path, kind="federation").value, str(path), absolute=str))
+    raw = read_document(path, kind="federation").value
+    connected = connecting.connect(files.ServerFederation.parse(FederationFile(str(path), raw, str, str)))
     backend, reports = ServerBackend(connected, times=TIMES, **more), Reports()
     backend.open(reports)
     try:
@@ -178,7 +180,8 @@ def test_a_kill_that_is_not_allowed_is_noted(plain: LiveFederation, tmp_path: Pa
 def test_an_answer_is_told_soon_after_it_can_be_read(plain: LiveFederation, tmp_path: Path) -> None:
     slow = Times(poll=30.0, slowest_poll=30.0, live_poll=30.0, slowest_live_poll=30.0, ladder=(0.0,))
     path = plain.write_federation_file(tmp_path / "federation.yaml")
-    connected = connecting.connect(files.parse(read_document(path, kind="federation").value, str(path), absolute=str))
+    raw = read_document(path, kind="federation").value
+    connected = connecting.connect(files.ServerFederation.parse(FederationFile(str(path), raw, str, str)))
     backend, reports = ServerBackend(connected, times=slow), Reports()
     backend.open(reports)
     plain.wait_for(lambda: backend._watcher is not None and backend._watcher._live, "events")

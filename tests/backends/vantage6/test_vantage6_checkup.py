@@ -11,11 +11,12 @@ import pytest
 from vantage6_fake import Asked, Fake, Say, Vantage6, say, session
 
 from v6flow.backends.vantage6 import checkup, connecting, directory, encryption, policies, rights
+from v6flow.backends.vantage6.configuration import ServerFederation, ServerOrganization
 from v6flow.backends.vantage6.transport import Limits
+from v6flow.core import reading
 from v6flow.core.checks import findings, soundness
-from v6flow.core.language import document, model
-from v6flow.core.planning import plan as planning
-from v6flow.core.server import ServerFederation, ServerOrganization
+from v6flow.core.language import document
+from v6flow.core.planning import planner
 from v6flow.errors import UnreachableError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from v6flow.core.checks.findings import Finding
-    from v6flow.core.federation import Directory
+    from v6flow.core.directory import Directory
     from v6flow.core.planning.plan import Plan
 
 UNKNOWN = "which databases and images it has is not known"
@@ -104,9 +105,9 @@ def federation(fake: Fake, **changes: Any) -> ServerFederation:
 
 
 def make(text: str) -> Callable[[Callable[..., Directory]], Plan]:
-    workflow = model.parse(document.parse(f"v6flow: 1\nname: w\n{text}", "w.yaml"))
+    workflow = reading.parse(document.parse(f"v6flow: 1\nname: w\n{text}", "w.yaml"))
     assert not soundness.check(workflow)
-    return lambda look: planning.make(workflow, {}, look(), folder="/work")
+    return lambda look: planner.make(workflow, {}, look(), folder="/work")
 
 
 def examine(world: Callable[[Asked], Say], *, text: str | None = None, **changes: Any) -> list[Finding]:

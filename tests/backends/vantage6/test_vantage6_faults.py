@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import json
@@ -20,14 +21,15 @@ from v6flow.backends.base import Answered, Broken, Failed
 from v6flow.backends.vantage6 import connecting, encryption
 from v6flow.backends.vantage6.api import Api
 from v6flow.backends.vantage6.backend import ServerBackend
+from v6flow.backends.vantage6.backoff import Times, backoff, not_sent_again
+from v6flow.backends.vantage6.configuration import ServerFederation
 from v6flow.backends.vantage6.encryption import KeyProblemError
-from v6flow.backends.vantage6.pace import Times, backoff, not_sent_again, patiently
+from v6flow.backends.vantage6.executor import patiently
+from v6flow.backends.vantage6.notifications import Notifications
 from v6flow.backends.vantage6.refusals import AmbiguousError, NotSentError
-from v6flow.backends.vantage6.signals import Signals
 from v6flow.backends.vantage6.sockets import Socket
 from v6flow.clock import SystemClock
 from v6flow.core.execution.state import RunState, replay
-from v6flow.core.server import ServerFederation
 from v6flow.errors import AccessError, PersonNeededError
 
 if TYPE_CHECKING:
@@ -413,7 +415,8 @@ def test_the_socket_takes_no_token_elsewhere(where: str) -> None:
         there = Vantage6()
         with Fake(lambda asked: there(asked) if asked.path.startswith("/api") else answer(asked)) as fake:
             session = connected(fake).session
-            socket = Socket(session, 3, Signals(lambda *_: None, QUICK), live=lambda now: None, random=lambda: 1.0)
+            heard = Notifications(lambda *_: None, QUICK)
+            socket = Socket(session, 3, heard, live=lambda now: None, random=lambda: 1.0)
             wanted = [where == "websocket"]
             until(lambda: [each for each in fake.asked if each.token and ["upgrade" in each.headers] == wanted])
             time.sleep(0.2)
@@ -444,7 +447,13 @@ def test_who_asks_us_to_wait_is_waited_for_and_not_without_end(asked: float | No
             raise errors.pop()
         return 1
 
-    assert list(patiently(read, backoff(Times(), lambda: 1.0))) == [waited]
+    waits: list[float] = []
+
+    async def note(seconds: float) -> None:
+        waits.append(seconds)
+
+    assert asyncio.run(patiently(read, backoff(Times(), lambda: 1.0), sleep=note)) == 1
+    assert waits == [waited]
     assert not_sent_again(NotSentError("x", retry_after=asked), backoff(Times(), lambda: 1.0)) == waited
 
 
@@ -457,8 +466,11 @@ def test_a_server_that_is_away_for_ten_minutes_is_waited_for_with_longer_and_une
             raise AmbiguousError("away")
         return "back"
 
+    async def note(seconds: float) -> None:
+        waited.append(seconds)
+
     times = Times()
-    waited.extend(patiently(read, backoff(times, lambda: random)))  # one by one, while it is read
+    assert asyncio.run(patiently(read, backoff(times, lambda: random), sleep=note)) == "back"
     longest = [min(times.retry * 2.0**number, times.longest_retry) for number in range(len(waited))]
     assert waited == [each * (0.5 + 0.5 * random) for each in longest]
     assert sum(waited) >= 600

@@ -12,6 +12,7 @@ from vantage6_fake import Asked, Fake, Say, Vantage6, jwt, say, session
 from vantage6_world import COLLABORATION, IDS, PATIENCE, QUICK, Reports, World, connected, opened, posts, request
 
 from v6flow.backends.base import Answered, Broken, Failed, Noted
+from v6flow.backends.vantage6 import configuration as files
 from v6flow.backends.vantage6 import directory, encryption, paging
 from v6flow.backends.vantage6.access import ServerAccess
 from v6flow.backends.vantage6.api import Api
@@ -19,8 +20,7 @@ from v6flow.backends.vantage6.backend import ServerBackend
 from v6flow.backends.vantage6.dialects import Dialect, TaskDraft, Version
 from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import AmbiguousError
-from v6flow.core import server as files
-from v6flow.core.execution.commands import DatabaseChoice
+from v6flow.core.kinds.settings import DatabaseChoice
 from v6flow.errors import PersonNeededError
 
 if TYPE_CHECKING:

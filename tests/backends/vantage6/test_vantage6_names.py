@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from vantage6_fake import Asked, Fake, Say, Vantage6, say, session, transport
 
+from v6flow.backends.base import FederationFile
+from v6flow.backends.vantage6 import configuration as files
 from v6flow.backends.vantage6 import dialects, directory, paging
 from v6flow.backends.vantage6.dialects import Dialect, TaskDraft, Version
 from v6flow.backends.vantage6.records import StrangeError
-from v6flow.core import server as files
-from v6flow.core.execution.commands import DatabaseChoice
+from v6flow.core.kinds.settings import DatabaseChoice
 from v6flow.errors import FederationError, UnreachableError
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def test_the_federation_file_becomes_a_federation() -> None:
         "organizations": {"alpha": {"name": "St. Alpha (NL)"}, "gamma": {"id": 12, "databases": {"default": "omop"}}},
         "private_key": "k.pem", "ca_file": "ca.pem", "allow_http": True, "jobs": 3, "defaults": {"image": "i"},
     }  # fmt: skip
-    found = files.parse(raw, "/d/f.yaml", absolute=lambda text: f"/d/{text}")
+    found = files.ServerFederation.parse(FederationFile("/d/f.yaml", raw, lambda text: f"/d/{text}", str))
     assert found == files.ServerFederation(
         "/d/f.yaml", "https://x/api", 3, "u", "${env:P}", study="s",
         organizations=(

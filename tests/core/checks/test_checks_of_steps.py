@@ -11,7 +11,7 @@ from driver import Driver, drive, make
 from v6flow.core.execution import answers
 from v6flow.core.execution import events as ev
 from v6flow.core.kinds import TaskPlan
-from v6flow.core.planning import plan as planning
+from v6flow.core.planning import question
 from v6flow.core.views.preview import preview
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def test_local_steps_have_checks_and_a_schema(kind: str) -> None:
 
 def test_the_log_of_a_function_whose_result_is_refused_is_kept() -> None:
     run = drive("steps:\n  a: {local: {function: 'm:f'}, output_schema: {type: string}}\n")
-    run.write(run.scheduler.local_completed("a", 1, "digest", 0.0))
+    run.write(run.scheduler.computed("a", 1, "digest", 0.0))
     run.go()
     assert (run.status("a"), run.state.step("a").log) == ("failed", "digest")
 
@@ -176,11 +176,11 @@ def test_a_run_that_is_taken_up_again_is_judged_the_same() -> None:
 
 
 def test_what_is_judged_last_may_be_mended() -> None:
-    before = planning.parts(make(task(THAT)), {})["a"]
-    after = planning.parts(make(task(THAT.replace("> 5", "> 2"))), {})["a"]
-    assert [key for key in before if before[key] != after[key]] == ["checks"]
-    assert "checks" in planning.JUDGED_LAST
-    assert not {"each", "output_schema"} & set(planning.JUDGED_LAST)
+    before = question.fingerprints(make(task(THAT)), {})["a"]
+    after = question.fingerprints(make(task(THAT.replace("> 5", "> 2"))), {})["a"]
+    assert before.asked == after.asked
+    assert [key for key in before.settled if before.settled[key] != after.settled[key]] == ["checks"]
+    assert {"each", "output_schema"} <= set(before.asked)
 
 
 def test_the_plan_shows_them() -> None:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from v6flow.core import reading
 from v6flow.core.checks import soundness
 from v6flow.core.expressions import FUNCTIONS
 from v6flow.core.expressions.taint import FLOWS
-from v6flow.core.language import document, model
+from v6flow.core.language import document
 
 if TYPE_CHECKING:
     from v6flow.core.language.problem import Problem
@@ -36,7 +37,7 @@ steps:
 def problems(expression: str, task: str = "") -> list[Problem]:
     """What is wrong with a step that sends the value of an expression."""
     text = f"v6flow: 1{STEPS}  sent:\n    task: {{method: m, kwargs: {{x: '{{{{ {expression} }}}}'}}{task}}}\n"
-    return [each for each in soundness.check(model.parse(document.parse(text, "w.yaml"))) if each.severity == "error"]
+    return [each for each in soundness.check(reading.parse(document.parse(text, "w.yaml"))) if each.severity == "error"]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,7 @@ def test_a_reason_allows_it() -> None:
   sent: {{task: {{method: m, kwargs: {{x: "{{{{ steps.all.results }}}}"}}}}, allow_cross_site: they agreed}}
   on: {{task: {{method: m, kwargs: {{x: "{{{{ steps.sent.results }}}}"}}}}}}
 """
-    found = soundness.check(model.parse(document.parse(text, "w.yaml")))
+    found = soundness.check(reading.parse(document.parse(text, "w.yaml")))
     assert [(each.rule, each.position.line) for each in found] == [("cross-site", 19)]
 
 
@@ -247,7 +248,7 @@ steps:
         fine: "{{ sum(steps.a.results) + 1 }}"
         picked: "{{ steps.picked.result }}"
 """
-    every = soundness.check(model.parse(document.parse(text, "w.yaml")))
+    every = soundness.check(reading.parse(document.parse(text, "w.yaml")))
     found = [each for each in every if each.rule == "cross-site"]
     assert [(each.position.line, each.position.column, each.message) for each in found] == [
         (11, 60, "what single organizations answered to a would reach others, not aggregated"),
@@ -263,7 +264,7 @@ steps:
   a: {task: {method: m, kwargs: {x: "{{ steps.b.results }}"}}}
   b: {task: {method: m, kwargs: {x: "{{ steps.a.results }}"}}}
 """
-    assert [each.rule for each in soundness.check(model.parse(document.parse(text, "w.yaml")))] == ["cycle"]
+    assert [each.rule for each in soundness.check(reading.parse(document.parse(text, "w.yaml")))] == ["cycle"]
 
 
 def test_an_expression_with_a_fault_beside_a_sound_one_is_told_and_nothing_more() -> None:
@@ -272,7 +273,7 @@ steps:
   a: {task: {method: m}}
   b: {task: {method: m, kwargs: {x: "{{ steps.a.results | length - 1 }}", y: "{{ steps.a.results | sum }}"}}}
 """
-    found = soundness.check(model.parse(document.parse(text, "w.yaml")))
+    found = soundness.check(reading.parse(document.parse(text, "w.yaml")))
     assert [each.rule for each in found] == ["expression-refused"]
 
 
@@ -290,7 +291,7 @@ steps:
 def nested(text: str) -> list[str]:
     """Where what is sent by nested steps: `line word`, in the order of the file."""
     whole = NESTED + text
-    found = soundness.check(model.parse(document.parse(whole, "w.yaml")))
+    found = soundness.check(reading.parse(document.parse(whole, "w.yaml")))
     assert {each.rule for each in found} <= {"cross-site"}, found
     lines = whole.splitlines()
     return [
@@ -509,7 +510,7 @@ outputs: {first: "{{ steps.first.result }}", mean: "{{ steps.mean.result }}"}
     ],
 )
 def test_what_goes_into_another_file_and_comes_out(asks: str, raw: str, used: str, told: int) -> None:
-    inner = model.parse(document.parse(INNER.replace("ASKS", asks), "inner.yaml"))
+    inner = reading.parse(document.parse(INNER.replace("ASKS", asks), "inner.yaml"))
     text = (
         NESTED
         + f"""
@@ -517,7 +518,7 @@ def test_what_goes_into_another_file_and_comes_out(asks: str, raw: str, used: st
   after: {{task: {{method: m, kwargs: {{x: "{{{{ steps.call.result.{used} }}}}"}}}}}}
 """
     )
-    found = soundness.check(model.parse(document.parse(text, "w.yaml"), files={"inner.yaml": inner}))
+    found = soundness.check(reading.parse(document.parse(text, "w.yaml"), files={"inner.yaml": inner}))
     assert [each.rule for each in found] == ["cross-site"] * told
 
 
@@ -625,7 +626,7 @@ finally:
   last: {task: {method: m, kwargs: {x: "{{ run[params.k] }}"}}}
 params: {k: {default: error}}
 """
-    found = soundness.check(model.parse(document.parse(text, "w.yaml")))
+    found = soundness.check(reading.parse(document.parse(text, "w.yaml")))
     assert [each.position.line for each in found if each.rule == "cross-site"] == [9, 12]
 
 
@@ -640,6 +641,6 @@ steps: {{a: {{local: {{value: 1}}}}}}
   by: {{workflow: {{file: i.yaml, params: {{raw: "{{{{ steps.alpha.result }}}}"}}}}}}
   after: {{task: {{method: m, kwargs: {{x: "{{{{ steps.by.result.x }}}}"}}}}}}
 """
-    files = {"i.yaml": model.parse(document.parse(inner, "i.yaml"))}
-    found = soundness.check(model.parse(document.parse(text, "w.yaml"), files=files))
+    files = {"i.yaml": reading.parse(document.parse(inner, "i.yaml"))}
+    found = soundness.check(reading.parse(document.parse(text, "w.yaml"), files=files))
     assert [(each.rule, each.position.line) for each in found] == [("cross-site", 7)]

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from v6flow.core import expressions
 from v6flow.core.checks.declarations import Algorithm, Argument, Function, Misfit, problems
-from v6flow.core.execution.commands import DatabaseChoice
-from v6flow.core.kinds.base import Common
-from v6flow.core.kinds.task import Quorum, Retry, TaskPlan
+from v6flow.core.kinds.settings import DatabaseChoice, Disclosure, Quorum, Retry
+from v6flow.core.kinds.task import TaskPlan
+from v6flow.core.language.model import Common
 
 if TYPE_CHECKING:
     from v6flow.core.json import Json
@@ -59,6 +59,9 @@ def step(
         description="",
         allow_nonfinite=False,
         members=("alpha", "beta"),
+        study=None,
+        store=None,
+        disclosure=Disclosure(),
     )
 
 

@@ -194,10 +194,11 @@ def test_a_default_is_told_once() -> None:
     "kind", ["task: {method: m, kwargs: %s}", "local: {function: 'v6flow.aggregation:x', kwargs: %s}"]
 )
 def test_secrets_in_kwargs(kind: str, kwargs: str, told: bool) -> None:
-    from v6flow.core.language import document, model
+    from v6flow.core import reading
+    from v6flow.core.language import document
 
     text = f"{HEAD}params: {{p: {{}}}}\nsteps:\n  s: {{{kind % kwargs}}}\n"
-    problems = lint.lint(model.parse(document.parse(text, "x.yaml")))
+    problems = lint.lint(reading.parse(document.parse(text, "x.yaml")))
     assert ("secret-literal" in [each.rule for each in problems]) is told
     assert not any("abc" in each.message or "abc" in (each.hint or "") for each in problems)
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from driver import Driver
 
+from v6flow.core import reading
 from v6flow.core.checks import soundness
-from v6flow.core.federation import Directory
-from v6flow.core.language import document, model
-from v6flow.core.planning import plan
+from v6flow.core.directory import Directory
+from v6flow.core.language import document
+from v6flow.core.planning import planner
 
 if TYPE_CHECKING:
     from v6flow.core.language.model import Workflow
@@ -35,7 +36,7 @@ steps:
 
 
 def warnings(text: str) -> list[str]:
-    found = soundness.check(model.parse(document.parse(STEPS + text, "w.yaml")))
+    found = soundness.check(reading.parse(document.parse(STEPS + text, "w.yaml")))
     assert all(each.severity == "warning" and each.rule == "cohorts-mix" for each in found), found
     return [each.message for each in found]
 
@@ -96,7 +97,7 @@ def test_what_may_go_well_is_not_told(text: str) -> None:
 
 def test_the_place_and_the_remedy() -> None:
     text = STEPS + '  x: {task: {method: m, kwargs: {a: 1, b: "{{ steps.n.result }}"}}}\n'
-    (found,) = soundness.warnings(model.parse(document.parse(text, "w.yaml")))
+    (found,) = soundness.warnings(reading.parse(document.parse(text, "w.yaml")))
     line = text.splitlines()[found.position.line - 1]
     assert line[found.position.column - 1 :].startswith("result }}")
     assert found.hint == 'write organizations: "{{ steps.most.responded }}", or say mixed_cohorts: <reason>'
@@ -112,7 +113,7 @@ FEDERATION = Directory(
 
 
 def read(text: str) -> Workflow:
-    return model.parse(document.parse("v6flow: 1\nsteps:\n" + text, "w.yaml"))
+    return reading.parse(document.parse("v6flow: 1\nsteps:\n" + text, "w.yaml"))
 
 
 def told(text: str, directory: Directory | None = FEDERATION) -> list[str]:
@@ -124,7 +125,7 @@ def told(text: str, directory: Directory | None = FEDERATION) -> list[str]:
 
 def becomes(text: str) -> str:
     """What becomes of the run if all answer: `completed`, or the kind of the failure."""
-    run = Driver(plan.make(read(text), {}, FEDERATION, run="r-1"))
+    run = Driver(planner.make(read(text), {}, FEDERATION, run="r-1"))
     while run.state.status == "running":
         for step, organization in [*run.requests]:
             run.answer(step, organization)
@@ -297,7 +298,7 @@ def test_a_federation_may_say_whom_a_step_asks_that_names_nobody() -> None:
 
 def test_what_mixes_in_a_file_that_is_run_is_told_with_its_place() -> None:
     mixing = STEPS + '  x: {task: {method: m, kwargs: {a: "{{ steps.n.result }}"}}}\n'
-    inner = model.parse(document.parse(mixing, "inner.yaml"))
+    inner = reading.parse(document.parse(mixing, "inner.yaml"))
     text = "v6flow: 1\nsteps: {a: {workflow: {file: inner.yaml}}, b: {workflow: {file: inner.yaml}}}"
-    (found,) = soundness.warnings(model.parse(document.parse(text, "w.yaml"), files={"inner.yaml": inner}))
+    (found,) = soundness.warnings(reading.parse(document.parse(text, "w.yaml"), files={"inner.yaml": inner}))
     assert (found.file, found.message.startswith("step x asks all again")) == ("inner.yaml", True)

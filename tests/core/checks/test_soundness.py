@@ -6,13 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from v6flow.core import reading
 from v6flow.core.checks import soundness
-from v6flow.core.language import document, model, places
+from v6flow.core.language import document, places
 from v6flow.core.language.problem import Position, Problem
+from v6flow.core.planning import dependencies
 
 
 def problems(text: str) -> list[Problem]:
-    return soundness.check(model.parse(document.parse(f"v6flow: 1\n{text}", "w.yaml")))
+    return soundness.check(reading.parse(document.parse(f"v6flow: 1\n{text}", "w.yaml")))
 
 
 def said(text: str) -> list[str]:
@@ -114,9 +116,9 @@ steps:
   second: {task: {method: m}}
   n: {local: {value: 1}}
 """
-    found = model.parse(document.parse(f"v6flow: 1\n{text}", "w.yaml"))
+    found = reading.parse(document.parse(f"v6flow: 1\n{text}", "w.yaml"))
     assert soundness.check(found) == []
-    assert soundness.needs(found) == {"first": [], "second": ["first", "n"], "n": []}
+    assert dependencies.needs(found) == {"first": [], "second": ["first", "n"], "n": []}
 
 
 @pytest.mark.parametrize(

@@ -311,7 +311,7 @@ def sent(run: Driver) -> dict[tuple[str, str], Json]:
     for given_ in run.named(ev.ParamsGiven):
         planned = run.plan.step(given_.step)
         assert isinstance(planned, WorkflowPlan)
-        if planned.inner.uses_federation():
+        if planned.inner.asks_organizations():
             found[given_.step, EVERYBODY] = given_.value
     return found
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from driver import Driver, drive, make
 
-from v6flow.core.checks import soundness
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.pinned import Pinned
+from v6flow.core.planning import dependencies
 from v6flow.core.views import drawing
 from v6flow.core.views.preview import preview
 from v6flow.reporters import summary
@@ -194,5 +194,5 @@ def test_it_stands_last_in_the_plan_and_in_drawings() -> None:
     assert list(shown)[2:] == ["last", "after"]
     assert [name for name in shown if shown[name].get("finally")] == ["last", "after"]
     assert shown["last"]["kwargs"] == {"$later": {"how": "{{ run.status }}", "why": "{{ run.error }}"}}
-    assert soundness.drawn(made.workflow) == {"a": [], "b": ["a"], "last": ["b"], "after": ["last", "b"]}
+    assert dependencies.drawn(made.workflow) == {"a": [], "b": ["a"], "last": ["b"], "after": ["last", "b"]}
     assert drawing.details(made.workflow.steps["after"])[-1] == "when all else is over"

@@ -9,7 +9,7 @@ from v6flow.core.execution import events as ev
 from v6flow.core.execution.commands import Record
 from v6flow.core.execution.scheduler import Scheduler
 from v6flow.core.execution.state import apply, replay
-from v6flow.core.planning import plan as planning
+from v6flow.core.planning import question
 from v6flow.core.views import drawing
 from v6flow.core.views.preview import preview
 from v6flow.reporters import summary
@@ -172,7 +172,7 @@ def test_the_plan_and_drawings_show_it(approvers: list[str]) -> None:
     made = make(f"steps: {{a: {{gate: {{message: m{f', approvers: {approvers}' if approvers else ''}}}}}}}")
     (shown,) = preview(made)
     assert (shown["kind"], shown["message"], shown["approvers"]) == ("gate", "m", approvers)
-    assert planning.parts(made, {})["a"]["approvers"] == approvers
+    assert question.fingerprints(made, {})["a"].asked["approvers"] == approvers
     assert drawing.details(made.workflow.steps["a"]) == [f"gate for {'anna' if approvers else 'anybody'}"]
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 import pytest
 from driver import drive, make
 
+from v6flow.core.execution import completion, judge
 from v6flow.core.execution import events as ev
-from v6flow.core.execution import judge
 from v6flow.core.execution.events import Failure, Subtask
 from v6flow.core.execution.state import OrganizationState, RunState, StepState
 from v6flow.core.kinds import TaskPlan
-from v6flow.core.kinds.task import Quorum, Retry, parse_retry
+from v6flow.core.kinds.settings import Quorum, Retry, parse_retry
 from v6flow.core.language import units
 
 
@@ -133,14 +133,14 @@ steps:
   c: {local: {value: 1}}
 """)
     run = RunState()
-    assert judge.first_failure(plan, run) is None
+    assert completion.first_failure(plan, run) is None
     for name, at in (("a", 3.0), ("b", 1.0), ("c", 2.0)):
         run.steps[name] = StepState(name, status="failed", ended=at, failure=ev.Failure("crashed", name))
-    first = judge.first_failure(plan, run)
+    first = completion.first_failure(plan, run)
     assert first is not None
     assert first.message == "c"
     run.steps["gone"] = StepState("gone", status="failed", ended=0.0, failure=ev.Failure("crashed", "gone"))
-    assert judge.first_failure(plan, run) == first  # what is no longer in the file fails nothing
+    assert completion.first_failure(plan, run) == first  # what is no longer in the file fails nothing
 
 
 def test_a_consequence_is_never_the_first_cause_though_it_was_heard_of_first() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from driver import Driver, drive, make
 
+from v6flow.core import reading
 from v6flow.core.checks import soundness
 from v6flow.core.execution import events as ev
-from v6flow.core.language import document, model
-from v6flow.core.planning import plan as planning
+from v6flow.core.language import document
+from v6flow.core.planning import dependencies, planner
 from v6flow.core.views.preview import preview
 from v6flow.reporters import summary
 from v6flow.runs.resume import what_to_do_again
@@ -128,7 +129,7 @@ def test_they_stand_last_in_the_plan_with_what_is_in_them() -> None:
     made = make(ENDS)
     final = [each["step"] for each in preview(made) if each.get("finally")]
     assert final == list(made.steps)[2:] == ["tell", "tell.sent", "count", "count.next"]
-    assert soundness.drawn(made.workflow)["tell"] == ["fit"]
+    assert dependencies.drawn(made.workflow)["tell"] == ["fit"]
 
 
 GATED = """
@@ -282,18 +283,18 @@ ONE = "{a: {local: {value: 1}}}"
     ],
 )
 def test_what_may_stand_where(inner: str, steps: str, last: str, told: str | None) -> None:
-    files = {"i.yaml": model.parse(document.parse(inner, "i.yaml"))}
+    files = {"i.yaml": reading.parse(document.parse(inner, "i.yaml"))}
     text = f"v6flow: 1\nsteps: {steps}\n" + (f"finally: {last}\n" if last else "")
-    found = soundness.check(model.parse(document.parse(text, "w.yaml"), files=files))
+    found = soundness.check(reading.parse(document.parse(text, "w.yaml"), files=files))
     assert [each.message.startswith(told or "") for each in found] == ([True] if told is not None else [])
 
 
 def test_steps_of_another_file_that_runs_at_the_end_are_last_too() -> None:
-    inner = model.parse(document.parse(INNER.replace("  g: {gate: {message: go?}}\n", ""), "i.yaml"))
+    inner = reading.parse(document.parse(INNER.replace("  g: {gate: {message: go?}}\n", ""), "i.yaml"))
     text = "v6flow: 1\nsteps: {b: {local: {value: 1}}}\nfinally: {w: {workflow: {file: i.yaml}}}"
-    workflow = model.parse(document.parse(text, "w.yaml"), files={"i.yaml": inner})
+    workflow = reading.parse(document.parse(text, "w.yaml"), files={"i.yaml": inner})
     assert soundness.check(workflow) == []
-    run = Driver(planning.make(workflow, {}))
+    run = Driver(planner.make(workflow, {}))
     assert [name for name, step in run.plan.steps.items() if step.common.final] == ["w", "w.a"]
     assert (run.state.status, run.status("w.a"), run.named(ev.RunEnding)[0].status) == (
         "completed",
@@ -308,7 +309,7 @@ def test_why_a_run_failed_is_not_sent_to_others(value: str, refused: bool) -> No
 steps: {{a: {{task: {{method: m}}}}}}
 finally: {{f: {{task: {{method: m, organization: alpha, kwargs: {{x: "{{{{ {value} }}}}"}}}}}}}}
 """
-    found = soundness.check(model.parse(document.parse(text, "w.yaml")))
+    found = soundness.check(reading.parse(document.parse(text, "w.yaml")))
     assert [each.rule for each in found] == (["cross-site"] if refused else [])
 
 
@@ -368,11 +369,11 @@ def test_what_was_skipped_for_want_of_a_step_is_done_when_that_is_tried_again() 
 
 
 def test_a_step_that_runs_another_file_goes_on_though_its_params_were_not_kept_yet() -> None:
-    inner = model.parse(
+    inner = reading.parse(
         document.parse("v6flow: 1\nparams: {p: {}}\nsteps: {a: {local: {value: '{{ params.p }}'}}}", "i")
     )
     text = "v6flow: 1\nsteps: {w: {workflow: {file: i, params: {p: 3}}}}"
-    run = Driver(planning.make(model.parse(document.parse(text, "w.yaml"), files={"i": inner}), {}))
+    run = Driver(planner.make(reading.parse(document.parse(text, "w.yaml"), files={"i": inner}), {}))
     begun = [type(event) for event in run.events].index(ev.ParamsGiven)
     again = run.resume(keep=begun)
     assert (again.state.status, again.state.step("w.a").value) == ("completed", 3)

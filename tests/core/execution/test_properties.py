@@ -6,8 +6,8 @@ import pytest
 from driver import Driver, drive, journalled, make
 
 from v6flow.core.execution import events as ev
-from v6flow.core.execution.completion import MAX_PROPERTIES
-from v6flow.core.planning import plan as planning
+from v6flow.core.execution.context import MAX_PROPERTIES
+from v6flow.core.planning import question
 from v6flow.core.views.preview import preview
 from v6flow.reporters import summary
 from v6flow.reporters.lines import sentence
@@ -116,9 +116,11 @@ steps:
 
 
 def test_they_may_be_mended_while_the_step_waits_and_the_plan_shows_them() -> None:
-    before, after = (planning.parts(make(text), {})["a"] for text in (TASK, TASK.replace("fixed: 1", "fixed: 2")))
-    assert [key for key in before if before[key] != after[key]] == ["properties"]
-    assert "properties" in planning.JUDGED_LAST
+    before, after = (
+        question.fingerprints(make(text), {})["a"] for text in (TASK, TASK.replace("fixed: 1", "fixed: 2"))
+    )
+    assert before.asked == after.asked
+    assert [key for key in before.settled if before.settled[key] != after.settled[key]] == ["properties"]
     assert next(preview(make(TASK)))["properties"]["fixed"] == 1
 
 

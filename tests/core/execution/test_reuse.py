@@ -13,7 +13,7 @@ from v6flow.core.execution import reuse
 from v6flow.core.execution.reuse import Answer, Basis, Kept, Key
 from v6flow.core.kinds import LocalPlan, TaskPlan
 from v6flow.core.language.problem import InvalidError
-from v6flow.core.planning.policy import parse
+from v6flow.core.policy import parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from driver import Driver, drive, make
 
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import replay
-from v6flow.core.planning import plan as planning
+from v6flow.core.planning import question
 from v6flow.core.views import drawing
 from v6flow.core.views.preview import preview
 from v6flow.reporters import summary
@@ -155,7 +155,7 @@ steps:
   b: {when: "{{ params.full }}", local: {value: 1}}
   c: {when: "{{ steps.a.result > 1 }}", local: {value: 1}}
 """)
-    assert planning.parts(made, {})["c"]["when"] == "{{ steps.a.result > 1 }}"
+    assert question.fingerprints(made, {})["c"].settled["when"] == "{{ steps.a.result > 1 }}"
     shown = {each["step"]: each.get("when") for each in preview(made)}
     assert shown == {"a": None, "b": False, "c": {"$later": "{{ steps.a.result > 1 }}"}}
     assert list(made.needs["c"]) == ["a"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
 from pathlib import Path
@@ -18,7 +19,8 @@ from v6flow.loading import read_schema
 
 PROJECT = Path(__file__).parents[3]
 SCHEMAS = {name: read_schema(name) for name in ("workflow", "federation", "test")}
-WORKFLOW = formatting.order({"v6flow": 1}, SCHEMAS)
+ORDER = functools.partial(formatting.order, schemas=SCHEMAS)
+WORKFLOW = ORDER({"v6flow": 1})
 FILES = [
     file
     for files in (
@@ -32,14 +34,14 @@ FILES = [
 
 
 def formatted(text: str) -> str:
-    found = formatting.formatted(text, "file.yaml", SCHEMAS)
-    assert formatting.formatted(found, "file.yaml", SCHEMAS) == found, "a second time changes it again"
+    found = formatting.formatted(text, "file.yaml", ORDER)
+    assert formatting.formatted(found, "file.yaml", ORDER) == found, "a second time changes it again"
     return found
 
 
 def refused(text: str) -> str:
     with pytest.raises(InvalidError) as caught:
-        formatting.formatted(text, "file.yaml", SCHEMAS)
+        formatting.formatted(text, "file.yaml", ORDER)
     return str(caught.value)
 
 
@@ -495,8 +497,8 @@ def test_nothing_is_lost_or_changed_and_twice_is_once(text: str) -> None:
         before = document.parse(text, "file.yaml").value
     except InvalidError:
         return  # not every way to write is one that our reader takes
-    found = formatting.formatted(text, "file.yaml", SCHEMAS)
-    assert formatting.formatted(found, "file.yaml", SCHEMAS) == found
+    found = formatting.formatted(text, "file.yaml", ORDER)
+    assert formatting.formatted(found, "file.yaml", ORDER) == found
     after = document.parse(found, "file.yaml").value
     assert formatting._same(before, after, WORKFLOW)
     order = formatting.order(before, SCHEMAS)

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from driver import Driver, drive, make, workflow
 
-from v6flow.core import federation
+from v6flow.backends.base import FederationFile
+from v6flow.backends.embedded.configuration import EmbeddedFederation
+from v6flow.core.directory import Directory
 from v6flow.core.execution import answers
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import replay
-from v6flow.core.federation import Directory
 from v6flow.core.kinds import TaskPlan
 from v6flow.core.language import document
 from v6flow.core.language.problem import InvalidError
-from v6flow.core.planning import disclosure
-from v6flow.core.planning import plan as planning
-from v6flow.core.planning.policy import Policy, parse
+from v6flow.core.planning import disclosure, planner
+from v6flow.core.policy import Policy, parse
 from v6flow.core.views.preview import preview
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ ORGANIZATIONS = ("alpha", "beta", "gamma")
 def under(text: str, policy: Policy, *, image: str = "i", defaults: Mapping[str, Any] | None = None) -> Plan:
     """The plan of a text on a federation with a policy."""
     directory = Directory(ORGANIZATIONS, defaults={"image": image, **(defaults or {})}, policy=policy)
-    return planning.make(workflow(text), {}, directory, run="w-1")
+    return planner.make(workflow(text), {}, directory, run="w-1")
 
 
 def refused(text: str, policy: Policy, **options: Any) -> str:
@@ -148,7 +148,7 @@ def test_a_called_workflow_does_not_lift_the_policy() -> None:
     inner = "name: inner\n" + one("disclosure: {count: '{{ result.count + 1000 }}'}")
     found = workflow("steps: {w: {workflow: {file: inner.yaml}}}\n", {"inner.yaml": inner})
     directory = Directory(ORGANIZATIONS, defaults={"image": "i"}, policy=Policy(min_count=250))
-    made = planning.make(found, {}, directory, run="w-1")
+    made = planner.make(found, {}, directory, run="w-1")
     step = made.steps["w.a"]
     assert isinstance(step, TaskPlan)
     assert (answers.judge(directory, step, "w.a", "beta", {"count": 17}, {}) or made).kind == "disclosure"  # type: ignore[union-attr]  # it fails otherwise
@@ -284,7 +284,7 @@ def test_nothing_is_refused_where_nobody_says_so() -> None:
 def test_what_would_refuse_nothing_is_no_disclosure(settings: str, message: str) -> None:
     found = workflow("params: {zero: {default: 0}, text: {default: x}}\n" + one(settings))
     with pytest.raises(InvalidError) as caught:
-        planning.make(found, {"zero": 0, "text": "x"}, Directory(ORGANIZATIONS, defaults={"image": "i"}))
+        planner.make(found, {"zero": 0, "text": "x"}, Directory(ORGANIZATIONS, defaults={"image": "i"}))
     (problem,) = caught.value.problems
     assert message in problem.message
     assert problem.position.line == 7
@@ -406,7 +406,7 @@ def test_a_policy_comes_from_its_file_and_back() -> None:
 def directory(policy: dict[str, Any]) -> Directory:
     text = f"v6flow_federation: 1\nbackend: embedded\norganizations: {{alpha: {{}}}}\npolicy: {policy}\n"
     found = document.parse(text, "f.yaml")
-    return federation.parse_embedded(found.value, "f", absolute=str, reveal=str).directory()
+    return EmbeddedFederation.parse(FederationFile("f", found.value, str, str)).directory()
 
 
 def test_the_directory_of_a_federation_has_its_policy_and_a_resume_may_have_another() -> None:

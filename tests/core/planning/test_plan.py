@@ -11,11 +11,13 @@ from driver import make, workflow
 from hypothesis import given
 from hypothesis import strategies as st
 
+from v6flow.core import json
+from v6flow.core.directory import Directory
 from v6flow.core.expressions import Template
-from v6flow.core.federation import Directory
 from v6flow.core.kinds import LocalPlan, TaskPlan
 from v6flow.core.language.problem import InvalidError
 from v6flow.core.planning import plan as planning
+from v6flow.core.planning import planner, question
 
 
 def task(text: str, step: str = "a", **options: Any) -> TaskPlan:
@@ -202,7 +204,7 @@ steps:
 def test_images() -> None:
     found = workflow("steps: {a: {task: {method: m}}, b: {task: {method: m, image: demo/avarage}}}")
     with pytest.raises(InvalidError) as caught:
-        planning.make(found, {}, Directory(("alpha",), images=("demo/average",)))
+        planner.make(found, {}, Directory(("alpha",), images=("demo/average",)))
     first, second = caught.value.problems
     assert first.message == "step a: no image: say it in the step, in defaults, or in the federation's defaults"
     assert second.message == (
@@ -214,7 +216,7 @@ def test_images() -> None:
 def test_a_federation_without_organizations() -> None:
     found = workflow("steps: {a: {task: {method: m, image: i}}}")
     with pytest.raises(InvalidError, match="there is nobody to ask"):
-        planning.make(found, {}, Directory(()))
+        planner.make(found, {}, Directory(()))
 
 
 def test_the_order_is_the_files_where_it_may_be() -> None:
@@ -273,20 +275,20 @@ steps:
 )
 def test_parts_tell_what_decides_a_result(old: str, new: str, changed: list[str]) -> None:
     assert old in PARTS
-    before = planning.parts(make(PARTS), {"b": "digest"})
-    after = planning.parts(make(PARTS.replace(old, new)), {"b": "digest"})
+    before = question.fingerprints(make(PARTS), {"b": "digest"})
+    after = question.fingerprints(make(PARTS.replace(old, new)), {"b": "digest"})
     assert [name for name in before if before[name] != after[name]] == changed
 
 
 def test_parts_have_the_source_and_the_federation() -> None:
     made = make(PARTS)
-    assert planning.parts(made, {"b": "one"})["b"] != planning.parts(made, {"b": "two"})["b"]
-    assert planning.parts(made, {})["a"]["federation"] == "here"
+    assert question.fingerprints(made, {"b": "one"})["b"] != question.fingerprints(made, {"b": "two"})["b"]
+    assert question.fingerprints(made, {})["a"].asked["federation"] == "here"
 
 
 def test_digest_and_moments() -> None:
-    assert planning.digest({"a": 1, "b": [2]}) == planning.digest({"b": [2], "a": 1})
-    assert planning.digest([1]) != planning.digest(["1"])
+    assert json.digest({"a": 1, "b": [2]}) == json.digest({"b": [2], "a": 1})
+    assert json.digest([1]) != json.digest(["1"])
     assert planning.iso(1795238160.9) == "2026-11-21T05:16:00Z"
     assert make("steps: {a: {local: {value: 1}}}").scope()["run"] == {
         "id": "w-1",

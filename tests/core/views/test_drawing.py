@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from v6flow.core.checks import soundness
-from v6flow.core.language import document, model
+from v6flow.core import reading
+from v6flow.core.language import document
+from v6flow.core.planning import dependencies
 from v6flow.core.views.drawing import _assign_tracks, _Net, dot, layers_of, mermaid, picture
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ HOSTILE = [
 
 
 def read(text: str) -> tuple[Workflow, dict[str, list[str]]]:
-    workflow = model.parse(document.parse(text, "w.yaml"))
-    return workflow, soundness.needs(workflow)
+    workflow = reading.parse(document.parse(text, "w.yaml"))
+    return workflow, dependencies.needs(workflow)
 
 
 def locals_of(needs: dict[str, list[str]]) -> tuple[Workflow, dict[str, list[str]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from v6flow.backends.base import Access
 from v6flow.backends.embedded import answers, logs
 from v6flow.core.checks import declarations
 
@@ -11,16 +12,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from v6flow.backends.base import Backend
+    from v6flow.backends.embedded.configuration import EmbeddedFederation
     from v6flow.backends.embedded.contents import Contents
     from v6flow.core.checks.findings import Finding
-    from v6flow.core.execution.events import Subtask
-    from v6flow.core.federation import Directory, EmbeddedFederation
+    from v6flow.core.directory import Directory
     from v6flow.core.language.problem import Problem
     from v6flow.core.planning.plan import Plan
 
 
-class EmbeddedAccess:
-    """A federation that is simulated on this machine (see `backends.base.Access`)."""
+class EmbeddedAccess(Access):
+    """A federation that is simulated on this machine: connecting takes nothing."""
 
     def __init__(self, federation: EmbeddedFederation) -> None:
         self._federation = federation
@@ -30,8 +31,8 @@ class EmbeddedAccess:
         """Who there is."""
         return self._federation.directory()
 
-    def preflight(self, plan: Plan) -> list[Finding]:
-        """What is to be said of it, and of what a plan needs of it."""
+    def preflight(self, plan: Plan | None) -> list[Finding]:
+        """Findings about its files and packages, and about what a plan needs of it."""
         from v6flow.backends.embedded import checkup
 
         return checkup.preflight(self._federation, plan)
@@ -63,10 +64,3 @@ class EmbeddedAccess:
             if path.is_file():
                 return logs.read(path)
         return None
-
-    def subtask_log(self, folder: Path, subtask: Subtask) -> str | None:
-        """What a subtask's run has printed so far: it is found like that of any other."""
-        return self.log(folder, subtask.run, subtask.organization)
-
-    def close(self) -> None:
-        """Nothing is held."""

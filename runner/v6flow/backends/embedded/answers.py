@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from v6flow.backends.embedded.records import TaskRun
 
 ANSWER, LOG, SUBTASKS, QUESTION = "answer", "log", "subtasks", "question"
+_NOTED = ("run", "organization", "status", "message", "log_tail", "task", "ended", "consequence", "hint")
+"""The fields of a subtask that a line of SUBTASKS has, in its order."""
 
 
 def place(folder: Path, token: str, organization: str) -> Path:
@@ -118,23 +120,7 @@ def keep_log(path: Path, log: str) -> None:
 
 def note_subtasks(path: Path, subtasks: Iterable[Subtask]) -> None:
     """Add to the list of what a task run dispatched; a later line for the same `run` wins."""
-    lines = [
-        json.dumps(
-            [
-                subtask.run,
-                subtask.organization,
-                subtask.status,
-                subtask.message,
-                subtask.log_tail,
-                subtask.task,
-                subtask.ended,
-                subtask.consequence,
-                subtask.hint,
-            ]
-        )
-        + "\n"
-        for subtask in subtasks
-    ]
+    lines = [json.dumps([getattr(subtask, each) for each in _NOTED]) + "\n" for subtask in subtasks]
     with (path / SUBTASKS).open("a", encoding="utf-8", errors="backslashreplace") as file:
         file.write("".join(lines))
 
@@ -151,23 +137,11 @@ def subtasks(folder: Path, path: Path, *, logs: bool = False, parent: str = "", 
         return ()
     for line in lines:
         try:
-            run, organization, status, message, log_tail, *more = json.loads(line)
+            values = dict(zip(_NOTED, json.loads(line), strict=False))  # the last four were not always kept
         except ValueError:  # the last line of a process that was killed while writing
             continue
-        task, ended, consequence, hint = more if more else ("", None, False, None)  # as before these were kept
-        latest[run, organization] = Subtask(
-            organization,
-            status,
-            message,
-            log_tail,
-            task,
-            parent,
-            by,
-            run,
-            ended,
-            consequence=consequence,
-            hint=hint,
-        )
+        subtask = Subtask(**values, parent=parent, by=by)
+        latest[subtask.run, subtask.organization] = subtask
     found: list[Subtask] = []
     for (run, organization), subtask in latest.items():
         inner = place(folder, run, organization)

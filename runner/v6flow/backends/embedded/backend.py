@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from v6flow.backends.base import Report
+    from v6flow.backends.embedded.configuration import EmbeddedFederation, EmbeddedOrganization
     from v6flow.backends.embedded.proxy import Proxy
+    from v6flow.core.directory import Directory
     from v6flow.core.execution.commands import TaskRequest
-    from v6flow.core.federation import Directory, EmbeddedFederation, EmbeddedOrganization
 
 HOLD = 25.0  # seconds that a question about a task's status is held while the task has not ended
 

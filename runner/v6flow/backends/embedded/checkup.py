@@ -9,30 +9,28 @@ from typing import TYPE_CHECKING
 
 from v6flow import paths
 from v6flow.backends.embedded import functions
+from v6flow.backends.embedded.configuration import Faults
 from v6flow.backends.embedded.obstacles import unusable
 from v6flow.core.checks import declarations, findings
 from v6flow.core.checks.findings import Finding, ok, warning
-from v6flow.core.federation import Faults
 from v6flow.core.kinds import TaskPlan
 from v6flow.core.language.messages import clip
-from v6flow.core.language.problem import InvalidError
 from v6flow.core.language.words import suggestion
-from v6flow.errors import FederationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from v6flow.backends.embedded.configuration import Algorithm, EmbeddedFederation, EmbeddedOrganization
     from v6flow.core.checks.declarations import Misfit
     from v6flow.core.checks.findings import Need
-    from v6flow.core.federation import Algorithm, Directory, EmbeddedFederation, EmbeddedOrganization
     from v6flow.core.planning.plan import Plan
 
 _WRONG = 2  # the exit code of what is wrong in a federation
 
 
-def preflight(federation: EmbeddedFederation, plan: Plan | None = None) -> list[Finding]:
+def preflight(federation: EmbeddedFederation, plan: Plan | None) -> list[Finding]:
     """Findings about a federation, yet to be weighed by the plan."""
-    needs = findings.needs(plan) if plan is not None else ()
+    needs = findings.needs(plan)
     count = len(federation.organizations)
     found = [
         ok("federation", f"{federation.collaboration} is simulated on this machine, with {count} organizations"),
@@ -66,21 +64,6 @@ def _undeclared(step: TaskPlan, misfit: Misfit) -> Finding:
     return Finding(
         f"step {step.common.name}", status, misfit.message, misfit.hint, _WRONG if status == "problem" else 0
     )
-
-
-def examine(
-    federation: EmbeddedFederation, *, plan: Callable[[Callable[..., Directory]], Plan] | None = None
-) -> list[Finding]:
-    """Findings about a federation; `plan` makes the plan that they are weighed by (see `vantage6.checkup.examine`)."""
-    if plan is None:
-        return preflight(federation)
-    try:
-        made = plan(lambda **_: federation.directory())
-    except InvalidError as error:
-        return [*findings.of_problems("workflow", error), *preflight(federation)]
-    except FederationError as error:
-        return [findings.of_error("workflow", error), *preflight(federation)]
-    return findings.weigh(made, preflight(federation, made))
 
 
 def _image(algorithm: Algorithm) -> Iterator[Finding]:

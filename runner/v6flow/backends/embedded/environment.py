@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from v6flow.core.execution.commands import DatabaseChoice
-    from v6flow.core.federation import EmbeddedOrganization
+    from v6flow.backends.embedded.configuration import EmbeddedOrganization
+    from v6flow.core.kinds.settings import DatabaseChoice
 
 COLLABORATION_ID = 1
 NOT_SETTABLE = ("PKG_NAME",)  # a node refuses these: they belong to the image

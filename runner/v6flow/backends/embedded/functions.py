@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.machinery import ModuleSpec
 
-    from v6flow.core.federation import Algorithm
+    from v6flow.backends.embedded.configuration import Algorithm
 
 Nature: TypeAlias = Literal["dispatches", "client", "plain"]
 """It creates tasks; it is given a client, with which it could; or neither."""

@@ -38,8 +38,8 @@ from v6flow.errors import NoSpaceError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from v6flow.backends.embedded.configuration import Algorithm, EmbeddedFederation
     from v6flow.backends.embedded.launcher import Launcher
-    from v6flow.core.federation import Algorithm, EmbeddedFederation
 
 NOT_JSON = b"not JSON: the federation file injects the fault `garbage` here"
 

@@ -22,11 +22,11 @@ from v6flow.backends.embedded.submission import parse
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from v6flow.backends.embedded.configuration import EmbeddedFederation
     from v6flow.backends.embedded.nodes import Nodes
     from v6flow.backends.embedded.records import Task, TaskRun
     from v6flow.backends.embedded.server import Server
     from v6flow.backends.embedded.submission import Submission
-    from v6flow.core.federation import EmbeddedFederation
 
 VERSION = "4.15.2"  # whose behaviour this is
 LARGEST_BODY = 1 << 30

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from v6flow.core.federation import EmbeddedOrganization
+    from v6flow.backends.embedded.configuration import EmbeddedOrganization
 
 PENDING, ACTIVE, COMPLETED, KILLED = "pending", "active", "completed", "killed by user"
 

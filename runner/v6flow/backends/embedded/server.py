@@ -13,7 +13,7 @@ from v6flow.backends.embedded.records import Task, TaskRun, has_ended
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from v6flow.core.federation import EmbeddedOrganization
+    from v6flow.backends.embedded.configuration import EmbeddedOrganization
 
 
 class RefusedError(Exception):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from v6flow.core.federation import EmbeddedFederation, EmbeddedOrganization
+    from v6flow.backends.embedded.configuration import EmbeddedFederation, EmbeddedOrganization
 
 PER_PAGE = 10  # the server's, and that of clients which do not ask for more
 METHODS = {
@@ -53,12 +53,7 @@ def organization(each: EmbeddedOrganization) -> dict[str, Any]:
     return {
         "id": each.id,
         "name": each.name,
-        "domain": "",
-        "address1": "",
-        "address2": "",
-        "zipcode": "",
-        "country": "",
-        "public_key": "",
+        **dict.fromkeys(("domain", "address1", "address2", "zipcode", "country", "public_key"), ""),
         "collaborations": f"/collaboration?organization_id={each.id}",
         "nodes": f"/node?organization_id={each.id}",
         "users": f"/user?organization_id={each.id}",

@@ -11,8 +11,8 @@ from v6flow.backends.embedded.environment import COLLABORATION_ID
 from v6flow.backends.embedded.server import RefusedError
 
 if TYPE_CHECKING:
+    from v6flow.backends.embedded.configuration import EmbeddedFederation, EmbeddedOrganization
     from v6flow.backends.embedded.records import TaskRun
-    from v6flow.core.federation import EmbeddedFederation, EmbeddedOrganization
 
 FIELDS: dict[str, type | tuple[type, ...]] = {
     "name": str,

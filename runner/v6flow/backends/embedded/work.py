@@ -12,8 +12,8 @@ from v6flow.backends.embedded import answers, environment
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from v6flow.backends.embedded.configuration import Algorithm
     from v6flow.backends.embedded.records import TaskRun
-    from v6flow.core.federation import Algorithm
 
 
 def prepare(run: TaskRun, work: Path, algorithm: Algorithm, *, port: int, bearer: str) -> Path:

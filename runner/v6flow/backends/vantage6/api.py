@@ -8,10 +8,10 @@ import tempfile
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from v6flow.backends.vantage6 import dialects, encryption, paging, records
+from v6flow.backends.vantage6.buffering import STAND_IN, Spill
 from v6flow.backends.vantage6.encryption import DecryptionError
 from v6flow.backends.vantage6.records import StrangeError, StrangeResultError
 from v6flow.backends.vantage6.refusals import AmbiguousError, RefusedError, TooLargeError
-from v6flow.backends.vantage6.spilling import STAND_IN, Spill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -7,33 +7,32 @@ import random as _random
 import time
 from functools import partial
 from threading import RLock
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from v6flow.backends.base import Accepted, Answered, Broken, Dispatched, Failed, Looked, Noted
 from v6flow.backends.vantage6 import sockets
-from v6flow.backends.vantage6.asked import Asked
+from v6flow.backends.vantage6.backoff import Times, backoff
 from v6flow.backends.vantage6.dispatches import Dispatches
-from v6flow.backends.vantage6.errands import Errands
+from v6flow.backends.vantage6.executor import Executor, bounded, call, sleep
 from v6flow.backends.vantage6.following import BLINK, Following
-from v6flow.backends.vantage6.pace import Times, backoff, bounded
-from v6flow.backends.vantage6.presence import Presence
+from v6flow.backends.vantage6.notifications import Notifications
+from v6flow.backends.vantage6.open_tasks import OpenTask
+from v6flow.backends.vantage6.outage import Outage
 from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import RefusedError
-from v6flow.backends.vantage6.signals import Signals
 from v6flow.backends.vantage6.sockets import Socket
 from v6flow.backends.vantage6.submitting import Submitter, TurnedDownError
 from v6flow.backends.vantage6.watcher import Watcher
 from v6flow.errors import FederationError, PersonNeededError, V6flowError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Coroutine
 
     from v6flow.backends.base import Report
     from v6flow.backends.vantage6.connecting import Connected
-    from v6flow.backends.vantage6.errands import Errand
     from v6flow.backends.vantage6.records import Run
+    from v6flow.core.directory import Directory
     from v6flow.core.execution.commands import TaskRequest
-    from v6flow.core.federation import Directory
 
 LOG = logging.getLogger(__name__)
 THREADS = 4  # as many as there are connections
@@ -67,7 +66,7 @@ class ServerBackend:
         self._clock, self._random = clock, random
         self._lock = RLock()  # held while emitting, so that nothing is emitted once kill has returned
         self._emit: Callable[[Report], None] | None = None
-        self._asked: dict[str, Asked] = {}
+        self._asked: dict[str, OpenTask] = {}
         self._submitter = Submitter(self._api, self._directory, self._times, random, note=self._say)
         self._dispatches = Dispatches(
             self._api, self._directory, lambda: backoff(self._times, self._random), note=self._say
@@ -84,7 +83,7 @@ class ServerBackend:
             relist=lambda: self._watch("wake"),
             random=random,
         )
-        self._errands: Errands | None = None
+        self._executor: Executor | None = None
         self._watcher: Watcher | None = None
         self._socket: Socket | None = None
         self._left: list[Noted] = []  # what became known while closing
@@ -97,8 +96,8 @@ class ServerBackend:
         """From now on reports go to `emit`."""
         self._emit = emit
         self._session.attended = False
-        self._session.heard = Presence(self._say, self._clock)
-        self._errands = Errands(THREADS, self._broken, clock=self._clock)
+        self._session.heard = Outage(self._say, self._clock)
+        self._executor = Executor(THREADS, self._broken)
         self._watcher = Watcher(
             self._api,
             self._times,
@@ -114,7 +113,7 @@ class ServerBackend:
             self._socket = Socket(
                 self._session,
                 self._directory.collaboration.id,
-                Signals(self._hear, self._times, dispatched=self._hear_of_subtask),
+                Notifications(self._hear, self._times, dispatched=self._hear_of_subtask),
                 live=self._live,
                 random=self._random,
             )
@@ -133,7 +132,7 @@ class ServerBackend:
                     self._emit(Accepted(request.token, f"task {before.task}"))
                 return
             # what may be there already is looked for, or killed, even before anybody has come to look it up
-            asked = self._asked[request.token] = Asked(request, set(request.kwargs), begun=again)
+            asked = self._asked[request.token] = OpenTask(request, set(request.kwargs), begun=again)
         self._send(self._ask(asked, again=again), QUESTIONS)
 
     def look(self, token: str) -> None:
@@ -163,11 +162,11 @@ class ServerBackend:
         """End all threads, but first send what is to be killed there; tasks go on. May be called again."""
         with self._lock:
             emit, self._emit = self._emit, None
-            errands, self._errands = self._errands, None
+            executor, self._executor = self._executor, None
             watcher, self._watcher = self._watcher, None
             socket, self._socket = self._socket, None
         self._session.heard = None
-        if errands is not None and not errands.close(self._times.farewell):
+        if executor is not None and not executor.close(self._times.farewell):
             self._say("not all that was to be killed could be told the server in time, and may go on there")
         if emit is not None:
             for note in self._left:
@@ -179,16 +178,16 @@ class ServerBackend:
 
     # -- asking
 
-    def _ask(self, asked: Asked, *, again: bool) -> Generator[float, None, None]:
+    async def _ask(self, asked: OpenTask, *, again: bool) -> None:
         while not again and self._is_full():
-            yield BLINK
+            await sleep(BLINK)
         with self._lock:
             if not asked.waiting:
                 asked.settled = True
                 return
             asked.begun = True
         try:
-            found = yield from self._submitter.submit(
+            found = await self._submitter.submit(
                 asked.request, again=again, wanted=lambda: bool(asked.waiting) and self._emit is not None
             )
         except TurnedDownError as error:
@@ -204,12 +203,12 @@ class ServerBackend:
             asked.task, asked.doubtful = found.task, found.doubtful
         if not found.adopted:
             self._accept(asked)
-        yield from self._following.introduce(asked)
+        await self._following.introduce(asked)
         if found.adopted:
             self._accept(asked)
         self._watch("soon")
 
-    def _accept(self, asked: Asked) -> None:
+    def _accept(self, asked: OpenTask) -> None:
         with self._lock:
             asked.accepted = True
             if self._emit is not None:
@@ -223,7 +222,7 @@ class ServerBackend:
 
     # -- waiting
 
-    def _watched(self) -> dict[int, Asked]:
+    def _watched(self) -> dict[int, OpenTask]:
         with self._lock:
             return {
                 number: asked
@@ -232,12 +231,12 @@ class ServerBackend:
                 if asked.runs[number] in asked.waiting
             }
 
-    def _note(self, asked: Asked, run: Run) -> None:
+    def _note(self, asked: OpenTask, run: Run) -> None:
         self._following.note(asked, run)
         if asked.request.central and run.phase == "working":
             self._see(asked)
 
-    def _see(self, asked: Asked, wait: float = 0.0) -> None:
+    def _see(self, asked: OpenTask, wait: float = 0.0) -> None:
         if not asked.seeing:
             self._send(self._following.see(asked, wait), ANSWERS)
 
@@ -248,7 +247,7 @@ class ServerBackend:
         if asked is not None:
             self._see(asked, self._times.subtasks)
 
-    def _confirm(self, asked: Asked, number: int, waits: tuple[float, ...], *, unlisted: bool) -> None:
+    def _confirm(self, asked: OpenTask, number: int, waits: tuple[float, ...], *, unlisted: bool) -> None:
         with self._lock:
             if number not in asked.open or number in asked.looked_at:
                 return
@@ -281,41 +280,40 @@ class ServerBackend:
         if watcher is not None:
             {"wake": watcher.wake, "soon": watcher.soon, "quicken": watcher.quicken}[how]()
 
-    def _look(self, asked: Asked) -> Generator[float, None, None]:
+    async def _look(self, asked: OpenTask) -> None:
         message = "the server is away, and a deadline has passed: "
         message += f"who has answered step {asked.request.step} in time is unknown"
-        end = self._clock() + self._times.last_look
-        yield from bounded(self._following.catch_up(asked), self._clock, end, message)
+        await bounded(self._following.catch_up(asked), self._times.last_look, message)
         with self._lock:
             if self._emit is not None:
                 self._emit(Looked(asked.token))
 
     # -- killing
 
-    def _put_an_end(self, token: str, asked: Asked | None) -> Generator[float, None, None]:
+    async def _put_an_end(self, token: str, asked: OpenTask | None) -> None:
         if asked is not None and not asked.begun:
             return
         what = f"what was asked under {token}"
         try:
             while asked is not None and asked.task is None and not asked.settled:
-                yield BLINK
+                await sleep(BLINK)
             if asked is not None and asked.task is not None:
                 tasks: tuple[tuple[int, int | None], ...] = ((asked.task, asked.job),)
             else:
-                found = self._api.find_tasks_by_token(token)
+                found = await call(partial(self._api.find_tasks_by_token, token))
                 for each in found:
                     if wrong := self._submitter.foreign(each):
                         raise StrangeError(f"task {each.id} carries its token but is another: {'; '.join(wrong)}")
                 tasks = tuple((each.id, each.job) for each in found)
             for task, job in tasks:
                 what = f"task {task}"
-                self._dispatches.kill(task, job, asked)
+                await call(partial(self._dispatches.kill, task, job, asked))
         except V6flowError as error:
             self._note_down(Noted(f"{what} could not be killed and may go on at the server: {error.message}", error))
 
     # -- telling
 
-    def _tell(self, asked: Asked, name: str, report: Report) -> None:
+    def _tell(self, asked: OpenTask, name: str, report: Report) -> None:
         with self._lock:
             if self._emit is None or (
                 name not in asked.waiting and not (isinstance(report, Dispatched) and asked.waiting)
@@ -342,7 +340,9 @@ class ServerBackend:
             if self._emit is not None:
                 self._emit(Broken(error))
 
-    def _send(self, errand: Errand, urgency: int, *, is_last_will: bool = False) -> None:
-        errands = self._errands
-        if errands is not None:
-            errands.send(errand, urgency=urgency, is_last_will=is_last_will)
+    def _send(self, work: Coroutine[Any, Any, None], urgency: int, *, is_last_will: bool = False) -> None:
+        executor = self._executor
+        if executor is not None:
+            executor.send(work, urgency=urgency, is_last_will=is_last_will)
+        else:
+            work.close()

@@ -24,6 +24,8 @@ from v6flow.errors import FederationError, V6flowError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from v6flow.backends.base import Planner
+    from v6flow.backends.vantage6.configuration import ServerFederation
     from v6flow.backends.vantage6.connecting import Connected
     from v6flow.backends.vantage6.dialects import Version
     from v6flow.backends.vantage6.directory import Collaboration, User
@@ -31,9 +33,8 @@ if TYPE_CHECKING:
     from v6flow.backends.vantage6.second_factor import Person
     from v6flow.backends.vantage6.session import Credentials
     from v6flow.backends.vantage6.transport import Transport
-    from v6flow.core.federation import Directory
+    from v6flow.core.directory import Directory
     from v6flow.core.planning.plan import Plan
-    from v6flow.core.server import ServerFederation
 
 MOST_SKEW = 30.0  # seconds that clocks may differ: as long as a one-time code is valid
 NEWEST = (4, 15)  # that v6flow was tried with
@@ -46,7 +47,7 @@ _DENIED = 4  # the exit code of a right that is missing
 
 
 def preflight(
-    connected: Connected, plan: Plan, *, allow_http: bool = False, now: Callable[[], float] = time.time
+    connected: Connected, plan: Plan | None, *, allow_http: bool = False, now: Callable[[], float] = time.time
 ) -> list[Finding]:
     """Findings about a connected server, yet to be weighed by the plan. Raises AccessError, UnreachableError."""
     known, session = connected.directory, connected.session
@@ -57,14 +58,15 @@ def preflight(
     found += _membership(session, known, may)
     if known.collaboration.encrypted:
         found.append(_key_fits(known.user))  # nobody is connected with a key that does not fit
-    found += _central(session, known, plan, allow_http=allow_http)
+    if plan is not None:
+        found += _central(session, known, plan, allow_http=allow_http)
     return found + members.look_over(known, may, findings.needs(plan), now())
 
 
 def examine(
     federation: ServerFederation,
     *,
-    plan: Callable[[Callable[..., Directory]], Plan] | None = None,
+    plan: Planner | None = None,
     limits: Limits = HURRY,
     environ: Mapping[str, str] = os.environ,
     person: Person | None = PERSON,
@@ -74,7 +76,7 @@ def examine(
 ) -> list[Finding]:
     """Findings about a federation, whatever is wrong with it. A log-in that fails is not tried again.
 
-    `plan` makes the plan that they are weighed by, of a function like `backends.base.Access.directory`.
+    `plan` makes the plan that they are weighed by.
     """
     examination = _Examination(federation, now)
     try:
@@ -104,7 +106,7 @@ class _Examination:
         self,
         transport: Transport,
         log_in: Callable[[Transport], Session],
-        make: Callable[[Callable[..., Directory]], Plan] | None,
+        make: Planner | None,
     ) -> list[Finding]:
         """All findings. Raises what stops it."""
         federation = self._federation
@@ -136,7 +138,7 @@ class _Examination:
         plan = self._plan(session, known, make) if make is not None else None
         self.found += _rights(may, plan)
         self.found += _membership(session, known, may)
-        self.found += members.look_over(known, may, findings.needs(plan) if plan is not None else (), self._now())
+        self.found += members.look_over(known, may, findings.needs(plan), self._now())
         if plan is not None:
             self.found += _central(session, known, plan, allow_http=federation.allow_http)
         return self.found if plan is None else findings.weigh(plan, self.found)
@@ -152,9 +154,7 @@ class _Examination:
         left = SUBJECTS[SUBJECTS.index(self.subject) + 1 :]
         return [*told, warning("not checked", choice(left, "and"))] if left else told
 
-    def _plan(
-        self, session: Session, known: ServerDirectory, make: Callable[[Callable[..., Directory]], Plan]
-    ) -> Plan | None:
+    def _plan(self, session: Session, known: ServerDirectory, make: Planner) -> Plan | None:
         """The plan, None if there can be none, which is then found."""
 
         def look(*, studies: bool = False, stores: bool = False) -> Directory:

@@ -20,11 +20,11 @@ from v6flow.references import Secret
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from v6flow.backends.vantage6.configuration import ServerFederation
     from v6flow.backends.vantage6.directory import ServerDirectory
     from v6flow.backends.vantage6.encryption import PrivateKey
     from v6flow.backends.vantage6.second_factor import Person
     from v6flow.backends.vantage6.transport import Limits
-    from v6flow.core.server import ServerFederation
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from v6flow.backends.vantage6.session import Session
     from v6flow.backends.vantage6.transport import Transport
-    from v6flow.core.execution.commands import DatabaseChoice
     from v6flow.core.json import Json
+    from v6flow.core.kinds.settings import DatabaseChoice
 
 SPOKEN = 4
 KNOWN_PATHS = ("/api", "", "/hq")  # of vantage6 up to 4, behind some proxies, of vantage6 5

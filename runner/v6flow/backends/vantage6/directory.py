@@ -10,15 +10,15 @@ from v6flow.backends.vantage6 import paging
 from v6flow.backends.vantage6.paging import repeatedly
 from v6flow.backends.vantage6.records import StrangeError, identifier, link
 from v6flow.backends.vantage6.refusals import DeniedError, RefusedError
-from v6flow.core.federation import Directory
+from v6flow.core.directory import Directory
 from v6flow.core.json import Json, canonical
 from v6flow.errors import FederationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from v6flow.backends.vantage6.configuration import ServerFederation, ServerOrganization
     from v6flow.backends.vantage6.session import Session
-    from v6flow.core.server import ServerFederation, ServerOrganization
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from v6flow.backends.vantage6 import causes
-from v6flow.backends.vantage6.pace import is_away, patiently
+from v6flow.backends.vantage6 import classification
+from v6flow.backends.vantage6.backoff import is_away
+from v6flow.backends.vantage6.executor import patiently
 from v6flow.backends.vantage6.records import COMPLETED
 from v6flow.backends.vantage6.refusals import DeniedError, RefusedError
 from v6flow.core.execution import dispatched
@@ -15,12 +16,12 @@ from v6flow.core.execution.events import Subtask
 from v6flow.errors import AccessError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from v6flow.backends.vantage6.api import Api
-    from v6flow.backends.vantage6.asked import Asked
+    from v6flow.backends.vantage6.backoff import Backoff
     from v6flow.backends.vantage6.directory import ServerDirectory
-    from v6flow.backends.vantage6.pace import Backoff
+    from v6flow.backends.vantage6.open_tasks import OpenTask
     from v6flow.backends.vantage6.records import Run, TaskWithRuns
 
 T = TypeVar("T")
@@ -41,7 +42,7 @@ class Seen:
 class Dispatches:
     """Reads subtasks, in one request for a task that has none, and in two for any other.
 
-    Generators yield the seconds that they want to wait. `note` is told what a person should know.
+    `note` is told what a person should know.
     """
 
     def __init__(
@@ -53,25 +54,25 @@ class Dispatches:
         self._note = note
         self._denied = False
 
-    def see(self, asked: Asked) -> Generator[float, None, Seen]:
+    async def see(self, asked: OpenTask) -> Seen:
         """What a task that exists has dispatched by now."""
         if asked.task is None or (self._denied and not asked.request.central):
             return Seen(hidden=asked.task is not None)
         try:
-            tasks = yield from self._below(asked.task, asked.job, sure=asked.request.central or bool(asked.dispatched))
+            tasks = await self._below(asked.task, asked.job, sure=asked.request.central or bool(asked.dispatched))
         except DeniedError:
             self._denied = True
             return Seen(hidden=True)
         return self._seen(asked, tasks)
 
-    def end_left(self, asked: Asked, seen: Seen) -> Generator[float, None, Seen]:
+    async def end_left(self, asked: OpenTask, seen: Seen) -> Seen:
         """End what is open of what an ended task run has dispatched; how it stood before, and that it was ended."""
         if not seen.open or asked.task is None:
             return seen
         refused = ""
         for number in _tasks(seen.open):
-            refused = (yield from patiently(partial(self._kill, number), self._waits())) or refused
-        left = yield from patiently(partial(self._open, asked.task, asked.job), self._waits())
+            refused = (await patiently(partial(self._kill, number), self._waits())) or refused
+        left = await patiently(partial(self._open, asked.task, asked.job), self._waits())
         self._report(seen.open, left, refused, asked.request.step, f"attempt {asked.request.attempt}")
         runs = {str(run.id) for run in seen.open}
         return replace(
@@ -82,7 +83,7 @@ class Dispatches:
             },
         )
 
-    def kill(self, task: int, job: int | None, asked: Asked | None) -> None:
+    def kill(self, task: int, job: int | None, asked: OpenTask | None) -> None:
         """Kill a task with all that it has dispatched. Raises V6flowError if that cannot be told the server now.
 
         Of a task that is not known to dispatch anything, that is looked for only once it is killed.
@@ -128,14 +129,14 @@ class Dispatches:
         except DeniedError:
             return ()
 
-    def _below(self, task: int, job: int | None, *, sure: bool) -> Generator[float, None, tuple[TaskWithRuns, ...]]:
+    async def _below(self, task: int, job: int | None, *, sure: bool) -> tuple[TaskWithRuns, ...]:
         """All tasks below a task; `sure`: it is worth asking for all of them at once."""
         if not sure:
             some = partial(self._read, partial(self._api.subtasks, task, patience=0.0))
-            if not (yield from patiently(some, self._waits())):
+            if not await patiently(some, self._waits()):
                 return ()
         every = partial(self._read, partial(self._api.below, task, job, patience=0.0))
-        return (yield from patiently(every, self._waits()))
+        return await patiently(every, self._waits())
 
     @staticmethod
     def _read(read: Callable[[], tuple[T, ...]]) -> tuple[T, ...]:
@@ -147,7 +148,7 @@ class Dispatches:
                 raise
             return ()
 
-    def _seen(self, asked: Asked, tasks: Sequence[TaskWithRuns]) -> Seen:
+    def _seen(self, asked: OpenTask, tasks: Sequence[TaskWithRuns]) -> Seen:
         parents = {each.task.id: each.task for each in tasks}
         found: dict[str, list[Subtask]] = {}
         open_: list[Run] = []
@@ -174,14 +175,14 @@ class Dispatches:
         found = []
         for run in whole.runs:
             failed = run.phase == "failed"
-            cause = causes.of(run, task.image, names) if failed else None
-            log = causes.shared_log(run)
+            cause = classification.of(run, task.image, names) if failed else None
+            log = classification.shared_log(run)
             found.append(
                 Subtask(
                     names[run.id],
                     run.status or "unknown",
                     cause.message if cause is not None else "",
-                    causes.tail(log) if failed else "",
+                    classification.tail(log) if failed else "",
                     task=str(task.id),
                     parent=parent,
                     by=by,

@@ -6,22 +6,23 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from v6flow.backends.base import Answered, Dispatched, Failed, Working
-from v6flow.backends.vantage6 import causes
+from v6flow.backends.vantage6 import classification
+from v6flow.backends.vantage6.backoff import LOOKS, backoff
 from v6flow.backends.vantage6.encryption import DecryptionError
-from v6flow.backends.vantage6.pace import LOOKS, backoff, patiently
+from v6flow.backends.vantage6.executor import call, patiently, sleep
 from v6flow.backends.vantage6.records import StrangeError, StrangeResultError, repeated
 from v6flow.backends.vantage6.refusals import RefusedError, TooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from threading import RLock
 
     from v6flow.backends.base import Report
     from v6flow.backends.vantage6.api import Api
-    from v6flow.backends.vantage6.asked import Asked
+    from v6flow.backends.vantage6.backoff import Backoff, Times
     from v6flow.backends.vantage6.directory import ServerDirectory
     from v6flow.backends.vantage6.dispatches import Dispatches
-    from v6flow.backends.vantage6.pace import Backoff, Times
+    from v6flow.backends.vantage6.open_tasks import OpenTask
     from v6flow.backends.vantage6.records import Run, StoredResult, TaskWithRuns
     from v6flow.backends.vantage6.submitting import Submitter
     from v6flow.core.execution.events import Subtask
@@ -31,7 +32,7 @@ BLINK = 0.05  # seconds between looks at what another thread is about to know
 
 
 class Following:
-    """Reads what became of tasks, and tells it. Generators yield the seconds they want to wait."""
+    """Reads what became of tasks, and reports it."""
 
     def __init__(
         self,
@@ -42,7 +43,7 @@ class Following:
         times: Times,
         *,
         lock: RLock,
-        tell: Callable[[Asked, str, Report], None],
+        tell: Callable[[OpenTask, str, Report], None],
         changed: Callable[[], None],
         relist: Callable[[], None],
         random: Callable[[], float],
@@ -57,12 +58,12 @@ class Following:
         self._changed, self._relist = changed, relist
         self._random = random
 
-    def introduce(self, asked: Asked) -> Generator[float, None, None]:
+    async def introduce(self, asked: OpenTask) -> None:
         """Learn which runs a task has, and tell of those that have ended."""
         try:
             if asked.doubtful:
-                yield from self._resolve_twins(asked)
-            whole = yield from self._with_its_runs(asked)
+                await self._resolve_twins(asked)
+            whole = await self._with_its_runs(asked)
         except RefusedError as error:
             self._gone(asked, error)
             asked.known = True
@@ -77,21 +78,21 @@ class Following:
         self._tell_lacking(asked)
         for run in sorted(whole.runs, key=lambda each: (each.is_consequence, each.id)):
             if run.phase in ENDED:
-                yield from self._finish_or_gone(asked, run)
+                await self._finish_or_gone(asked, run)
             else:
                 self.note(asked, run)
         if asked.request.central and asked.open:
-            yield from self.see(asked)
+            await self.see(asked)
 
-    def confirm(
+    async def confirm(
         self,
-        asked: Asked,
+        asked: OpenTask,
         number: int,
         waits: Iterable[float],
         *,
         unlisted: bool,
         until_announced: bool = False,
-    ) -> Generator[float, None, None]:
+    ) -> None:
         """Look at one run after each of these waits until it has ended, and tell how.
 
         `unlisted`: the list of open runs does not show it, and if it is open it never will. `until_announced`: once
@@ -100,15 +101,15 @@ class Following:
         try:
             for wait in waits:
                 if wait:
-                    yield wait
+                    await sleep(wait)
                 if number not in asked.open or number in asked.claimed:
                     return
                 if until_announced and number in asked.announced:
                     return
-                run, stored = yield from patiently(partial(self._look, asked, number), self._waits())
+                run, stored = await patiently(partial(self._look, asked, number), self._waits())
                 if run.phase in ENDED:
                     if self._claim(asked, number):
-                        yield from self._finish(asked, run, stored)
+                        await self._finish(asked, run, stored)
                     return
             self.note(asked, run)
             if unlisted and run.finished_at is None:
@@ -119,20 +120,20 @@ class Following:
             with self._lock:
                 asked.looked_at.discard(number)
 
-    def catch_up(self, asked: Asked) -> Generator[float, None, None]:
+    async def catch_up(self, asked: OpenTask) -> None:
         """Tell how each run has ended that has by now, however that was to be found out otherwise."""
         while asked.begun and not (asked.known or (asked.settled and asked.task is None)):
-            yield BLINK
+            await sleep(BLINK)
         for number in sorted(asked.open):
             while number in asked.open and number in asked.claimed:
-                yield BLINK  # somebody is about to tell
-            yield from self.confirm(asked, number, (0.0,), unlisted=False)
+                await sleep(BLINK)  # somebody is about to tell
+            await self.confirm(asked, number, (0.0,), unlisted=False)
         if asked.open and asked.waiting:
             while asked.seeing:
-                yield BLINK
-            yield from self.see(asked)
+                await sleep(BLINK)
+            await self.see(asked)
 
-    def _look(self, asked: Asked, number: int) -> tuple[Run, StoredResult | None]:
+    def _look(self, asked: OpenTask, number: int) -> tuple[Run, StoredResult | None]:
         """A run, with its result if both come in one request."""
         if len(asked.runs) == 1 and asked.task is not None and not asked.apart:
             try:
@@ -148,14 +149,14 @@ class Following:
                         return run, whole.results.get(number)
         return self._api.run(number, patience=0.0), None
 
-    def _claim(self, asked: Asked, number: int) -> bool:
+    def _claim(self, asked: OpenTask, number: int) -> bool:
         """Whether it is for us to tell how a run ended, and for nobody else."""
         with self._lock:
             ours = number in asked.open and number not in asked.claimed
             asked.claimed.add(number)
             return ours
 
-    def note(self, asked: Asked, run: Run) -> None:
+    def note(self, asked: OpenTask, run: Run) -> None:
         """Tell that an organization has begun, once, be it that it has ended since."""
         name = asked.runs[run.id]
         begun = run.phase == "working" or (run.phase in ENDED and run.began is not None)
@@ -167,54 +168,54 @@ class Following:
     def _waits(self) -> Backoff:
         return backoff(self._times, self._random)
 
-    def _with_its_runs(self, asked: Asked) -> Generator[float, None, TaskWithRuns]:
+    async def _with_its_runs(self, asked: OpenTask) -> TaskWithRuns:
         assert asked.task is not None
         before = 0.0
         for moment in (0.0, *self._times.runs):
             if moment > before:
-                yield moment - before
+                await sleep(moment - before)
             before = moment
             read = partial(self._api.task_with_runs, asked.task, results=False, patience=0.0)
-            whole = yield from patiently(read, self._waits())
+            whole = await patiently(read, self._waits())
             if len(whole.runs) >= len(asked.request.kwargs):
                 break
         return whole
 
-    def _tell_lacking(self, asked: Asked) -> None:
+    def _tell_lacking(self, asked: OpenTask) -> None:
         """A task is committed before its runs: what has none never will, whatever the task's status says."""
         for name in sorted(set(asked.request.kwargs) - set(asked.runs.values())):
             self._fail(asked, name, "unknown", f"the server made no run for it in task {asked.task}")
 
-    def _resolve_twins(self, asked: Asked) -> Generator[float, None, bool]:
+    async def _resolve_twins(self, asked: OpenTask) -> bool:
         """Whether the task that counts is now another."""
         find = partial(self._api.find_tasks_by_token, asked.token, patience=0.0)
-        found = yield from patiently(find, self._waits())
+        found = await patiently(find, self._waits())
         if not found:
             return False
-        kept = self._submitter.kept(asked.request, found)
+        kept = await call(partial(self._submitter.kept, asked.request, found))
         with self._lock:
             changed, asked.task = kept != asked.task, kept
         return changed
 
-    def _finish_or_gone(self, asked: Asked, run: Run) -> Generator[float, None, None]:
+    async def _finish_or_gone(self, asked: OpenTask, run: Run) -> None:
         try:
-            yield from self._finish(asked, run)
+            await self._finish(asked, run)
         except RefusedError as error:
             self._gone(asked, error, {run.id})
 
-    def _finish(self, asked: Asked, run: Run, stored: StoredResult | None = None) -> Generator[float, None, None]:
+    async def _finish(self, asked: OpenTask, run: Run, stored: StoredResult | None = None) -> None:
         if asked.doubtful:
-            changed = yield from self._resolve_twins(asked)
+            changed = await self._resolve_twins(asked)
             asked.doubtful = False
             if changed:
-                yield from self.introduce(asked)
+                await self.introduce(asked)
                 self._relist()
                 return
         name = asked.runs[run.id]
         if run.phase == "failed" and run.finished_at is None and not run.log:
-            yield 0.3  # some nodes send the status first and the log a moment later
-            run = yield from patiently(partial(self._api.run, run.id, patience=0.0), self._waits())
-        report = yield from self._report(asked, name, run, stored)
+            await sleep(0.3)  # some nodes send the status first and the log a moment later
+            run = await patiently(partial(self._api.run, run.id, patience=0.0), self._waits())
+        report = await self._report(asked, name, run, stored)
         self.note(asked, run)
         with self._lock:
             asked.open.discard(run.id)
@@ -224,17 +225,17 @@ class Following:
         else:
             self._changed()
 
-    def _report(self, asked: Asked, name: str, run: Run, stored: StoredResult | None) -> Generator[float, None, Report]:
-        log, token = causes.shared_log(run), asked.token
-        subtasks, hidden = yield from self._what_it_dispatched(asked, name, run)
+    async def _report(self, asked: OpenTask, name: str, run: Run, stored: StoredResult | None) -> Report:
+        log, token = classification.shared_log(run), asked.token
+        subtasks, hidden = await self._what_it_dispatched(asked, name, run)
         if run.phase == "failed":
-            cause = causes.of(run, asked.request.image, asked.runs)
+            cause = classification.of(run, asked.request.image, asked.runs)
             return Failed(token, name, cause.kind, cause.message, log, cause.hint, subtasks, own=cause.own)
         try:
             if stored is not None and stored.text is not None and not stored.blob:
-                body: bytes | None = self._api.decoded(stored)
+                body: bytes | None = await call(partial(self._api.decoded, stored))
             else:
-                body = yield from self._result(run)
+                body = await self._result(run)
         except (DecryptionError, TooLargeError, StrangeResultError) as error:
             why = f"its result is refused: {error.message}"
             own = not isinstance(error, StrangeError)  # which may quote what the server has sent
@@ -243,18 +244,18 @@ class Following:
             return Failed(token, name, "garbage", "it ended well but returned nothing", log, None, subtasks, own=True)
         return Answered(token, name, body, log, subtasks, hidden)
 
-    def _result(self, run: Run) -> Generator[float, None, bytes | None]:
+    async def _result(self, run: Run) -> bytes | None:
         """A completed run's result; None if it has none though it was looked at again."""
         waits = self._waits()
         for look in range(LOOKS):
             if look:
-                yield waits.next()
-            body = yield from patiently(partial(self._api.result, run.id, patience=0.0), waits)
+                await sleep(waits.next())
+            body = await patiently(partial(self._api.result, run.id, patience=0.0), waits)
             if body is not None:
                 return body
         return None
 
-    def see(self, asked: Asked, wait: float = 0.0) -> Generator[float, None, None]:
+    async def see(self, asked: OpenTask, wait: float = 0.0) -> None:
         """Report what a task that goes on has dispatched by now; one at a time."""
         with self._lock:
             if asked.seeing or asked.task is None:
@@ -262,23 +263,21 @@ class Following:
             asked.seeing = True
         try:
             if wait:
-                yield wait
+                await sleep(wait)
             if asked.waiting:
-                seen = yield from self._dispatches.see(asked)
+                seen = await self._dispatches.see(asked)
                 self._tell_dispatched(asked, seen.subtasks)
         finally:
             with self._lock:
                 asked.seeing = False
 
-    def _tell_dispatched(self, asked: Asked, subtasks: Mapping[str, tuple[Subtask, ...]]) -> None:
+    def _tell_dispatched(self, asked: OpenTask, subtasks: Mapping[str, tuple[Subtask, ...]]) -> None:
         with self._lock:
             asked.dispatched = {**asked.dispatched, **subtasks}
             for name, each in subtasks.items():
                 self._tell(asked, name, Dispatched(asked.token, name, each))
 
-    def _what_it_dispatched(
-        self, asked: Asked, name: str, run: Run
-    ) -> Generator[float, None, tuple[tuple[Subtask, ...], bool]]:
+    async def _what_it_dispatched(self, asked: OpenTask, name: str, run: Run) -> tuple[tuple[Subtask, ...], bool]:
         """What a run that has ended dispatched, with what is left open of that ended; and whether that is hidden.
 
         Of a task to several it is seen when the last of its runs has ended, for all of them.
@@ -288,8 +287,8 @@ class Following:
             last = asked.ending >= set(asked.runs)
         hidden = False
         if asked.request.central or last:
-            seen = yield from self._dispatches.see(asked)
-            seen = yield from self._dispatches.end_left(asked, seen)
+            seen = await self._dispatches.see(asked)
+            seen = await self._dispatches.end_left(asked, seen)
             hidden = seen.hidden
             others = {each: subtasks for each, subtasks in seen.subtasks.items() if each != name}
             with self._lock:
@@ -297,7 +296,7 @@ class Following:
             self._tell_dispatched(asked, others)
         return asked.dispatched.get(name, ()), hidden
 
-    def _gone(self, asked: Asked, error: RefusedError, runs: set[int] | None = None) -> None:
+    def _gone(self, asked: OpenTask, error: RefusedError, runs: set[int] | None = None) -> None:
         """What was deleted will not answer; any other refusal stops everything."""
         if error.status != 404 or error.said is None:
             raise error
@@ -307,5 +306,5 @@ class Following:
         for name in sorted(names):
             self._fail(asked, name, "killed", f"task {asked.task} was deleted at the server")
 
-    def _fail(self, asked: Asked, name: str, kind: str, message: str) -> None:
+    def _fail(self, asked: OpenTask, name: str, kind: str, message: str) -> None:
         self._tell(asked, name, Failed(asked.token, name, kind, message, own=True))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from v6flow import paths
+from v6flow.backends.base import UploadedKey
 from v6flow.backends.vantage6 import address, connecting, dialects, directory, encryption
 from v6flow.backends.vantage6.encryption import KeyProblemError
 from v6flow.backends.vantage6.refusals import AmbiguousError
@@ -17,10 +18,10 @@ from v6flow.backends.vantage6.transport import Transport
 from v6flow.errors import FederationError, PersonNeededError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    from v6flow.backends.vantage6.configuration import ServerFederation
     from v6flow.backends.vantage6.encryption import PrivateKey
-    from v6flow.core.server import ServerFederation
 
 MEANING = (
     "nodes of {whose} and colleagues that have only the old private key can no longer read what is encrypted for it",
@@ -28,6 +29,7 @@ MEANING = (
     "a node of it, or vantage6's own client, that starts with the old private key puts the old public key back",
 )
 """What replacing the public key of an organization means, in sentences."""
+_DONE: dict[str, Literal["added", "kept", "replaced"]] = {"same": "kept", "none": "added", "different": "replaced"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,30 @@ class Comparison:
     def old(self) -> str:
         """What the server has, in people's words."""
         return "no public key" if self.status == "none" else self.theirs or "something that is no public key"
+
+
+def upload(federation: ServerFederation, *, replace: bool, announce: Callable[[list[str]], None]) -> UploadedKey:
+    """Put the public key that belongs to the private key of a federation file at its server, unless it is there.
+
+    Before another key is replaced, `announce` gets lines that say what that means.
+    Raises FederationError, AccessError, UnreachableError, PersonNeededError.
+    """
+    key = read_private_key(federation)
+    with logged_in(federation) as session:
+        found = compare(session, key)
+        check_replacement(found, replace=replace)
+        if found.status == "different":
+            announce(
+                [
+                    f"replacing the public key of {found.whose} at {session.transport.address}:",
+                    f"  old {found.old}",
+                    f"  new {found.ours}",
+                    *(sentence.format(whose=found.whose) for sentence in MEANING),
+                ]
+            )
+        if found.status != "same":
+            put(session, key, found)
+    return UploadedKey(_DONE[found.status], found.whose, found.theirs, found.ours)
 
 
 def read_private_key(federation: ServerFederation) -> PrivateKey:

@@ -8,7 +8,7 @@ import ssl
 from http.client import IncompleteRead, RemoteDisconnected
 from typing import TYPE_CHECKING, Any
 
-from v6flow.backends.vantage6.hiding import hide
+from v6flow.backends.vantage6.masking import hide
 from v6flow.backends.vantage6.wire import TotalDeadlineError
 from v6flow.errors import AccessError, UnreachableError, V6flowError
 

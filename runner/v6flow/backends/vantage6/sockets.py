@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from v6flow.backends.vantage6.pace import Backoff
+from v6flow.backends.vantage6.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from v6flow.backends.vantage6.notifications import Notifications
     from v6flow.backends.vantage6.session import Session
-    from v6flow.backends.vantage6.signals import Signals
 
 LOG = logging.getLogger(__name__)
 NAMESPACE = "/tasks"
@@ -40,7 +40,7 @@ class Socket:
         self,
         session: Session,
         collaboration: int,
-        signals: Signals,
+        signals: Notifications,
         *,
         live: Callable[[bool], None],
         random: Callable[[], float],

@@ -10,23 +10,25 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from v6flow.backends.vantage6 import dialects, ladder, stores
+from v6flow.backends.vantage6 import dialects, reconciliation, stores
+from v6flow.backends.vantage6.backoff import backoff, is_away, not_sent_again
 from v6flow.backends.vantage6.dialects import TaskDraft
 from v6flow.backends.vantage6.encryption import KeyProblemError
-from v6flow.backends.vantage6.pace import backoff, is_away, not_sent_again, patiently
+from v6flow.backends.vantage6.executor import call, patiently, sleep
 from v6flow.backends.vantage6.records import StrangeError, repeated
 from v6flow.backends.vantage6.refusals import AmbiguousError, NotSentError, RefusedError
 from v6flow.core import json
 from v6flow.errors import AccessError, FederationError, PersonNeededError, UnreachableError, V6flowError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     from v6flow.backends.vantage6.api import Api
+    from v6flow.backends.vantage6.backoff import Times
     from v6flow.backends.vantage6.directory import ServerDirectory
-    from v6flow.backends.vantage6.pace import Times
     from v6flow.backends.vantage6.records import Database, Run, Task, TaskWithRuns
-    from v6flow.core.execution.commands import DatabaseChoice, TaskRequest
+    from v6flow.core.execution.commands import TaskRequest
+    from v6flow.core.kinds.settings import DatabaseChoice
 
 LOG = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ class TurnedDownError(V6flowError):
 
 
 class Submitter:
-    """Turns requests into tasks. What it returns are generators that yield the seconds they want to wait."""
+    """Turns requests into tasks."""
 
     def __init__(
         self,
@@ -65,31 +67,29 @@ class Submitter:
         self._times = times
         self._random = random
 
-    def submit(
-        self, request: TaskRequest, *, again: bool, wanted: Callable[[], bool]
-    ) -> Generator[float, None, Submitted | None]:
+    async def submit(self, request: TaskRequest, *, again: bool, wanted: Callable[[], bool]) -> Submitted | None:
         """Create the request's task, or adopt the one that exists; None if it is no longer wanted before that.
 
         Raises TurnedDownError; PersonNeededError if what became of it cannot be known; what stops everything else.
         """
         waits = backoff(self._times, self._random)
         if again:
-            found = yield from self._look_up(request)
+            found = await self._look_up(request)
             if found:
-                return self._adopted(request, found)
-        draft = yield from patiently(partial(self._draft, request), waits)
+                return await self._adopted(request, found)
+        draft = await patiently(partial(self._draft, request), waits)
         lost = 0
         while wanted():
             try:
-                task = self._api.create_task(draft)
+                task = await call(partial(self._api.create_task, draft))
             except NotSentError as error:
-                yield not_sent_again(error, waits)
+                await sleep(not_sent_again(error, waits))
                 continue
             except AmbiguousError as error:
                 LOG.info("%s: %s; looking for it", _called(request), error.message)
-                found = yield from self._look_up(request)
+                found = await self._look_up(request)
                 if found:
-                    return self._adopted(request, found)
+                    return await self._adopted(request, found)
                 lost += 1
                 if lost > 1:
                     raise _unknown_fate(request, "its creation came to no answer twice, and it is not there") from error
@@ -191,17 +191,17 @@ class Submitter:
         known = self._directory.by_id().get(organization)
         return known.short if known else f"organization {organization}"
 
-    def _look_up(self, request: TaskRequest) -> Generator[float, None, tuple[Task, ...]]:
+    async def _look_up(self, request: TaskRequest) -> tuple[Task, ...]:
         look = partial(self._api.find_tasks_by_token, request.token, patience=0.0)
         try:
-            return (yield from ladder.climb(look, self._times.ladder, backoff(self._times, self._random)))
+            return await reconciliation.climb(look, self._times.ladder, backoff(self._times, self._random))
         except (AccessError, RefusedError) as error:
             raise _unknown_fate(request, f"looking for it is refused: {error.message}") from error
         except StrangeError as error:
             raise _unknown_fate(request, f"looking for it gets answers that do not fit: {error.message}") from error
 
-    def _adopted(self, request: TaskRequest, found: tuple[Task, ...]) -> Submitted:
-        return Submitted(self.kept(request, found), adopted=True)
+    async def _adopted(self, request: TaskRequest, found: tuple[Task, ...]) -> Submitted:
+        return Submitted(await call(partial(self.kept, request, found)), adopted=True)
 
     def _draft(self, request: TaskRequest) -> TaskDraft:
         """Raises TurnedDownError, FederationError, and what uploading an input raises."""

@@ -6,7 +6,7 @@ import logging
 from threading import Condition, Thread, current_thread
 from typing import TYPE_CHECKING
 
-from v6flow.backends.vantage6.pace import LOOKS, Backoff, asked_to_wait, backoff, is_away
+from v6flow.backends.vantage6.backoff import LOOKS, Backoff, asked_to_wait, backoff, is_away
 from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import DeniedError, RefusedError, TooLargeError
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from v6flow.backends.vantage6.api import Api
-    from v6flow.backends.vantage6.asked import Asked
-    from v6flow.backends.vantage6.pace import Times
+    from v6flow.backends.vantage6.backoff import Times
+    from v6flow.backends.vantage6.open_tasks import OpenTask
     from v6flow.backends.vantage6.records import Run
 
 LOG = logging.getLogger(__name__)
@@ -36,9 +36,9 @@ class Watcher:
         api: Api,
         times: Times,
         *,
-        watched: Callable[[], dict[int, Asked]],
-        note: Callable[[Asked, Run], None],
-        confirm: Callable[[Asked, int], None],
+        watched: Callable[[], dict[int, OpenTask]],
+        note: Callable[[OpenTask, Run], None],
+        confirm: Callable[[OpenTask, int], None],
         failed: Callable[[Exception], None],
         say: Callable[[str], None],
         clock: Callable[[], float],
@@ -156,7 +156,7 @@ class Watcher:
         self._busy = self._clock() + SHARE * took
         return wait
 
-    def _list(self, watched: dict[int, Asked]) -> dict[int, Run]:
+    def _list(self, watched: dict[int, OpenTask]) -> dict[int, Run]:
         """The open runs that this user's list shows, nothing if it would show none of these."""
         if not self._may_list or all(number in asked.hidden for number, asked in watched.items()):
             return {}

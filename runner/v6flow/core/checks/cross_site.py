@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING
 
-from v6flow.core.expressions import CLEAN, Flow, Origin, Reference, alike, counted, either, enter, mixed, written
-from v6flow.core.kinds import STEP_KINDS, ForeachStep, GateStep, LocalStep, RepeatStep, TaskStep, WorkflowStep
-from v6flow.core.kinds.base import common_fields
+from v6flow.core.expressions import CLEAN, Flow, Origin, Reference, enter, mixed, written
+from v6flow.core.kinds import STEP_KINDS
+from v6flow.core.kinds.fields import common_fields
 from v6flow.core.language import places
-from v6flow.core.language.naming import levels, resolve
+from v6flow.core.language.naming import levels, outward, resolve
 from v6flow.core.language.problem import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from v6flow.core.expressions import Template
     from v6flow.core.expressions.paths import Steps
-    from v6flow.core.kinds import Step
-    from v6flow.core.language.model import Workflow
+    from v6flow.core.kinds.task import TaskStep
+    from v6flow.core.language.model import Step, Workflow
     from v6flow.core.language.problem import Path
 
 HINT = (
     "aggregate it first: in a local step's function or command, or by sum, mean or dot over all results; "
     "or say allow_cross_site: <reason>"
 )
-ROUNDS = 10  # passes over a loop, after which its state is taken for one that has all in it
 
 _HARMLESS = frozenset({"kind", "step", "organization"})  # of an error; its message may quote what an algorithm said
 
@@ -61,8 +61,11 @@ def followed(workflow: Workflow, template: Template, where: str) -> TaskStep | N
     path = template.references[0].path if template.whole and len(template.references) == 1 else ()
     if path[1:] not in (("responded",), ("asked",)) or template.references[0].root != "steps":
         return None
-    step = workflow.steps.get(resolve(workflow.steps, where, str(path[0])) or "")
-    return step if isinstance(step, TaskStep) else None
+    name = resolve(workflow.steps, where, str(path[0]))
+    if name is None:
+        return None
+    task: TaskStep | None = STEP_KINDS[workflow.steps[name].kind].asking(workflow.steps[name])
+    return task
 
 
 class _Tracing:
@@ -75,100 +78,44 @@ class _Tracing:
         self, workflow: Workflow, order: Callable[[Workflow], Sequence[str]], params: Mapping[str | int, Flow]
     ) -> None:
         self.problems: dict[tuple[str, Reference], Problem] = {}
+        self.notes: dict[str, dict[str, Flow]] = defaultdict(dict)
         self._workflow = workflow
         self._order = order
         self._levels = levels(order(workflow))
         self._params = params
-        self._results: dict[str, Flow] = {}
-        self._rounds: dict[str, Flow] = {}  # of a repeat step, what its state has in it
-        self._ends: dict[str, Flow] = {}  # of a repeat step, what the condition that ends it has in it
-        self._items: dict[str, tuple[Flow, Flow]] = {}  # of a foreach step, its items and their keys
-        self._sizes: dict[str, Flow] = {}  # of a foreach step, what says how many items there are
         self._alone: dict[str, str | None] = {}
 
     def follow(self, outer: str) -> None:
         """Look at the steps that are nested in one, in their order; "" for those that are in none."""
         for name in self._levels.get(outer, ()):
-            step = self._workflow.steps.get(name)
-            match step:
-                case LocalStep():
-                    self._compute(step)
-                case TaskStep():
-                    self._send(step, step.kwargs, (*step.common.at, "task", "kwargs"), self._alone_at(step))
-                case RepeatStep():
-                    self._repeat(step)
-                case ForeachStep():
-                    self._each(step)
-                case WorkflowStep():
-                    self._call(step)
-                case GateStep():
-                    pass  # its message goes to people only, and it offers what they have decided
-                case None:
-                    pass  # what has been told to be unknown
+            if name in self._workflow.steps:  # else it was reported to be unknown
+                step = self._workflow.steps[name]
+                STEP_KINDS[step.kind].trace(step, self)
 
     def outputs(self) -> Flow:
         """What is in the outputs, by name."""
         self.follow("")
-        flows = {name: self._flow(output.value, "") for name, output in self._workflow.outputs.items()}
+        flows = {name: self.flow(output.value, "") for name, output in self._workflow.outputs.items()}
         return written({name: _from_elsewhere(flow) for name, flow in flows.items()})
 
-    def _compute(self, step: LocalStep) -> None:
-        """A function or a command makes an aggregate; a value is made of what it names."""
-        if step.value is not None and step.common.allow_cross_site is None:
-            self._note(step, self._flow(step.value, step.common.parent))
+    def call(self, _step: Step, inner: Workflow, params: Flow) -> Flow:
+        """What is in the outputs of another file that is given params."""
+        given: dict[str | int, Flow] = {name: _from_elsewhere(enter(params, name)) for name in inner.params}
+        return _Tracing(inner, self._order, given).outputs()
 
-    def _repeat(self, step: RepeatStep) -> None:
-        """The state of a loop may have in it what any round put there: as many are looked at as add something."""
-        name = step.common.name
-        state = self._flow(step.state, step.common.parent)
-        for _ in range(ROUNDS):
-            self._rounds[name] = state
-            self.follow(name)
-            following = either(state, self._flow(step.update, name))
-            if following == state:
-                break
-            state = following
-        else:
-            self._rounds[name] = state = mixed([state])
-            self.follow(name)
-        if step.until is not None:
-            self._ends[name] = mixed([self._flow(step.until, name)])
-        self._note(step, state)
+    def note(self, step: Step, result: Flow) -> None:
+        """Note what the result of a step has in it."""
+        self.notes[step.common.name].pop("result", None)
+        if not result.clean:
+            self.notes[step.common.name]["result"] = result
 
-    def _each(self, step: ForeachStep) -> None:
-        name, where = step.common.name, step.common.parent
-        over = self._flow(step.over, where) if step.over is not None else CLEAN
-        item, size = enter(over, None), counted(over)
-        if step.matrix is not None:
-            matrix = self._flow(step.matrix, where)
-            item, size = mixed([matrix]), mixed(counted(each) for each in matrix.parts.values() or [matrix])
-        self._sizes[name] = size
-        named = over.spread == "named" or any(isinstance(key, str) for key in over.parts)
-        self._items[name] = item, CLEAN if named else mixed([over, item])
-        if step.key is not None:
-            self._items[name] = item, mixed([self._flow(step.key, name)])
-        self.follow(name)
-        if step.result is not None:
-            self._note(step, self._flow(step.result, name))
+    def noted(self, step: Step, what: str) -> Flow:
+        """What was noted of a step; nothing is in what was not."""
+        return self.notes[step.common.name].get(what, CLEAN) if step.common.name in self.notes else CLEAN
 
-    def _call(self, step: WorkflowStep) -> None:
-        """Another file asks whom it likes, so what is sent to it is sent to all, if it asks anybody."""
-        if step.inner is None:
-            return
-        given = self._flow(step.params, step.common.parent)
-        if step.inner.uses_federation():
-            self._send(step, step.params, (*step.common.at, "workflow", "params"), None)
-        params: dict[str | int, Flow] = {name: _from_elsewhere(enter(given, name)) for name in step.inner.params}
-        self._note(step, _Tracing(step.inner, self._order, params).outputs())
-
-    def _note(self, step: Step, flow: Flow) -> None:
-        self._results.pop(step.common.name, None)
-        if not flow.clean:
-            self._results[step.common.name] = flow
-
-    def _send(self, step: Step, template: Template, at: Path, alone: str | None) -> None:
-        """Tell what a step would send to others than those who said it; `alone` is the only one that it goes to."""
-        flow = CLEAN if self._allowed(step) else self._flow(template, step.common.parent)
+    def send(self, step: Step, template: Template, at: Path, alone: str | None) -> None:
+        """Report what a step would send to others than those who answered; `alone` is the only one that it goes to."""
+        flow = CLEAN if self._allowed(step) else self.flow(template, step.common.parent)
         leaks: dict[Reference, list[Origin]] = {}
         for origin in flow.origins:
             if alone is None or origin.organization != alone:
@@ -179,20 +126,24 @@ class _Tracing:
 
     def _allowed(self, step: Step) -> bool:
         """Whether a reason is given: at the step, or at one that it is nested in."""
-        name = step.common.name
-        while name:
-            if self._workflow.steps[name].common.allow_cross_site is not None:
-                return True
-            name = name.rpartition(".")[0]
-        return False
+        around = (self._workflow.steps[name] for name in outward(step.common.name))
+        return any(each.common.allow_cross_site is not None for each in around)
 
     # -- what is in a value
 
-    def _flow(self, template: Template, where: str) -> Flow:
+    def flow(self, template: Template, where: str) -> Flow:
         """Whose answers are in a value that stands in the step `where`."""
         if template.literal or not any(self._may_have(reference, where) for reference in template.references):
             return CLEAN  # as nearly all are in a workflow of thousands of steps
         return template.flow(partial(self._source, where))
+
+    def mixed(self, *values: tuple[Template, str]) -> Flow:
+        """What is in something computed from several values, each with the step that it stands in."""
+        return mixed(self.flow(template, where) for template, where in values)
+
+    def together(self, *flows: Flow) -> Flow:
+        """What is in something computed from several."""
+        return mixed(flows)
 
     def _may_have(self, reference: Reference, where: str) -> bool:
         if reference.root != "steps":
@@ -200,8 +151,8 @@ class _Tracing:
         name = resolve(self._workflow.steps, where, str(reference.path[0])) if reference.path else None
         if name is None:
             return False
-        plain = isinstance(self._workflow.steps[name], LocalStep) and reference.path[1:2] == ("result",)
-        return name in self._results or not plain
+        plain = not self._workflow.steps[name].asks and reference.path[1:2] == ("result",)
+        return not plain or "result" in self.notes.get(name, {})
 
     def _source(self, where: str, path: Steps, at: Path) -> Flow:
         """The flow of what stands at a path, as having come by that reference."""
@@ -231,9 +182,9 @@ class _Tracing:
 
     def _round(self, where: str, rest: Sequence[str | int | None]) -> Flow:
         """What is in the state of the innermost loop, or of the one that is named."""
-        loops = [step for step in self._around(where) if isinstance(step, RepeatStep)]
+        loops = self._around(where, "loop")
         if not rest:  # which of all is computed
-            return mixed(self._rounds.get(step.common.name, CLEAN) for step in loops)
+            return mixed(self.noted(step, "state") for step in loops)
         first = rest[0]
         if first == "index":
             return CLEAN
@@ -241,81 +192,54 @@ class _Tracing:
             loops = [step for step in loops if step.alias == first]
             if rest[1:2] == ["index"]:
                 return CLEAN
-        return self._rounds.get(loops[0].common.name, CLEAN) if loops else CLEAN
+        return self.noted(loops[0], "state") if loops else CLEAN
 
     def _item(self, where: str, name: str | int | None) -> Flow:
-        around = [step for step in self._around(where) if isinstance(step, ForeachStep)]
+        around = self._around(where, "each")
         if name == "index" or not around:
             return CLEAN
         if name is None:  # which of all is computed
-            return mixed(flow for step in around for flow in self._items[step.common.name])
+            return mixed(self.noted(step, what) for step in around for what in ("item", "key"))
         if name == "key":
-            return self._items[around[0].common.name][1]
+            return self.noted(around[0], "key")
         named = [step for step in around if step.alias == name]
-        return self._items[named[0].common.name][0] if named else CLEAN
+        return self.noted(named[0], "item") if named else CLEAN
 
-    def _around(self, where: str) -> Iterator[Step]:
-        """The steps that a place is inside of, the innermost first."""
-        while where:
-            yield self._workflow.steps[where]
-            where = where.rpartition(".")[0]
+    def _around(self, where: str, iteration: str) -> list[Step]:
+        """The steps with such iterations that a place is inside of, the innermost first."""
+        around = (self._workflow.steps[name] for name in outward(where))
+        return [step for step in around if STEP_KINDS[step.kind].iteration == iteration]
 
     def _offered(self, step: Step, attribute: str | int | None, keys: Sequence[object]) -> Flow:
         """What is in an attribute of a step, all of them if it is None: one that is computed."""
+        kind = STEP_KINDS[step.kind]
         if attribute is None:
-            every = sorted(STEP_KINDS[step.kind].offers(step))
-            return mixed(self._offered(step, each, ()) for each in every)
+            return mixed(self._offered(step, each, ()) for each in sorted(kind.offers(step)))
         if attribute == "error":
-            return CLEAN if keys and keys[0] in _HARMLESS else self._error(step)
+            return CLEAN if keys and keys[0] in _HARMLESS else self.error(step)
         if attribute == "status":
             when = step.common.when
-            return mixed([self._flow(when, step.common.parent)]) if when is not None else CLEAN
-        if isinstance(step, TaskStep):
-            return self._answers(step, attribute)
-        name = step.common.name
-        flow = self._results.get(name, CLEAN)
-        if isinstance(step, ForeachStep):
-            (item, named), size = self._items.get(name, (CLEAN, CLEAN)), self._sizes.get(name, CLEAN)
-            error = self._error(step) if step.on_item_failure == "continue" else CLEAN  # else no item has one
-            told = {
-                "results": alike(flow, size),
-                "by_key": alike(flow, mixed([named, size])),
-                "items": mixed([flow, item, named, size, error]),
-                "summary": size,
-                **dict.fromkeys(("completed", "failed", "skipped"), mixed([named, size])),
-            }
-            return told.get(str(attribute), CLEAN)
-        end = self._ends.get(name, CLEAN)
-        told = {"result": flow, "history": alike(flow, end), **dict.fromkeys(("iterations", "converged"), end)}
-        return told.get(str(attribute), CLEAN)
+            return mixed([self.flow(when, step.common.parent)]) if when is not None else CLEAN
+        return kind.traced(step, str(attribute), self)
 
-    def _error(self, step: Step) -> Flow:
+    def error(self, step: Step) -> Flow:
         """What its error may quote: what it is given, and what tasks in it have said."""
         name, parent = step.common.name, step.common.parent
-        if isinstance(step, TaskStep):
-            return Flow(frozenset({Origin(name, self._alone_at(step))}))
+        if step.asks:
+            return Flow(frozenset({Origin(name, self.alone(step))}))
         fields = [*STEP_KINDS[step.kind].fields(step), *common_fields(step.common)]
-        flows = [self._flow(field.template, name if field.inside else parent) for field in fields]
-        flows += [self._error(self._workflow.steps[each]) for each in self._levels.get(name, ())]
-        if isinstance(step, WorkflowStep) and step.inner is not None and step.inner.uses_federation():
+        flows = [self.flow(field.template, name if field.inside else parent) for field in fields]
+        flows += [self.error(self._workflow.steps[each]) for each in self._levels.get(name, ())]
+        if step.inner is not None and step.inner.asks_organizations():
             flows.append(Flow(frozenset({Origin(name)})))
         return mixed(flows)
 
-    def _answers(self, step: TaskStep, attribute: object) -> Flow:
-        central = step.central is not None and step.central.source is True
-        alone = self._alone_at(step)
-        origins = frozenset({Origin(step.common.name, alone)})
-        if attribute in ("failures", "by_organization"):
-            return Flow(origins, "named")
-        if attribute not in ("result", "results") or central:
-            return CLEAN
-        return Flow(origins, "all" if attribute == "results" and alone is None else "one")
-
-    def _alone_at(self, step: TaskStep) -> str | None:
+    def alone(self, step: Step) -> str | None:
         """The only organization that a step asks, if there is but one."""
         name = step.common.name
         if name not in self._alone:
-            names = asked(self._workflow, step)
+            task = STEP_KINDS[step.kind].asking(step)
+            names = asked(self._workflow, task) if task is not None else None
             self._alone[name] = names[0] if names is not None and len(names) == 1 else None
         return self._alone[name]
 

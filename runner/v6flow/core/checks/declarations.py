@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from v6flow.core import expressions, json
 from v6flow.core.expressions import Template
-from v6flow.core.kinds import WorkflowPlan
+from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.language.problem import Problem
 from v6flow.core.language.words import nearest, suggestion
 
@@ -135,9 +135,8 @@ def placed(plan: Plan, step: TaskPlan, misfit: Misfit) -> Problem:
     """A misfit of a step with its place in the file."""
     document = plan.workflow.document
     where = document.position((*step.common.at, *misfit.path))
-    for name in plan.steps:  # of a step in another file, the place is that of the step which runs that file
-        outer = plan.steps[name]
-        if isinstance(outer, WorkflowPlan) and step.common.name.startswith(f"{name}."):
+    for outer in plan.steps.values():  # of a step in another file, the place is that of the step which runs that file
+        if STEP_KINDS[outer.kind].calls and step.common.name.startswith(f"{outer.common.name}."):
             where = document.position(outer.common.at)
             break
     message = f"step {step.common.name}: {misfit.message}"

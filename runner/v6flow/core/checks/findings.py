@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from v6flow.core.expressions import Template
-from v6flow.core.kinds import TaskPlan
 from v6flow.core.language.messages import choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from v6flow.core.kinds.task import Quorum
+    from v6flow.core.kinds.settings import Quorum
+    from v6flow.core.kinds.task import TaskPlan
     from v6flow.core.language.problem import InvalidError
     from v6flow.core.planning.plan import Plan
     from v6flow.errors import V6flowError
@@ -92,18 +92,17 @@ def exit_code(findings: Iterable[Finding]) -> int:
     return max((each.exit_code for each in findings if each.status == "problem"), default=0)
 
 
-def needs(plan: Plan) -> tuple[Need, ...]:
-    """What the task steps of a plan need."""
+def needs(plan: Plan | None) -> tuple[Need, ...]:
+    """What the task steps of a plan need; nothing without a plan."""
     return tuple(
         Need(
-            name,
+            step.common.name,
             step.image,
             tuple(each.label for each in step.databases),
             step.members if isinstance(step.organizations, Template) else step.organizations,
             step.store is not None,
         )
-        for name, step in plan.steps.items()
-        if isinstance(step, TaskPlan)
+        for step in (plan.tasks() if plan is not None else ())
     )
 
 
@@ -135,8 +134,8 @@ def weigh(plan: Plan, findings: Sequence[Finding]) -> list[Finding]:
 
 def _blocked(plan: Plan, findings: Sequence[Finding]) -> Iterator[tuple[Finding, list[Finding]]]:
     problems = [each for each in findings if each.status == "problem"]
-    for step in plan.steps.values():
-        if not isinstance(step, TaskPlan) or isinstance(step.organizations, Template):
+    for step in plan.tasks():
+        if isinstance(step.organizations, Template):
             continue
         asked = step.organizations
         lost = {name: causes for name in asked if (causes := [x for x in problems if _hinders(x, step, name)])}

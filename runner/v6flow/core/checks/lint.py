@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
-from v6flow.core.kinds import STEP_KINDS, LocalStep, RepeatStep, TaskStep, local, task
-from v6flow.core.kinds.base import NOT_CARRYING, PARAMS, STEPS, Field, common_fields
-from v6flow.core.language.problem import Path, Position, Problem
-from v6flow.core.language.redaction import SECRET_VALUE
+from v6flow.core.checks import lint_rules
+from v6flow.core.language.problem import Position, Problem
 from v6flow.core.language.words import suggestion
 
 if TYPE_CHECKING:
-    from v6flow.core.expressions import Template
+    from collections.abc import Callable
+
+    from v6flow.core.checks.lint_rules import Found
     from v6flow.core.language.model import Workflow
 
-Found: TypeAlias = Iterator[tuple[Position, str, str]]
-"""What a rule finds: each time where, what, and the remedy."""
-
 _IGNORED = re.compile(r"(?:^|\s)#\s*lint:\s*ignore\s+([\w-]+(?:\s*,\s*[\w-]+)*)")
-_SECRET_KEY = re.compile(
-    r"(?:^|_)(?:pass|passwd|password|passphrase|secret|token|api_?key|private_?key|credentials?)$", re.IGNORECASE
-)
-_WHOLE = re.compile(r"\s*\{\{\s*steps\.(\w+)\.(results|by_organization)\s*\}\}\s*")
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,149 +47,6 @@ def _ignored(line: str) -> list[str]:
     return re.split(r"\s*,\s*", match[1]) if match else []
 
 
-# ---------------------------------------------------------------------------------------------------- the rules
-
-
-def _unused_param(workflow: Workflow) -> Found:
-    used = {reference.path[:1] for _, field in _fields(workflow) for reference in field.template.references
-            if reference.root == "params"}  # fmt: skip
-    if () in used or (None,) in used:  # all of them, or one that is computed
-        return
-    for name in _own_params(workflow):
-        if (name,) not in used:
-            where = workflow.document.key_position(("params", name))
-            yield where, f"nothing uses the param {name}", "remove it, or use it"
-
-
-def _unused_step(workflow: Workflow) -> Found:
-    used = {source for name, step in workflow.steps.items() for source in _sources(workflow, name, step.common.needs)}
-    for name, field in _fields(workflow):
-        used.update(source for source in _sources(workflow, name, _steps(field.template)) if source != name)
-    for name, step in workflow.steps.items():
-        pure = isinstance(step, TaskStep) or (isinstance(step, LocalStep) and step.value is not None)
-        told = isinstance(step, TaskStep) and step.common.final  # nobody can use it: it is there to tell of the end
-        if name in used or told or not (pure or step.common.on_failure == "continue"):
-            continue
-        what = "hospitals are asked, and" if isinstance(step, TaskStep) else "it is computed, and"
-        where = workflow.document.key_position(step.common.at)
-        yield (
-            where,
-            f"nothing uses the step {_short(name)}: {what} no step and no output takes it",
-            "remove it, or use it",
-        )
-
-
-def _builtin_timeout(workflow: Workflow) -> Found:
-    for name, step in workflow.steps.items():
-        if isinstance(step, TaskStep) and "timeout" not in step.settings:
-            yield (
-                workflow.document.key_position(step.common.at),
-                f"step {_short(name)} says no timeout: it waits {task.SETTINGS['timeout']} for whoever is silent",
-                "write timeout: 2h, say, beside task or in defaults",
-            )
-
-
-def _mixed_passes(workflow: Workflow) -> Found:
-    for name, step in workflow.steps.items():
-        if not isinstance(step, TaskStep) or step.single or step.common.mixed_cohorts is not None:
-            continue
-        path, organizations = step.settings.get("organizations", (step.common.at, None))
-        if organizations is not None and any(each.path[1:2] == ("responded",) for each in organizations.references):
-            continue
-        for source in _carried(workflow, name):
-            asked = workflow.steps[source]
-            if isinstance(asked, TaskStep) and not asked.single and _may_be_fewer(asked):
-                hint = f'write organizations: "{{{{ steps.{_short(source)}.responded }}}}"'
-                first = _short(source)
-                told = f"step {_short(name)} uses what {first} gave, where some may be missing, and asks them too"
-                yield workflow.document.key_position(path), told, hint
-
-
-def _moving_image(workflow: Workflow) -> Found:
-    for path, template in _settings(workflow, "image"):
-        image = template.source
-        if not isinstance(image, str) or "{{" in image or "@" in image:
-            continue
-        tag = image.rpartition("/")[2].partition(":")[2]
-        if tag in ("", "latest"):
-            what = "is whatever was pushed last" if tag else "has no tag: it is whatever was pushed last"
-            hint = f"write {image.partition(':latest')[0]}:1.0, say, or a digest"
-            yield workflow.document.position(path), f"the image {image} {what}", hint
-
-
-def _retry_crashed(workflow: Workflow) -> Found:
-    for path, template in _settings(workflow, "retry"):
-        kinds = template.source.get("on", ()) if isinstance(template.source, dict) else ()
-        if "crashed" in kinds:
-            where = workflow.document.position((*path, "on", kinds.index("crashed")))
-            told = "an algorithm that crashed crashes again on the same data, and each attempt asks the hospital"
-            yield where, told, "leave crashed out; mend the cause, then resume the run with --retry-failed"
-
-
-def _secret_literal(workflow: Workflow) -> Found:
-    for step in workflow.steps.values():
-        if not isinstance(step, (TaskStep, LocalStep)):
-            continue
-        for path, key, text in _texts(step.kwargs.source, (*step.common.at, step.kind, "kwargs")):
-            if "{{" not in text and text and (_SECRET_KEY.search(key) or SECRET_VALUE.search(text)):
-                where = workflow.document.position(path)
-                told = f"what stands at {key or path[-1]} looks like a secret; it is in the file, the journal, the task"
-                yield where, told, "keep it where the algorithm runs, in the node's environment"
-
-
-def _leading_dash(workflow: Workflow) -> Found:
-    for step in workflow.steps.values():
-        if isinstance(step, LocalStep):
-            for index in local.dashed(step.command):
-                where = workflow.document.position((*step.common.at, "local", "command", index))
-                told = "a value that begins with - would be read as an option here"
-                yield where, told, "write -- before it if the program takes that, or pass it as kwargs, on stdin"
-
-
-def _param_description(workflow: Workflow) -> Found:
-    for name in _own_params(workflow):
-        if not workflow.params[name].description:
-            where = workflow.document.key_position(("params", name))
-            yield where, f"the param {name} has no description", "write description: in words of the people who give it"
-
-
-def _per_organization_output(workflow: Workflow) -> Found:
-    for output in workflow.outputs.values():
-        for path, _, text in _texts(output.value.source, output.at):
-            if (match := _WHOLE.fullmatch(text)) and isinstance(workflow.steps.get(match[1]), TaskStep):
-                where = workflow.document.position(path)
-                told = f"the output {output.name} has every hospital's own answer, so that all readers see who had what"
-                yield where, told, f"output what is pooled from steps.{match[1]}.{match[2]}"
-
-
-def _unread_convergence(workflow: Workflow) -> Found:
-    read: set[str] = set()
-    for name, field in _fields(workflow):
-        for reference in field.template.references:
-            if reference.root == "steps" and reference.path[1:2] in (("converged",), (None,)):
-                read.update(_sources(workflow, name, reference.path[:1]))
-            elif reference.root == "this" and reference.path[:1] in (("converged",), (None,)):
-                read.add(name)
-    for name, step in workflow.steps.items():
-        if isinstance(step, RepeatStep) and step.on_max == "continue" and step.until is not None and name not in read:
-            short = _short(name)
-            told = f"step {short} may end at max without having converged, and nothing reads steps.{short}.converged"
-            hint = f'write an output: converged: "{{{{ steps.{short}.converged }}}}"'
-            if step.common.parent:
-                hint = f"use steps.{short}.converged in what the step around it returns"
-            yield workflow.document.position((*step.common.at, "repeat", "on_max")), told, hint
-
-
-def _mixed_case(workflow: Workflow) -> Found:
-    steps = [(step.common.at, _short(name)) for name, step in workflow.steps.items()]
-    params = [(("params", name), name) for name in _own_params(workflow)]
-    outputs = [(("outputs", name), name) for name in workflow.outputs]
-    for path, name in (*steps, *params, *outputs):
-        if name != name.lower():
-            better = _HUMP.sub("_", name).lower()
-            yield workflow.document.key_position(path), f"the name {name} has capital letters", f"write {better}"
-
-
 def _unknown_rule(workflow: Workflow) -> Found:
     text = workflow.document.text
     if "lint:" not in text:
@@ -210,103 +58,6 @@ def _unknown_rule(workflow: Workflow) -> Found:
                 where = Position(number, line.rfind(name) + 1)
                 hint = suggestion(name, RULES) or "`v6flow lint --explain` lists the rules"
                 yield where, f"no rule {name!r} is there to be silenced", hint
-
-
-# ------------------------------------------------------------------------------------------- looking at workflows
-
-
-def _fields(workflow: Workflow) -> Iterator[tuple[str, Field]]:
-    """Every place where expressions may stand, with the step it is in, empty outside of steps."""
-    for key, (path, template) in workflow.defaults.items():
-        for field in task.setting_fields(key, path, template):
-            yield "", field
-    for name, step in workflow.steps.items():
-        for field in (*STEP_KINDS[step.kind].fields(step), *common_fields(step.common)):
-            yield name, field
-    for check in workflow.preconditions:
-        yield "", Field(check.key, check.condition, PARAMS)
-        yield "", Field((*check.at, "message"), check.message, PARAMS)
-    for output in workflow.outputs.values():
-        yield "", Field(output.at, output.value, STEPS)
-
-
-def _own_params(workflow: Workflow) -> list[str]:
-    """The params that the file itself has."""
-    return [name for name in workflow.params if name in workflow.document.value.get("params", {})]
-
-
-def _settings(workflow: Workflow, key: str) -> Iterator[tuple[Path, Template]]:
-    """Each place where a setting of task steps is said, once."""
-    said = [
-        step.settings[key] for step in workflow.steps.values() if isinstance(step, TaskStep) and key in step.settings
-    ]
-    if key in workflow.defaults:
-        said.append(workflow.defaults[key])
-    yield from dict(said).items()
-
-
-def _steps(template: Template, *, carrying: bool = False) -> Iterator[str]:
-    """The names of the steps that a template uses; on demand only those whose values it takes."""
-    for reference in template.references:
-        if reference.root == "steps" and reference.path and isinstance(reference.path[0], str):
-            if carrying and reference.path[1:2] and reference.path[1] in NOT_CARRYING:
-                continue
-            yield reference.path[0]
-
-
-def _sources(workflow: Workflow, where: str, names: Any) -> Iterator[str]:
-    """The steps that names mean in a step: those nested in it or beside it before those farther outside."""
-    for name in names:
-        scope = where
-        while True:
-            found = f"{scope}.{name}" if scope else name
-            if found in workflow.steps:
-                yield found
-                break
-            if not scope:
-                break
-            scope = scope.rpartition(".")[0]
-
-
-def _carried(workflow: Workflow, name: str) -> list[str]:
-    """The steps whose values are in what a step is given, also by way of others."""
-    found: dict[str, None] = {}
-    waiting = [name]
-    while waiting:
-        name = waiting.pop()
-        step = workflow.steps[name]
-        templates = [step.kwargs] if isinstance(step, TaskStep) else STEP_KINDS[step.kind].needed(step)
-        for template in templates:
-            for source in _sources(workflow, name, _steps(template, carrying=True)):
-                if source not in found:
-                    found[source] = None
-                    waiting.append(source)
-    return list(found)
-
-
-def _may_be_fewer(step: TaskStep) -> bool:
-    """Whether a task step may complete without an answer of everybody who is asked."""
-    if "quorum" not in step.settings:
-        return False
-    template = step.settings["quorum"][1]
-    minimum = template.source.get("min", "all") if isinstance(template.source, dict) else template.source
-    return minimum not in ("all", "100%")
-
-
-def _texts(value: Any, path: Path, key: str = "") -> Iterator[tuple[Path, str, str]]:
-    """The texts in a value, each with its place and the nearest key above it."""
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield from _texts(item, (*path, name), name)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _texts(item, (*path, index), key)
-    elif isinstance(value, str):
-        yield path, key, value
-
-
-def _short(name: str) -> str:
-    return name.rpartition(".")[2]
 
 
 # ------------------------------------------------------------------------------------------------- what there is
@@ -348,7 +99,7 @@ RULES: dict[str, Rule] = {
         good=f"{_HEAD}params:\n  column: {{type: string, default: age, description: Column}}\n"
         + _PARTS.replace(": age", ': "{{ params.column }}"')
         + _MEAN,
-        find=_unused_param,
+        find=lint_rules.unused_param,
     ),
     "unused-step": Rule(
         "a step whose value no step and no output takes",
@@ -356,7 +107,7 @@ RULES: dict[str, Rule] = {
         "of only if not even their failure counts: on_failure: continue.)",
         bad=f"{_HEAD}{_PARTS}  again:\n    task: {{method: partial_average, kwargs: {{column: bmi}}}}\n{_MEAN}",
         good=f"{_HEAD}{_PARTS}{_MEAN}",
-        find=_unused_step,
+        find=lint_rules.unused_step,
     ),
     "builtin-timeout": Rule(
         "a task step that says no timeout, so that 24 hours are built in",
@@ -364,7 +115,7 @@ RULES: dict[str, Rule] = {
         "file may say one too, which cannot be seen here.)",
         bad=_HEAD.replace(", timeout: 2h", "") + _PARTS + _MEAN,
         good=_HEAD.replace(", timeout: 2h", "") + _PARTS + "    timeout: 20m\n" + _MEAN,
-        find=_builtin_timeout,
+        find=lint_rules.builtin_timeout,
     ),
     "mixed-passes": Rule(
         "a second pass that asks all, after a first pass that some may be missing from",
@@ -380,7 +131,7 @@ RULES: dict[str, Rule] = {
         + '      kwargs: {mean: "{{ steps.pooled.result.mean }}"}\n'
         + '      organizations: "{{ steps.parts.responded }}"\n'
         + "outputs:\n  n: \"{{ steps.spread.results | sum(attribute='n') }}\"\n",
-        find=_mixed_passes,
+        find=lint_rules.mixed_passes,
     ),
     "moving-image": Rule(
         "an image without a tag or digest, or with the tag latest",
@@ -388,14 +139,14 @@ RULES: dict[str, Rule] = {
         "hospital may run another version than the next.",
         bad=_HEAD.replace(":1.0", "") + _PARTS + _MEAN,
         good=_HEAD + _PARTS + _MEAN,
-        find=_moving_image,
+        find=lint_rules.moving_image,
     ),
     "retry-crashed": Rule(
         "a task that is tried again after its algorithm crashed",
         "The same code on the same data crashes again. What passes by itself (start_failed, unknown) is built in.",
         bad=f"{_HEAD}{_PARTS}    retry: {{attempts: 3, on: [start_failed, crashed]}}\n{_MEAN}",
         good=f"{_HEAD}{_PARTS}    retry: {{attempts: 3, delay: 30s}}\n{_MEAN}",
-        find=_retry_crashed,
+        find=lint_rules.retry_crashed,
     ),
     "secret-literal": Rule(
         "what looks like a password or a key, in kwargs",
@@ -403,7 +154,7 @@ RULES: dict[str, Rule] = {
         "database belongs to the node.",
         bad=_HEAD + _PARTS.replace("column: age", "column: age, db_password: hunter2") + _MEAN,
         good=_HEAD + _PARTS + _MEAN,
-        find=_secret_literal,
+        find=lint_rules.secret_literal,
     ),
     "leading-dash": Rule(
         "an argument of a command that comes from a step, and that could begin with -",
@@ -411,7 +162,7 @@ RULES: dict[str, Rule] = {
         "passed as kwargs, on stdin, is never one. In a run, a value that begins with - is noted.",
         bad=f'{_HEAD}{_PARTS}  count:\n    local: {{command: [wc, "{{{{ steps.parts.results | json }}}}"]}}\n',
         good=f'{_HEAD}{_PARTS}  count:\n    local: {{command: [wc, --, "{{{{ steps.parts.results | json }}}}"]}}\n',
-        find=_leading_dash,
+        find=lint_rules.leading_dash,
     ),
     "param-description": Rule(
         "a param without a description",
@@ -422,7 +173,7 @@ RULES: dict[str, Rule] = {
         good=f"{_HEAD}params:\n  column: {{type: string, default: age, description: Column to average}}\n"
         + _PARTS.replace(": age", ': "{{ params.column }}"')
         + _MEAN,
-        find=_param_description,
+        find=lint_rules.param_description,
     ),
     "per-organization-output": Rule(
         "an output that is every organization's own answer",
@@ -431,7 +182,7 @@ RULES: dict[str, Rule] = {
         bad=f'{_HEAD}{_PARTS}outputs:\n  parts: "{{{{ steps.parts.results }}}}"\n',
         good=f'{_HEAD}{_PARTS}outputs:\n  parts: "{{{{ steps.parts.results }}}}"'
         " # lint: ignore per-organization-output\n",
-        find=_per_organization_output,
+        find=lint_rules.per_organization_output,
     ),
     "unread-convergence": Rule(
         "a loop with on_max: continue of which nothing reads .converged",
@@ -439,7 +190,7 @@ RULES: dict[str, Rule] = {
         "(v6flow reports the run as incomplete, but what reads the outputs does not see that.)",
         bad=f"v6flow: 1\n{_LOOP}",
         good=f'v6flow: 1\n{_LOOP}  converged: "{{{{ steps.search.converged }}}}"\n',
-        find=_unread_convergence,
+        find=lint_rules.unread_convergence,
     ),
     "mixed-case-name": Rule(
         "a step, param or output with capital letters in its name",
@@ -447,7 +198,7 @@ RULES: dict[str, Rule] = {
         "with _ between them leave nothing to remember.",
         bad=_HEAD + (_PARTS + _MEAN).replace("parts:", "ageParts:").replace("steps.parts", "steps.ageParts"),
         good=_HEAD + (_PARTS + _MEAN).replace("parts:", "age_parts:").replace("steps.parts", "steps.age_parts"),
-        find=_mixed_case,
+        find=lint_rules.mixed_case,
     ),
     "unknown-rule": Rule(
         "a comment that silences a rule that is not there",

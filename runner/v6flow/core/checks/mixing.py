@@ -6,23 +6,22 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from v6flow.core.checks.cross_site import followed
-from v6flow.core.kinds import ForeachStep, LocalStep, RepeatStep, TaskStep
-from v6flow.core.kinds.base import NOT_CARRYING
+from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.language import places
-from v6flow.core.language.naming import levels, resolve
+from v6flow.core.language.naming import levels, outward, resolve
 from v6flow.core.language.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from v6flow.core.directory import Directory
     from v6flow.core.expressions import Reference, Template
-    from v6flow.core.federation import Directory
-    from v6flow.core.kinds import Step
-    from v6flow.core.language.model import Workflow
+    from v6flow.core.kinds.base import StepKind
+    from v6flow.core.kinds.task import TaskStep
+    from v6flow.core.language.model import Step, Workflow
     from v6flow.core.language.problem import Path
 
 REASON = "or say mixed_cohorts: <reason>"
-ROUNDS = 4  # passes over a loop, after which its state carries what it will
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,75 +91,53 @@ class _Mixing:
     def follow(self, outer: str) -> None:
         """Look at the steps that are nested in one, in their order; "" for those that are in none."""
         for name in self._levels.get(outer, ()):
-            match self._workflow.steps.get(name):
-                case LocalStep() as step:
-                    self._compute(step)
-                case TaskStep() as step:
-                    self.tell(name, self._ask(step))
-                case RepeatStep() as step:
-                    self._repeat(step)
-                case ForeachStep() as step:
-                    self._each(step)
-                case _:
-                    pass  # of what another file yields nothing is said
+            if name in self._workflow.steps:
+                step = self._workflow.steps[name]
+                STEP_KINDS[step.kind].cohorts(step, self)
 
-    def _compute(self, step: LocalStep) -> None:
-        """Note what a local step carries, and tell what it mixes."""
-        uses: list[_Use] = []
-        for key, template in (("command", step.command), ("value", step.value), ("kwargs", step.kwargs)):
-            if template is not None:
-                uses += self.uses(template, (*step.common.at, "local", key), step.common.parent)
-        self._carried[step.common.name] = self._together(uses)
-        self._put_together(step, uses)
+    def carry(self, step: Step, uses: Sequence[_Use], *, again: bool = False) -> None:
+        """Note that a step carries the cohorts of all that it uses, and warn if they do not go together.
 
-    def _repeat(self, step: RepeatStep) -> None:
-        """Follow a loop round by round, until its state carries what it has carried before.
-
-        Where who answers may change from round to round, the state of an earlier one is not held against a later one.
+        `again`: it is the state after an iteration, and no longer that of an earlier one.
         """
-        name, at = step.common.name, (*step.common.at, "repeat")
-        first = self.uses(step.state, (*at, "state"), step.common.parent)
-        state = self._carried[name] = self._together(first)
-        self._put_together(step, first)
-        for _ in range(ROUNDS):
-            self._inside[name] = frozenset(replace(each, earlier=each.step.startswith(f"{name}.")) for each in state)
-            self.follow(name)
-            following = self.uses(step.update, (*at, "update"), name)
-            self._carried[name] = frozenset(replace(each, earlier=False) for each in self._together(following))
-            self._put_together(step, following)
-            if self._carried[name] == state or step.max.source == 1 or name in self.problems:
-                return
-            if step.cohort != "fixed":
-                self._accept(step)
-                return
-            state = self._carried[name]
+        name, carried = step.common.name, self._together(uses)
+        self._carried[name] = frozenset(replace(each, earlier=False) for each in carried) if again else carried
+        if step.common.mixed_cohorts is None:
+            self.tell(name, self.different(uses, f"step {name}"))
+        else:
+            self.accept(step)
 
-    def _each(self, step: ForeachStep) -> None:
-        """Look at the items of a step as if they were one: what comes of all of them comes together."""
-        name, at = step.common.name, (*step.common.at, "foreach")
-        uses: list[_Use] = []
-        for key, template in (("over", step.over), ("matrix", step.matrix)):
-            if template is not None:
-                uses += self.uses(template, (*at, key), step.common.parent)
-        self._inside[name] = self._carried[name] = self._together(uses)
-        self._put_together(step, uses)
-        self.follow(name)
-        if step.result is not None:
-            uses += self.uses(step.result, (*at, "result"), name)
-        self._carried[name] = self._together(uses)
-        self._put_together(step, uses)
+    def enter(self, name: str, *, earlier: bool = False) -> frozenset[_Cohort]:
+        """Let nested steps use what a step carries; returns that. `earlier`: answers to its nested steps are older."""
+        carried = self._carried[name]
+        older = frozenset(replace(each, earlier=each.step.startswith(f"{name}.")) for each in carried)
+        self._inside[name] = older if earlier else carried
+        return carried
 
-    def _ask(self, step: TaskStep) -> Iterator[Problem]:
-        """Note what the answers to a task step carry, and tell what they mix."""
+    def carried(self, name: str) -> frozenset[_Cohort]:
+        """What a step carries."""
+        return self._carried[name]
+
+    def has_problem(self, name: str) -> bool:
+        """Whether a warning was noted for a step."""
+        return name in self.problems
+
+    def accept(self, step: Step) -> None:
+        """Note that what a step carries may stand together further on."""
+        carried = self._carried[step.common.name]
+        self._accepted[step.common.name] = {each.names for each in carried if each.names is not None}
+
+    def ask(self, step: TaskStep) -> None:
+        """Note what the answers to a task step carry, and warn of what they mix."""
         name = step.common.name
         uses = self.uses(step.kwargs, (*step.common.at, "task", "kwargs"), step.common.parent)
         own = self._own(step)
         self._carried[name] = self._together(uses, own)
         if step.common.mixed_cohorts is not None:
-            self._accept(step)
+            self.accept(step)
             return
         found = [*self.different(uses, f"step {name}")]
-        yield from found or self._second_pass(step, uses, own)
+        self.tell(name, found or self._second_pass(step, uses, own))
 
     def uses(self, template: Template, at: Path, where: str) -> list[_Use]:
         """What a value in the step `where` uses that carries cohorts."""
@@ -175,25 +152,20 @@ class _Mixing:
     def _source(self, reference: Reference, where: str) -> str | None:
         """The step whose value, state or item a reference in the step `where` names, if that carries cohorts."""
         root, path = reference.root, reference.path
-        if root == "steps" and len(path) > 1 and path[1] not in NOT_CARRYING:
-            return resolve(self._workflow.steps, where, str(path[0]))
+        if root == "steps" and len(path) > 1:
+            name = resolve(self._workflow.steps, where, str(path[0]))
+            return name if name is not None and path[1] not in self._kind(name).not_carrying else None
         if root not in ("loop", "each") or not path:
             return None
-        kind = RepeatStep if root == "loop" else ForeachStep
-        around = [step for step in self._around(where) if isinstance(step, kind)]
+        around = [name for name in outward(where) if self._kind(name).iteration == root]
         if root == "loop" and path[0] == "state":
-            return around[0].common.name if around else None
+            return around[0] if around else None
         if root == "loop" and path[1:2] != ("state",):
             return None
-        return next((step.common.name for step in around if step.alias == path[0]), None)
+        return next((name for name in around if self._workflow.steps[name].alias == path[0]), None)
 
-    def _around(self, where: str) -> Iterator[RepeatStep | ForeachStep]:
-        """The steps with rounds or items that a place is inside of, the innermost first."""
-        while where:
-            step = self._workflow.steps[where]
-            if isinstance(step, (RepeatStep, ForeachStep)):
-                yield step
-            where = where.rpartition(".")[0]
+    def _kind(self, name: str) -> StepKind:
+        return STEP_KINDS[self._workflow.steps[name].kind]
 
     def different(self, uses: Sequence[_Use], what: str) -> Iterator[Problem]:
         """A warning where values are used together that are of different organizations however many answer."""
@@ -217,18 +189,6 @@ class _Mixing:
             if cohort.whom not in found or self._may_lose(cohort):
                 found[cohort.whom] = cohort
         return frozenset(found.values())
-
-    def _put_together(self, step: Step, uses: list[_Use]) -> None:
-        """Tell what a step would mix, unless it accepts that."""
-        if step.common.mixed_cohorts is None:
-            self.tell(step.common.name, self.different(uses, f"step {step.common.name}"))
-        else:
-            self._accept(step)
-
-    def _accept(self, step: Step) -> None:
-        """Note that what a step carries may stand together further on."""
-        carried = self._carried[step.common.name]
-        self._accepted[step.common.name] = {each.names for each in carried if each.names is not None}
 
     def _own(self, step: TaskStep) -> frozenset[_Cohort]:
         """The cohort of those who answer; of a central function's and a computed list nothing is known."""
@@ -280,7 +240,7 @@ class _Mixing:
                 return
 
     def _may_lose(self, cohort: _Cohort) -> bool:
-        return not cohort.earlier and _may_lose(self._workflow.steps[cohort.step])
+        return not cohort.earlier and may_be_fewer(self._workflow.steps[cohort.step])
 
     @staticmethod
     def _spell(step: TaskStep) -> str:
@@ -302,9 +262,10 @@ def _visible(name: str, where: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _may_lose(step: object) -> bool:
-    """Whether a task step may complete though somebody has not answered."""
-    if not isinstance(step, TaskStep) or "quorum" not in step.settings:
+def may_be_fewer(step: Step) -> bool:
+    """Whether a step may complete though somebody that it asks has not answered."""
+    settings = STEP_KINDS[step.kind].settings(step)
+    if "quorum" not in settings:
         return False
-    quorum = step.settings["quorum"][1].source
+    quorum = settings["quorum"][1].source
     return (quorum.get("min", "all") if isinstance(quorum, dict) else quorum) not in ("all", "100%")

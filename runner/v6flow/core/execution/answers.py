@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core import json
 from v6flow.core.execution.events import Failure
-from v6flow.core.expressions import ExpressionError, kind
 from v6flow.core.language import schema
+from v6flow.core.language.model import bare
 from v6flow.core.planning import disclosure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from v6flow.core.federation import Directory
+    from v6flow.core.directory import Directory
     from v6flow.core.json import Json
     from v6flow.core.kinds import TaskPlan
-    from v6flow.core.kinds.base import Check
+    from v6flow.core.language.model import Check
 
 
 def judge(
@@ -40,7 +39,7 @@ def judge(
             return Failure("output_schema", told, name, organization)
     for check in common.checks:
         if check.each:
-            wrong = unmet(check, names)
+            wrong = check.unmet(names)
             if wrong is not None:
                 return Failure("check", _unquoted(check, names) if unquoted else wrong, name, organization)
     return None
@@ -49,34 +48,14 @@ def judge(
 def _unquoted(check: Check, names: Mapping[str, object]) -> str:
     """What is said where a check is not met, without anything of the result."""
     if any(reference.root == "result" for reference in check.message.references):
-        return f"its result does not meet the check {disclosure.bare(check.condition)}"
-    return said(check, names)
+        return f"its result does not meet the check {bare(check.condition)}"
+    return check.said(names)
 
 
 def misfit(fragment: Mapping[str, Any], value: Json) -> str | None:
     """What is wrong with a result by a schema; None if it fits."""
     problems = schema.value_problems("its result", fragment, value)
     return "; ".join(problems[:_TOLD]) if problems else None
-
-
-def unmet(check: Check, names: Mapping[str, object]) -> str | None:
-    """What is said where a check is not met, or cannot be judged; None where it is met."""
-    try:
-        found = check.condition.render(names)
-    except ExpressionError as error:
-        return f"it cannot be judged whether {disclosure.bare(check.condition)}: {error.message}"
-    if not isinstance(found, bool):
-        return f"a check must be true or false, and {disclosure.bare(check.condition)} is {kind(found)}"
-    return None if found else said(check, names)
-
-
-def said(check: Check, names: Mapping[str, object]) -> str:
-    """The message of a check with its expressions filled in; as it is written, where that cannot be."""
-    try:
-        message = check.message.render(names)
-    except ExpressionError:
-        message = check.message.source
-    return message if isinstance(message, str) else json.dumps(message)
 
 
 _TOLD = 3  # misfits that a sentence names

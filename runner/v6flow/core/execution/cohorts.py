@@ -7,7 +7,45 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from v6flow.core.execution.state import Cohort
+    from v6flow.core.execution.state import Cohort, StepState
+
+MIXED_HINT = "send it to those who answered (organizations: …responded), or say mixed_cohorts: <reason> if you mean it"
+
+
+class Uses:
+    """What one evaluation used: the steps whose value it carries, and the failed ones that it lacked.
+
+    `lacked` has such a step by the reason that expressions give when they cannot do without it. `loose` are the repeat
+    steps whose rounds may differ in who answers: the state of an earlier round is not held against a later one.
+    """
+
+    __slots__ = ("carrying", "lacked", "loose")
+
+    def __init__(self) -> None:
+        self.carrying: dict[str, StepState] = {}
+        self.loose: set[str] = set()
+        self.lacked: dict[str, str] = {}
+
+    def cohorts(self) -> tuple[Cohort, ...]:
+        """The cohorts of all that was used, each once."""
+        found: dict[Cohort, None] = {}
+        for step in self.carrying.values():
+            found.update(dict.fromkeys(step.carried))
+        return tuple(found)
+
+    def compared(self) -> tuple[Cohort, ...]:
+        """The cohorts that must be the same: all but those that only the state of an earlier round carries."""
+        if not self.loose:
+            return self.cohorts()
+        found: dict[Cohort, None] = {}
+        for name, step in self.carrying.items():
+            if name not in self.loose:
+                found.update(dict.fromkeys(step.carried))
+        return tuple(found)
+
+    def accepted(self) -> list[set[frozenset[str]]]:
+        """For each value whose mixture was accepted, the cohorts it mixes."""
+        return [{frozenset(names) for _, names in step.carried} for step in self.carrying.values() if step.accepted]
 
 
 def difference(cohorts: Iterable[Cohort], accepted: Iterable[set[frozenset[str]]] = ()) -> str | None:

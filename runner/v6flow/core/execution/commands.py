@@ -11,22 +11,7 @@ if TYPE_CHECKING:
     from v6flow.core.execution.events import Event, LocalRequested, TaskRequested, Time
     from v6flow.core.execution.reuse import Key
     from v6flow.core.json import Json
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseChoice:
-    """A database that a task uses at each organization, by the label the node gives it."""
-
-    label: str
-    query: str | None = None
-    sheet_name: str | None = None
-    preprocessing: tuple[Mapping[str, Json], ...] = ()
-    arguments: Mapping[str, Json] = field(default_factory=dict)
-
-    def parts(self) -> list[Json]:
-        """All of it, for a digest of what is asked."""
-        preprocessing: list[Json] = [dict(each) for each in self.preprocessing]
-        return [self.label, self.query, self.sheet_name, preprocessing, dict(self.arguments)]
+    from v6flow.core.kinds.settings import DatabaseChoice
 
 
 @dataclass(frozen=True, slots=True)

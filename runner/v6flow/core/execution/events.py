@@ -373,6 +373,15 @@ class StepSkipped:
 
 
 @dataclass(frozen=True, slots=True)
+class Progressed:
+    """How far a step has come, as its kind records it in `value`: of kinds that have no events of their own."""
+
+    at: Time
+    step: str
+    value: Json
+
+
+@dataclass(frozen=True, slots=True)
 class GateAsked:
     """A gate waits for a person, one of `approvers` if there are any; `message` is what it asks."""
 
@@ -505,6 +514,7 @@ Event: TypeAlias = (
     | StepCompleted
     | StepFailed
     | StepSkipped
+    | Progressed
     | GateAsked
     | GateDecided
     | RunPaused

@@ -11,11 +11,9 @@ from v6flow.core.language.units import spell
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from v6flow.core.execution.state import OrganizationState, RunState, StepState
-    from v6flow.core.kinds.task import Quorum, TaskPlan
-    from v6flow.core.planning.plan import Plan
-
-MIXED_HINT = "send it to those who answered (organizations: …responded), or say mixed_cohorts: <reason> if you mean it"
+    from v6flow.core.execution.state import OrganizationState, StepState
+    from v6flow.core.kinds.settings import Quorum
+    from v6flow.core.kinds.task import TaskPlan
 
 CONSEQUENCE = "consequence"
 """The kind of a failure that only follows from another's: never the first cause, whenever it was heard of."""
@@ -94,21 +92,6 @@ def _timeout(step: str, missing: Sequence[OrganizationState], message: str) -> F
         if lost is not None:
             return Failure("timeout", message, step, lost.organization, hint, lost.log_tail)
     return Failure("timeout", message, step, missing[0].name if missing else None, hint)
-
-
-def first_failure(plan: Plan, state: RunState) -> Failure | None:
-    """The failure that ends the run: the earliest of the steps that may not fail. None if there is none."""
-    failed = [
-        each
-        for each in state.steps.values()
-        if each.status == "failed"
-        and each.failure is not None
-        and each.name in plan.steps  # it may have been taken out of the file since; what is nested fails its step
-        and plan.steps[each.name].common.on_failure == "fail"
-        and not plan.steps[each.name].common.final
-    ]
-    first = min(failed, key=lambda each: each.ended or 0.0, default=None)
-    return first.failure if first is not None else None
 
 
 def _word(kind: str) -> str:

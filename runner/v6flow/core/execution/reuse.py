@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from v6flow.core.execution import answers, dispatched, requests
+from v6flow.core.execution import dispatched
 from v6flow.core.execution import events as ev
-from v6flow.core.kinds import LocalPlan, TaskPlan
-from v6flow.core.planning import ids
-from v6flow.core.planning.plan import digest
+from v6flow.core.json import digest
+from v6flow.core.planning import ids, question
+from v6flow.core.planning.question import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from v6flow.core.execution.events import Event, Subtask, Time
     from v6flow.core.execution.state import StepState
     from v6flow.core.json import Json
+    from v6flow.core.kinds.local import LocalPlan
+    from v6flow.core.kinds.task import TaskPlan
     from v6flow.core.planning.plan import Plan
 
 
@@ -70,46 +72,24 @@ class Kept:
 
 def wanted(plan: Plan) -> bool:
     """Whether any step of a plan may reuse a result."""
-    return any(isinstance(step, (TaskPlan, LocalPlan)) and step.cache is not None for step in plan.steps.values())
+    return any(getattr(step, "cache", None) is not None for step in plan.steps.values())
 
 
 def of_task(plan: Plan, step: TaskPlan, asked: Sequence[str], kwargs: Mapping[str, Json], basis: Basis) -> Key:
     """The key of what organizations are about to be asked; how patiently, and how it is judged, is not in it."""
-    settings: list[Json] = [
-        step.central, step.subtasks, step.study, step.store, step.isolation, step.allow_nonfinite
-    ]  # fmt: skip
-    return Key(
-        {
-            "image": step.image,
-            "method": step.method,
-            "kwargs": digest({name: kwargs[name] for name in asked}),
-            "organizations": digest([*asked]),
-            "databases": digest([each.parts() for each in step.databases]),
-            "settings": digest(settings),
-            "federation": digest(plan.directory.identity),
-            "data": basis.data,
-        }
-    )
+    origin = Origin(federation=plan.directory.identity, data=basis.data)
+    return Key(question.of(step, origin, organizations=asked, kwargs={name: kwargs[name] for name in asked}).key())
 
 
 def of_local(step: LocalPlan, command: Sequence[str] | None, kwargs: Mapping[str, Json], basis: Basis) -> Key:
     """The key of what is about to be computed here."""
-    return Key(
-        {
-            "function": step.function or "",
-            "command": digest([*command]) if command is not None else "",
-            "kwargs": digest(dict(kwargs)),
-            "source": basis.sources.get(step.common.name, ""),
-        }
-    )
+    return Key(question.of(step, Origin(basis.sources.get(step.common.name)), command=command, kwargs=kwargs).key())
 
 
-def whole(step: TaskPlan | LocalPlan, state: StepState) -> bool:
+def whole(step: TaskPlan, state: StepState) -> bool:
     """Whether a completed step has a result that may be kept: all that was asked, answered in this run."""
     if state.reused is not None:
         return False
-    if isinstance(step, LocalPlan):
-        return True
     subtasks = [subtask for each in state.organizations.values() for subtask in each.subtasks]
     if dispatched.hides(state) or (step.central and step.subtasks == "partial" and not subtasks):
         return False  # who took part is not known
@@ -117,28 +97,12 @@ def whole(step: TaskPlan | LocalPlan, state: StepState) -> bool:
     return everybody and all(each.status == "completed" for each in subtasks)
 
 
-def refused(
-    plan: Plan,
-    step: TaskPlan,
-    name: str,
-    asked: Sequence[str],
-    kwargs: Mapping[str, Json],
-    kept: Kept,
-    params: Mapping[str, Json],
-) -> str | None:
-    """Why answers of an earlier run may not stand for those of today, by what is demanded of them; None if they may."""
-    if list(kept.answers) != list(asked):
-        return f"run {kept.run} does not have an answer of each"
-    if step.isolation == "organization":  # several in one task may have been asked in other groups, by retries
-        for each in asked:
-            today = requests.sent(requests.request(plan, name, kwargs, (each,), 1))
-            if kept.sent.get(each, today) != today:
-                return f"{each} was asked something else in run {kept.run}"
-    for organization, answer in kept.answers.items():
-        failure = answers.judge(plan.directory, step, name, organization, answer.value, params)
-        if failure is not None:
-            return f"what {organization} answered in run {kept.run} would be refused now: {failure.message}"
-    return None
+def reused(name: str, kept: Kept, now: Time, *, central: bool = False) -> Event:
+    """The event of a step that takes what an earlier run has."""
+    value: Json = {each: answer.value for each, answer in kept.answers.items()} or None
+    # their logs are those of the earlier run
+    subtasks = tuple(replace(each, log=None) for answer in kept.answers.values() for each in answer.subtasks)
+    return ev.StepReused(now, name, kept.run, kept.step, kept.answered, value, subtasks, central)
 
 
 def results(run: str, events: Iterable[Event]) -> dict[str, Kept]:

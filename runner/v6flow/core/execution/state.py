@@ -109,6 +109,7 @@ class StepState:
     mixed_cohorts: str | None = None  # why its value may mix cohorts, where it does
     exhausted: int = 0  # iterations of a repeat step that reached its max while its condition did not hold
     central: bool = False  # whom it asks runs a central function
+    progress: Json = None  # how far it has come, as its kind recorded it last
 
     @property
     def rounds(self) -> int:
@@ -322,6 +323,8 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             state.started, state.begun = event.at, replace(event, value={})
         case ev.RunResumed():
             _resume(state, event)
+        case ev.Progressed():
+            _step(state, event.step).progress = event.value
         case ev.Noted():
             pass
         case ev.CancelRequested():
@@ -445,7 +448,7 @@ def _resume(state: RunState, event: ev.RunResumed) -> None:
     for name in event.retry:
         step = _step(state, name)
         step.status, step.failure, step.closed, step.spared = "pending", None, None, step.attempt
-        if step.history or step.items is not None or step.params is not None:
+        if step.history or step.items is not None or step.params is not None or step.progress is not None:
             step.status = "running"  # it goes on where it was
         for item in step.items or ():
             if item.status == "failed":

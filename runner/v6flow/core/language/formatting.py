@@ -16,7 +16,7 @@ from v6flow.core.language.layout import Node, layout
 from v6flow.core.language.problem import InvalidError, Position, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 STEP = 2  # spaces a level
 TOP = (
@@ -83,10 +83,13 @@ def _of_test(schema: Mapping[str, Any]) -> Order:
     return Order(tuple(schema["properties"]), top)
 
 
-def formatted(text: str, name: str, schemas: Mapping[str, Mapping[str, Any]]) -> str:
-    """The text, formatted. Raises InvalidError for what our reader refuses and for what cannot be formatted."""
+def formatted(text: str, name: str, order_of: Callable[[Mapping[str, Any]], Order | None]) -> str:
+    """The text, formatted; `order_of` gives the order of the keys of what is in it.
+
+    Raises InvalidError for what our reader refuses and for what cannot be formatted.
+    """
     before = document.parse(text, name)
-    keys = order(before.value, schemas)
+    keys = order_of(before.value)
     if keys is None:
         message = (
             "this is no workflow, federation or test file: none of v6flow: 1, v6flow_federation: 1 and v6flow_test: 1 "

@@ -2,20 +2,138 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from v6flow.core import expressions
-from v6flow.core.kinds import STEP_KINDS, Step, TaskStep, WorkflowStep
-from v6flow.core.kinds.base import Check, Common
+from v6flow.core import json
+from v6flow.core.expressions import ExpressionError, kind
+from v6flow.core.roles import Role, fixed, free, roles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from v6flow.core.expressions import Template
-    from v6flow.core.json import Json
     from v6flow.core.language.document import Document
     from v6flow.core.language.problem import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A condition on a step or, with `each`, on what each organization answers; `message` is said where it fails."""
+
+    at: Path
+    condition: Template
+    message: Template
+    each: bool = False
+
+    @property
+    def key(self) -> Path:
+        """The place of its condition."""
+        return (*self.at, "each" if self.each else "that")
+
+    def unmet(self, names: Mapping[str, object]) -> str | None:
+        """What is said where it is not met, or cannot be judged; None where it is met."""
+        try:
+            found = self.condition.render(names)
+        except ExpressionError as error:
+            return f"it cannot be judged whether {bare(self.condition)}: {error.message}"
+        if not isinstance(found, bool):
+            return f"a check must be true or false, and {bare(self.condition)} is {kind(found)}"
+        return None if found else self.said(names)
+
+    def said(self, names: Mapping[str, object]) -> str:
+        """Its message with its expressions filled in; as it is written, where that cannot be."""
+        try:
+            message = self.message.render(names)
+        except ExpressionError:
+            message = self.message.source
+        return message if isinstance(message, str) else json.dumps(message)
+
+
+def _conditions(checks: Iterable[Check], *, each: bool) -> Iterator[Any]:
+    """The conditions of those checks that are, or are not, on what each organization answers."""
+    return (check.condition.source for check in checks if check.each == each)
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What a step of any kind may say; `at` is its place in the document.
+
+    The name of a nested step begins with that of the step it is nested in, `parent`: `fit.gradient`.
+    """
+
+    name: str = field(metadata=free("by which it is found", shown=True))
+    at: Path = field(metadata=free("where it stands in the file"))
+    needs: tuple[str, ...] = field(default=(), metadata=free("when it is asked"))
+    on_failure: str = field(default="fail", metadata=free("what becomes of the run when it fails", shown=True))
+    mixed_cohorts: str | None = field(default=None, metadata=free("what is accepted", shown=True))
+    allow_cross_site: str | None = field(default=None, metadata=free("what is accepted", shown=True))
+    description: str = field(default="", metadata=free("for people"))
+    when: Template | None = field(default=None, metadata=fixed("settled", shown=True))
+    checks: tuple[Check, ...] = field(
+        default=(),
+        metadata=roles(
+            Role(fixed="settled", shown=True, take=lambda checks: [*_conditions(checks, each=False)]),
+            Role(fixed="asked", part="each", take=lambda checks: [*_conditions(checks, each=True)]),
+        ),
+    )
+    output_schema: Mapping[str, Any] | None = field(default=None, metadata=fixed(shown=True))
+    properties: Template | None = field(default=None, metadata=fixed("settled", shown=True))
+    final: bool = field(default=False, metadata=free("when it is asked", shown=True))
+    """Whether it stands under `finally`: it is run once all others are over."""
+
+    @property
+    def parent(self) -> str:
+        """The step that it is nested in, empty if in none."""
+        return self.name.rpartition(".")[0]
+
+
+def bare(template: Template) -> str:
+    """An expression without its braces."""
+    return str(template.source).strip().removeprefix("{{").removesuffix("}}").strip()
+
+
+class Step:
+    """A step of any kind, as its file says it: what all kinds share beside `common`, which each has."""
+
+    __slots__ = ()
+
+    kind: ClassVar[str]
+    """The key of its kind."""
+
+    asks: ClassVar[bool] = False
+    """Whether it asks organizations."""
+
+    common: Common
+
+    @property
+    def alias(self) -> str | None:
+        """The name that its `as` gives to its iterations or items; None for most kinds."""
+        return None
+
+    @property
+    def inner(self) -> Workflow | None:
+        """The workflow of the other file that it runs; None for most kinds, and where that could not be read."""
+        return None
+
+
+class Planned:
+    """A step of any kind, as it is planned: what all kinds share beside `common`, which each has."""
+
+    __slots__ = ()
+
+    kind: ClassVar[str]
+    """The key of its kind."""
+
+    origin: ClassVar[frozenset[str]] = frozenset()
+    """What its results depend on that it does not say itself, by the names of `planning.question.Origin`."""
+
+    common: Common
+
+    @property
+    def task(self) -> Any:
+        """The `TaskPlan` of what it asks organizations; None if it asks none."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,125 +188,13 @@ class Workflow:
         """Where it stands, absolute or relative as its file was named; empty for the current folder."""
         return self.document.name.replace("\\", "/").rpartition("/")[0]
 
-    def called(self) -> Iterator[tuple[WorkflowStep, Workflow]]:
+    def called(self) -> Iterator[tuple[Step, Workflow]]:
         """The workflows of other files that its steps run, each with its step."""
         for step in self.steps.values():
-            if isinstance(step, WorkflowStep) and step.inner is not None:
+            if step.inner is not None:
                 yield step, step.inner
 
-    def uses_federation(self) -> bool:
+    def asks_organizations(self) -> bool:
         """Whether any step asks organizations, here or in the files that it names."""
-        return any(isinstance(step, TaskStep) for step in self.steps.values()) or any(
-            inner.uses_federation() for _, inner in self.called()
-        )
-
-
-def parse(
-    document: Document,
-    part: Mapping[str, Any] | None = None,
-    doubtful: frozenset[tuple[str, str]] = frozenset(),
-    files: Mapping[str, Workflow] | None = None,
-    included: Sequence[Document] = (),
-) -> Workflow:
-    """The workflow of a document that is sound by the schema, or of the sound part of one that is not.
-
-    `files` are the workflows of the other files that its steps name, by those names; `included` are those whose
-    params and defaults it has too, the last of which wins, and the file itself over all.
-    """
-    raw: Mapping[str, Any] = document.value if part is None else part
-    defaults: dict[str, tuple[Path, Template]] = {}
-    params: dict[str, Param] = {}
-    for number, other in enumerate(included):
-        for key, value in other.value.get("defaults", {}).items():
-            defaults[key] = (("include", number), expressions.compile(value))
-        params.update({name: Param(name, schema or {}) for name, schema in other.value.get("params", {}).items()})
-    defaults.update(
-        {key: (("defaults", key), expressions.compile(value)) for key, value in raw.get("defaults", {}).items()}
-    )
-    params.update({name: Param(name, schema or {}) for name, schema in raw.get("params", {}).items()})
-    return Workflow(
-        document,
-        name=raw["name"] if "name" in raw else _stem(document.name),
-        description=raw.get("description", ""),
-        params=params,
-        federation=raw.get("federation"),
-        defaults=defaults,
-        steps={name: _with_file(step, files or {}) for name, step in _all_steps(raw, defaults)},
-        outputs={name: _output(name, value) for name, value in raw.get("outputs", {}).items()},
-        included=tuple(included),
-        preconditions=_checks(("preconditions",), raw.get("preconditions", ())),
-        doubtful=doubtful,
-    )
-
-
-def _all_steps(raw: Mapping[str, Any], defaults: Mapping[str, tuple[Path, Template]]) -> Iterator[tuple[str, Step]]:
-    """The steps of a file, those under `finally` last."""
-    yield from _steps(raw["steps"], defaults)
-    last = {name: step for name, step in raw.get("finally", {}).items() if name not in raw["steps"]}
-    yield from _steps(last, defaults, at=("finally",))  # a name that stands twice is told of by the check
-
-
-def _steps(
-    raw: Mapping[str, Any], defaults: Mapping[str, tuple[Path, Template]], parent: str = "", at: Path = ("steps",)
-) -> Iterator[tuple[str, Step]]:
-    """The steps of a mapping, each with those nested in it behind it."""
-    for short, each in raw.items():
-        name = f"{parent}.{short}" if parent else short
-        step = _step(name, (*at, short), each, defaults)
-        yield name, step
-        nested = STEP_KINDS[step.kind].nested(each)
-        if nested:
-            yield from _steps(nested, defaults, name, (*at, short, step.kind, "steps"))
-
-
-def _with_file(step: Step, files: Mapping[str, Workflow]) -> Step:
-    return replace(step, inner=files.get(step.file)) if isinstance(step, WorkflowStep) else step
-
-
-def _step(name: str, at: Path, raw: dict[str, Any], defaults: Mapping[str, tuple[Path, Template]]) -> Step:
-    if len(raw) == 1:
-        common = Common(name, at, final=at[0] == "finally")
-    else:
-        common = Common(
-            name,
-            at,
-            needs=tuple(raw.get("needs", ())),
-            on_failure=raw.get("on_failure", "fail"),
-            mixed_cohorts=raw.get("mixed_cohorts"),
-            allow_cross_site=raw.get("allow_cross_site"),
-            description=raw.get("description", ""),
-            when=expressions.compile(raw["when"]) if "when" in raw else None,
-            checks=_checks((*at, "checks"), raw.get("checks", ())),
-            output_schema=raw.get("output_schema"),
-            properties=expressions.compile(raw["properties"]) if "properties" in raw else None,
-            final=at[0] == "finally",
-        )
-    for key, kind in STEP_KINDS.items():
-        if key in raw:
-            step: Step = kind.parse(common, raw, defaults)
-            return step
-    raise AssertionError(f"a step without a kind passed the schema: {name}")
-
-
-def _checks(at: Path, raw: Sequence[Mapping[str, Any]]) -> tuple[Check, ...]:
-    return tuple(
-        Check(
-            (*at, index),
-            expressions.compile(each["each"] if "each" in each else each["that"]),
-            expressions.compile(each["message"]),
-            each="each" in each,
-        )
-        for index, each in enumerate(raw)
-    )
-
-
-def _output(name: str, value: Json) -> Output:
-    at: Path = ("outputs", name)
-    if isinstance(value, dict) and "mixed_cohorts" in value:
-        return Output(name, (*at, "value"), expressions.compile(value["value"]), value["mixed_cohorts"])
-    return Output(name, at, expressions.compile(value))
-
-
-def _stem(file: str) -> str:
-    name = file.replace("\\", "/").rsplit("/", 1)[-1]
-    return name.rsplit(".", 1)[0] or "workflow"
+        return any(step.asks or (step.inner is not None and step.inner.asks_organizations())
+                   for step in self.steps.values())  # fmt: skip

@@ -19,6 +19,13 @@ def resolve(steps: Container[str], where: str, name: str) -> str | None:
         where = where.rpartition(".")[0]
 
 
+def outward(name: str) -> Iterator[str]:
+    """A step, and those that it is nested in, the innermost first; none for ""."""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
+
+
 def levels(steps: Iterable[str]) -> dict[str, list[str]]:
     """Steps by the one that they are nested in, "" for none."""
     found: dict[str, list[str]] = {}

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from v6flow.core import expressions
 from v6flow.core.expressions import ExpressionError
-from v6flow.core.kinds.task import COUNT, TaskPlan
+from v6flow.core.kinds.settings import COUNT
+from v6flow.core.language.model import bare
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from v6flow.core.execution.events import Subtask
     from v6flow.core.expressions import Template
     from v6flow.core.kinds import StepPlan
-    from v6flow.core.planning.policy import Policy
+    from v6flow.core.kinds.task import TaskPlan
+    from v6flow.core.policy import Policy
 
 
 def least(policy: Policy, step: TaskPlan) -> int | None:
@@ -79,21 +81,17 @@ def _compiled(source: str) -> Template:
     return expressions.compile(source)
 
 
-def bare(template: Template) -> str:
-    """An expression without its braces."""
-    return str(template.source).strip().removeprefix("{{").removesuffix("}}").strip()
-
-
 # ---------------------------------------------------------------------------------------------------- withholding
 
 
 def why_withheld(policy: Policy, step: StepPlan | None) -> str | None:
     """Why logs and messages of a step's task runs are neither kept nor shown; None if they are, or if it has none."""
-    if not isinstance(step, TaskPlan):
+    task = step.task if step is not None else None
+    if task is None:
         return None
     if policy.min_count is not None:
         return "the federation's policy sets min_count"
-    return None if least(policy, step) is None else "the step's disclosure sets min_count"
+    return None if least(policy, task) is None else "the step's disclosure sets min_count"
 
 
 def who_can_see(policy: Policy) -> str:

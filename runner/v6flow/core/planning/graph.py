@@ -1,7 +1,8 @@
-"""The directed acyclic graph of a workflow's steps: the only place that knows networkx."""
+"""The directed acyclic graph of a workflow's steps: the only place that knows networkx, and graphlib for checks."""
 
 from __future__ import annotations
 
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,16 +40,6 @@ class Graph:
                 raise ValueError("the steps wait for each other") from error
         return self._order
 
-    def cycle(self) -> list[str] | None:
-        """The steps of a cycle, each needing the one before it and the first the last; None if there is no cycle."""
-        import networkx as nx
-
-        try:
-            self.order()
-        except ValueError:
-            return [source for source, _ in nx.find_cycle(self._graph)]
-        return None
-
     def needs(self, name: str) -> list[str]:
         """What a step needs directly."""
         return list(self._graph.predecessors(name))
@@ -67,3 +58,24 @@ class Graph:
                     found.add(name)
                     waiting.append(name)
         return found
+
+
+def cycle(needs: Mapping[str, Iterable[str]]) -> list[str] | None:
+    """The steps of a cycle, each needing the one before it and the first the last; None if there is no cycle.
+
+    By the standard library: importing networkx takes longer than all else that a check of a workflow does.
+    """
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        found: list[str] = error.args[1]
+        return found[:-1]
+    return None
+
+
+def each_after(needs: Mapping[str, Iterable[str]]) -> list[str]:
+    """The steps, each after all it needs, and what is unknown among those; none if there is a cycle."""
+    try:
+        return [*TopologicalSorter(needs).static_order()]
+    except CycleError:
+        return []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from v6flow.core.execution import answers
 from v6flow.core.language.problem import Problem
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ def problems(workflow: Workflow, params: Mapping[str, Json]) -> list[Problem]:
         references = (*each.condition.references, *each.message.references)
         named = {reference.path[0] for reference in references if reference.root == "params" and reference.path}
         if named <= params.keys():
-            wrong = answers.unmet(each, {"params": dict(params)})
+            wrong = each.unmet({"params": dict(params)})
             if wrong is not None:
                 found.append(Problem(wrong, "precondition", document.name, document.position(each.key)))
     return found

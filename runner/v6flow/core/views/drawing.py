@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unicodedata import combining, east_asian_width
 
-from v6flow.core.kinds import ForeachStep, GateStep, LocalStep, RepeatStep, TaskStep, WorkflowStep
-from v6flow.core.planning.disclosure import bare
-
-if sys.version_info >= (3, 11):
-    from typing import assert_never
-else:
-    from typing_extensions import assert_never
+from v6flow.core.kinds import STEP_KINDS, ForeachStep, GateStep, LocalStep, RepeatStep, TaskStep, WorkflowStep
+from v6flow.core.language.model import bare
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from v6flow.core.kinds import Step
-    from v6flow.core.language.model import Workflow
+    from v6flow.core.language.model import Step, Workflow
 
 MAX_LABEL = 60  # characters of a free text in a label
 MAX_PICTURE = 30  # steps: beyond, no person follows the lines
@@ -42,7 +35,7 @@ def details(step: Step) -> list[str]:
     return [*_work(step), *told, *(["when all else is over"] if step.common.final else [])]
 
 
-def _work(step: Step) -> list[str]:
+def _work(step: Any) -> list[str]:
     match step:
         case TaskStep():
             told = [f"{kind(step)} {step.method.source}"]
@@ -64,7 +57,7 @@ def _work(step: Step) -> list[str]:
         case WorkflowStep(file=file):
             return [f"workflow {file}"]
         case _:
-            assert_never(step)
+            return [step.kind]
 
 
 def outermost(workflow: Workflow) -> dict[str, Step]:
@@ -83,7 +76,7 @@ def _inside(workflow: Workflow, outer: str) -> str:
     told = []
     for name, step in workflow.steps.items():
         if step.common.parent == outer:
-            inner = _inside(workflow, name) if step.kind in ("repeat", "foreach") else ""
+            inner = _inside(workflow, name) if STEP_KINDS[step.kind].nests else ""
             told.append(name.rpartition(".")[2] + (f" ({inner})" if inner else ""))
     return ", ".join(told)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core.execution import dispatched, judge, scope
+from v6flow.core.execution import cohorts, dispatched, failures, judge, scope
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import SETTLED, RunState, apply
 from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from v6flow.core.execution.events import Event, Failure
     from v6flow.core.execution.state import StepState
     from v6flow.core.json import Json
-    from v6flow.core.kinds.task import Quorum
+    from v6flow.core.kinds.settings import Quorum
     from v6flow.core.planning.plan import Plan
 
 
@@ -233,7 +233,7 @@ def _quorum(plan: Plan, state: RunState, quorum: Quorum, step: StepState) -> dic
     try:
         minimum: Any = quorum.minimum
         if isinstance(minimum, Template):
-            minimum = minimum.render(scope.names(plan, state, scope.Uses(), prefix=ids.prefix(step.name)))
+            minimum = minimum.render(scope.names(plan, state, cohorts.Uses(), prefix=ids.prefix(step.name)))
         needed = quorum.needed(minimum, len(step.organizations))
     except (ValueError, ExpressionError, NotKnownYet):
         return told
@@ -255,7 +255,7 @@ def _reasons(mixed: str | None, cross: str | None) -> dict[str, Json]:
 
 
 def _failure(failure: Failure | None) -> dict[str, Json] | None:
-    return scope.failure(failure)
+    return failures.failure(failure)
 
 
 def _when(at: float | None) -> str | None:

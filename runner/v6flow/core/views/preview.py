@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions
-from v6flow.core.checks.soundness import ENDING
-from v6flow.core.execution import scope
+from v6flow.core.checks.references import ENDING
+from v6flow.core.execution import cohorts, scope
 from v6flow.core.execution.state import RunState
 from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
 from v6flow.core.kinds import ForeachPlan, GatePlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan
 from v6flow.core.language import units
 from v6flow.core.planning import disclosure
-
-if sys.version_info >= (3, 11):
-    from typing import assert_never
-else:
-    from typing_extensions import assert_never
+from v6flow.core.roles import roles_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from v6flow.core.json import Json
     from v6flow.core.kinds import StepPlan
-    from v6flow.core.kinds.base import Common
-    from v6flow.core.kinds.task import Retry
+    from v6flow.core.kinds.settings import Retry
+    from v6flow.core.language.model import Common
     from v6flow.core.planning.plan import Plan
 
 UNKNOWN = "$later"
@@ -64,7 +59,7 @@ class _Show:
 
     def step(self, step: StepPlan) -> dict[str, Any]:
         """What a step of its kind says."""
-        self._names = scope.names(self._plan, RunState(), scope.Uses(), self._known, _first(step.common.parent))
+        self._names = scope.names(self._plan, RunState(), cohorts.Uses(), self._known, _first(step.common.parent))
         self._names.update({root: _Later(root) for root in ("loop", "each")})
         outer = step.common.parent
         while outer and outer not in self._given:
@@ -100,7 +95,13 @@ class _Show:
                 self._given[step.common.name] = self._params(step)
                 return {"file": step.file, "params": self._value(step.params)}
             case _:
-                assert_never(step)
+                return self._declared(step)
+
+    def _declared(self, step: Any) -> dict[str, Any]:
+        """What the plan of a kind declares to be shown, see `v6flow.core.roles`."""
+        shown = [(role, getattr(step, name), role.part or name) for name, role in roles_of(type(step)) if role.shown]
+        return {part: self._value(value) if isinstance(value, Template) else role.take(value)
+                for role, value, part in shown}  # fmt: skip
 
     def common(self, common: Common) -> dict[str, Any]:
         """What steps of all kinds may say."""
