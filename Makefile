@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 # workers for the tests: as many as there are processors
 WORKERS ?= auto
 
-.PHONY: demo test coverage lint types bench clean
+.PHONY: demo test coverage lint types measures bench clean
 
 demo: $(DEMO)
 	$(BIN)/v6flow run workflows/average.yaml
@@ -27,9 +27,13 @@ coverage: $(DEV)
 lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/vulture
 
 types: $(DEV)
 	$(BIN)/mypy
+
+measures: $(DEV)
+	$(BIN)/python tools/measures.py
 
 bench: $(DEV)
 	$(BIN)/python benchmarks/run.py

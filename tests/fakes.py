@@ -15,7 +15,7 @@ from v6flow.core.language import document
 from v6flow.core.planning import planner
 from v6flow.engine import Engine
 from v6flow.errors import NoSpaceError
-from v6flow.local.base import LocalAnswered, LocalFailed, LocalReport
+from v6flow.local.base import AttemptAnswered, AttemptFailed, LocalReport
 from v6flow.reporters.base import Silent
 from v6flow.stores.memory import MemoryJournal
 
@@ -133,9 +133,9 @@ class FakeLocal:
             body = json.dumps(function(**request.kwargs)).encode()
         except Exception as error:  # noqa: BLE001 - as a child process would
             name = type(error).__name__
-            self._emit(LocalFailed(request.step, request.attempt, "crashed", f"{name}: {error}"))
+            self._emit(AttemptFailed(request.step, request.attempt, "crashed", f"{name}: {error}"))
         else:
-            self._emit(LocalAnswered(request.step, request.attempt, body))
+            self._emit(AttemptAnswered(request.step, request.attempt, body))
 
     def kill(self, step: str) -> None:
         self.killed.append(step)

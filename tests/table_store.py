@@ -14,7 +14,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v6flow.core.execution.events import decode, encode
+from v6flow.core.execution.codec import decode, encode
 from v6flow.errors import HeldError, JournalError, UsageError
 from v6flow.stores import naming
 from v6flow.stores.base import CancelRequest, Holder

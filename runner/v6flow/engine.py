@@ -266,7 +266,7 @@ class Engine:
                 request = self._requests.get(message.token)
                 if request is not None:  # nothing was asked under a token that is not known
                     yield from self._reports.of_task(request, message, now)
-            case local.LocalAnswered() | local.LocalFailed():
+            case local.AttemptAnswered() | local.AttemptFailed():
                 if (
                     self._state.step(message.step).requested
                     and self._state.step(message.step).attempt == message.attempt

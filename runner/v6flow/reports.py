@@ -167,7 +167,7 @@ class Reports:
     def of_local(self, message: local.LocalReport, now: float) -> Event:
         """What the end of a local step's attempt means."""
         log = self._keep(message.log)
-        if isinstance(message, local.LocalFailed):
+        if isinstance(message, local.AttemptFailed):
             failure = _failure(message, message.step, None)
             return ev.LocalFailed(now, message.step, message.attempt, failure, log)
         try:
@@ -188,7 +188,7 @@ class Reports:
 _PARTIAL = "subtasks: partial accepts what a central function makes of those that answered"
 
 
-def _failure(message: backends.Failed | local.LocalFailed, step: str, organization: str | None) -> ev.Failure:
+def _failure(message: backends.Failed | local.AttemptFailed, step: str, organization: str | None) -> ev.Failure:
     return ev.Failure(message.kind, message.message, step, organization, message.hint, _tail(message.log))
 
 

@@ -9,6 +9,7 @@ from v6flow.core import reading
 from v6flow.core.checks import soundness
 from v6flow.core.directory import Directory
 from v6flow.core.execution import events as ev
+from v6flow.core.execution.codec import decode, encode
 from v6flow.core.execution.commands import Ask, Keep, Kill, KillLocal, Look, Recall, Record, StartLocal
 from v6flow.core.execution.reuse import Basis
 from v6flow.core.execution.scheduler import Scheduler
@@ -65,8 +66,8 @@ def make(
 def journalled(events: Iterable[Event]) -> list[Event]:
     """Events as they come back from a journal."""
     return [
-        ev.decode(kind, json.loads(json.dumps(data)), json.loads(json.dumps(value)))
-        for kind, data, value in map(ev.encode, events)
+        decode(kind, json.loads(json.dumps(data)), json.loads(json.dumps(value)))
+        for kind, data, value in map(encode, events)
     ]
 
 

@@ -22,8 +22,8 @@ from v6flow.core.language.problem import InvalidError
 from v6flow.core.planning.planner import make
 from v6flow.errors import UsageError
 from v6flow.local import sources
-from v6flow.testing import files as testing
 from v6flow.testing import judging, trial
+from v6flow.testing import suites as testing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

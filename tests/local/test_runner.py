@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 from v6flow.core.execution.commands import LocalRequest
-from v6flow.local.base import LocalAnswered, LocalFailed, LocalReport
+from v6flow.local.base import AttemptAnswered, AttemptFailed, LocalReport
 from v6flow.local.capture import Capture
 from v6flow.local.process import size
 from v6flow.local.runner import ChildRunner
@@ -63,14 +63,14 @@ class Bench:
         """What a function `f` returns."""
         self.write(source)
         report = self.run("steps.py:f", **request)
-        assert isinstance(report, LocalAnswered), report
+        assert isinstance(report, AttemptAnswered), report
         return json.loads(report.body)
 
-    def failure(self, source: str, **request: Any) -> LocalFailed:
+    def failure(self, source: str, **request: Any) -> AttemptFailed:
         """How a function `f` fails."""
         self.write(source)
         report = self.run("steps.py:f", **request)
-        assert isinstance(report, LocalFailed), report
+        assert isinstance(report, AttemptFailed), report
         return report
 
     def command(self, program: str, **request: Any) -> LocalReport:
@@ -138,7 +138,7 @@ def test_a_function_answers(bench: Bench) -> None:
 def test_a_function_of_an_installed_module(bench: Bench) -> None:
     partials = [{"count": 2, "sum": 10}, {"count": 1, "sum": 2}]
     report = bench.run("v6flow.aggregation:pooled_mean", kwargs={"partials": partials})
-    assert isinstance(report, LocalAnswered)
+    assert isinstance(report, AttemptAnswered)
     assert json.loads(report.body) == {"mean": 4.0, "count": 3, "sum": 12.0}
 
 
@@ -154,7 +154,7 @@ def test_its_folder_is_where_it_runs_and_imports(bench: Bench) -> None:
     bench.write("def g(): return open('data.txt').read()", "beside.py")
     assert bench.answer("import beside\ndef f(): return beside.g()") == "here"
     report = bench.run("beside:g")
-    assert isinstance(report, LocalAnswered)
+    assert isinstance(report, AttemptAnswered)
 
 
 def test_our_own_files_are_not_on_its_path(bench: Bench) -> None:
@@ -171,7 +171,7 @@ def test_a_file_is_read_afresh_each_time(bench: Bench) -> None:
 def test_a_file_may_have_the_name_of_a_standard_module(bench: Bench) -> None:
     bench.write("import json, statistics\ndef f(): return statistics.f is f or 'apart'", "statistics.py")
     report = bench.run("statistics.py:f")
-    assert isinstance(report, LocalAnswered)
+    assert isinstance(report, AttemptAnswered)
 
 
 def test_what_other_processes_unpickle_is_found(bench: Bench) -> None:
@@ -270,7 +270,7 @@ def test_functions_that_do_not_return_are_garbage(bench: Bench, source: str, mes
 def test_what_is_not_there_does_not_start(bench: Bench, function: str, message: str, hint: str | None) -> None:
     bench.write("number = 3\ndef pool(): ...")
     report = bench.run(function)
-    assert isinstance(report, LocalFailed)
+    assert isinstance(report, AttemptFailed)
     assert (report.kind, report.message) == ("start_failed", message)
     assert (hint or "") in (report.hint or "")
 
@@ -282,7 +282,7 @@ def test_an_exception_is_its_last_line_and_the_log_has_the_traceback_from_the_us
     assert (failure.kind, failure.message) == ("crashed", "ZeroDivisionError: division by zero")
     assert failure.log.startswith("before\nTraceback (most recent call last):\n")
     assert f'File "{bench.folder / "steps.py"}", line 3, in f' in failure.log
-    assert "child.py" not in failure.log
+    assert "worker.py" not in failure.log
 
 
 @pytest.mark.parametrize(
@@ -401,7 +401,7 @@ def test_what_is_printed_is_the_log_and_never_the_result(bench: Bench) -> None:
             return "real"
     """)
     report = bench.run("steps.py:f")
-    assert isinstance(report, LocalAnswered)
+    assert isinstance(report, AttemptAnswered)
     assert report.body == b'"real"'
     assert report.log == 'out\nerr\nraw \ufffd\nchild\n{"fake": 1}\n'
 
@@ -418,7 +418,7 @@ def test_a_flood_keeps_its_beginning_and_its_end(bench: Bench) -> None:
     """)
     before = psutil.Process().memory_info().rss
     report = bench.run("steps.py:f")
-    assert isinstance(report, LocalAnswered)
+    assert isinstance(report, AttemptAnswered)
     assert report.log.startswith("first\nxxx")
     assert report.log.endswith("xxx\nlast\n")
     assert "bytes left out" in report.log
@@ -451,7 +451,7 @@ def test_a_command_reads_stdin_and_prints_its_result(bench: Bench) -> None:
         """,
         kwargs={"x": 1.5},
     )
-    assert report == LocalAnswered("step", 1, b'{"twice": 3.0}', "a word\n")
+    assert report == AttemptAnswered("step", 1, b'{"twice": 3.0}', "a word\n")
 
 
 def test_a_command_reads_and_writes_the_files_that_are_named(bench: Bench) -> None:
@@ -466,7 +466,7 @@ def test_a_command_reads_and_writes_the_files_that_are_named(bench: Bench) -> No
         """,
         kwargs={"x": "é"},
     )
-    assert isinstance(report, LocalAnswered)
+    assert isinstance(report, AttemptAnswered)
     assert json.loads(report.body) == {"x": "é", "folder": str(bench.folder), "R": ["v6flow.R", True]}
     assert report.log == "printed\n"
 
@@ -480,7 +480,7 @@ def test_a_command_inherits_the_environment_and_usual_signals(bench: Bench, monk
         names = [name for name in os.environ if name.startswith("V6FLOW")]
         print(json.dumps([os.environ["MY_SETTING"], names, ignored]))
     """)
-    assert isinstance(report, LocalAnswered)
+    assert isinstance(report, AttemptAnswered)
     setting, names, ignored = json.loads(report.body)
     assert (setting, sorted(names)) == ("1", ["V6FLOW_INPUT", "V6FLOW_OUTPUT", "V6FLOW_R"])
     python_ignores = (1 << (signal.SIGPIPE - 1)) | (1 << (signal.SIGXFSZ - 1))
@@ -490,17 +490,17 @@ def test_a_command_inherits_the_environment_and_usual_signals(bench: Bench, monk
 
 def test_a_command_is_no_shell_line(bench: Bench) -> None:
     report = bench.run(command=("echo", '"$HOME; `id`"'))
-    assert isinstance(report, LocalAnswered)
+    assert isinstance(report, AttemptAnswered)
     assert json.loads(report.body) == "$HOME; `id`"
 
 
 def test_a_command_that_fails_says_its_last_line_of_stderr(bench: Bench) -> None:
     report = bench.command("import sys; print('half'); print('no such column\\n', file=sys.stderr); sys.exit(3)")
-    assert isinstance(report, LocalFailed)
+    assert isinstance(report, AttemptFailed)
     assert (report.kind, report.message) == ("crashed", "exit code 3: no such column")
     assert "half" in report.log
     silent = bench.run(command=("false",))
-    assert isinstance(silent, LocalFailed)
+    assert isinstance(silent, AttemptFailed)
     assert (silent.kind, silent.message) == ("crashed", "exit code 1")
 
 
@@ -535,7 +535,7 @@ def test_a_command_that_fails_says_its_last_line_of_stderr(bench: Bench) -> None
 )
 def test_a_command_whose_result_is_none(bench: Bench, program: str, message: str, hint: str | None) -> None:
     report = bench.command(program)
-    assert isinstance(report, LocalFailed)
+    assert isinstance(report, AttemptFailed)
     assert report.kind == "garbage"
     assert message in report.message
     assert (hint or "") in (report.hint or "")
@@ -548,10 +548,10 @@ def test_a_command_may_flood_stdout_if_the_result_is_elsewhere(bench: Bench) -> 
             os.write(1, b"x" * 1_000_000)
         open(os.environ["V6FLOW_OUTPUT"], "w").write("1")
     """)
-    assert isinstance(report, LocalAnswered)
+    assert isinstance(report, AttemptAnswered)
     assert (report.body, len(report.log) < 1.1 * MIB) == (b"1", True)
     flood = bench.command("import os\nfor _ in range(300): os.write(1, b'x' * 1_000_000)")
-    assert isinstance(flood, LocalFailed)
+    assert isinstance(flood, AttemptFailed)
     assert (flood.kind, flood.message) == (
         "garbage",
         "it printed more than 256 MiB and wrote no $V6FLOW_OUTPUT",
@@ -575,7 +575,7 @@ def test_a_program_that_cannot_start(bench: Bench, command: str, message: str, h
         (bench.folder / name).write_text(text)
         (bench.folder / name).chmod(0o755)
     report = bench.run(command=(command,))
-    assert isinstance(report, LocalFailed)
+    assert isinstance(report, AttemptFailed)
     assert (report.kind, report.message) == ("start_failed", message)
     assert hint in (report.hint or "")
 
@@ -583,7 +583,7 @@ def test_a_program_that_cannot_start(bench: Bench, command: str, message: str, h
 def test_an_interpreter_that_is_not_there(tmp_path: Path) -> None:
     absent = Bench(tmp_path, python=str(tmp_path / "no-python"))
     report = absent.run("steps.py:f")
-    assert isinstance(report, LocalFailed)
+    assert isinstance(report, AttemptFailed)
     assert (report.kind, report.message) == (
         "start_failed",
         "no child process could be started: No such file or directory",
@@ -594,7 +594,7 @@ def test_an_interpreter_that_is_not_there(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there(bench: Bench) -> None:
     bench.folder = bench.folder / "gone"
     report = bench.run(command=("true",))
-    assert isinstance(report, LocalFailed)
+    assert isinstance(report, AttemptFailed)
     assert report.kind == "start_failed"
 
 
@@ -641,7 +641,7 @@ def test_a_process_may_clean_up_on_sigterm(bench: Bench) -> None:
 def test_the_timeout_of_a_command_ends_all_it_started(bench: Bench, pipe: Pipe) -> None:
     script = f"sleep 1000 & echo $! > {pipe.path}; setsid sleep 1000 & echo $! > {pipe.path}; wait"
     report = bench.run(command=("sh", "-c", script), timeout=0.5)
-    assert isinstance(report, LocalFailed)
+    assert isinstance(report, AttemptFailed)
     assert report.kind == "timeout"
     wait_until_gone(pipe.pids(2))
 
@@ -652,7 +652,7 @@ def test_a_timeout_counts_from_the_start_of_the_child(tmp_path: Path) -> None:
     one.write("def quick(): return 1\ndef slow():\n  while True: pass")
     one.start("steps.py:slow", step="first", timeout=3.0)
     one.start("steps.py:quick", step="second", timeout=2.0)
-    assert [type(one.next()), type(one.next())] == [LocalFailed, LocalAnswered]
+    assert [type(one.next()), type(one.next())] == [AttemptFailed, AttemptAnswered]
     one.runner.close()
 
 
@@ -732,7 +732,7 @@ def test_no_more_than_jobs_run_at_once(tmp_path: Path) -> None:
     assert len(set(psutil.Process().children()) - others) == 2
     gates[0].path.write_text("go\n")
     first = bench.next()
-    assert isinstance(first, LocalAnswered)
+    assert isinstance(first, AttemptAnswered)
     assert first.step == "s0"
     assert pipe.pids(1) == [2]
     for gate in gates[1:]:
@@ -756,7 +756,7 @@ def test_a_killed_step_is_gone_and_nothing_is_reported(bench: Bench, pipe: Pipe)
     wait_until_gone(pids)
     bench.start("steps.py:f", step="waits")
     report = bench.next()
-    assert isinstance(report, LocalAnswered)
+    assert isinstance(report, AttemptAnswered)
     bench.runner.kill("waits")
     bench.runner.kill("never started")
     assert bench.reports.empty()
@@ -848,7 +848,7 @@ def test_a_bug_of_ours_leaves_nobody_waiting(tmp_path: Path) -> None:
     pids = pipe.pids(1)
     bench.start("steps.py:f", step="not JSON", kwargs={"x": object()})
     reports = {report.step: report for report in (bench.next(), bench.next())}
-    assert {type(report) for report in reports.values()} == {LocalFailed}
+    assert {type(report) for report in reports.values()} == {AttemptFailed}
     assert set(reports) == {"runs", "not JSON"}
     wait_until_gone(pids)
     bench.runner.close()

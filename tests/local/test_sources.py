@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from v6flow.core.checks.signatures import Signature, Unknown
+from v6flow import aggregation
+from v6flow.core.checks.signatures import Signature, UnknownSignature
 from v6flow.local.sources import SourceError, digest, locate, matches, problems
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def test_functions_beside_the_workflow(folder: Path, function: str, file: str, r
 def test_functions_of_installed_packages(folder: Path) -> None:
     located = locate("v6flow.aggregation:pooled_mean", folder)
     assert located.file is not None
-    assert located.file.name == "aggregation.py"
+    assert located.file.parts[-2:] == ("aggregation", "__init__.py")
     assert isinstance(located.signature, Signature)
     assert located.signature.required == ("partials",)
     assert problems("v6flow.aggregation:pooled_mean", folder, ["partials", "count"]) == []
@@ -67,12 +68,12 @@ def test_a_file_written_a_moment_ago_is_found(folder: Path) -> None:
 
 def test_what_has_no_source_is_unknown(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert locate("sys:exit", folder).file is None
-    assert isinstance(locate("sys:exit", folder).signature, Unknown)
+    assert isinstance(locate("sys:exit", folder).signature, UnknownSignature)
     archive = folder / "packed.zip"
     with zipfile.ZipFile(archive, "w") as packed:
         packed.writestr("zipped.py", "def f(a): ...")
     monkeypatch.syspath_prepend(str(archive))
-    assert isinstance(locate("zipped:f", folder).signature, Unknown)
+    assert isinstance(locate("zipped:f", folder).signature, UnknownSignature)
     assert problems("zipped:f", folder, ["b"]) == []
     assert digest("zipped:f", folder) != digest("sys:exit", folder)
 
@@ -162,6 +163,19 @@ def test_a_digest_changes_with_the_function_and_the_files(folder: Path) -> None:
     (folder / "aggregation.py").write_text("def pool(partials, level=1): return 0\n")
     edited = digest("aggregation.py:pool", folder, ["*.csv"])
     assert len({before, changed, renamed, edited}) == 4
+
+
+def test_a_digest_of_a_function_that_is_built_in_covers_the_modules_beside_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "built_in").mkdir()
+    (folder / "built_in" / "__init__.py").write_text("def f(): ...\n")
+    (folder / "built_in" / "means.py").write_text("1")
+    before = digest("built_in:f", folder)
+    monkeypatch.setattr(aggregation, "__file__", str(folder / "built_in" / "__init__.py"))
+    built_in = digest("built_in:f", folder)
+    (folder / "built_in" / "means.py").write_text("2")
+    assert len({before, built_in, digest("built_in:f", folder)}) == 3
 
 
 def test_a_digest_changes_with_the_scripts_of_a_command(folder: Path) -> None:

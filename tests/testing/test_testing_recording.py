@@ -16,7 +16,7 @@ from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import replay
 from v6flow.core.language import document
 from v6flow.errors import UsageError
-from v6flow.testing import files, judging, recording, shapes, trial, writing
+from v6flow.testing import judging, recording, samples, suites, trial, writing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,25 +62,25 @@ def test_what_is_short_stands_on_one_line() -> None:
 
 @given(JSON)
 def test_made_up_values_fit_the_shape_and_so_does_the_real_one(value: Any) -> None:
-    fits = jsonschema_rs.Draft7Validator(shapes.schema(value)).is_valid
+    fits = jsonschema_rs.Draft7Validator(samples.schema(value)).is_valid
     assert fits(value)
-    assert fits(shapes.made_up(value))
-    assert shapes.schema(shapes.made_up(value)) == shapes.schema(value)
+    assert fits(samples.made_up(value))
+    assert samples.schema(samples.made_up(value)) == samples.schema(value)
 
 
 @given(st.dictionaries(TEXT, JSON, min_size=1), st.lists(JSON))
 def test_other_shapes_do_not_fit(mapping: dict[str, Any], items: list[Any]) -> None:
     longer, smaller = [*items, None], dict(list(mapping.items())[1:])
-    assert not jsonschema_rs.Draft7Validator(shapes.schema(items)).is_valid(longer)
-    assert not jsonschema_rs.Draft7Validator(shapes.schema(longer)).is_valid(items)
-    assert not jsonschema_rs.Draft7Validator(shapes.schema(mapping)).is_valid(smaller)
-    assert not jsonschema_rs.Draft7Validator(shapes.schema(smaller)).is_valid(mapping)
+    assert not jsonschema_rs.Draft7Validator(samples.schema(items)).is_valid(longer)
+    assert not jsonschema_rs.Draft7Validator(samples.schema(longer)).is_valid(items)
+    assert not jsonschema_rs.Draft7Validator(samples.schema(mapping)).is_valid(smaller)
+    assert not jsonschema_rs.Draft7Validator(samples.schema(smaller)).is_valid(mapping)
 
 
 def test_made_up_values_say_nothing() -> None:
     real = {"sum": 812.5, "n": 17, "who": "Jansen", "old": False, "none": None, "rows": [3, 2.5, float("nan")]}
     made = {"sum": 1.0, "n": 1, "who": "text", "old": True, "none": None, "rows": [1, 1.0, 1.0]}
-    assert repr(shapes.made_up(real)) == repr(made)
+    assert repr(samples.made_up(real)) == repr(made)
 
 
 # ------------------------------------------------------------------------------------------ from a journal
@@ -152,7 +152,7 @@ class Story:
 
     def complaints(self) -> list[str]:
         """What is wrong with the test when it is run."""
-        suite = files.read(self.folder / "w.test.yaml")
+        suite = suites.read(self.folder / "w.test.yaml")
         (case,) = suite.cases
         return [str(each) for each in judging.judge(case, trial.run(suite, case))]
 
@@ -377,7 +377,7 @@ def test_of_counts_that_two_federation_files_declared_the_newest_are_recorded(st
     tables = [{"*": {"*": "{{ result.n }}"}}, {"*": {"*": "{{ result.count }}"}}]
     story.events[0].value["policy"] = {"min_count": 10, "counts": tables}
     story.record()
-    assert files.read(story.folder / "w.test.yaml").directory.policy.counts == (tables[0],)
+    assert suites.read(story.folder / "w.test.yaml").directory.policy.counts == (tables[0],)
     assert story.complaints() == []
 
 

@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from v6flow.core.language.problem import InvalidError
-from v6flow.testing import files, judging, trial
+from v6flow.testing import judging, suites, trial
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from v6flow.testing.trial import Outcome
+    from v6flow.testing.trial import TrialOutcome
 
 WORKFLOW = """\
 v6flow: 1
@@ -44,7 +44,7 @@ class Bench:
         self.folder = folder
         (folder / "half.py").write_text(HALF)
 
-    def run(self, case: dict[str, Any], *, settings: str = "", text: str = WORKFLOW, **more: Any) -> Outcome:
+    def run(self, case: dict[str, Any], *, settings: str = "", text: str = WORKFLOW, **more: Any) -> TrialOutcome:
         suite = self.suite(case, settings=settings, text=text, **more)
         return trial.run(suite, suite.cases[0])
 
@@ -52,12 +52,12 @@ class Bench:
         suite = self.suite(case, **more)
         return [str(each) for each in judging.judge(suite.cases[0], trial.run(suite, suite.cases[0]))]
 
-    def suite(self, case: dict[str, Any], *, settings: str = "", text: str = WORKFLOW, **more: Any) -> files.Suite:
+    def suite(self, case: dict[str, Any], *, settings: str = "", text: str = WORKFLOW, **more: Any) -> suites.Suite:
         (self.folder / "w.yaml").write_text(text.replace("%s", settings))
         data = {"v6flow_test": 1, "workflow": "w.yaml", "organizations": ["alpha", "beta"], "answers": ANSWERS, **more}
         whole = json.loads(json.dumps({**data, "cases": {"a case": case}}))  # nothing twice, which YAML would alias
         (self.folder / "w.test.yaml").write_text(yaml.safe_dump(whole, sort_keys=False))
-        return files.read(self.folder / "w.test.yaml")
+        return suites.read(self.folder / "w.test.yaml")
 
 
 @pytest.fixture(name="bench")
@@ -443,7 +443,7 @@ outputs:
 BOTH = {"first": {"default": {"value": 1}}, "second": {"default": {"value": 2}}}
 
 
-def gated(bench: Bench, case: dict[str, Any], *, approvers: str = "") -> Outcome:
+def gated(bench: Bench, case: dict[str, Any], *, approvers: str = "") -> TrialOutcome:
     return bench.run(case, text=GATED, settings=f", approvers: [{approvers}]" if approvers else "", answers=BOTH)
 
 

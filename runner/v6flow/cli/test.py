@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.cli.arguments import Parser
-    from v6flow.testing.files import Suite
     from v6flow.testing.report import Verdict
+    from v6flow.testing.suites import Suite
 
 NONE_FOUND = 5  # as pytest has it
 
@@ -56,13 +56,13 @@ def _read(places: list[str]) -> tuple[list[Suite], set[str]]:
 
     from v6flow.core.language.words import suggestion
     from v6flow.errors import UsageError
-    from v6flow.testing import files
+    from v6flow.testing.suites import find, read_all
 
     named: dict[str, list[str]] = {}  # of each file or folder, the cases; an empty name is all
     for place in places or ["."]:
         file, _, case = place.partition("::")
         named.setdefault(normpath(file), []).append(case)
-    suites = files.read_all(files.find(named))
+    suites = read_all(find(named))
     wanted: set[str] = set()
     for suite in suites:
         cases = [case.name for case in suite.cases]

@@ -64,9 +64,9 @@ def check(file: str, given: str | None) -> list[Problem]:
 
     text = loading.read_bytes(file, "workflow")
     if redaction.kind_of(text) == "test":
-        from v6flow.testing import files
+        from v6flow.testing import suites
 
-        return files.problems(file)
+        return suites.problems(file)
     if redaction.kind_of(text) == "federation" or b"v6flow_federation" in text:
         return _federation(file)
     try:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class LocalAnswered:
+class AttemptAnswered:
     """The attempt ended well: its result as JSON text (still to be parsed), and what it printed."""
 
     step: str
@@ -22,7 +22,7 @@ class LocalAnswered:
 
 
 @dataclass(frozen=True, slots=True)
-class LocalFailed:
+class AttemptFailed:
     """The attempt failed; `kind` is `crashed`, `garbage`, `start_failed`, `timeout` or `memory`."""
 
     step: str
@@ -33,7 +33,7 @@ class LocalFailed:
     hint: str | None = None
 
 
-LocalReport: TypeAlias = LocalAnswered | LocalFailed
+LocalReport: TypeAlias = AttemptAnswered | AttemptFailed
 
 
 class Local(Protocol):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from v6flow.core.json import JsonError, dumps, loads
-from v6flow.local.base import LocalAnswered, LocalFailed
+from v6flow.local.base import AttemptAnswered, AttemptFailed
 from v6flow.local.capture import Capture
 
 if TYPE_CHECKING:
@@ -233,11 +233,11 @@ class Child:
             return self._died(end.code)
         return self._answer()
 
-    def failed(self, kind: str, message: str, hint: str | None = None) -> LocalFailed:
+    def failed(self, kind: str, message: str, hint: str | None = None) -> AttemptFailed:
         """A failure of this request with the log so far."""
-        return LocalFailed(self.request.step, self.request.attempt, kind, message, self.log, hint)
+        return AttemptFailed(self.request.step, self.request.attempt, kind, message, self.log, hint)
 
-    def _supervisor_died(self) -> LocalFailed:
+    def _supervisor_died(self) -> AttemptFailed:
         code = self._supervisor.returncode
         if code is not None and code > 0:
             line = self._errors.last_line()
@@ -245,7 +245,7 @@ class Child:
         how = f"killed by signal {_signal_name(-code)}" if code else "gone"
         return self.failed("crashed", f"the process that watches this step was {how}")
 
-    def _told(self) -> LocalFailed | None:
+    def _told(self) -> AttemptFailed | None:
         """The failure that the child itself wrote down."""
         try:
             told: dict[str, Any] = json.loads((self._folder / "failure.json").read_text(encoding="utf-8"))
@@ -253,7 +253,7 @@ class Child:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _died(self, code: int) -> LocalFailed:
+    def _died(self, code: int) -> AttemptFailed:
         if code < 0:
             name = _signal_name(-code)
             hint = "the system may have run out of memory" if name == "SIGKILL" else None
@@ -272,7 +272,7 @@ class Child:
             if body is None:
                 hint = "a function must return; os._exit ends its process at once"
                 return self.failed("crashed", "ended with exit code 0 without a result", hint)
-            return LocalAnswered(self.request.step, self.request.attempt, body, self.log)
+            return AttemptAnswered(self.request.step, self.request.attempt, body, self.log)
         return self._command_answer(body)
 
     def _read_output(self) -> bytes | None:
@@ -305,7 +305,7 @@ class Child:
             if source == "stdout":
                 hint = "stdout must be one JSON text and nothing else, or write it to $V6FLOW_OUTPUT"
             return self.failed("garbage", f"what it wrote to {source} is no result: {error}", hint)
-        return LocalAnswered(self.request.step, self.request.attempt, body, log)
+        return AttemptAnswered(self.request.step, self.request.attempt, body, log)
 
 
 def exceeded(reached: int, limit: int) -> tuple[str, str]:

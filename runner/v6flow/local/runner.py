@@ -15,7 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from v6flow.clock import SystemClock
-from v6flow.local.base import LocalFailed
+from v6flow.local.base import AttemptFailed
 from v6flow.local.process import Child, exceeded
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class ChildRunner:
         message, hint = f"v6flow failed while it ran local steps: {error!r}", "this is a bug in v6flow"
         started = [running.child.request for running in self._running if not running.silent]
         for request in (*started, *self._queue):
-            self._emit(LocalFailed(request.step, request.attempt, "crashed", message, hint=hint))
+            self._emit(AttemptFailed(request.step, request.attempt, "crashed", message, hint=hint))
 
     def _loop(self) -> None:
         while not self._closing or self._running or self._orders:
@@ -273,11 +273,11 @@ def _next_look(headroom: int, cost: float) -> float:
     return max(cost * _LOOK_SHARE, min(max(headroom / _FILL_RATE, _LOOK_AT_LEAST), _LOOK_AT_MOST))
 
 
-def _not_started(request: LocalRequest, error: Exception) -> LocalFailed:
+def _not_started(request: LocalRequest, error: Exception) -> AttemptFailed:
     reason = error.strerror if isinstance(error, OSError) else str(error)
     hint = "the system is out of processes, files or space" if isinstance(error, OSError) else None
     message = f"no child process could be started: {reason}"
-    return LocalFailed(request.step, request.attempt, "start_failed", message, hint=hint)
+    return AttemptFailed(request.step, request.attempt, "start_failed", message, hint=hint)
 
 
 def _duration(seconds: float) -> str:

@@ -12,9 +12,9 @@ from importlib.machinery import BuiltinImporter, PathFinder
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from v6flow import paths
+from v6flow import aggregation, paths
 from v6flow.core.checks import signatures
-from v6flow.core.checks.signatures import Signature, Unknown
+from v6flow.core.checks.signatures import Signature, UnknownSignature
 from v6flow.core.language.messages import clip
 from v6flow.core.language.words import NEAR_FILE, nearest
 from v6flow.errors import UsageError
@@ -42,7 +42,7 @@ class Located:
     function: str
     name: str
     file: Path | None
-    signature: Signature | Unknown
+    signature: Signature | UnknownSignature
 
 
 def locate(function: str, folder: Path) -> Located:
@@ -65,7 +65,7 @@ def problems(function: str, folder: Path, kwargs: Collection[str] | None) -> lis
         located = locate(function, folder)
     except (SourceError, paths.OutsideError) as error:
         return [(error.message, error.hint)]
-    if isinstance(located.signature, Unknown):
+    if isinstance(located.signature, UnknownSignature):
         return []
     given = kwargs if kwargs is not None else located.signature.required
     return [(message, None) for message in signatures.problems(located.signature, given)]
@@ -80,8 +80,8 @@ def digest(function: str | None, folder: Path, files: Sequence[str] = (), words:
     """
     digest = hashlib.sha256()
     if function is not None:
-        file = locate(function, folder).file
-        digest.update(f"function {function}\n{_content(file) if file is not None else ''}\n".encode())
+        parts = "".join(map(_content, _parts(locate(function, folder).file)))
+        digest.update(f"function {function}\n{parts}\n".encode())
     for word in words:
         if _is_inside(word) and paths.is_file(folder / word):
             digest.update(f"script {word}\n{_content(folder / word)}\n".encode())
@@ -89,6 +89,14 @@ def digest(function: str | None, folder: Path, files: Sequence[str] = (), words:
         relative = unicodedata.normalize("NFC", path.relative_to(folder).as_posix())
         digest.update(f"file {relative}\n{_content(path)}\n".encode())
     return digest.hexdigest()
+
+
+def _parts(file: Path | None) -> list[Path]:
+    """The files that a function consists of: its own, and for a built-in aggregation the modules beside it."""
+    if file is None:
+        return []
+    built_in = aggregation.__file__ is not None and file == Path(aggregation.__file__)
+    return sorted(file.parent.glob("*.py")) if built_in else [file]
 
 
 def _is_inside(word: str) -> bool:
@@ -209,9 +217,9 @@ def _missing(parts: list[str], path: list[str]) -> SourceError:
 # ------------------------------------------------------------------------------------------------- signatures
 
 
-def _signature(file: Path | None, name: str, target: str) -> Signature | Unknown:
+def _signature(file: Path | None, name: str, target: str) -> Signature | UnknownSignature:
     source = _read(file)
-    if isinstance(source, Unknown):
+    if isinstance(source, UnknownSignature):
         return source
     try:
         found = signatures.find(source, name)
@@ -226,12 +234,12 @@ def _signature(file: Path | None, name: str, target: str) -> Signature | Unknown
     return found
 
 
-def _read(file: Path | None) -> str | Unknown:
+def _read(file: Path | None) -> str | UnknownSignature:
     """The source text of a file, in the encoding that it declares."""
     if file is None:
-        return Unknown("it is built into Python")
+        return UnknownSignature()
     if file.suffix != ".py":
-        return Unknown(f"{file.name} is no Python source that can be read")
+        return UnknownSignature()
     try:
         with tokenize.open(file) as text:
             return text.read()

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from v6flow.core.execution.events import Event
-    from v6flow.core.execution.state import OrganizationState, RunState
+    from v6flow.core.execution.standing import OrganizationState
+    from v6flow.core.execution.state import RunState
     from v6flow.core.kinds.settings import Retry
     from v6flow.core.planning.plan import Plan
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from v6flow.core.execution.events import Failure, StepReused
-    from v6flow.core.execution.state import ItemState, RunState, StepState
+    from v6flow.core.execution.standing import ItemState
+    from v6flow.core.execution.state import RunState, StepState
     from v6flow.core.json import Json
     from v6flow.core.kinds.settings import Retry
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from v6flow.core.execution.events import decode, encode
+from v6flow.core.execution.codec import decode, encode
 from v6flow.errors import JournalError, UsageError
 from v6flow.stores import naming
 from v6flow.stores.base import CancelRequest, Holder

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from v6flow.core.execution.state import RunState, StepState
     from v6flow.core.json import Json
     from v6flow.core.views.incomplete import Incomplete
-    from v6flow.testing.files import Case, Said
-    from v6flow.testing.trial import Outcome
+    from v6flow.testing.suites import Case, Said
+    from v6flow.testing.trial import TrialOutcome
 
 MAX_INLINE = 60  # characters of a value that is shown within a sentence
 MAX_LINES = 60  # lines of a difference: nobody reads more
@@ -44,7 +44,7 @@ class Complaint:
         return "\n".join([self.message, *(f"  {line}".rstrip() for line in self.lines)])
 
 
-def judge(case: Case, outcome: Outcome) -> list[Complaint]:
+def judge(case: Case, outcome: TrialOutcome) -> list[Complaint]:
     """What is not as a case expects it; empty if all is."""
     expect = case.expect
     if outcome.unanswered:
@@ -59,7 +59,7 @@ def judge(case: Case, outcome: Outcome) -> list[Complaint]:
         return [Complaint(error.message, (str(error.hint),))]
 
 
-def _found(case: Case, expect: Mapping[str, Any], outcome: Outcome) -> Iterator[Complaint]:
+def _found(case: Case, expect: Mapping[str, Any], outcome: TrialOutcome) -> Iterator[Complaint]:
     ending = [*_ending(expect, outcome)]
     yield from ending
     if not ending or outcome.status == "completed":
@@ -119,7 +119,7 @@ def _undecided(told: Iterable[Said], state: RunState) -> Iterator[Complaint]:
             yield Complaint(f"{said}: nobody was asked to decide there", (f"the step is {status}",))
 
 
-def _unanswered(outcome: Outcome) -> Iterator[Complaint]:
+def _unanswered(outcome: TrialOutcome) -> Iterator[Complaint]:
     for sent in outcome.unanswered:
         attempt = f" in attempt {sent.attempt}" if sent.attempt > 1 else ""
         yield Complaint(
@@ -128,7 +128,7 @@ def _unanswered(outcome: Outcome) -> Iterator[Complaint]:
         )
 
 
-def _ending(expect: Mapping[str, Any], outcome: Outcome) -> Iterator[Complaint]:
+def _ending(expect: Mapping[str, Any], outcome: TrialOutcome) -> Iterator[Complaint]:
     told = _told(outcome)
     if "status" in expect:
         if outcome.status != expect["status"]:
@@ -143,7 +143,7 @@ def _ending(expect: Mapping[str, Any], outcome: Outcome) -> Iterator[Complaint]:
     yield from _error(expect.get("error", {}), outcome)
 
 
-def _told(outcome: Outcome) -> tuple[str, ...]:
+def _told(outcome: TrialOutcome) -> tuple[str, ...]:
     """Why a run failed, with the end of its log; or who is to decide what."""
     if outcome.status == "waiting":
         asked = [(gate.name, gate.question.message) for gate in outcome.state.gates if gate.question is not None]
@@ -159,7 +159,7 @@ def _told(outcome: Outcome) -> tuple[str, ...]:
     return (*lines, *(f"  {line}" for line in outcome.log_tail.rstrip().split("\n")[-LOG_LINES:] if line))
 
 
-def _error(expected: Mapping[str, str], outcome: Outcome) -> Iterator[Complaint]:
+def _error(expected: Mapping[str, str], outcome: TrialOutcome) -> Iterator[Complaint]:
     found: Mapping[str, Any] | None = outcome.error
     if expected and found is None:
         yield Complaint("error: expected one, found none")
@@ -173,7 +173,7 @@ def _error(expected: Mapping[str, str], outcome: Outcome) -> Iterator[Complaint]
             yield Complaint(f"error.{key}: expected {value}, found {found[key]}")
 
 
-def _outputs(expected: Mapping[str, Json], outcome: Outcome) -> Iterator[Complaint]:
+def _outputs(expected: Mapping[str, Json], outcome: TrialOutcome) -> Iterator[Complaint]:
     for name, value in expected.items():
         if name not in outcome.state.outputs:
             yield Complaint(f"outputs.{name}: expected a value, found none", _told(outcome))
@@ -200,7 +200,7 @@ def _kinds(kinds: Mapping[str, list[str]]) -> str:
     return ", ".join(f"{name}: {' and '.join(every)}" for name, every in kinds.items()) or "none"
 
 
-def _steps(expected: Mapping[str, Mapping[str, Any]], outcome: Outcome) -> Iterator[Complaint]:
+def _steps(expected: Mapping[str, Mapping[str, Any]], outcome: TrialOutcome) -> Iterator[Complaint]:
     for name, step in expected.items():
         for done in _done(name, outcome.state.steps, outcome.state):
             for key, value in step.items():
@@ -282,14 +282,14 @@ _STEP: dict[str, Any] = {
 """How each thing that may be said of a step is judged."""
 
 
-def _sent(expected: Mapping[str, Any], outcome: Outcome) -> Iterator[Complaint]:
+def _sent(expected: Mapping[str, Any], outcome: TrialOutcome) -> Iterator[Complaint]:
     asked = dict.fromkeys(each.step for each in outcome.sent)
     for name, by in expected.items():
         for step in _done(name, asked, outcome.state):
             yield from _sent_in(step, by, outcome)
 
 
-def _sent_in(step: str, by: Mapping[str, Any] | None, outcome: Outcome) -> Iterator[Complaint]:
+def _sent_in(step: str, by: Mapping[str, Any] | None, outcome: TrialOutcome) -> Iterator[Complaint]:
     sent: Sent = {each.organization: each.kwargs for each in outcome.sent if each.step == step}
     if by is None:
         if sent:

@@ -20,9 +20,9 @@ from v6flow.core.planning import ids, planner
 from v6flow.core.planning.plan import iso
 from v6flow.core.views.incomplete import kinds_by_name, of_run
 from v6flow.errors import UsageError
-from v6flow.testing import matching, shapes, writing
-from v6flow.testing.files import directory_of
+from v6flow.testing import matching, samples, writing
 from v6flow.testing.people import WORDS
+from v6flow.testing.suites import directory_of
 from v6flow.testing.trial import START
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class _Recorder:
         if outcome.subtasks:
             more["subtasks"] = _dispatched(outcome.subtasks)
         if isinstance(outcome, events.TaskAnswered):
-            value = outcome.value if self.values else shapes.made_up(outcome.value, self._smallest_count(step))
+            value = outcome.value if self.values else samples.made_up(outcome.value, self._smallest_count(step))
             written: dict[str, Any] = {"body": json.dumps(value)} if _is_awkward(value) else {"value": value}
             return {**written, **more}
         failure = outcome.failure
@@ -333,7 +333,7 @@ def _fared(step: StepState) -> dict[str, Any]:
 
 def _shape(value: Json) -> dict[str, Any]:
     """The shape of a value as an expectation; any value where its keys cannot be written down."""
-    schema = shapes.schema(value)
+    schema = samples.schema(value)
     return {"matches": {} if _is_awkward(schema) else schema}
 
 

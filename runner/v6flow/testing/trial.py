@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from v6flow.core.views.incomplete import Incomplete
     from v6flow.local.base import Local, LocalReport
     from v6flow.stores.base import DecisionRequest
-    from v6flow.testing.files import Case, Suite
+    from v6flow.testing.suites import Case, Suite
 
 START = 1767225600.0  # 2026-01-01T00:00:00Z: every run of a test begins then, so that nothing differs between two
 
 
 @dataclass(slots=True)
-class Outcome:
+class TrialOutcome:
     """What came of a case's run. A run that could not begin has failed, with the exit code of what kept it."""
 
     state: RunState = field(default_factory=RunState)
@@ -58,7 +58,7 @@ class Outcome:
         return of_run(self.state)
 
 
-def run(suite: Suite, case: Case) -> Outcome:
+def run(suite: Suite, case: Case) -> TrialOutcome:
     """Run a case of a suite to its end, or until nobody decides at the gates that wait."""
     try:
         plan = _plan(suite, case)
@@ -71,7 +71,7 @@ def run(suite: Suite, case: Case) -> Outcome:
     keys = partial(item_keys, state)
     backend = FixtureBackend(suite.directory, case.answers, time, keys)
     people = People(case.decisions, time, keys)
-    outcome = Outcome(state, sent=backend.sent, unanswered=backend.unanswered)
+    outcome = TrialOutcome(state, sent=backend.sent, unanswered=backend.unanswered)
     try:
         _carry_on(plan, opened, backend, people, time)
         while state.status == "waiting" and (decided := people.wait()):
@@ -147,8 +147,8 @@ def _plan(suite: Suite, case: Case) -> Plan:
     )
 
 
-def _refused(error: V6flowError) -> Outcome:
-    return Outcome(exit_code=error.exit_code, error=_error(error))
+def _refused(error: V6flowError) -> TrialOutcome:
+    return TrialOutcome(exit_code=error.exit_code, error=_error(error))
 
 
 def _error(error: V6flowError) -> dict[str, Json]:

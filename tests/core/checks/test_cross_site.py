@@ -8,8 +8,6 @@ import pytest
 
 from v6flow.core import reading
 from v6flow.core.checks import soundness
-from v6flow.core.expressions import FUNCTIONS
-from v6flow.core.expressions.taint import FLOWS
 from v6flow.core.language import document
 
 if TYPE_CHECKING:
@@ -275,10 +273,6 @@ steps:
 """
     found = soundness.check(reading.parse(document.parse(text, "w.yaml")))
     assert [each.rule for each in found] == ["expression-refused"]
-
-
-def test_it_is_known_of_every_function_what_it_makes_of_answers() -> None:
-    assert set(FLOWS) == set(FUNCTIONS)
 
 
 NESTED = """v6flow: 1

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from v6flow.core.checks.signatures import Signature, Unknown, find, functions, problems
+from v6flow.core.checks.signatures import Signature, UnknownSignature, find, functions, problems
 
 
-def find_f(source: str) -> Signature | Unknown | None:
+def find_f(source: str) -> Signature | UnknownSignature | None:
     return find(textwrap.dedent(source), "f")
 
 
@@ -47,20 +46,12 @@ def test_functions_that_return_nothing_yet_are_told(source: str, kind: str) -> N
     assert found.kind == kind
 
 
-def test_the_last_definition_counts() -> None:
-    assert find_f("def f(a): ...\ndef f(b): ...") == Signature("f", required=("b",))
-    assert find_f("f = 3\ndef f(b): ...") == Signature("f", required=("b",))
-
-
 @pytest.mark.parametrize(
     "source",
     [
         "x = 1",
         "def g():\n  def f(): ...",
         "class C:\n  def f(self): ...",
-        "if TYPE_CHECKING:\n  def f(): ...",
-        "import typing\nif typing.TYPE_CHECKING:\n  from x import f",
-        'if __name__ == "__main__":\n  def f(): ...',
         "print(f)",
         "x.f = 1",
         "from f import g",
@@ -73,60 +64,57 @@ def test_a_name_that_nothing_defines(source: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "reason"),
+    "source",
     [
-        ("from x import f", "imported"),
-        ("from x import g as f", "imported"),
-        ("import f.g", "imported"),
-        ("def f(): ...\nfrom x import *", r"import of \*"),
-        ("from x import *", r"import of \*"),
-        ("f = g", "assigned"),
-        ("f: int = 3", "assigned"),
-        ("(f := 3)", "assigned"),
-        ("f, g = 3, 4", "assigned"),
-        ("for f in []: ...", "assigned"),
-        ("with x as f: ...", "assigned"),
-        ("def f(): ...\ndel f", "assigned"),
-        ("match x:\n  case f: ...", "assigned"),
-        ("match x:\n  case {'a': 1, **f}: ...", "assigned"),
-        ("match x:\n  case [1, *f]: ...", "assigned"),
-        ("try: ...\nexcept E as f: pass", "exception"),
-        ("class f: ...", "class"),
-        ("@cache\ndef f(a): ...", "decorator"),
-        ("if x:\n  def f(a): ...\nelse:\n  def f(b): ...", "conditions"),
-        ("if x:\n  def f(a): ...", "conditions"),
-        ("while x:\n  def f(a): ...", "conditions"),
-        ("def f(a): ...\nfor x in y:\n  def f(b): ...", "conditions"),
-        ("def f(a): ...\nwith suppress(E):\n  g()\n  def f(b): ...", "conditions"),
-        ("def f(a): ...\nmatch x:\n  case 1:\n    def f(b): ...", "conditions"),
-        ("try:\n  from x import f\nexcept ImportError:\n  def f(a): ...", "imported"),
-        ("def f(a): ...\ndef g():\n  global f\n  f = 3", "within a function"),
-        ("globals()['f'] = 3", "while it runs"),
-        ("def __getattr__(name): ...", "while it runs"),
+        "from x import f",
+        "from x import g as f",
+        "import f.g",
+        "def f(): ...\nfrom x import *",
+        "from x import *",
+        "f = g",
+        "def f(a): ...\nf = g",
+        "f: int = 3",
+        "(f := 3)",
+        "f, g = 3, 4",
+        "for f in []: ...",
+        "with x as f: ...",
+        "def f(): ...\ndel f",
+        "match x:\n  case f: ...",
+        "match x:\n  case {'a': 1, **f}: ...",
+        "match x:\n  case [1, *f]: ...",
+        "try: ...\nexcept E as f: pass",
+        "class f: ...",
+        "@cache\ndef f(a): ...",
+        "if x:\n  def f(a): ...\nelse:\n  def f(b): ...",
+        "if x:\n  def f(a): ...\nelse:\n  def f(a): ...",
+        "if x:\n  def f(a): ...",
+        "while x:\n  def f(a): ...",
+        "def f(a): ...\nfor x in y:\n  def f(b): ...",
+        "def f(a): ...\nwith suppress(E):\n  g()\n  def f(b): ...",
+        "def f(a): ...\nmatch x:\n  case 1:\n    def f(b): ...",
+        "try:\n  from x import f\nexcept ImportError:\n  def f(a): ...",
+        "def f(a): ...\ndef g():\n  global f\n  f = 3",
+        "globals()['f'] = 3",
+        "def __getattr__(name): ...",
     ],
 )
-def test_what_only_running_shows_is_unknown(source: str, reason: str) -> None:
-    found = find_f(source)
-    assert isinstance(found, Unknown)
-    assert re.search(reason, found.reason), found.reason
+def test_what_only_running_shows_is_unknown(source: str) -> None:
+    assert find_f(source) == UnknownSignature()
 
 
 @pytest.mark.parametrize(
     "source",
     [
-        "if x:\n  def f(a): ...\nelse:\n  def f(a): ...",
-        "if x:\n  raise SystemExit\nelse:\n  def f(a): ...",
+        "def f(b): ...\ndef f(a): ...",
         "try:\n  import numpy\nexcept ImportError:\n  raise\ndef f(a): ...",
-        "try:\n  def f(a): ...\nfinally:\n  print()",
-        "try:\n  import x\nexcept ImportError:\n  def f(a): ...\nelse:\n  def f(a): ...",
-        "with x:\n  def f(a): ...\ndef f(a): ...",
+        "with x:\n  def f(b): ...\ndef f(a): ...",
         "from x import *\ndef f(a): ...",
-        "if TYPE_CHECKING:\n  from x import f\nelse:\n  def f(a): ...",
-        "if '__main__' == __name__:\n  f = 3\nelif y:\n  def f(a): ...\nelse:\n  def f(a): ...",
-        "if x:\n  def f(a): ...\nelif y:\n  def f(a): ...\nelse:\n  raise E",
+        "def f(a): ...\nif __name__ == '__main__':\n  print(f(1))",
+        "def f(a): ...\ndef g():\n  f = 1\n  global h",
+        "def f(a): ...\nfrom x import f as g",
     ],
 )
-def test_definitions_that_agree_are_one(source: str) -> None:
+def test_the_last_plain_definition_counts(source: str) -> None:
     assert find_f(source) == Signature("f", required=("a",))
 
 
@@ -138,9 +126,9 @@ def test_what_is_no_python_is_a_syntax_error(source: str) -> None:
 
 def test_deep_nesting_ends() -> None:
     found = find("x = " + "+".join(["1"] * 30_000) + "\ndef f(a): ...", "f")
-    assert found in (Unknown("the module is nested too deep"), Signature("f", required=("a",)))
+    assert found in (UnknownSignature(), Signature("f", required=("a",)))
     elses = "if x:\n  pass\n" + "elif x:\n  pass\n" * 5000
-    assert isinstance(find(elses + "def f(a): ...", "f"), (Unknown, Signature))
+    assert isinstance(find(elses + "def f(a): ...", "f"), (UnknownSignature, Signature))
 
 
 @given(st.text(alphabet="f =():\n\tdeifx1,*lambda", max_size=60))
@@ -150,7 +138,7 @@ def test_any_text_gives_an_answer_or_a_syntax_error(source: str) -> None:
         found = find(source, "f")
     except SyntaxError:
         return
-    assert found is None or isinstance(found, (Signature, Unknown))
+    assert found is None or isinstance(found, (Signature, UnknownSignature))
 
 
 def test_functions_are_listed_in_order() -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from v6flow.core.execution import dispatched
 from v6flow.core.execution.events import Failure, Subtask
-from v6flow.core.execution.state import OrganizationState, StepState
+from v6flow.core.execution.standing import OrganizationState
+from v6flow.core.execution.state import StepState
 
 
 def step(*subtasks: Subtask, status: str = "answered", failure: Failure | None = None) -> StepState:

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v6flow.core.execution import events as ev
-from v6flow.core.execution.events import EVENTS, Event, Failure, Subtask, decode, encode
+from v6flow.core.execution.codec import decode, encode
+from v6flow.core.execution.events import EVENTS, Event, Failure, Subtask
 
 TEXT = st.text(max_size=5)
 TIMES = st.floats(0, 2e9)

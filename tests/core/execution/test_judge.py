@@ -10,7 +10,8 @@ from driver import drive, make
 from v6flow.core.execution import completion, judge
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.events import Failure, Subtask
-from v6flow.core.execution.state import OrganizationState, RunState, StepState
+from v6flow.core.execution.standing import OrganizationState
+from v6flow.core.execution.state import RunState, StepState
 from v6flow.core.kinds import TaskPlan
 from v6flow.core.kinds.settings import Quorum, Retry, parse_retry
 from v6flow.core.language import units

@@ -8,10 +8,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from v6flow.core import expressions
-from v6flow.core.expressions import CLEAN, Flow, Origin, alike, enter, written
+from v6flow.core.expressions import CLEAN, Flow, Origin, index, literal, uniform
 
 if TYPE_CHECKING:
-    from v6flow.core.expressions.paths import Steps
+    from v6flow.core.expressions.values import Steps
     from v6flow.core.language.problem import Path
 
 BASES = (
@@ -57,19 +57,19 @@ def source(path: Steps, _: Path) -> Flow:
     spreads: Any = {"results": "all", "by_organization": "named", "result": "one"}
     flow = Flow(frozenset({Origin(str(rest[0]))}), spreads[rest[1]])
     for key in rest[2:]:
-        flow = enter(flow, key)
+        flow = index(flow, key)
     return flow
 
 
 def _of_items(attribute: object, *keys: str | int | None) -> Flow:
     """Of steps that are done for each item, by what comes of one: mappings, or lists of answers."""
     answer = Flow(frozenset({Origin("tab")}))
-    item = written({"m": CLEAN, "n": answer, "k": answer})
-    flow = alike(Flow(answer.origins, "all")) if attribute == "lists" else alike(item)
+    item = literal({"m": CLEAN, "n": answer, "k": answer})
+    flow = uniform(Flow(answer.origins, "all")) if attribute == "lists" else uniform(item)
     if attribute == "by_key":
-        flow = alike(item, keys=answer)
+        flow = uniform(item, keys=answer)
     for key in keys:
-        flow = enter(flow, key)
+        flow = index(flow, key)
     return flow
 
 

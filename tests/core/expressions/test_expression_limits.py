@@ -10,10 +10,9 @@ from expression_scope import fault, read_fault, said, scope, value
 
 from v6flow.core import expressions
 from v6flow.core.expressions import limits
+from v6flow.core.expressions.computation import Frame
 from v6flow.core.expressions.evaluator import shape
-from v6flow.core.expressions.functions import Frame
-from v6flow.core.expressions.lexer import lex
-from v6flow.core.expressions.parser import parse
+from v6flow.core.expressions.parser import lex, parse
 
 READING = [
     ("{{ 10**(10**8) }}", "the result of ** has too many digits"),

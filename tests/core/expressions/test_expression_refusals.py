@@ -6,7 +6,7 @@ import pytest
 from expression_scope import fault, read_fault, said, value
 
 from v6flow.core import expressions
-from v6flow.core.expressions.functions import HABITS
+from v6flow.core.expressions.names import HABITS
 
 # a text, the rule, a part of what is said, the text at fault
 READING: list[tuple[str, str, str, str]] = [

@@ -13,7 +13,7 @@ from test_expression_values import WHOLE
 
 from v6flow.core import expressions
 from v6flow.core.expressions import ExpressionError, template
-from v6flow.core.expressions.lexer import OPERATORS, lex
+from v6flow.core.expressions.parser import OPERATORS, lex
 from v6flow.core.expressions.values import Fault
 
 TEXTS = [
@@ -109,9 +109,3 @@ def test_tokens_are_those_of_jinja(text: str) -> None:
     assert [text[token.offset :][: len(word)] for token, (_, word) in zip(ours, theirs, strict=True)] == [
         word for _, word in theirs
     ]
-
-
-def test_the_words_after_is_are_those_that_are_evaluated() -> None:
-    from v6flow.core.expressions import evaluator, lexer
-
-    assert set(evaluator._TESTS) == lexer.TESTS

@@ -6,7 +6,7 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING
 
-from v6flow.core.expressions import CLEAN, Flow, Origin, Reference, enter, mixed, written
+from v6flow.core.expressions import CLEAN, Flow, Origin, Reference, index, join, literal
 from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.kinds.fields import common_fields
 from v6flow.core.language import places
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from v6flow.core.expressions import Template
-    from v6flow.core.expressions.paths import Steps
+    from v6flow.core.expressions.values import Steps
     from v6flow.core.kinds.task import TaskStep
     from v6flow.core.language.model import Step, Workflow
     from v6flow.core.language.problem import Path
@@ -96,11 +96,11 @@ class _Tracing:
         """What is in the outputs, by name."""
         self.follow("")
         flows = {name: self.flow(output.value, "") for name, output in self._workflow.outputs.items()}
-        return written({name: _from_elsewhere(flow) for name, flow in flows.items()})
+        return literal({name: _from_elsewhere(flow) for name, flow in flows.items()})
 
     def call(self, _step: Step, inner: Workflow, params: Flow) -> Flow:
         """What is in the outputs of another file that is given params."""
-        given: dict[str | int, Flow] = {name: _from_elsewhere(enter(params, name)) for name in inner.params}
+        given: dict[str | int, Flow] = {name: _from_elsewhere(index(params, name)) for name in inner.params}
         return _Tracing(inner, self._order, given).outputs()
 
     def note(self, step: Step, result: Flow) -> None:
@@ -139,11 +139,11 @@ class _Tracing:
 
     def mixed(self, *values: tuple[Template, str]) -> Flow:
         """What is in something computed from several values, each with the step that it stands in."""
-        return mixed(self.flow(template, where) for template, where in values)
+        return join(self.flow(template, where) for template, where in values)
 
     def together(self, *flows: Flow) -> Flow:
         """What is in something computed from several."""
-        return mixed(flows)
+        return join(flows)
 
     def _may_have(self, reference: Reference, where: str) -> bool:
         if reference.root != "steps":
@@ -165,7 +165,7 @@ class _Tracing:
                     flow = self._offered(self._workflow.steps[name], rest[1] if rest[1:] else None, rest[2:])
                 keys = rest[2:]
             case "params":
-                flow = self._params.get(str(rest[0]), CLEAN) if rest else written(self._params)
+                flow = self._params.get(str(rest[0]), CLEAN) if rest else literal(self._params)
             case "loop":
                 flow, keys = self._round(where, rest), _behind_state(rest)
             case "each":
@@ -177,14 +177,14 @@ class _Tracing:
         for key in keys:
             if flow.clean:
                 return CLEAN
-            flow = enter(flow, key)
+            flow = index(flow, key)
         return flow.seen_by(Reference(str(root), tuple(rest), at, guarded=False))
 
     def _round(self, where: str, rest: Sequence[str | int | None]) -> Flow:
         """What is in the state of the innermost loop, or of the one that is named."""
         loops = self._around(where, "loop")
         if not rest:  # which of all is computed
-            return mixed(self.noted(step, "state") for step in loops)
+            return join(self.noted(step, "state") for step in loops)
         first = rest[0]
         if first == "index":
             return CLEAN
@@ -199,7 +199,7 @@ class _Tracing:
         if name == "index" or not around:
             return CLEAN
         if name is None:  # which of all is computed
-            return mixed(self.noted(step, what) for step in around for what in ("item", "key"))
+            return join(self.noted(step, what) for step in around for what in ("item", "key"))
         if name == "key":
             return self.noted(around[0], "key")
         named = [step for step in around if step.alias == name]
@@ -214,12 +214,12 @@ class _Tracing:
         """What is in an attribute of a step, all of them if it is None: one that is computed."""
         kind = STEP_KINDS[step.kind]
         if attribute is None:
-            return mixed(self._offered(step, each, ()) for each in sorted(kind.offers(step)))
+            return join(self._offered(step, each, ()) for each in sorted(kind.offers(step)))
         if attribute == "error":
             return CLEAN if keys and keys[0] in _HARMLESS else self.error(step)
         if attribute == "status":
             when = step.common.when
-            return mixed([self.flow(when, step.common.parent)]) if when is not None else CLEAN
+            return join([self.flow(when, step.common.parent)]) if when is not None else CLEAN
         return kind.traced(step, str(attribute), self)
 
     def error(self, step: Step) -> Flow:
@@ -232,7 +232,7 @@ class _Tracing:
         flows += [self.error(self._workflow.steps[each]) for each in self._levels.get(name, ())]
         if step.inner is not None and step.inner.asks_organizations():
             flows.append(Flow(frozenset({Origin(name)})))
-        return mixed(flows)
+        return join(flows)
 
     def alone(self, step: Step) -> str | None:
         """The only organization that a step asks, if there is but one."""

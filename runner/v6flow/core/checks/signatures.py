@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from v6flow.core.language.words import nearest
 
@@ -28,40 +29,45 @@ class Signature:
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
-    """The name is there, or may be, but what it takes only shows when the code runs; `reason` says why."""
-
-    reason: str
+class UnknownSignature:
+    """The name is there, or may be, but what it takes only shows when the code runs."""
 
 
-_Outcome: TypeAlias = "Signature | Unknown | None"  # what a name stands for; None: for nothing
-_Outcomes: TypeAlias = "frozenset[_Outcome]"  # what it may stand for; empty: this point is never reached
-
-_NAMES_AT_RUN_TIME = {"globals", "locals", "vars", "exec", "eval", "setattr", "__getattr__"}
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
-_CAPTURES = (ast.MatchAs, ast.MatchStar)
-_DYNAMIC = Unknown("the module makes names while it runs")
+_CAPTURES = (ast.MatchAs, ast.MatchStar, ast.ExceptHandler)
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_MADE_AT_RUN_TIME = re.compile(r"\b(?:globals|locals|vars|exec|eval|setattr|__getattr__)\b")
 
 
-def find(source: str, name: str) -> Signature | Unknown | None:
+def find(source: str, name: str) -> Signature | UnknownSignature | None:
     """What `name` takes once a module of this source has been imported; None if nothing defines it.
 
-    Definitions under conditions that do not all agree are Unknown; so are imports, assignments, classes, and
-    functions under decorators. What stands under `if TYPE_CHECKING` and `if __name__ == "__main__"` does not
-    count. Raises SyntaxError.
+    Only a plain `def` at the module's top is read, and only if nothing behind it binds the name again. All else is
+    unknown: decorators, classes, assignments, imports, definitions under conditions. Raises SyntaxError.
     """
     try:
         tree = parse(source)
-        outcomes = _run(tree.body, name, frozenset([None]))
+        found: Signature | UnknownSignature | None = None
+        for node in tree.body:
+            if isinstance(node, _DEFINITIONS):
+                found = _definition(node) if node.name == name else found
+            elif any(_binds(each, name) for each in ast.walk(node)):
+                found = UnknownSignature()
     except (RecursionError, MemoryError):  # what the parser's stack, or ours, does not hold, Python's may
-        return Unknown("the module is nested too deep")
-    if _is_rebound(tree, name):
-        return Unknown(f"{name} is assigned from within a function")
-    if len(outcomes) == 1:
-        (outcome,) = outcomes
-        return _DYNAMIC if outcome is None and _is_dynamic(tree) else outcome
-    unknown = sorted(outcome.reason for outcome in outcomes if isinstance(outcome, Unknown))
-    return Unknown(unknown[0] if unknown else f"{name} is defined under conditions")
+        return UnknownSignature()
+    if re.search(rf"^\s*global\b[^#\n]*\b{re.escape(name)}\b", source, re.MULTILINE):
+        return UnknownSignature()
+    return UnknownSignature() if found is None and _MADE_AT_RUN_TIME.search(source) else found
+
+
+def _binds(node: ast.AST, name: str) -> bool:
+    """Whether a node may give the name another value."""
+    if isinstance(node, ast.Name):
+        return node.id == name and not isinstance(node.ctx, ast.Load)
+    if isinstance(node, ast.alias):
+        return (node.asname or node.name.partition(".")[0]) in (name, "*")
+    if isinstance(node, ast.MatchMapping):
+        return node.rest == name
+    return isinstance(node, (*_DEFINITIONS, *_CAPTURES)) and node.name == name
 
 
 def functions(source: str) -> tuple[str, ...]:
@@ -105,117 +111,9 @@ def parse(source: str) -> ast.Module:
         raise SyntaxError(str(error)) from error
 
 
-# ------------------------------------------------------------- what a name stands for, statement by statement
-
-
-def _run(body: Sequence[ast.stmt], name: str, before: _Outcomes) -> _Outcomes:
-    for statement in body:
-        before = _step(statement, name, before)
-    return before
-
-
-def _step(node: ast.stmt, name: str, before: _Outcomes) -> _Outcomes:
-    """What `name` may stand for after a statement."""
-    if isinstance(node, ast.Raise):
-        return frozenset()
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return frozenset([_definition(node)]) if node.name == name and before else before
-    if isinstance(node, ast.If):
-        if _is_never(node.test):
-            return _run(node.orelse, name, before)
-        before = _bound(node.test, name, before)
-        return _run(node.body, name, before) | _run(node.orelse, name, before)
-    if isinstance(node, (ast.For, ast.AsyncFor, ast.While)):
-        head = node.test if isinstance(node, ast.While) else node.target
-        entered = _run(node.body, name, _bound(head, name, before))
-        return _run(node.orelse, name, before | entered) | entered
-    if isinstance(node, (ast.With, ast.AsyncWith)):
-        for item in node.items:
-            before = _bound(item, name, before)
-        return _any_prefix(node.body, name, before)  # contextlib.suppress may end it anywhere
-    if isinstance(node, ast.Match):
-        before = _bound(node.subject, name, before)
-        cases = (_run(case.body, name, _bound(case.pattern, name, before)) for case in node.cases)
-        return before.union(*cases)
-    if isinstance(node, ast.Try) or type(node).__name__ == "TryStar":  # which Python 3.10 has not
-        return _try(cast("ast.Try", node), name, before)
-    return _bound(node, name, before)
-
-
-def _try(node: ast.Try, name: str, before: _Outcomes) -> _Outcomes:
-    interrupted = _any_prefix(node.body, name, before)
-    after = _run(node.orelse, name, _run(node.body, name, before))
-    for handler in node.handlers:
-        start = interrupted
-        if handler.name == name:
-            start = frozenset([Unknown(f"{name} is the name of an exception")])
-        after |= _run(handler.body, name, start)
-    return _run(node.finalbody, name, after)
-
-
-def _any_prefix(body: Sequence[ast.stmt], name: str, before: _Outcomes) -> _Outcomes:
-    """What `name` may stand for if the statements may stop after any of them."""
-    reached = before
-    for statement in body:
-        before = _step(statement, name, before)
-        reached |= before
-    return reached
-
-
-def _bound(node: ast.AST, name: str, before: _Outcomes) -> _Outcomes:
-    """What `name` may stand for after what assigns, imports or deletes it anywhere in a node."""
-    if not before:
-        return before
-    for each in _here(node):
-        if isinstance(each, ast.Name) and each.id == name and not isinstance(each.ctx, ast.Load):
-            return frozenset([Unknown(f"{name} is assigned, not defined by def")])
-        if name in (getattr(each, "rest", None), each.name if isinstance(each, _CAPTURES) else None):
-            return frozenset([Unknown(f"{name} is assigned, not defined by def")])
-        if isinstance(each, ast.alias):
-            if (each.asname or each.name.partition(".")[0]) == name:
-                return frozenset([Unknown(f"{name} is imported from elsewhere")])
-            if each.name == "*":
-                return before | {Unknown(f"{name} may come from an import of *")}
-    return before
-
-
-def _here(node: ast.AST) -> Iterable[ast.AST]:
-    """A node and what is in it, but for what runs in a scope of its own."""
-    waiting = [node]
-    while waiting:
-        each = waiting.pop()
-        yield each
-        waiting += [child for child in ast.iter_child_nodes(each) if not isinstance(child, _SCOPES)]
-
-
-def _is_never(test: ast.expr) -> bool:
-    """Whether a condition is false in every import: TYPE_CHECKING, or __name__ == "__main__"."""
-    if isinstance(test, ast.Compare):
-        words = [ast.unparse(side) for side in (test.left, *test.comparators)]
-        return isinstance(test.ops[0], ast.Eq) and sorted(words) == ["'__main__'", "__name__"]
-    return isinstance(test, (ast.Name, ast.Attribute)) and ast.unparse(test).endswith("TYPE_CHECKING")
-
-
-def _is_rebound(tree: ast.Module, name: str) -> bool:
-    return any(isinstance(node, ast.Global) and name in node.names for node in ast.walk(tree))
-
-
-def _is_dynamic(tree: ast.Module) -> bool:
-    return any(
-        (isinstance(node, ast.Name) and node.id in _NAMES_AT_RUN_TIME)
-        or (isinstance(node, ast.FunctionDef) and node.name == "__getattr__")
-        for node in ast.walk(tree)
-    )
-
-
-# ------------------------------------------------------------------------------------------------ definitions
-
-
-def _definition(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Signature | Unknown:
-    if isinstance(node, ast.ClassDef):
-        return Unknown(f"{node.name} is a class")
-    if node.decorator_list:
-        return Unknown(f"{node.name} has a decorator, which may change what it takes")
+def _definition(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Signature | UnknownSignature:
+    if isinstance(node, ast.ClassDef) or node.decorator_list:
+        return UnknownSignature()
     arguments = node.args
     by_position = [*arguments.posonlyargs, *arguments.args]
     without_default = by_position[: len(by_position) - len(arguments.defaults)]
@@ -240,11 +138,16 @@ def _names(arguments: Iterable[ast.arg]) -> tuple[str, ...]:
 
 
 def _kind(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Kind:
-    yields = any(isinstance(each, (ast.Yield, ast.YieldFrom)) for part in node.body for each in _here_of(part))
+    yields = _yields(node.body)
     if isinstance(node, ast.AsyncFunctionDef):
         return "async generator" if yields else "async function"
     return "generator" if yields else "function"
 
 
-def _here_of(part: ast.stmt) -> Iterable[ast.AST]:
-    return () if isinstance(part, _SCOPES) else _here(part)
+def _yields(nodes: Iterable[ast.AST]) -> bool:
+    """Whether there is a yield in nodes, but for what runs in a scope of its own."""
+    return any(
+        isinstance(node, (ast.Yield, ast.YieldFrom))
+        or (not isinstance(node, (*_DEFINITIONS, ast.Lambda)) and _yields(ast.iter_child_nodes(node)))
+        for node in nodes
+    )

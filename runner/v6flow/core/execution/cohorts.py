@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from v6flow.core.execution.state import Cohort, StepState
+    from v6flow.core.execution.standing import Cohort
+    from v6flow.core.execution.state import StepState
 
 MIXED_HINT = "send it to those who answered (organizations: …responded), or say mixed_cohorts: <reason> if you mean it"
 

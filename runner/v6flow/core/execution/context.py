@@ -11,8 +11,8 @@ from v6flow.core.execution import answers, cohorts, events, scope
 from v6flow.core.execution.commands import Kill, Look, Recall
 from v6flow.core.execution.evaluation import DependencyFailed, StepInvalid, evaluate, mapping
 from v6flow.core.execution.frontier import Frontier
-from v6flow.core.execution.steps import execution_of
 from v6flow.core.json import canonical
+from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.planning import ids
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from v6flow.core.execution.commands import Command, KillLocal
     from v6flow.core.execution.events import Event, Time
     from v6flow.core.execution.reuse import Basis, Kept, Key
-    from v6flow.core.execution.state import Cohort, RunState
-    from v6flow.core.execution.steps import StepExecution
+    from v6flow.core.execution.standing import Cohort
+    from v6flow.core.execution.state import RunState
     from v6flow.core.expressions import Template
     from v6flow.core.json import Json
     from v6flow.core.kinds import StepPlan
@@ -98,9 +98,9 @@ class Execution:
         """The params of the file that a step stands in."""
         return scope.params(self.plan, self.state, name)
 
-    def kind(self, name: str) -> StepExecution:
-        """The kind of a step."""
-        return execution_of(self.plan.step(name))
+    def kind(self, name: str) -> Any:
+        """How a step is executed, a `StepExecution`."""
+        return STEP_KINDS[self.plan.step(name).kind].execution
 
     # -- asking
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from v6flow.core.execution.events import Failure
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from v6flow.core.execution.events import Subtask
-    from v6flow.core.execution.state import Cohort, OrganizationState, StepState
+    from v6flow.core.execution.standing import Cohort, OrganizationState
 
 UNDECLARED = "central_undeclared"
 """The kind of failure of a task run that dispatched subtasks in a step that does not say `central: true`."""
@@ -49,6 +49,14 @@ _WORDS = {
 }
 
 
+class AskingStep(Protocol):
+    """A step that has asked organizations; `central`: it says that they may ask others."""
+
+    name: str
+    organizations: dict[str, OrganizationState]
+    central: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """How one organization stands in a step, and why it failed if it did; `working`: a node has begun."""
@@ -72,7 +80,7 @@ def has_dispatched(asked: OrganizationState) -> bool:
     return bool(asked.subtasks) and not (asked.failure is not None and asked.failure.kind == UNDECLARED)
 
 
-def parts(step: StepState) -> dict[str, Part]:
+def parts(step: AskingStep) -> dict[str, Part]:
     """How each organization of a step stands, in the order in which they were asked."""
     found: dict[str, Part] = {}
     for asked in step.organizations.values():
@@ -83,7 +91,7 @@ def parts(step: StepState) -> dict[str, Part]:
     return found
 
 
-def coordinator(step: StepState) -> str | None:
+def coordinator(step: AskingStep) -> str | None:
     """The organization that runs the central function of a step; None for a step that has none."""
     central = [each.name for each in step.organizations.values() if has_dispatched(each)]
     if not central and step.central:
@@ -91,12 +99,12 @@ def coordinator(step: StepState) -> str | None:
     return central[0] if central else None
 
 
-def hides(step: StepState) -> bool:
+def hides(step: AskingStep) -> bool:
     """Whether whom the central function of a step asked may not be seen."""
     return any(each.hidden for each in step.organizations.values())
 
 
-def cohorts(step: StepState) -> tuple[Cohort, ...]:
+def cohorts(step: AskingStep) -> tuple[Cohort, ...]:
     """Whose data the value of a step was computed from, by itself: more than one is a mixture.
 
     For a central function these are the cohorts of its rounds of subtasks: several subtasks of one organization each
@@ -119,7 +127,7 @@ def cohorts(step: StepState) -> tuple[Cohort, ...]:
     return tuple(found.values())
 
 
-def statuses(step: StepState) -> dict[str, str]:
+def statuses(step: AskingStep) -> dict[str, str]:
     """vantage6's word for each organization in all that was dispatched; of several, the first that is not completed."""
     found: dict[str, str] = {}
     for asked in step.organizations.values():
@@ -129,7 +137,7 @@ def statuses(step: StepState) -> dict[str, str]:
     return found
 
 
-def still_open(step: StepState) -> list[str]:
+def still_open(step: AskingStep) -> list[str]:
     """The organizations of subtasks that had not ended when they were last seen."""
     names = [each.organization for asked in step.organizations.values() for each in asked.subtasks if is_open(each)]
     return list(dict.fromkeys(names))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from v6flow.core.execution.state import SETTLED
-from v6flow.core.execution.steps import execution_of
+from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.planning import ids
 
 if TYPE_CHECKING:
@@ -68,6 +68,10 @@ class Frontier:
 
     # -- what kinds of steps ask for
 
+    def begin(self, name: str) -> None:
+        """Have a step begin, or begin again that was interrupted before it had anything to continue with."""
+        self.ready.append(name)
+
     def touch(self, name: str) -> None:
         """Have a step advance."""
         if name in self.waiting:
@@ -82,11 +86,15 @@ class Frontier:
         if name not in self.placed:
             self.queued[name] = None
 
+    def free(self, name: str) -> None:
+        """Take note that the child process of a step has ended."""
+        self.placed.discard(name)
+
     def advance(self, name: str) -> None:
         """Have a step advance, and open the iterations or items in it whose turn it is."""
         self.touch(name)
         step = self._plan.step(name)
-        kind = execution_of(step)
+        kind = STEP_KINDS[step.kind].execution
         if not kind.nests or name not in self.waiting:
             return
         state = self._state.step(name)
@@ -128,7 +136,7 @@ class Frontier:
             if other in self.waiting:
                 self.waiting[other] -= 1
                 if not self.waiting[other] and self._state.step(other).status == "pending":
-                    self.ready.append(other)
+                    self.begin(other)
         if not level.open:
             self._settled(prefix)
 
@@ -163,7 +171,7 @@ class Frontier:
         elif status == "waiting":
             self.touch(name)
         elif not self.waiting[name]:
-            self.ready.append(name)
+            self.begin(name)
 
     def _settled(self, prefix: str) -> None:
         """Have the step around advance in whose iteration or item nothing is open any more."""

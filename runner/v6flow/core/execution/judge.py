@@ -11,7 +11,8 @@ from v6flow.core.language.units import spell
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from v6flow.core.execution.state import OrganizationState, StepState
+    from v6flow.core.execution.standing import OrganizationState
+    from v6flow.core.execution.state import StepState
     from v6flow.core.kinds.settings import Quorum
     from v6flow.core.kinds.task import TaskPlan
 

@@ -9,6 +9,7 @@ from v6flow.core.execution.commands import Keep, Kill, KillLocal, Record
 from v6flow.core.execution.context import Execution
 from v6flow.core.execution.evaluation import DependencyFailed, StepInvalid
 from v6flow.core.execution.state import SETTLED
+from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.planning import ids
 from v6flow.errors import ResumeError
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from v6flow.core.execution.events import Event, Failure, Time
     from v6flow.core.execution.reuse import Basis, Kept
     from v6flow.core.execution.state import RunState
+    from v6flow.core.execution.steps import StepExecution
     from v6flow.core.json import Json
     from v6flow.core.planning.plan import Plan
 
@@ -54,7 +56,9 @@ class Scheduler:
             first, self._first = self._first, []
             return first
         continued, self._continued = self._continued, []
-        if adopted := [each for name in continued for each in run.kind(name).readopt(run, self._plan.step(name), name)]:
+        if adopted := [
+            each for name in continued for each in self._kind(name).readopt(run, self._plan.step(name), name)
+        ]:
             return adopted
         run.asked.clear()
         if state.cancelling:
@@ -67,7 +71,7 @@ class Scheduler:
             name = next(iter(run.frontier.queued))
             del run.frontier.queued[name]
             run.frontier.placed.add(name)
-            commands.append(run.kind(name).start(run, self._plan.step(name), name, now))
+            commands.append(self._kind(name).start(run, self._plan.step(name), name, now))
         if not commands and not run.frontier.levels[""].open:
             return [Record(self._finish(now))]
         return commands or self._pause(now)
@@ -80,14 +84,14 @@ class Scheduler:
                 self._enter_part()
             case events.StepCompleted() | events.StepFailed() | events.StepSkipped():
                 if isinstance(event, events.StepCompleted):
-                    key = run.kind(event.step).kept(run, self._plan.step(event.step), event.step)
+                    key = self._kind(event.step).kept(run, self._plan.step(event.step), event.step)
                     if key is not None:
                         self._first.append(Keep(event.step, key, event.at))
                 run.work.pop(event.step, None)
                 run.unseen.pop(event.step, None)
                 run.frontier.settle(event.step)
             case _ if name in run.frontier.waiting:
-                run.kind(name).observe(run, event)
+                self._kind(name).observe(run, event)
         if self._run.frontier.continued:
             self._continue()
 
@@ -99,7 +103,7 @@ class Scheduler:
         """Take note of what an earlier run has of a step, or why it has nothing to reuse."""
         if self._run.recalls.get(step, found) is None:
             self._run.recalls[step] = found
-            self._run.frontier.ready.append(step)
+            self._run.frontier.begin(step)
 
     def withdraw(self, failure: Failure, exit_code: int, now: Time) -> list[Command]:
         """Release the run, and kill what it has open; who is killed for it is asked anew when it is resumed."""
@@ -126,7 +130,7 @@ class Scheduler:
 
     def computed(self, step: str, value: Json, log: str | None, now: Time) -> Event:
         """The event of a step whose child process answered."""
-        return self._run.kind(step).computed(self._run, self._plan.step(step), step, value, log, now)
+        return self._kind(step).computed(self._run, self._plan.step(step), step, value, log, now)
 
     # -- steps
 
@@ -143,11 +147,15 @@ class Scheduler:
         name = ""
         try:
             for name in continued:
-                self._run.kind(name).resume(self._run, self._plan.step(name), name)
+                self._kind(name).resume(self._run, self._plan.step(name), name)
         except (DependencyFailed, StepInvalid) as error:
             raise ResumeError(f"step {name} was running, and now cannot: {error}") from error
         self._continued += continued
         continued.clear()
+
+    def _kind(self, name: str) -> StepExecution:
+        found: StepExecution = STEP_KINDS[self._plan.step(name).kind].execution
+        return found
 
     def _is_final(self, name: str) -> bool:
         """Whether a step stands under `finally`, or is nested in one that does; not if the file has it no more."""
@@ -161,7 +169,7 @@ class Scheduler:
         touched, frontier.touched = frontier.touched, {}
         for name in touched:
             if name in frontier.waiting and self._state.step(name).status in ("running", "waiting"):
-                commands += run.kind(name).advance(run, self._plan.step(name), name, now)
+                commands += self._kind(name).advance(run, self._plan.step(name), name, now)
         while frontier.ready:
             commands += self._begin(frontier.ready.popleft(), now)
         return commands
@@ -175,7 +183,7 @@ class Scheduler:
                 needed = self._plan.find(prefix, short) or short
                 if self._state.step(needed).status != "completed":
                     raise DependencyFailed(needed)
-            return run.kind(name).begin(run, step, name, now)
+            return [*STEP_KINDS[step.kind].execution.begin(run, step, name, now)]
         except DependencyFailed as error:
             return [Record(run.skipped(name, error.step, now))]
         except StepInvalid as error:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from v6flow.core.execution.failures import failure
 from v6flow.core.execution.state import SETTLED
-from v6flow.core.execution.steps import execution_of
 from v6flow.core.expressions import NotKnownYet, Undefined
 from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.planning import ids
@@ -73,15 +72,15 @@ class StepView:
         if name == "error":
             return failure(step.failure) if step.status == "failed" else None
         planned = self._plan.step(step.name)
-        kind = execution_of(planned)
-        if name not in kind.always:
+        kind = STEP_KINDS[planned.kind]
+        if name not in kind.execution.always:
             if step.status != "completed":
                 reason = f"step {step.name} {'failed' if step.status == 'failed' else 'was skipped'}"
                 self._uses.lacked[reason] = step.name
                 return Undefined(reason)
-            if name not in STEP_KINDS[planned.kind].not_carrying:
+            if name not in kind.not_carrying:
                 self._uses.carrying[step.name] = step
-        offered = kind.attributes(self._plan, planned, step).get(name)
+        offered = kind.execution.attributes(self._plan, planned, step).get(name)
         return Undefined(f"step {step.name} does not offer {name!r}") if offered is None else offered()
 
     def names(self) -> Iterable[str]:
@@ -118,7 +117,7 @@ def names(
         path, number = ids.around(inner)
         planned = plan.step(path)
         after = following if inner == prefix else NOTHING
-        execution_of(planned).add_names(found, planned, state.step(path), number, uses, after)
+        STEP_KINDS[planned.kind].execution.add_names(found, planned, state.step(path), number, uses, after)
     return found
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 from v6flow.core.execution import dispatched, pinned
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.pinned import Pinned
+from v6flow.core.execution.standing import ItemState, OrganizationState
 from v6flow.core.planning import ids
 
 if sys.version_info >= (3, 11):
@@ -19,57 +20,13 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from v6flow.core.execution.events import Event, Failure, Subtask, Time
+    from v6flow.core.execution.events import Event, Failure, Time
+    from v6flow.core.execution.standing import Cohort
     from v6flow.core.json import Json
-
-Cohort: TypeAlias = "tuple[str, tuple[str, ...]]"
-"""The step whose answers they are, and the organizations that answered."""
 
 StepStatus = Literal["pending", "running", "waiting", "completed", "failed", "skipped"]
 RunStatus = Literal["running", "waiting", "completed", "failed", "interrupted", "cancelled"]
 SETTLED = ("completed", "failed", "skipped")
-
-
-@dataclass(slots=True)
-class OrganizationState:
-    """How one organization fares in a task step.
-
-    `requested` until it has answered or failed; a `failed` one may be asked again; `waiting` has yet to be asked.
-    """
-
-    name: str
-    status: Literal["waiting", "requested", "answered", "failed"] = "waiting"
-    attempt: int = 0
-    spared: int = 0  # attempts of earlier tries of the run, which count for nothing now
-    token: str = ""
-    digest: str = ""
-    since: Time = 0.0
-    accepted: str | None = None
-    began: Time | None = None  # when it began to work on this attempt, by the federation's clock if that is recorded
-    withdrawn: bool = False  # it was to be killed when the run was let go of: as killed it is asked anew
-    late: bool = False  # it answered this attempt when the step no longer waited for it
-    unsubmitted: bool = False  # a person says that nothing came of submitting it
-    value: Json = None
-    failure: Failure | None = None
-    log: str | None = None
-    subtasks: tuple[Subtask, ...] = ()
-    size: int | None = None  # of its result, in bytes
-    image: str | None = None  # the digest of the image that ran
-    origin: Mapping[str, str] | None = None  # digests of what its result was computed from
-    hidden: bool = False  # it may have dispatched subtasks, which this user may not see
-
-
-@dataclass(slots=True)
-class ItemState:
-    """How one item of a foreach step fares; `open` until it has ended."""
-
-    key: str
-    item: Json
-    status: Literal["open", "completed", "failed"] = "open"
-    value: Json = None
-    carried: tuple[Cohort, ...] = ()
-    accepted: bool = False
-    failure: Failure | None = None
 
 
 @dataclass(slots=True)
@@ -228,12 +185,8 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
                 step.started = event.at
         case ev.TaskAnswered():
             asked = _step(state, event.step).organizations[event.organization]
-            asked.status, asked.value, asked.log, asked.subtasks = (
-                "answered",
-                event.value,
-                event.log,
-                event.subtasks,
-            )
+            asked.status, asked.value = "answered", event.value
+            asked.log, asked.subtasks = event.log, event.subtasks
             asked.failure, asked.since, asked.hidden = None, event.at, event.hidden
             asked.size, asked.image, asked.origin = event.size, event.image, event.origin
         case ev.TaskRequested():
@@ -263,13 +216,8 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
                     asked.withdrawn = True
         case ev.TaskFailed():
             asked = _step(state, event.step).organizations[event.organization]
-            asked.status, asked.failure, asked.log, asked.subtasks = (
-                "failed",
-                event.failure,
-                event.log,
-                event.subtasks,
-            )
-            asked.since = event.at
+            asked.status, asked.failure, asked.since = "failed", event.failure, event.at
+            asked.log, asked.subtasks = event.log, event.subtasks
             if asked.withdrawn and event.failure.kind == "killed":
                 asked.status, asked.failure, asked.spared = "waiting", None, asked.attempt
         case ev.StepStarted():
@@ -339,7 +287,9 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
         case ev.RunPaused():
             state.status, state.failure, state.exit_code, state.left = "waiting", None, 6, event.at
         case ev.RunEnding():
-            _begin_to_end(state, event)
+            state.ending, state.cancelling = event, False
+            for step in state.steps.values():  # nothing of what has been done until now continues
+                step.requested = False
         case ev.RunInterrupted():
             state.status, state.failure, state.exit_code = "interrupted", event.failure, event.exit_code
             state.left = event.at
@@ -347,12 +297,8 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             state.status, state.ended, state.outputs, state.exit_code = "completed", event.at, event.value, 0
             state.mixed_cohorts = event.mixed_cohorts or {}
         case ev.RunFailed():
-            state.status, state.ended, state.failure, state.exit_code = (
-                "failed",
-                event.at,
-                event.failure,
-                event.exit_code,
-            )
+            state.status, state.ended = "failed", event.at
+            state.failure, state.exit_code = event.failure, event.exit_code
         case ev.RunCancelled():
             state.status, state.ended, state.exit_code, state.failure = "cancelled", event.at, 1, None
         case _:
@@ -410,25 +356,11 @@ def _reuse(step: StepState, event: ev.StepReused) -> None:
     if not isinstance(event.value, dict):
         return
     step.status, step.started, step.central = "running", event.at, event.central
+    spared = step.spared
     step.organizations = {
-        name: OrganizationState(
-            name,
-            "answered",
-            attempt=step.spared,
-            spared=step.spared,
-            value=value,
-            since=event.at,
-            subtasks=event.subtasks,
-        )
+        name: OrganizationState(name, "answered", spared, spared, value=value, since=event.at, subtasks=event.subtasks)
         for name, value in event.value.items()
     }
-
-
-def _begin_to_end(state: RunState, event: ev.RunEnding) -> None:
-    """Nothing of what has been done until now goes on."""
-    state.ending, state.cancelling = event, False
-    for step in state.steps.values():
-        step.requested = False
 
 
 def _resume(state: RunState, event: ev.RunResumed) -> None:
@@ -453,8 +385,7 @@ def _resume(state: RunState, event: ev.RunResumed) -> None:
         for item in step.items or ():
             if item.status == "failed":
                 item.status, item.failure = "open", None
-        step.deadline = step.ended = None
-        step.question = step.decision = None
+        step.deadline = step.ended = step.question = step.decision = None
         for asked in step.organizations.values():
             if asked.status != "answered":
                 asked.status, asked.failure, asked.spared = "waiting", None, asked.attempt

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from v6flow.core.kinds import STEP_KINDS
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
     from v6flow.core.execution.reuse import Key
     from v6flow.core.execution.state import RunState, StepState
     from v6flow.core.json import Json
-    from v6flow.core.kinds import StepPlan
     from v6flow.core.planning.plan import Plan
 
 NOTHING = object()
@@ -101,9 +98,3 @@ class StepExecution:
 
         `following` is the state after the iteration, NOTHING where it is not known yet.
         """
-
-
-def execution_of(step: StepPlan) -> StepExecution:
-    """How a step is executed."""
-    found: StepExecution = STEP_KINDS[step.kind].execution
-    return found

@@ -1,8 +1,8 @@
 """Expressions between `{{` and `}}`: which names they use, and their values."""
 
+from v6flow.core.expressions.flow import CLEAN, Flow, Origin, counted, either, index, join, literal, uniform
 from v6flow.core.expressions.functions import FUNCTIONS
 from v6flow.core.expressions.names import ROOTS, WORDS, name_problem
-from v6flow.core.expressions.taint import CLEAN, Flow, Origin, alike, counted, either, enter, mixed, written
 from v6flow.core.expressions.template import Template, compile  # noqa: A004 - what the re module calls it too
 from v6flow.core.expressions.values import ExpressionError, Namespace, NotKnownYet, Reference, Undefined, kind
 from v6flow.core.language.problem import Path
@@ -21,13 +21,13 @@ __all__ = [
     "Reference",
     "Template",
     "Undefined",
-    "alike",
     "compile",
     "counted",
     "either",
-    "enter",
+    "index",
+    "join",
     "kind",
-    "mixed",
+    "literal",
     "name_problem",
-    "written",
+    "uniform",
 ]

@@ -5,183 +5,150 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import json
-from v6flow.core.expressions.limits import MAX_RANGE, MAX_STEPS, MAX_TEXT
-from v6flow.core.expressions.names import quoted
-from v6flow.core.expressions.operators import COMPARISONS, compute
-from v6flow.core.expressions.values import (
-    NUMBERS,
-    Exhausted,
-    Fault,
-    NotKnownYet,
-    Undefined,
-    as_text,
-    bounded,
-    identity,
-    kind,
-    plain,
-    truth,
+from v6flow.core.expressions import flow
+from v6flow.core.expressions.computation import (
+    Frame,
+    calculate,
+    check_number,
+    check_order,
+    items_of,
+    mapping_of,
+    numbers_of,
+    pick,
+    required,
+    taken,
+    total,
 )
+from v6flow.core.expressions.limits import MAX_RANGE, MAX_TEXT
+from v6flow.core.expressions.names import HABITS, quoted
+from v6flow.core.expressions.operators import COMPARISONS, compute
+from v6flow.core.expressions.tree import constant
+from v6flow.core.expressions.values import Fault, NotKnownYet, Undefined, as_text, bounded, identity, kind, plain, truth
 from v6flow.core.language.words import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from v6flow.core.expressions.paths import Steps
+    from collections.abc import Callable, Mapping, Sequence
 
 HIDDEN_IDS = "#organization_ids"
 """The entry of a scope that maps organizations' names to the server's ids; no expression can name it."""
 
 
-class Frame:
-    """One evaluation: the scope, the paths that fill an expression's slots, and what it may still cost."""
-
-    __slots__ = ("paths", "scope", "steps")
-
-    def __init__(self, scope: Mapping[str, object], paths: Sequence[Steps] = (), steps: int = MAX_STEPS) -> None:
-        self.scope = scope
-        self.paths = paths
-        self.steps = steps
-
-    def spend(self, number: int) -> None:
-        """Go over `number` items or characters, or refuse."""
-        self.steps -= number
-        if self.steps < 0:
-            raise Exhausted("the expression goes over more items than it may", "expression-limit")
+_signature = cache(signature)  # which costs more than binding
 
 
-def _list(frame: Frame, value: Any) -> list[Any]:
-    if type(value) is not list:
-        hint = "take its keys or its values: `| values`" if type(value) is dict else None
-        raise Fault(f"not a list but {kind(value)}", hint=hint)
-    frame.spend(len(value))
-    return value
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the language: a line of documentation, what computes it, and what it makes of answers.
+
+    The line is its usage, a colon, what it yields. `choices` lists the words that an argument may be, so that a wrong
+    one is found when the file is read. The first argument may be undefined if it is called `may_be_missing`. What
+    `varies` uses something of the scope that the expression does not name.
+    """
+
+    doc: str
+    compute: Callable[..., Any]
+    taint: flow.Rule
+    choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    may_be_missing: str = ""
+    varies: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name by which it is called."""
+        return self.doc.partition("(")[0]
+
+    def bind(self, positional: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
+        """Which argument is given for which parameter. Raises Fault if they do not fit."""
+        try:
+            return dict(_signature(self.compute).bind(None, *positional, **keywords).arguments)
+        except TypeError as error:
+            message, usage = f"called with the wrong arguments ({error})", self.doc.partition(":")[0]
+            raise Fault(message, "expression-function", hint=f"write {usage}") from None
+
+    def check_choices(self, given: Mapping[str, Any]) -> None:
+        """Refuse a constant argument that is none of the words there are. Raises Fault."""
+        for parameter, choices in self.choices.items():
+            word = constant(given.get(parameter))
+            if word is not None and word not in choices:
+                message = f"{self.name} has no {str(word)[:60]!r}: it has {' '.join(choices)}"
+                hint = suggestion(str(word), choices)
+                raise Fault(message, "expression-function", offset=given[parameter].lineno, hint=hint)
 
 
-def _numbers(frame: Frame, value: Any, attribute: Any = None) -> list[Any]:
-    items = _taken(frame, _list(frame, value), attribute)
-    if not set(map(type, items)) <= NUMBERS:
-        for index, item in enumerate(items):
-            if type(item) not in NUMBERS:
-                hint = (
-                    None if attribute is not None or type(item) is not dict else "say which of its keys: attribute='…'"
-                )
-                raise Fault(f"item [{index}] is {kind(item)}, not a number", hint=hint)
-    return items
+FUNCTIONS: dict[str, Function] = {}
+"""The functions and filters by their names."""
 
 
-def _taken(frame: Frame, items: list[Any], attribute: Any) -> list[Any]:
-    if attribute is None:
-        return items
-    frame.spend(len(items))
-    taken = [_pick(item, attribute) for item in items]
-    for index, item in enumerate(taken):
-        if isinstance(item, Undefined):
-            raise Fault(f"item [{index}] {item.reason}", "expression-undefined", hint=item.hint)
-    return taken
+def _function(doc: str, taint: flow.Rule, **more: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare what is computed by the function below as one of the language's."""
+
+    def declare(compute: Callable[..., Any]) -> Callable[..., Any]:
+        declared = Function(doc, compute, taint, **more)
+        FUNCTIONS[declared.name] = declared
+        return compute
+
+    return declare
 
 
-def _pick(item: Any, attribute: Any) -> Any:
-    """What an item has under an attribute: a key, an index, or keys joined by dots."""
-    if type(attribute) is int:
-        if type(item) is list and -len(item) <= attribute < len(item):
-            return item[attribute]
-        return Undefined(f"is {kind(item)} and has no [{attribute}]")
-    if type(attribute) is not str:
-        raise Fault(f"an attribute is a key or a whole number, not {kind(attribute)}")
-    if type(item) is dict and attribute in item:
-        return item[attribute]
-    for name in attribute.split("."):
-        if type(item) is not dict:
-            return Undefined(f"has {kind(item)}, not a mapping, where {quoted(attribute)} is looked for")
-        if name not in item:
-            return Undefined(f"has no key {quoted(name)}", partial(suggestion, name, item))
-        item = item[name]
-    return item
-
-
-def _orderable(items: Iterable[Any]) -> None:
-    """Refuse what has no order: mixtures, anything but numbers and texts, NaN."""
-    kinds = set(map(type, items))
-    if not (kinds <= NUMBERS or kinds <= {str}):
-        words = sorted({kind(item) for item in items})
-        raise Fault(f"only numbers, or only texts, have an order: here are {' and '.join(words)}")
-    if float in kinds and any(item != item for item in items):  # noqa: PLR0124 - only NaN differs from itself
-        raise Fault("NaN has no place in an order")
-
-
-def _total(items: list[Any]) -> Any:
-    if float not in set(map(type, items)):
-        return bounded(sum(items), "the sum")
-    whole = sum(item for item in items if type(item) is int)
-    parts = [item for item in items if type(item) is float]
-    try:
-        while whole:  # 53 bits at a time, so that nothing is rounded before the end
-            parts.append(float(whole))
-            whole -= int(parts[-1])
-        return bounded(math.fsum(parts), "the sum")
-    except (OverflowError, ValueError):
-        raise Fault("the sum is not a finite number") from None
-
-
+@_function("abs(number): the number without its sign", flow.kept)
 def _abs(_: Frame, number: Any) -> Any:
-    _require_number(number)
+    check_number(number)
     return abs(number)
 
 
-def _require_number(value: Any) -> None:
-    if type(value) not in NUMBERS:
-        hint = "a boolean is no number: write `1 if … else 0`" if type(value) is bool else None
-        raise Fault(f"not a number but {kind(value)}", hint=hint)
-
-
-def _least(frame: Frame, items: Any, *more: Any, attribute: Any = None) -> Any:
-    return _extreme(frame, min, items, more, attribute)
-
-
-def _greatest(frame: Frame, items: Any, *more: Any, attribute: Any = None) -> Any:
-    return _extreme(frame, max, items, more, attribute)
-
-
-def _extreme(frame: Frame, choose: Callable[..., Any], items: Any, more: tuple[Any, ...], attribute: Any) -> Any:
-    candidates = [items, *more] if more else _list(frame, items)
+def _extreme(choose: Callable[..., Any], frame: Frame, items: Any, *more: Any, attribute: Any = None) -> Any:
+    candidates = [items, *more] if more else items_of(frame, items)
     if not candidates:
         raise Fault("the list is empty")
-    measured = _taken(frame, candidates, attribute)
-    _orderable(measured)
+    measured = taken(frame, candidates, attribute)
+    check_order(measured)
     return candidates[choose(range(len(measured)), key=measured.__getitem__)]
 
 
+_function("min(list): the smallest; min(a, b, …) too; attribute='n': the item with the smallest n", flow.extreme)(
+    partial(_extreme, min)
+)
+_function("max(list): the largest; max(a, b, …) too; attribute='n': the item with the largest n", flow.extreme)(
+    partial(_extreme, max)
+)
+
+
+@_function("sum(list, attribute='n'): exact for integers, rounded once for floats; 0 of nothing", flow.reduced)
 def _sum(frame: Frame, items: Any, attribute: Any = None) -> Any:
-    return _total(_numbers(frame, items, attribute))
+    return total(numbers_of(frame, items, attribute))
 
 
+@_function("mean(list, attribute='n'): the sum over the number of items, which is not 0", flow.reduced)
 def _mean(frame: Frame, items: Any, *, attribute: Any = None) -> Any:
-    numbers = _numbers(frame, items, attribute)
+    numbers = numbers_of(frame, items, attribute)
     if not numbers:
         raise Fault("the list is empty")
-    return compute("/", operator.truediv, _total(numbers), len(numbers))
+    return compute("/", operator.truediv, total(numbers), len(numbers))
 
 
+@_function("dot(list, list): the sum of the products of two lists of the same length", flow.reduced)
 def _dot(frame: Frame, a: Any, b: Any) -> Any:
-    left, right = _numbers(frame, a), _numbers(frame, b)
+    left, right = numbers_of(frame, a), numbers_of(frame, b)
     if len(left) != len(right):
         raise Fault(f"the lists have {len(left)} and {len(right)} items, not as many")
-    return _total([compute("*", operator.mul, x, y) for x, y in zip(left, right, strict=True)])
+    return total([compute("*", operator.mul, x, y) for x, y in zip(left, right, strict=True)])
 
 
+@_function("length(value): how many items, keys or characters there are", flow.counted)
 def _length(_: Frame, value: Any) -> int:
     if type(value) not in (list, str, dict):
         raise Fault(f"not a list, a mapping or a text but {kind(value)}")
     return len(value)
 
 
+@_function("round(number, digits): halves to even; to an integer if no digits are given", flow.kept)
 def _round(_: Frame, number: Any, digits: Any = None) -> Any:
-    _require_number(number)
+    check_number(number)
     if digits is not None and (type(digits) is not int or abs(digits) > 400):
         raise Fault("the digits are a whole number between -400 and 400")
     if type(number) is float:
@@ -192,37 +159,31 @@ def _round(_: Frame, number: Any, digits: Any = None) -> Any:
         raise Fault("the result is too large", "expression-limit") from None
 
 
-def _calculate(calculate: Callable[..., float], *numbers: Any) -> Any:
-    for number in numbers:
-        _require_number(number)
-    try:
-        return bounded(calculate(*numbers))
-    except (ValueError, ZeroDivisionError):
-        raise Fault("not defined for this number") from None
-    except OverflowError:
-        raise Fault("the result is too large", "expression-limit") from None
-
-
+@_function("sqrt(number): the square root", flow.kept)
 def _sqrt(_: Frame, number: Any) -> Any:
-    return _calculate(math.sqrt, number)
+    return calculate(math.sqrt, number)
 
 
+@_function("log(number, base): the logarithm, the natural one if no base is given", flow.kept)
 def _log(_: Frame, number: Any, base: Any = None) -> Any:
-    return _calculate(math.log, *([number] if base is None else [number, base]))
+    return calculate(math.log, *([number] if base is None else [number, base]))
 
 
+@_function("exp(number): e to this power", flow.kept)
 def _exp(_: Frame, number: Any) -> Any:
-    return _calculate(math.exp, number)
+    return calculate(math.exp, number)
 
 
+@_function("zip(list, list, …): lists of all first items, all second ones, …; of one length", flow.paired)
 def _zip(frame: Frame, items: Any, *more: Any) -> list[Any]:
-    lists = [_list(frame, each) for each in (items, *more)]
+    lists = [items_of(frame, each) for each in (items, *more)]
     lengths = [len(each) for each in lists]
     if len(set(lengths)) > 1:
         raise Fault(f"the lists have {' and '.join(map(str, lengths))} items, not as many")
     return [list(row) for row in zip(*lists, strict=True)]
 
 
+@_function("range(stop): the integers from 0 to below stop; range(start, stop, step) too", flow.kept)
 def _range(frame: Frame, start: Any, stop: Any = None, step: Any = 1) -> list[int]:
     first, last = (0, start) if stop is None else (start, stop)
     for number in (first, last, step):
@@ -237,19 +198,14 @@ def _range(frame: Frame, start: Any, stop: Any = None, step: Any = 1) -> list[in
     return list(numbers)
 
 
-def _mapping(frame: Frame, value: Any) -> dict[str, Any]:
-    if type(value) is not dict:
-        raise Fault(f"not a mapping but {kind(value)}")
-    frame.spend(len(value))
-    return value
-
-
+@_function("keys(mapping): its keys, in its order", flow.key_names)
 def _keys(frame: Frame, mapping: Any) -> list[Any]:
-    return list(_mapping(frame, mapping))
+    return list(mapping_of(frame, mapping))
 
 
+@_function("values(mapping): its values, in its order", flow.unnamed)
 def _values(frame: Frame, mapping: Any) -> list[Any]:
-    return list(_mapping(frame, mapping).values())
+    return list(mapping_of(frame, mapping).values())
 
 
 def _end(value: Any, index: int) -> Any:
@@ -258,14 +214,17 @@ def _end(value: Any, index: int) -> Any:
     return value[index] if value else Undefined(f"there is nothing in {kind(value)} that is empty")
 
 
+@_function("first(list): the first item; that of an empty list is missing", flow.first)
 def _first(_: Frame, items: Any) -> Any:
     return _end(items, 0)
 
 
+@_function("last(list): the last item; that of an empty list is missing", flow.last)
 def _last(_: Frame, items: Any) -> Any:
     return _end(items, -1)
 
 
+@_function("json(value): its JSON text, without white space", flow.kept)
 def _json(frame: Frame, value: Any) -> str:
     checked = plain(value)
     _measure(frame, checked)
@@ -290,10 +249,11 @@ def _measure(frame: Frame, value: Any) -> None:
             bounded(item, "a number")
 
 
+@_function("join(list, separator): a text of all items", flow.kept)
 def _join(frame: Frame, items: Any, separator: Any = "") -> str:
     if type(separator) is not str:
         raise Fault(f"the separator is a text, not {kind(separator)}")
-    texts = [_item_text(index, item) for index, item in enumerate(_list(frame, items))]
+    texts = [_item_text(index, item) for index, item in enumerate(items_of(frame, items))]
     frame.spend(sum(map(len, texts)) + len(separator) * len(texts))
     return separator.join(texts)
 
@@ -305,24 +265,29 @@ def _item_text(index: int, item: Any) -> str:
         raise Fault(f"item [{index}]: {fault.message}", fault.rule, hint=fault.hint) from None
 
 
+@_function("sort(list, attribute='n', reverse=true): numbers, or texts with A before a", flow.ordered)
 def _sort(frame: Frame, items: Any, *, attribute: Any = None, reverse: Any = False) -> list[Any]:
     if type(reverse) is not bool:
         raise Fault(f"reverse is true or false, not {kind(reverse)}")
-    given = _list(frame, items)
-    measured = _taken(frame, given, attribute)
-    _orderable(measured)
+    given = items_of(frame, items)
+    measured = taken(frame, given, attribute)
+    check_order(measured)
     frame.spend(len(given) * max(1, len(given).bit_length()) // 4)
     return [given[index] for index in sorted(range(len(given)), key=measured.__getitem__, reverse=reverse)]
 
 
+@_function("unique(list, attribute='n'): each once, where it first stands", flow.chosen)
 def _unique(frame: Frame, items: Any, *, attribute: Any = None) -> list[Any]:
-    given = _list(frame, items)
+    given = items_of(frame, items)
     kept: dict[object, Any] = {}
-    for item, measured in zip(given, _taken(frame, given, attribute), strict=True):
+    for item, measured in zip(given, taken(frame, given, attribute), strict=True):
         kept.setdefault(identity(measured), item)
     return list(kept.values())
 
 
+@_function(
+    "default(value, other): other if value is missing; null is not missing", flow.either_of, may_be_missing="value"
+)
 def _default(_: Frame, value: Any, other: Any) -> Any:
     return other if isinstance(value, Undefined) else value
 
@@ -330,21 +295,16 @@ def _default(_: Frame, value: Any, other: Any) -> Any:
 _NOTHING: Any = object()
 
 
+@_function("map(list, attribute='n', default=0): what each item has under n", flow.mapped)
 def _map(frame: Frame, items: Any, *, attribute: Any, default: Any = _NOTHING) -> list[Any]:
-    given = _list(frame, items)
+    given = items_of(frame, items)
     if default is _NOTHING:
-        return list(_taken(frame, given, _required(attribute)))
-    picked = [_pick(item, _required(attribute)) for item in given]
+        return list(taken(frame, given, required(attribute)))
+    picked = [pick(item, required(attribute)) for item in given]
     return [default if isinstance(item, Undefined) else item for item in picked]
 
 
-def _required(attribute: Any) -> Any:
-    if attribute is None:
-        raise Fault("the attribute is null, not a key")
-    return attribute
-
-
-_TESTS: dict[str, Callable[[Any, Any], bool]] = {
+_SELECTIONS: dict[str, Callable[[Any, Any], bool]] = {
     "==": COMPARISONS["eq"],
     "!=": COMPARISONS["ne"],
     "<": COMPARISONS["lt"],
@@ -359,45 +319,52 @@ _ALIASES = {
     "gt": ">", "greaterthan": ">", "ge": ">=",
 }  # fmt: skip
 _ALONE = ("defined", "undefined", "none")
-SELECT_TESTS = (*_TESTS, *_ALONE, *_ALIASES)
+SELECT_TESTS = (*_SELECTIONS, *_ALONE, *_ALIASES)
 """The tests of selectattr; Jinja's words for the comparisons are taken too."""
 
 
+@_function(
+    "selectattr(list, 'n', '>', 3): the items whose n passes the test, or is true if there is none",
+    flow.chosen,
+    choices={"test": SELECT_TESTS},
+)
 def _selectattr(frame: Frame, items: Any, attribute: Any, test: Any = None, value: Any = _NOTHING) -> list[Any]:
-    given = _list(frame, items)
+    given = items_of(frame, items)
     frame.spend(len(given))
     test = _ALIASES.get(test, test) if type(test) is str else test
     if test is not None and test not in SELECT_TESTS:
         raise Fault(f"there is no test {quoted(str(test))}", "expression-function")
-    if (test in _TESTS) is not (value is not _NOTHING):
-        raise Fault(f"the test {test} takes {'a' if test in _TESTS else 'no'} value", "expression-function")
+    if (test in _SELECTIONS) is not (value is not _NOTHING):
+        raise Fault(f"the test {test} takes {'a' if test in _SELECTIONS else 'no'} value", "expression-function")
     if test in ("defined", "undefined"):
         return [
-            item for item in given if isinstance(_pick(item, _required(attribute)), Undefined) is (test == "undefined")
+            item for item in given if isinstance(pick(item, required(attribute)), Undefined) is (test == "undefined")
         ]
-    pairs = zip(given, _taken(frame, given, _required(attribute)), strict=True)
+    pairs = zip(given, taken(frame, given, required(attribute)), strict=True)
     if test is None:
         return [item for item, measured in pairs if truth(measured)]
     if test == "none":
         return [item for item, measured in pairs if measured is None]
-    return [item for item, measured in pairs if _TESTS[test](measured, value)]
+    return [item for item, measured in pairs if _SELECTIONS[test](measured, value)]
 
 
+@_function("groupby(list, 'n'): a list of {key, items}, by where each n first stands", flow.chosen)
 def _groupby(frame: Frame, items: Any, attribute: Any) -> list[Any]:
-    given = _list(frame, items)
+    given = items_of(frame, items)
     groups: dict[object, dict[str, Any]] = {}
-    for item, key in zip(given, _taken(frame, given, _required(attribute)), strict=True):
+    for item, key in zip(given, taken(frame, given, required(attribute)), strict=True):
         groups.setdefault(identity(key), {"key": key, "items": []})["items"].append(item)
     return list(groups.values())
 
 
+@_function("organization_ids(names): the server's ids of organizations", flow.kept, varies=True)
 def _organization_ids(frame: Frame, names: Any) -> Any:
     ids: Any = frame.scope.get(HIDDEN_IDS)
     if ids is None:
         raise NotKnownYet("the server's ids of organizations")
     if type(names) is str:
         return _organization_id(ids, names)
-    return [_organization_id(ids, name) for name in _list(frame, names)]
+    return [_organization_id(ids, name) for name in items_of(frame, names)]
 
 
 def _organization_id(ids: Mapping[str, int], name: Any) -> int:
@@ -408,80 +375,9 @@ def _organization_id(ids: Mapping[str, int], name: Any) -> int:
     return ids[name]
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
-    """A function of the language: how it is called and what it yields, in one line, and what computes it.
-
-    `choices` lists the words that an argument may be, so that a wrong one is found when the file is read.
-    """
-
-    doc: str
-    compute: Callable[..., Any]
-    choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-    def bind(self, positional: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
-        """Which argument is given for which parameter. Raises Fault if they do not fit."""
-        try:
-            return dict(signature(self.compute).bind(None, *positional, **keywords).arguments)
-        except TypeError as error:
-            usage = self.doc.partition(":")[0]
-            raise Fault(
-                f"called with the wrong arguments ({error})", "expression-function", hint=f"write {usage}"
-            ) from None
-
-
-FUNCTIONS: dict[str, Function] = {
-    "abs": Function("abs(number): the number without its sign", _abs),
-    "min": Function("min(list): the smallest; min(a, b, …) too; attribute='n': the item with the smallest n", _least),
-    "max": Function("max(list): the largest; max(a, b, …) too; attribute='n': the item with the largest n", _greatest),
-    "sum": Function("sum(list, attribute='n'): exact for integers, rounded once for floats; 0 of nothing", _sum),
-    "mean": Function("mean(list, attribute='n'): the sum over the number of items, which is not 0", _mean),
-    "dot": Function("dot(list, list): the sum of the products of two lists of the same length", _dot),
-    "length": Function("length(value): how many items, keys or characters there are", _length),
-    "round": Function("round(number, digits): halves to even; to an integer if no digits are given", _round),
-    "sqrt": Function("sqrt(number): the square root", _sqrt),
-    "log": Function("log(number, base): the logarithm, the natural one if no base is given", _log),
-    "exp": Function("exp(number): e to this power", _exp),
-    "zip": Function("zip(list, list, …): lists of all first items, all second ones, …; of one length", _zip),
-    "range": Function("range(stop): the integers from 0 to below stop; range(start, stop, step) too", _range),
-    "keys": Function("keys(mapping): its keys, in its order", _keys),
-    "values": Function("values(mapping): its values, in its order", _values),
-    "first": Function("first(list): the first item; that of an empty list is missing", _first),
-    "last": Function("last(list): the last item; that of an empty list is missing", _last),
-    "json": Function("json(value): its JSON text, without white space", _json),
-    "join": Function("join(list, separator): a text of all items", _join),
-    "sort": Function("sort(list, attribute='n', reverse=true): numbers, or texts with A before a", _sort),
-    "unique": Function("unique(list, attribute='n'): each once, where it first stands", _unique),
-    "default": Function("default(value, other): other if value is missing; null is not missing", _default),
-    "map": Function("map(list, attribute='n', default=0): what each item has under n", _map),
-    "selectattr": Function(
-        "selectattr(list, 'n', '>', 3): the items whose n passes the test, or is true if there is none",
-        _selectattr,
-        {"test": SELECT_TESTS},
-    ),
-    "groupby": Function("groupby(list, 'n'): a list of {key, items}, by where each n first stands", _groupby),
-    "organization_ids": Function("organization_ids(names): the server's ids of organizations", _organization_ids),
-}
-"""The functions and filters, each with a line of documentation: its usage, a colon, what it yields."""
-
-_IN_A_STEP = "a local step's function can change a text"
-
-HABITS: dict[str, str] = {
-    **dict.fromkeys(("list", "dict"), "leave it out: values are lists and mappings already"),
-    **dict.fromkeys(("int", "float"), "leave it out: numbers are numbers already; round(x) makes an integer"),
-    **dict.fromkeys(("string", "str"), "leave it out, or write text around the expression"),
-    **dict.fromkeys(("upper", "lower", "title", "capitalize", "trim", "replace", "split", "format"), _IN_A_STEP),
-    **dict.fromkeys(("tojson", "to_json"), "write json"),
-    **dict.fromkeys(("count", "len", "size"), "write length"),
-    **dict.fromkeys(("avg", "average"), "write mean"),
-    "d": "write default",
-    "items": "write zip(keys(x), values(x))",
-    "sorted": "write sort",
-    "pow": "write x ** y",
-    "reverse": "write x[::-1]",
-    "dictsort": "write sort(keys(x))",
-    "e": "leave it out: nothing is escaped",
-    "escape": "leave it out: nothing is escaped",
-    "safe": "leave it out: nothing is escaped",
-}
-"""What to write instead of functions and filters that Jinja, Python or Ansible have."""
+def function(name: str, offset: int) -> Function:
+    """The function of a name. Raises Fault, with what to write instead, if there is none."""
+    if name in FUNCTIONS:
+        return FUNCTIONS[name]
+    hint = HABITS.get(name) or suggestion(name, FUNCTIONS) or f"there are {', '.join(FUNCTIONS)}"
+    raise Fault(f"there is no function or filter {name[:60]}", "expression-function", offset=offset, hint=hint)

@@ -22,6 +22,28 @@ WORDS: frozenset[str] = frozenset(
 )
 """The words of the expression language, which cannot be names."""
 
+_IN_A_STEP = "a local step's function can change a text"
+
+HABITS: dict[str, str] = {
+    **dict.fromkeys(("list", "dict"), "leave it out: values are lists and mappings already"),
+    **dict.fromkeys(("int", "float"), "leave it out: numbers are numbers already; round(x) makes an integer"),
+    **dict.fromkeys(("string", "str"), "leave it out, or write text around the expression"),
+    **dict.fromkeys(("upper", "lower", "title", "capitalize", "trim", "replace", "split", "format"), _IN_A_STEP),
+    **dict.fromkeys(("tojson", "to_json"), "write json"),
+    **dict.fromkeys(("count", "len", "size"), "write length"),
+    **dict.fromkeys(("avg", "average"), "write mean"),
+    "d": "write default",
+    "items": "write zip(keys(x), values(x))",
+    "sorted": "write sort",
+    "pow": "write x ** y",
+    "reverse": "write x[::-1]",
+    "dictsort": "write sort(keys(x))",
+    "e": "leave it out: nothing is escaped",
+    "escape": "leave it out: nothing is escaped",
+    "safe": "leave it out: nothing is escaped",
+}
+"""What to write instead of functions and filters that Jinja, Python or Ansible have."""
+
 NAME_LENGTH = 63
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _PLAIN_KEY = re.compile(r"[^\W\d]\w*")

@@ -1,12 +1,13 @@
-"""What the operators do with JSON values: numbers, texts and lists each among themselves."""
+"""What the operators and tests do with JSON values: numbers, texts and lists each among themselves."""
 
 from __future__ import annotations
 
 import operator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core.expressions.limits import MAX_BITS, MAX_ITEMS, MAX_TEXT
-from v6flow.core.expressions.values import NUMBERS, SCALARS, Fault, bounded, identity, kind
+from v6flow.core.expressions.values import NUMBERS, SCALARS, Fault, Undefined, bounded, identity, kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,31 +46,6 @@ def add(a: Any, b: Any) -> Any:
     return compute("+", operator.add, a, b)
 
 
-def subtract(a: Any, b: Any) -> Any:
-    """The difference of two numbers."""
-    return compute("-", operator.sub, a, b)
-
-
-def multiply(a: Any, b: Any) -> Any:
-    """The product of two numbers."""
-    return compute("*", operator.mul, a, b)
-
-
-def divide(a: Any, b: Any) -> Any:
-    """The quotient of two numbers, always a float."""
-    return compute("/", operator.truediv, a, b)
-
-
-def floor_divide(a: Any, b: Any) -> Any:
-    """The quotient rounded down."""
-    return compute("//", operator.floordiv, a, b)
-
-
-def modulo(a: Any, b: Any) -> Any:
-    """What is left by `//`, with the sign of the divisor."""
-    return compute("%", operator.mod, a, b)
-
-
 def power(a: Any, b: Any) -> Any:
     """A power; how large it becomes is judged before it is computed."""
     if type(a) is int and type(b) is int and b > 0 and (a.bit_length() - 1) * b > MAX_BITS:
@@ -79,12 +55,7 @@ def power(a: Any, b: Any) -> Any:
 
 def negate(a: Any) -> Any:
     """The number with the other sign."""
-    return subtract(0, a) if type(a) is int else multiply(-1.0, a)
-
-
-def keep_sign(a: Any) -> Any:
-    """The number as it is."""
-    return compute("+", operator.add, 0, a) if type(a) not in NUMBERS else a
+    return compute("-", operator.sub, 0, a) if type(a) is int else compute("*", operator.mul, -1.0, a)
 
 
 def equal(a: Any, b: Any) -> bool:
@@ -92,11 +63,6 @@ def equal(a: Any, b: Any) -> bool:
     if type(a) is type(b) and type(a) in SCALARS:
         return bool(a == b)
     return identity(a) == identity(b)
-
-
-def unequal(a: Any, b: Any) -> bool:
-    """Whether two values differ."""
-    return not equal(a, b)
 
 
 def _ordered(symbol: str, compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
@@ -123,30 +89,39 @@ def contains(a: Any, b: Any) -> bool:
     raise Fault(f"in looks into a list, a mapping or a text, not into {kind(b)}")
 
 
-def lacks(a: Any, b: Any) -> bool:
-    """Whether `a` is not in `b`."""
-    return not contains(a, b)
-
-
 BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "Add": add,
-    "Sub": subtract,
-    "Mul": multiply,
-    "Div": divide,
-    "FloorDiv": floor_divide,
-    "Mod": modulo,
+    "Sub": partial(compute, "-", operator.sub),
+    "Mul": partial(compute, "*", operator.mul),
+    "Div": partial(compute, "/", operator.truediv),
+    "FloorDiv": partial(compute, "//", operator.floordiv),
+    "Mod": partial(compute, "%", operator.mod),
     "Pow": power,
 }
 """What each arithmetic node of the tree computes."""
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": equal,
-    "ne": unequal,
+    "ne": lambda a, b: not equal(a, b),
     "lt": _ordered("<", operator.lt),
     "lteq": _ordered("<=", operator.le),
     "gt": _ordered(">", operator.gt),
     "gteq": _ordered(">=", operator.ge),
     "in": contains,
-    "notin": lacks,
+    "notin": lambda a, b: not contains(a, b),
 }
 """What each comparison of the tree finds."""
+
+TESTS: dict[str, Callable[[Any], bool]] = {
+    "defined": lambda value: not isinstance(value, Undefined),
+    "undefined": lambda value: isinstance(value, Undefined),
+    "none": lambda value: value is None,
+    "boolean": lambda value: type(value) is bool,
+    "number": lambda value: type(value) in NUMBERS,
+    "integer": lambda value: type(value) is int,
+    "float": lambda value: type(value) is float,
+    "string": lambda value: type(value) is str,
+    "list": lambda value: type(value) is list,
+    "mapping": lambda value: type(value) is dict,
+}
+"""What each word after `is` and `is not` finds."""

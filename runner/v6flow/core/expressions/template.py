@@ -6,19 +6,19 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from v6flow.core.expressions.computation import Frame
 from v6flow.core.expressions.evaluator import PATH, Shape, shape
-from v6flow.core.expressions.functions import Frame
-from v6flow.core.expressions.lexer import SLOT, control_fault, lex
+from v6flow.core.expressions.flow import CLEAN, Flow, join, literal
 from v6flow.core.expressions.limits import MAX_LEAF_DEPTH, MAX_LENGTH, MAX_SHAPES, MAX_TEXT
 from v6flow.core.expressions.names import ROOTS
-from v6flow.core.expressions.parser import parse
-from v6flow.core.expressions.taint import CLEAN, Flow, mixed, of_tree, written
+from v6flow.core.expressions.parser import SLOT, control_fault, lex, parse
+from v6flow.core.expressions.taint import of_tree
 from v6flow.core.expressions.values import ExpressionError, Fault, NotKnownYet, Reference, as_text, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from v6flow.core.expressions.paths import Steps
+    from v6flow.core.expressions.values import Steps
     from v6flow.core.json import Json
     from v6flow.core.language.problem import Path
 
@@ -190,7 +190,7 @@ class _Leaf:
 
     def flow(self, source: Callable[[Steps, Path], Flow]) -> Flow:
         flows = [each.flow(lambda path: source(path, self.at)) for each in self._expressions()]
-        return flows[0] if self.whole and flows else mixed(flows)  # one with a fault has none
+        return flows[0] if self.whole and flows else join(flows)  # one with a fault has none
 
     def _expressions(self) -> list[_Expression]:
         return [piece for piece in self.pieces if isinstance(piece, _Expression)]
@@ -223,10 +223,10 @@ class _Branch:
         if all(each.clean for each in found.values()):
             return CLEAN
         keys = self.source if isinstance(self.source, dict) else range(len(self.source))
-        return written({key: found.get(key, CLEAN) for key in keys})
+        return literal({key: found.get(key, CLEAN) for key in keys})
 
 
-class _Reader:
+class _Finder:
     """Finds the texts with expressions in a value."""
 
     def __init__(self) -> None:
@@ -358,7 +358,7 @@ class Template:
     whole: bool
 
     def __init__(self, source: Json) -> None:
-        reader = _Reader()
+        reader = _Finder()
         self.source = source
         self._root = reader.part(source)
         self._leaves = reader.leaves

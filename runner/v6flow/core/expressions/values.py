@@ -1,4 +1,4 @@
-"""The values that expressions meet: plain JSON, names known only later, and what is missing."""
+"""The values that expressions meet: plain JSON, names known only later, what is missing, and the paths to them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from v6flow.core.expressions.limits import MAX_INTEGER
+from v6flow.core.expressions.names import place, quoted
+from v6flow.core.language.words import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from v6flow.core.json import Json
     from v6flow.core.language.problem import Path
 
+Steps = tuple["str | int | None", ...]
+"""A root and what follows it."""
+
+_ABSENT = object()
 NUMBERS = frozenset({int, float})
 SCALARS = frozenset({type(None), bool, int, float, str})
 _KINDS: dict[type, str] = {
@@ -117,9 +123,19 @@ class Exhausted(Fault):
     """The expression has gone over more than it may."""
 
 
-def undefined_fault(value: Undefined, offset: int = -1) -> Fault:
-    """The fault of using what is missing."""
-    return Fault(value.reason, "expression-undefined", offset=offset, hint=value.hint)
+def present(value: Any, offset: int = -1) -> Any:
+    """The value. Raises Fault where it is missing."""
+    if isinstance(value, Undefined):
+        raise Fault(value.reason, "expression-undefined", offset=offset, hint=value.hint)
+    return value
+
+
+def at(offset: int, work: Callable[..., Any], *arguments: Any) -> Any:
+    """What some work yields; a fault in it that has no place stands at `offset`."""
+    try:
+        return work(*arguments)
+    except Fault as fault:
+        raise fault.located(offset) from None
 
 
 def kind(value: object) -> str:
@@ -198,10 +214,8 @@ def plain(value: Any) -> Json:
         elif type(item) in (list, tuple):
             tuples = tuples or type(item) is tuple
             inner = item
-        elif isinstance(item, Undefined):
-            raise undefined_fault(item)
         else:
-            raise Fault(f"{kind(item)} is not a value", hint=_name_one(item))
+            raise Fault(f"{kind(present(item))} is not a value", hint=_name_one(item))
         if not set(map(type, inner)) <= SCALARS:
             waiting.extend(each for each in inner if type(each) not in SCALARS)
     return _listed(value) if tuples else value  # type: ignore[no-any-return]  # searched just now
@@ -220,3 +234,80 @@ def _name_one(value: Any) -> str | None:
         return None
     names = sorted(value.names())[:8]
     return f"name one of its own: {', '.join(names)}" if names else "name one of its own"
+
+
+# -------------------------------------------------------------------------------------------------------- paths
+
+
+def follow(scope: Mapping[str, object], path: Steps) -> Any:
+    """The value at the end of a static path, Undefined if anything on it is missing."""
+    value: Any = scope.get(path[0], _ABSENT)  # type: ignore[arg-type]  # a root is a text
+    if value is _ABSENT:
+        known = ", ".join(sorted(name for name in scope if name.isidentifier()))
+        return Undefined(f"{path[0]} is not known here: known are {known}")
+    for position, name in enumerate(path[1:], 1):
+        if type(value) is dict and name in value:
+            value = value[name]
+        else:
+            value = enter(value, name, path[:position])
+            if isinstance(value, Undefined):
+                return value
+    return list(value) if type(value) is tuple else value
+
+
+def enter(value: Any, name: object, where: Steps) -> Any:
+    """What stands in `value` under one name, key or index; `where` is the path to `value`, for messages."""
+    found = _found(value, name, where)
+    return list(found) if type(found) is tuple else found
+
+
+def _found(value: Any, name: object, where: Steps) -> Any:
+    if type(value) is dict:
+        return _key(value, name, where)
+    if type(value) in (list, tuple, str):
+        return _item(value, name, where)
+    if isinstance(value, Undefined):
+        return value
+    if hasattr(value, "attribute"):
+        return _attribute(value, name, where)
+    return Undefined(f"{place(where)} is {kind(value)} and has no {_what(name)}")
+
+
+def _key(value: dict[str, Any], name: object, where: Steps) -> Any:
+    if type(name) is int:
+        hint = f"a mapping's keys are texts: ['{name}']"
+        return Undefined(f"{place(where)} is a mapping and has no item [{name}]", lambda: hint)
+    if type(name) is not str:
+        raise Fault(f"a mapping's key is a text, not {kind(name)}")
+    if name in value:
+        return value[name]
+    return Undefined(f"{place(where)} has no key {quoted(name)}", _near(name, value))
+
+
+def _item(value: Any, name: object, where: Steps) -> Any:
+    if type(name) is str:
+        hint = "take an item by [0], or what all items have by map(attribute='…')" if type(value) is not str else None
+        return Undefined(f"{place(where)} is {kind(value)} and has no key {quoted(name)}", lambda: hint)
+    if type(name) is not int:
+        raise Fault(f"an item's number is a whole number, not {kind(name)}")
+    if -len(value) <= name < len(value):
+        return value[name]
+    unit = "characters" if type(value) is str else "items"
+    return Undefined(f"{place(where)} has {len(value)} {unit}, and no [{name}] (the first is [0])")
+
+
+def _attribute(value: Any, name: object, where: Steps) -> Any:
+    if type(name) is not str:
+        return Undefined(f"{place(where)} has names, and no {_what(name)}")
+    found = value.attribute(name)
+    if isinstance(found, Undefined) and name not in value.names():
+        return Undefined(found.reason, _near(name, value.names()))
+    return found
+
+
+def _near(name: str, names: Iterable[str]) -> Any:
+    return lambda: suggestion(name, names)
+
+
+def _what(name: object) -> str:
+    return f"key {quoted(name)}" if isinstance(name, str) else f"item [{name}]"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core.language import document
-from v6flow.core.language.layout import Node, layout
+from v6flow.core.language.layout import Block, layout
 from v6flow.core.language.problem import InvalidError, Position, Problem
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _ordered(text: str, keys: Order) -> str:
     return "\n".join(lines)
 
 
-def _mappings(node: Node, order: Order) -> Iterator[tuple[Node, tuple[str, ...]]]:
+def _mappings(node: Block, order: Order) -> Iterator[tuple[Block, tuple[str, ...]]]:
     """The mappings whose keys have an order, the inner before the outer."""
     if node.kind == "sequence":
         for item in node.children:
@@ -139,7 +139,7 @@ def _mappings(node: Node, order: Order) -> Iterator[tuple[Node, tuple[str, ...]]
     yield node, order.keys
 
 
-def _order_flow(node: Node, sequence: Sequence[Node], lines: list[str]) -> None:
+def _order_flow(node: Block, sequence: Sequence[Block], lines: list[str]) -> None:
     """Put the entries of a `{…}` in order; one over several lines stays, since comments may stand in it."""
     if node.line != node.last:
         return
@@ -154,7 +154,7 @@ def _order_flow(node: Node, sequence: Sequence[Node], lines: list[str]) -> None:
     lines[node.line] = written
 
 
-def _order_blocks(node: Node, sequence: Sequence[Node], lines: list[str], *, at_top: bool) -> None:
+def _order_blocks(node: Block, sequence: Sequence[Block], lines: list[str], *, at_top: bool) -> None:
     """Put the entries of a mapping in order, each with the comments above it and those inside it."""
     column = node.column
     starts = [_first_line(node, lines, at_top=at_top)]
@@ -170,7 +170,7 @@ def _order_blocks(node: Node, sequence: Sequence[Node], lines: list[str], *, at_
     lines[starts[0] : ends[-1]] = [line for entry in sequence for line in blocks[id(entry)]]
 
 
-def _first_line(node: Node, lines: list[str], *, at_top: bool) -> int:
+def _first_line(node: Block, lines: list[str], *, at_top: bool) -> int:
     """Where a mapping's first entry begins: with the comments right above it.
 
     Comments at the top of the file that no blank line follows are about the file and stay.
@@ -183,7 +183,7 @@ def _first_line(node: Node, lines: list[str], *, at_top: bool) -> int:
     return first if about_file else start
 
 
-def _last_line(entry: Node, column: int, limit: int, lines: list[str]) -> int:
+def _last_line(entry: Block, column: int, limit: int, lines: list[str]) -> int:
     """Where an entry ends: with the last comment before the next entry that is indented deeper than its key."""
     last = number = entry.last
     while (number := number + 1) < limit:
@@ -195,7 +195,7 @@ def _last_line(entry: Node, column: int, limit: int, lines: list[str]) -> int:
     return last
 
 
-def _key(entry: Node) -> Node:
+def _key(entry: Block) -> Block:
     assert entry.key is not None  # the entry of a mapping
     return entry.key
 
@@ -242,7 +242,7 @@ def _tidied(text: str) -> str:
     return "\n".join(written[: last_kept + 1]) + ("\n" if ended else "")
 
 
-def _open(node: Node, column: int, levels: list[tuple[int, int]], lines: list[str], known: _Lines) -> None:
+def _open(node: Block, column: int, levels: list[tuple[int, int]], lines: list[str], known: _Lines) -> None:
     """Note the lines of a mapping or list that is laid out by indentation, and will begin at a column."""
     inner = [*levels, (node.column, column)]
     before = node.line
@@ -265,7 +265,7 @@ def _open(node: Node, column: int, levels: list[tuple[int, int]], lines: list[st
         _go_on(child, move, column + STEP, known)
 
 
-def _go_on(node: Node, move: int, least: int, known: _Lines) -> None:
+def _go_on(node: Block, move: int, least: int, known: _Lines) -> None:
     """Note the lines on which a scalar, or a `{…}` or `[…]`, goes on."""
     for number in range(node.line + 1, node.last + 1):
         known.shifts[number] = (move, 0 if node.block or node.flow else least)
@@ -280,7 +280,7 @@ def _go_on(node: Node, move: int, least: int, known: _Lines) -> None:
                 _go_on(each, move, least, known)
 
 
-def _dash(node: Node, item: Node, before: int, lines: list[str]) -> int:
+def _dash(node: Block, item: Block, before: int, lines: list[str]) -> int:
     """The line with the dash of a list's item."""
     for number in range(item.line, before, -1):
         line = lines[number]

@@ -15,7 +15,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(slots=True)
-class Node:
+class Block:
     """A mapping, a list or a scalar; lines and columns count from 0, `start` and `end` are offsets in the text.
 
     `key` is that of the entry of a mapping, None of a list's item and at the top. `last` is the last line with
@@ -25,7 +25,7 @@ class Node:
     start: int
     line: int
     column: int
-    key: Node | None = None
+    key: Block | None = None
     name: str = ""  # of a scalar: its text
     kind: str = "scalar"  # or mapping, sequence
     flow: bool = False  # {…} or […]
@@ -33,19 +33,19 @@ class Node:
     indent: int | None = None  # of the lines of such a text, where it is not said behind the |
     end: int = 0
     last: int = 0
-    children: list[Node] = field(default_factory=list)
+    children: list[Block] = field(default_factory=list)
 
     @property
     def laid_out(self) -> bool:
         """Whether it is a mapping or a list whose entries stand below each other, by indentation."""
         return self.kind != "scalar" and not self.flow
 
-    def child(self, name: str) -> Node | None:
+    def child(self, name: str) -> Block | None:
         """The value of a mapping's key."""
         return next((each for each in self.children if each.key is not None and each.key.name == name), None)
 
 
-def layout(text: str) -> Node:
+def layout(text: str) -> Block:
     """The layout of a text that `document.parse` takes; its lines end with \\n."""
     events = yaml.parse(text, Loader=_LOADER)
     next(events)  # the stream's start
@@ -53,9 +53,9 @@ def layout(text: str) -> Node:
     return _node(next(events), events, text.split("\n"))
 
 
-def _node(event: Any, events: Iterator[Any], lines: list[str]) -> Node:
+def _node(event: Any, events: Iterator[Any], lines: list[str]) -> Block:
     mark = event.start_mark
-    node = Node(mark.index, mark.line, mark.column)
+    node = Block(mark.index, mark.line, mark.column)
     if isinstance(event, ScalarEvent):
         node.name = event.value
         node.block = event.style in ("|", ">")
@@ -76,7 +76,7 @@ def _node(event: Any, events: Iterator[Any], lines: list[str]) -> Node:
     return node
 
 
-def _end(node: Node, mark: Any, lines: list[str]) -> None:
+def _end(node: Block, mark: Any, lines: list[str]) -> None:
     node.end, node.last = mark.index, mark.line
     if not node.block:
         return

@@ -33,7 +33,7 @@ _COUNT = re.compile(r"[1-9][0-9]{0,59}")
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Violation:
     """One keyword of a schema that a value does not fit; `limit` is what the keyword says.
 
     Of the schema around it are used: `patternErrorMessage` (what is expected, whatever else is there),
@@ -61,7 +61,7 @@ class Fault:
         return properties
 
 
-def sentence(fault: Fault) -> str:
+def sentence(fault: Violation) -> str:
     """The fault as a sentence about the value, without its place."""
     got = describe(fault.value)
     shown = got if fault.secret else show(fault.value)
@@ -95,7 +95,7 @@ _SENTENCES: dict[str, Callable[[Any, str], str]] = {
 }
 
 
-def type_hint(fault: Fault, written: str) -> str | None:
+def type_hint(fault: Violation, written: str) -> str | None:
     """How to write a value that has the wrong type, where that can be guessed; `written` is a number as it stands."""
     value, limit = fault.value, fault.limit
     accepted = {limit} if isinstance(limit, str) else set(limit)
@@ -125,7 +125,7 @@ def _text_hint(value: str, accepted: set[str]) -> str | None:
     return None
 
 
-def value_hint(fault: Fault) -> str | None:
+def value_hint(fault: Violation) -> str | None:
     """How to write a value that has a right type and is wrong nevertheless, where that can be guessed."""
     value = fault.value
     if not isinstance(value, str) or fault.secret or fault.keyword == "uniqueItems":

@@ -32,13 +32,3 @@ def levels(steps: Iterable[str]) -> dict[str, list[str]]:
     for name in steps:
         found.setdefault(name.rpartition(".")[0], []).append(name)
     return found
-
-
-def depth_first(steps: Iterable[str]) -> Iterator[str]:
-    """Steps in their order, each with those nested in it right behind it."""
-    found = levels(steps)
-    waiting = found.get("", [])[::-1]
-    while waiting:
-        name = waiting.pop()
-        yield name
-        waiting += found.get(name, [])[::-1]

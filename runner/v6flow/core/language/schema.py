@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jsonschema_rs
 
-from v6flow.core.language.messages import Fault, choice, clip, sentence, show, type_hint, value_hint
+from v6flow.core.language.messages import Violation, choice, clip, sentence, show, type_hint, value_hint
 from v6flow.core.language.problem import Problem
 from v6flow.core.language.redaction import is_secret
 from v6flow.core.language.words import nearest, suggestion
@@ -118,13 +118,13 @@ class _Explainer:
                 place = self._document.position(fault.path)
                 yield Problem(sentence(fault), rule, self._document.name, place, hint)
 
-    def _written(self, fault: Fault) -> str:
+    def _written(self, fault: Violation) -> str:
         """A number or a boolean as the file spells it: `1.10` and `True` are what a text in quotes has to say."""
         text = self._document.line(self._document.position(fault.path).line)
         found = re.match(r"[^\s,\[\]{}#]+", text[self._document.position(fault.path).column - 1 :])
         return found[0] if found else ""
 
-    def unknown_keys(self, fault: Fault) -> Iterator[Problem]:
+    def unknown_keys(self, fault: Violation) -> Iterator[Problem]:
         allowed = fault.allowed()
         for key in fault.value:
             if key in allowed:
@@ -136,7 +136,7 @@ class _Explainer:
                 hint = suggestion(key, allowed) or f"allowed here: {', '.join(allowed)}"
                 yield self._at_key(at, "unknown-key", f"unknown key `{clip(key)}`", hint)
 
-    def missing_keys(self, fault: Fault) -> Iterator[Problem]:
+    def missing_keys(self, fault: Violation) -> Iterator[Problem]:
         for key in fault.limit:
             if key in fault.value or _is_misspelt(fault, [key]):
                 continue
@@ -144,7 +144,7 @@ class _Explainer:
             value = self._resolve(fault.allowed().get(key, {})).get("const", "…")
             yield self._at_key(fault.path, "missing-key", f"{where} has no `{key}`", f"write `{key}: {value}`")
 
-    def one_of(self, fault: Fault) -> Iterator[Problem]:
+    def one_of(self, fault: Violation) -> Iterator[Problem]:
         """Exactly one of some keys: the only thing for which the schemas use `oneOf`."""
         keys = [branch["required"][0] for branch in fault.limit]
         present = [key for key in fault.value if key in keys]
@@ -157,13 +157,13 @@ class _Explainer:
             hint = f"write {choice([f'`{key}:`' for key in keys])}"
             yield self._at_key(fault.path, "missing-key", f"{subject} does not say what it is", hint)
 
-    def exclusive_keys(self, fault: Fault) -> Iterator[Problem]:
+    def exclusive_keys(self, fault: Violation) -> Iterator[Problem]:
         """Two keys that exclude each other: the only thing for which the schemas use `not`."""
         second = [key for key in fault.value if key in fault.limit["required"]][1]
         message = f"{choice([f'`{key}`' for key in fault.limit['required']], 'and')} exclude each other"
         yield self._at_key((*fault.path, second), "exclusive-keys", message, "keep one of them")
 
-    def lonely_keys(self, fault: Fault) -> Iterator[Problem]:
+    def lonely_keys(self, fault: Violation) -> Iterator[Problem]:
         """Keys that stand beside another one only."""
         for key, needed in fault.limit.items():
             if key not in fault.value or needed[0] in fault.value:
@@ -173,7 +173,7 @@ class _Explainer:
             message = f"`{key}` is only for steps with `{needed[0]}`"
             yield self._at_key((*fault.path, key), "misplaced-key", message, "remove it")
 
-    def _bad_name(self, fault: Fault) -> Problem:
+    def _bad_name(self, fault: Violation) -> Problem:
         name = str(fault.value)
         expected = fault.schema.get("patternErrorMessage", "it is empty")
         right = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_")[:63]
@@ -187,7 +187,7 @@ class _Explainer:
     def _at_key(self, path: Path, rule: str, message: str, hint: str | None) -> Problem:
         return Problem(message, rule, self._document.name, self._document.key_position(path), hint)
 
-    def _home(self, fault: Fault, key: str) -> str | None:
+    def _home(self, fault: Violation, key: str) -> str | None:
         """Where an unknown key would be right: inside a neighbour, or beside the mapping it stands in."""
         for name, neighbour in fault.allowed().items():
             if name in fault.value and key in self._resolve(neighbour).get("properties", {}):
@@ -205,7 +205,7 @@ class _Explainer:
         return found
 
 
-_OF_KEYS: dict[str, Callable[[_Explainer, Fault], Iterator[Problem]]] = {
+_OF_KEYS: dict[str, Callable[[_Explainer, Violation], Iterator[Problem]]] = {
     "additionalProperties": _Explainer.unknown_keys,
     "required": _Explainer.missing_keys,
     "oneOf": _Explainer.one_of,
@@ -214,7 +214,7 @@ _OF_KEYS: dict[str, Callable[[_Explainer, Fault], Iterator[Problem]]] = {
 }
 
 
-def _is_misspelt(fault: Fault, keys: list[str]) -> bool:
+def _is_misspelt(fault: Violation, keys: list[str]) -> bool:
     """Whether one of these keys seems to be there, misspelt: then that is the fault, and is reported."""
     closed = fault.schema.get("additionalProperties") is False
     return closed and any(nearest(key, keys) for key in fault.value if key not in fault.allowed())
@@ -245,7 +245,7 @@ def _fetch_nothing(uri: str) -> Any:
 _Check: TypeAlias = Callable[[Any, Any, Any, Any], Iterator[Any]]
 
 
-def _faults(schema: Mapping[str, Any], value: Any) -> Iterator[Fault]:
+def _faults(schema: Mapping[str, Any], value: Any) -> Iterator[Violation]:
     """What is wrong with a value, by a validator that explains; imported only when something is wrong."""
     from jsonschema import Draft7Validator, validators
 
@@ -257,7 +257,7 @@ def _faults(schema: Mapping[str, Any], value: Any) -> Iterator[Fault]:
         around = error.schema if isinstance(error.schema, dict) else {}
         of_key = "propertyNames" in list(error.absolute_schema_path)[-3:]
         path = tuple(error.absolute_path)
-        yield Fault(str(error.validator), error.validator_value, error.instance, around, path, of_key)
+        yield Violation(str(error.validator), error.validator_value, error.instance, around, path, of_key)
 
 
 def _by_fast(keyword: str) -> _Check:

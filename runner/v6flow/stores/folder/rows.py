@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from v6flow.core.execution.events import decode
+from v6flow.core.execution.codec import decode
 from v6flow.errors import JournalError
 from v6flow.stores.folder import files
 from v6flow.stores.folder.checkpoint import Checkpoint, Mark, boot_id, read_checkpoint

@@ -12,7 +12,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from v6flow.core.execution.events import encode
+from v6flow.core.execution.codec import encode
 from v6flow.errors import JournalError, NoSpaceError
 from v6flow.stores.folder import files
 from v6flow.stores.folder.checkpoint import Checkpoint, CheckpointFile, Mark, boot_id, create_checkpoint

@@ -7,7 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from v6flow.core import expressions, json
-from v6flow.core.expressions import CLEAN, alike, counted, enter, mixed
+from v6flow.core.expressions import CLEAN, counted, index, join, uniform
 from v6flow.core.kinds.base import StepKind, alias_problem, misplaced
 from v6flow.core.kinds.fields import PARAMS, STEPS, Field
 from v6flow.core.language.model import Planned, Step
@@ -153,12 +153,12 @@ class ForeachKind(StepKind):
         name, where = step.common.name, step.common.parent
         notes = tracing.notes[name]
         over = tracing.flow(step.over, where) if step.over is not None else CLEAN
-        item, size = enter(over, None), counted(over)
+        item, size = index(over, None), counted(over)
         if step.matrix is not None:
             matrix = tracing.flow(step.matrix, where)
-            item, size = mixed([matrix]), mixed(counted(each) for each in matrix.parts.values() or [matrix])
+            item, size = join([matrix]), join(counted(each) for each in matrix.parts.values() or [matrix])
         named = over.spread == "named" or any(isinstance(key, str) for key in over.parts)
-        notes.update(item=item, size=size, key=CLEAN if named else mixed([over, item]))
+        notes.update(item=item, size=size, key=CLEAN if named else join([over, item]))
         if step.key is not None:
             notes["key"] = tracing.mixed((step.key, name))
         tracing.follow(name)
@@ -168,12 +168,12 @@ class ForeachKind(StepKind):
     def traced(self, step: ForeachStep, attribute: str, tracing: Tracing) -> Flow:
         """How many items there are, and which, is told by many of its attributes."""
         result, item, key, size = (tracing.noted(step, what) for what in ("result", "item", "key", "size"))
-        which = mixed([key, size])
+        which = join([key, size])
         error = tracing.error(step) if step.on_item_failure == "continue" else CLEAN  # else no item has one
         known = {
-            "results": alike(result, size),
-            "by_key": alike(result, which),
-            "items": mixed([result, item, key, size, error]),
+            "results": uniform(result, size),
+            "by_key": uniform(result, which),
+            "items": join([result, item, key, size, error]),
             "summary": size,
             **dict.fromkeys(("completed", "failed", "skipped"), which),
         }

@@ -123,7 +123,7 @@ class ForeachExecution(StepExecution):
 
     def resume(self, run: Execution, _step: ForeachPlan, name: str) -> None:
         if run.state.step(name).items is None:
-            run.frontier.ready.append(name)
+            run.frontier.begin(name)
 
     def levels_at_work(self, _step: ForeachPlan, state: StepState, run: RunState) -> Iterator[int]:
         for number, each in enumerate(state.items or (), start=1):

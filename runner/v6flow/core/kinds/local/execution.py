@@ -93,7 +93,7 @@ class LocalExecution(StepExecution):
 
     def observe(self, run: Execution, event: Any) -> None:
         if isinstance(event, events.LocalFailed):
-            run.frontier.placed.discard(event.step)
+            run.frontier.free(event.step)
             run.frontier.touch(event.step)
 
     def resume(self, run: Execution, step: LocalPlan, name: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from v6flow.core import expressions
-from v6flow.core.expressions import CLEAN, alike, either, mixed
+from v6flow.core.expressions import CLEAN, either, join, uniform
 from v6flow.core.kinds.base import StepKind, alias_problem, misplaced
 from v6flow.core.kinds.fields import PARAMS, STEPS, Field
 from v6flow.core.language.model import Planned, Step
@@ -128,7 +128,7 @@ class RepeatKind(StepKind):
                 break
             state = following
         else:
-            notes["state"] = state = mixed([state])
+            notes["state"] = state = join([state])
             tracing.follow(name)
         if step.until is not None:
             notes["end"] = tracing.mixed((step.until, name))
@@ -137,7 +137,7 @@ class RepeatKind(StepKind):
     def traced(self, step: RepeatStep, attribute: str, tracing: Tracing) -> Flow:
         """How long a loop went on tells what the condition that ended it has in it."""
         result, end = tracing.noted(step, "result"), tracing.noted(step, "end")
-        known = {"result": result, "history": alike(result, end), "iterations": end, "converged": end}
+        known = {"result": result, "history": uniform(result, end), "iterations": end, "converged": end}
         return known.get(attribute, CLEAN)
 
     def cohorts(self, step: RepeatStep, mixing: Mixing) -> None:

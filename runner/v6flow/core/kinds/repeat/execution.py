@@ -95,7 +95,7 @@ class RepeatExecution(StepExecution):
 
     def resume(self, run: Execution, _step: RepeatPlan, name: str) -> None:
         if not run.state.step(name).history:  # it was interrupted before it had a state
-            run.frontier.ready.append(name)
+            run.frontier.begin(name)
 
     def next_level(self, step: RepeatPlan, state: StepState, inside: Inside) -> int | None:
         over = not state.history or state.converged or state.rounds >= step.max

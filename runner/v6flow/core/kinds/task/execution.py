@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from v6flow.core.execution.commands import Command
     from v6flow.core.execution.context import Execution
     from v6flow.core.execution.events import Time
-    from v6flow.core.execution.state import OrganizationState, StepState
+    from v6flow.core.execution.standing import OrganizationState
+    from v6flow.core.execution.state import StepState
     from v6flow.core.json import Json
     from v6flow.core.kinds.task import TaskPlan
     from v6flow.core.planning.plan import Plan

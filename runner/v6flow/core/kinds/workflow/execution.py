@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from v6flow.core.execution.context import Execution
     from v6flow.core.execution.events import Event, Time
     from v6flow.core.execution.frontier import Inside
-    from v6flow.core.execution.state import Cohort, StepState
+    from v6flow.core.execution.standing import Cohort
+    from v6flow.core.execution.state import StepState
     from v6flow.core.json import Json
     from v6flow.core.kinds.workflow import WorkflowPlan
     from v6flow.core.planning.plan import Plan
@@ -71,7 +72,7 @@ class WorkflowExecution(StepExecution):
 
     def resume(self, run: Execution, _step: WorkflowPlan, name: str) -> None:
         if run.state.step(name).params is None:
-            run.frontier.ready.append(name)
+            run.frontier.begin(name)
 
     def next_level(self, _step: WorkflowPlan, state: StepState, inside: Inside) -> int | None:
         return None if state.params is None or inside.numbers else 0

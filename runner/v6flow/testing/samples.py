@@ -1,4 +1,4 @@
-"""Values that say nothing: made-up ones of the same shape as real ones, and schemas of shapes."""
+"""Values that say nothing: made-up ones of the same shape as real ones, and schemas of samples."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from v6flow.errors import UsageError
-from v6flow.testing import files
+from v6flow.testing import suites
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "schemas"))
 
@@ -24,7 +24,7 @@ WRONG = [path for path in invalid("check") if read_fixture(path).kind == "test"]
 
 @pytest.mark.parametrize("path", WRONG, ids=lambda path: path.stem)
 def test_wrong_files_are_refused(path: Path) -> None:
-    check_fixture(path, files.problems(str(path)))
+    check_fixture(path, suites.problems(str(path)))
 
 
 def test_every_rule_has_a_file() -> None:
@@ -32,7 +32,7 @@ def test_every_rule_has_a_file() -> None:
 
 
 def test_a_sound_file_is_read() -> None:
-    suite = files.read(Path(__file__).parents[1] / "schemas" / "valid" / "test.yaml")
+    suite = suites.read(Path(__file__).parents[1] / "schemas" / "valid" / "test.yaml")
     assert suite.folder == WORKFLOWS
     assert suite.directory.ids == {"alpha": 1, "beta": 2, "gamma": 3}
     assert suite.directory.studies == {"heart": ("beta",), 1: ("beta",)}
@@ -48,14 +48,14 @@ def test_problems_of_the_workflow_are_told_with_its_name(tmp_path: Path) -> None
     (tmp_path / "w.yaml").write_text("v6flow: 1\nsteps: {a: {local: {value: '{{ params.x }}'}}}\n")
     test = tmp_path / "w.test.yaml"
     test.write_text("v6flow_test: 1\nworkflow: w.yaml\ncases: {one: {}}\n")
-    (problem,) = files.problems(str(test))
+    (problem,) = suites.problems(str(test))
     assert (problem.file, problem.rule) == (str(tmp_path / "w.yaml"), "unknown-param")
 
 
 def test_a_workflow_of_local_steps_needs_no_organizations(tmp_path: Path) -> None:
     (tmp_path / "w.yaml").write_text("v6flow: 1\nsteps: {a: {local: {value: 1}}}\n")
     (tmp_path / "w.test.yaml").write_text("v6flow_test: 1\nworkflow: w.yaml\ncases: {one: {}}\n")
-    assert files.read(tmp_path / "w.test.yaml").directory.organizations == ()
+    assert suites.read(tmp_path / "w.test.yaml").directory.organizations == ()
 
 
 def test_all_test_files_of_a_folder_are_found_and_nothing_else(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_all_test_files_of_a_folder_are_found_and_nothing_else(tmp_path: Path) -
     (here / "link").symlink_to(outside)
     (here / "link.test.yaml").symlink_to(outside / "a.test.yaml")
     (here / "dangling.test.yaml").symlink_to(here / "nowhere")
-    found = [str(Path(path).relative_to(here)) for path in files.find([str(here)])]
+    found = [str(Path(path).relative_to(here)) for path in suites.find([str(here)])]
     assert found == ["b.test.yml", "tests/a.test.yaml", "tests/average.yaml", "tests/deeper/a.test.yaml"]
 
 
@@ -80,6 +80,6 @@ def test_files_that_are_named_are_taken_as_they_are_and_once(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     Path("a.test.yaml").touch()
     Path("x.yaml").touch()
-    assert files.find(["x.yaml", ".", "a.test.yaml"]) == ["x.yaml", "a.test.yaml"]
+    assert suites.find(["x.yaml", ".", "a.test.yaml"]) == ["x.yaml", "a.test.yaml"]
     with pytest.raises(UsageError, match="no file or folder nowhere"):
-        files.find(["nowhere"])
+        suites.find(["nowhere"])
