@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from v6flow import loading, running
+from v6flow import loading
 from v6flow.backends.embedded.backend import EmbeddedBackend
 from v6flow.reporters.base import Silent
-from v6flow.stores.folder.store import Store
+from v6flow.runs.starting import start
+from v6flow.stores.folder.store import FolderStore
 
 
 class Killer:
@@ -54,10 +55,10 @@ def main(workflow_file: str, federation_file: str, store: str, point: str) -> in
     killer = Killer(point)
     workflow = loading.read_workflow(workflow_file)
     federation = loading.read_federation(federation_file)
-    run = running.start(workflow, {}, federation, Store(Path(store)), folder=Path(workflow_file).parent)
-    sys.stdout.write(run.held.folder.id + "\n")
+    run = start(workflow, {}, federation, FolderStore(Path(store)), folder=Path(workflow_file).parent)
+    sys.stdout.write(run.opened.stored.id + "\n")
     sys.stdout.flush()
-    run.held.journal = KillingJournal(run.held.journal, killer)
+    run.opened.journal = KillingJournal(run.opened.journal, killer)
     submit = EmbeddedBackend.submit
 
     def killing_submit(self: EmbeddedBackend, request: Any, *, again: bool) -> None:
@@ -67,7 +68,7 @@ def main(workflow_file: str, federation_file: str, store: str, point: str) -> in
 
     EmbeddedBackend.submit = killing_submit  # type: ignore[method-assign]
     state = run.carry_on(Silent())
-    run.held.close()
+    run.opened.close()
     sys.stdout.write(f"{state.status}\n")
     return 0
 

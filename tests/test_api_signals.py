@@ -25,7 +25,7 @@ from v6flow.errors import (
     V6flowError,
 )
 from v6flow.reporters.base import Silent
-from v6flow.stores.folder.store import Store
+from v6flow.stores.folder.store import FolderStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +80,7 @@ def program(text: str, *, until: str) -> subprocess.Popen[str]:
 
 def states() -> list[RunState]:
     """The runs that are kept, by their journals."""
-    store = Store(Path(".v6flow"))
+    store = FolderStore(Path(".v6flow"))
     return [replay(store.find(run).events()) for run in store.runs()]
 
 
@@ -194,7 +194,7 @@ def test_an_interrupt_before_there_is_a_run_is_a_plain_one(folder: Path, monkeyp
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("v6flow.running.reach_for", interrupted)
+    monkeypatch.setattr("v6flow.runs.starting.reach_for", interrupted)
     with pytest.raises(KeyboardInterrupt) as caught:
         v6flow.run("small.yaml")
     assert not isinstance(caught.value, v6flow.InterruptedRunError)

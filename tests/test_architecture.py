@@ -25,9 +25,10 @@ LAYERS = (
     ("actor", "clock", "dotenv", "paths", "plugins"),
     ("references",),
     ("backends", "stores", "local", "reporters"),
+    ("reports",),
     ("engine", "loading", "params"),
-    ("running",),
-    ("detaching", "testing"),
+    ("runs",),
+    ("testing",),
     ("api",),
     ("__init__",),
     ("cli",),
@@ -172,15 +173,13 @@ CONCRETE = {
         "testing.judging", "testing.people", "testing.recording", "testing.suites", "testing.trial",
     },
     "stores.folder": {
-        "api", "cli.arguments", "cli.cancel", "cli.decision", "cli.earlier", "cli.list", "cli.logs", "cli.resume",
-        "cli.run", "cli.status", "cli.sweep", "detaching", "running", "stores.registry", "stores.results",
-        "testing.trial",
+        "stores.registry",
     },
     "stores.memory": {
         "stores.registry", "testing.trial",
     },
     "local.runner": {
-        "running", "runs.work", "testing.trial",
+        "runs.work", "testing.trial",
     },
 }  # fmt: skip
 
@@ -391,12 +390,13 @@ def test_the_core_has_no_input_or_output(name: str) -> None:
 
 # What names come to from outside is looked at and read by `paths`, which waits for nothing and knows the bound.
 LOOKS = {"read_bytes", "read_text", "is_file", "is_dir", "exists", "expanduser", "isfile", "isdir", "iterdir"}
-READERS = ("loading", "references", "params", "running", "api", "testing", "cli", "local.sources",
+READERS = ("loading", "references", "params", "runs", "api", "testing", "cli", "local.sources",
            "backends.existence", "backends.fragments", "backends.embedded.checkup", "backends.embedded.configuration",
            "backends.embedded.obstacles", "backends.embedded.contents", "backends.vantage6.connecting",
            "backends.vantage6.keys", "backends.vantage6.transport")  # fmt: skip
 LOOKS_ITSELF = {
     ("v6flow.loading", "read_text"),  # our own schemas
+    ("v6flow.runs.detach", "read_text"),  # our own log
     ("v6flow.backends.fragments", "read_text"),  # those of backends
     ("v6flow.references", "expanduser"),  # a user that there is not is an error of its own
     ("v6flow.local.sources", "is_file"),  # of what the import system has found

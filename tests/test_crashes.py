@@ -14,7 +14,7 @@ import pytest
 import v6flow
 from v6flow.core.execution import events
 from v6flow.core.planning.plan import token
-from v6flow.stores.folder.store import Store
+from v6flow.stores.folder.store import FolderStore
 
 pytest.importorskip("vantage6.algorithm.tools")
 
@@ -88,12 +88,12 @@ def kill_at(point: str, project: Path) -> str:
 
 def answered_before(project: Path, run: str) -> set[tuple[str, str]]:
     """Who had answered what when the run was killed: in the journal, or in the run's folder."""
-    folder = Store(project / "store").find(run)
+    folder = FolderStore(project / "store").find(run)
     found = {(event.step, event.organization) for event in folder.events() if isinstance(event, events.TaskAnswered)}
     for step in ("sums", "again"):
         for organization in ORGANIZATIONS:
             name = token(run, step, (organization,), 1)
-            if any(name in str(path) for path in folder.answers.rglob("answer")):
+            if any(name in str(path) for path in (folder.scratch / "answers").rglob("answer")):
                 found.add((step, organization))
     return found
 
@@ -114,7 +114,7 @@ def test_a_killed_run_resumes_to_the_same_end(point: str, project: Path) -> None
         assert ran <= unanswered, f"{name} ran again what it had answered"
     requested = Counter(
         (event.step, organization, event.attempt)
-        for event in Store(project / "store").find(run).events()
+        for event in FolderStore(project / "store").find(run).events()
         if isinstance(event, events.TaskRequested)
         for organization in event.organizations
     )

@@ -630,7 +630,7 @@ def test_the_kinds_of_failure_of_steps_are_those_there_are() -> None:
     """Those of organizations are in server.md, and those of errors are below."""
     package = Path(v6flow.__file__).parent
     core = [each for each in sorted((package / "core").rglob("*.py")) if each.parent.name != "expressions"]
-    sources = [package / "engine.py", *core]
+    sources = [package / "engine.py", package / "reports.py", *core]
     text = "".join(source.read_text("utf-8") for source in [*sources, *sorted((package / "local").glob("*.py"))])
     made = set(re.findall(r'(?:Failure|StepInvalid|Refused|failed|self\.end)\(\s*"(\w+)"', text))
     page = (DOCS / "server.md").read_text("utf-8").partition("\n## Failures")[2].partition("\n## ")[0]

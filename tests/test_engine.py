@@ -26,7 +26,6 @@ from v6flow.core.execution.events import Subtask
 from v6flow.core.execution.reuse import Answer, Basis, Kept, Key
 from v6flow.core.execution.state import replay
 from v6flow.core.views.incomplete import of_run
-from v6flow.engine import Decide
 from v6flow.errors import (
     AccessError,
     NoSpaceError,
@@ -34,6 +33,7 @@ from v6flow.errors import (
     UnreachableError,
     V6flowError,
 )
+from v6flow.stores.base import CancelRequest, DecisionRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -415,7 +415,7 @@ def test_a_gate_hears_a_decision_about_what_it_asked_and_no_other() -> None:
     assert replay(journal.events()).status == "waiting"
     again = engine(made, journal)
     for step, asked, by in (("a", 1.0, "too early"), ("a", 1000.0, "anna"), ("a", 1000.0, "too late"), ("c", 1.0, "x")):
-        again.decide(Decide(step, asked, "approved", by, ""))
+        again.hear(DecisionRequest(step, asked, "approved", by, ""))
     again.run()
     assert [event.by for event in journal.of(ev.GateDecided)] == ["anna"]
     assert replay(journal.events()).status == "waiting"  # for b
@@ -657,8 +657,8 @@ def test_cancelling_kills_what_is_open_and_ends_the_run() -> None:
         if name == "alpha":
             yield Answered(request.token, name, b"1")
         if name == "gamma":
-            running.cancel()
-            running.cancel()
+            running.hear(CancelRequest())
+            running.hear(CancelRequest())
 
     backend = FakeBackend(script)
     running = engine(make(text), journal, backend, local=local)

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 from v6flow.core.execution.state import replay
-from v6flow.stores.folder import sqlite
+from v6flow.stores.folder import rows
 
 
 def ours():
-    return len(replay(sqlite.read(journal)).steps)
+    return len(replay(rows.read(journal)).steps)
 
 
 def floor():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from v6flow import actor, loading, params, running
+from v6flow import actor, loading, params
 from v6flow.core import json
 from v6flow.core.language import units
 from v6flow.core.language.model import Workflow
@@ -30,7 +30,12 @@ from v6flow.errors import (
 from v6flow.reporters import summary
 from v6flow.reporters.base import Silent
 from v6flow.reporters.terminal import plain as shown
-from v6flow.stores.folder.store import RunFolder, Store, store_folder
+from v6flow.runs.opened import open_run
+from v6flow.runs.pinning import log_withheld
+from v6flow.runs.resume import is_open
+from v6flow.runs.resume import resume as resume_run
+from v6flow.runs.starting import start
+from v6flow.stores.registry import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +45,8 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
     from v6flow.core.views.summary import Summary
     from v6flow.reporters.base import Reporter
+    from v6flow.runs.work import Run
+    from v6flow.stores.base import RunStore, StoredRun
 
 LOG = logging.getLogger("v6flow")
 
@@ -76,9 +83,9 @@ class Cohort:
 class Result:
     """What came of a run."""
 
-    def __init__(self, state: RunState, folder: RunFolder) -> None:
+    def __init__(self, state: RunState, stored: StoredRun) -> None:
         self.state = state
-        self._folder = folder
+        self._stored = stored
 
     def __repr__(self) -> str:
         less = ", incomplete" if self.incomplete else ""
@@ -92,8 +99,8 @@ class Result:
     @property
     def store_option(self) -> str:
         """The folder to give as `--store` to commands about this run; empty where they look there anyway."""
-        root = self._folder.path.parents[1]
-        return "" if root == store_folder(None) else str(root)
+        store = self._stored.store.name
+        return "" if store == open_store().name else store
 
     @property
     def status(self) -> str:
@@ -141,7 +148,7 @@ class Result:
         Raises KeyError if there is none; of the steps in a round that has ended, or an item, nothing is kept in mind.
         """
         state = self.state.steps[step]
-        if not running.is_open(self.state, step):
+        if not is_open(self.state, step):
             raise KeyError(f"{step}: what came of the round or the item is all that is kept of it")
         if state.history:
             return state.history[-1]
@@ -160,7 +167,7 @@ class Result:
         it is withheld, because the federation's policy or the step's `disclosure` sets `min_count`.
         """
         state = self.state.steps[step]
-        if running.log_withheld(self.state, step) is not None:
+        if log_withheld(self.state, step) is not None:
             return ""
         if organization is not None and organization not in state.organizations:
             digests = [
@@ -171,9 +178,9 @@ class Result:
             ]
             if not digests:
                 raise KeyError(organization)
-            return "".join(self._folder.fetch(each).decode("utf-8", "replace") for each in digests if each)
+            return "".join(self._stored.fetch(each).decode("utf-8", "replace") for each in digests if each)
         digest = state.log if organization is None else state.organizations[organization].log
-        return self._folder.fetch(digest).decode("utf-8", "replace") if digest else ""
+        return self._stored.fetch(digest).decode("utf-8", "replace") if digest else ""
 
     def document(self) -> dict[str, Any]:
         """All of it as the command line's `--output json` prints it."""
@@ -222,7 +229,7 @@ def run(
         seconds = units.seconds(deadline) if deadline is not None else None
     except ValueError as error:
         raise UsageError(f"deadline: {error}") from error
-    started = running.start(
+    started = start(
         found,
         values,
         _federation(found, federation),
@@ -245,26 +252,25 @@ def resume(
     jobs: int | None = None,
     reporter: Reporter | None = None,
 ) -> Result:
-    """Take up a run by its id (or the beginning of it; left out: the newest) and return what came of it.
+    """Resume a run by its id (or the beginning of it; left out: the newest) and return what came of it.
 
     A run that is over is returned as it is, a failed one only without `retry_failed`. Raises what `run` does.
     """
-    held = running.take(_store(store).find(run))
-    with held:
-        status = held.state.status
+    with open_run(_store(store).find(run)) as opened:
+        status = opened.state.status
         if status in ("completed", "cancelled") or (status == "failed" and not retry_failed):
-            return _result(held.state, held.folder)
-        ready = running.resume(held, retry_failed=retry_failed, jobs=jobs, by=actor.here(python=True))
+            return _result(opened.state, opened.stored)
+        ready = resume_run(opened, retry_failed=retry_failed, jobs=jobs, by=actor.here(python=True))
         return _carry_on(ready, reporter, store)
 
 
-def _carry_on(run: running.Run, reporter: Reporter | None, store: PathLike | None) -> Result:
-    state = run.held.state
+def _carry_on(run: Run, reporter: Reporter | None, store: PathLike | None) -> Result:
+    state = run.opened.state
     where = f", store={os.fspath(store)!r}" if store is not None else ""
     again = f"v6flow.resume({state.run!r}{where})"
     hint = f"{again} resumes it"
     try:
-        with run.held:
+        with run.opened:
             run.carry_on(reporter or Silent())
     except KeyboardInterrupt as interrupt:
         message = f"run {state.run} was interrupted"
@@ -273,16 +279,16 @@ def _carry_on(run: running.Run, reporter: Reporter | None, store: PathLike | Non
         raise NoSpaceError(error.message, hint=f"make space on that disk, then {again}") from error
     if state.status == "interrupted":
         raise _released(state, hint)
-    if run.signalled is not None:  # it came when the run was over, and still means the program
-        kind = InterruptedRunError if run.signalled == signal.SIGINT else TerminatedRunError
+    if run.signals.first is not None:  # it came when the run was over, and still means the program
+        kind = InterruptedRunError if run.signals.first == signal.SIGINT else TerminatedRunError
         message = f"a signal came when run {state.run} was over: {state.status}"
         raise kind(message, hint=f"{again} returns its result", run=state.run)
-    return _result(state, run.held.folder, reported=reporter is not None)
+    return _result(state, run.opened.stored, reported=reporter is not None)
 
 
-def _result(state: RunState, folder: RunFolder, *, reported: bool = False) -> Result:
+def _result(state: RunState, stored: StoredRun, *, reported: bool = False) -> Result:
     """The result of a run; each thing that is incomplete is logged as a warning, unless a reporter has reported it."""
-    result = Result(state, folder)
+    result = Result(state, stored)
     if state.status == "completed" and not reported:
         for each in result.incomplete:
             LOG.warning("run %s is incomplete: %s", result.run, shown(str(each)))
@@ -319,8 +325,8 @@ def _federation(workflow: Workflow, file: PathLike | None) -> Federation | None:
     return loading.read_federation(path) if path is not None else None
 
 
-def _store(folder: PathLike | None) -> Store:
-    return Store(store_folder(os.fspath(folder) if folder is not None else None))
+def _store(name: PathLike | None) -> RunStore:
+    return open_store(os.fspath(name) if name is not None else None)
 
 
 __all__ = ["Cohort", "Incomplete", "Result", "RunFailedError", "load", "resume", "run"]

@@ -20,7 +20,7 @@ from cli_stage import (
 
 from v6flow import actor
 from v6flow.core.execution.events import CancelRequested
-from v6flow.stores.folder.store import Store
+from v6flow.stores.folder.store import FolderStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def who_cancelled(here: Path, run: str) -> str:
-    (asked,) = [each for each in Store(here / ".v6flow").find(run).events() if isinstance(each, CancelRequested)]
+    (asked,) = [each for each in FolderStore(here / ".v6flow").find(run).events() if isinstance(each, CancelRequested)]
     return asked.by
 
 

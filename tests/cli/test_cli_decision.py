@@ -16,11 +16,15 @@ from cli_stage import (
 )
 
 from fakes import FakeClock
-from v6flow import actor, running
+from v6flow import actor
 from v6flow.actor import Actor
 from v6flow.core.execution.state import replay
 from v6flow.reporters.base import Silent
-from v6flow.stores.folder.store import DecisionRequest, Store
+from v6flow.runs.gates import decide_gate
+from v6flow.runs.opened import open_run
+from v6flow.runs.resume import resume
+from v6flow.stores.base import DecisionRequest
+from v6flow.stores.folder.store import FolderStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,27 +147,26 @@ def test_a_run_that_waits_can_be_cancelled(here: Path, capsys: Capture) -> None:
 
 def test_a_decision_that_came_too_late_to_be_heard_is_heard_when_the_run_goes_on(here: Path, capsys: Capture) -> None:
     run = gated(here, capsys)
-    folder = Store(here / ".v6flow").find(run)
+    folder = FolderStore(here / ".v6flow").find(run)
     asked = replay(folder.events()).gates[0].started
     assert asked is not None
-    folder.request_decision(DecisionRequest("agreed", asked, "approved", "anna", ""))
+    folder.requests.post(DecisionRequest("agreed", asked, "approved", "anna", ""))
     assert call(capsys, "resume", run, "--quiet").out == 'more: 12\nby: "anna"\n'
-    assert folder.decisions() == []
+    assert folder.requests.pending() == []
 
 
 def test_the_time_that_a_person_takes_does_not_count_towards_the_deadline(here: Path, capsys: Capture) -> None:
     write(here, gated_yaml=GATED)
     assert call(capsys, "run", "gated.yaml", "--quiet", "--deadline", "1h").code == 6
     (run,) = run_ids(here)
-    folder = Store(here / ".v6flow").find(run)
+    folder = FolderStore(here / ".v6flow").find(run)
     paused = replay(folder.events()).last
-    with running.take(folder) as held:
-        running.decide_gate(
-            held, "agreed", "approved", by=Actor("anna", "terminal"), comment="", clock=FakeClock(paused + 86400)
+    with open_run(folder) as opened:
+        decide_gate(
+            opened, "agreed", "approved", by=Actor("anna", "terminal"), comment="", clock=FakeClock(paused + 86400)
         )
-    held = running.take(folder)
-    with held:
-        ready = running.resume(held, clock=FakeClock(paused + 86410))
+    with open_run(folder) as opened:
+        ready = resume(opened, clock=FakeClock(paused + 86410))
         state = ready.carry_on(Silent())
     assert (state.status, state.exit_code) == ("completed", 0)
     assert state.down == pytest.approx(86410, abs=0.001)

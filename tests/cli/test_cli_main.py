@@ -373,6 +373,6 @@ def test_a_journal_that_cannot_be_read_is_an_error_of_one_line(
     def unreadable(_self: object) -> list[str]:
         raise JournalError("no \x1b[2J journal", hint="see\tthere")
 
-    monkeypatch.setattr("v6flow.stores.folder.store.Store.runs", unreadable)
+    monkeypatch.setattr("v6flow.stores.folder.store.FolderStore.runs", unreadable)
     said = call(capsys, "list")
     assert (said.code, said.err) == (2, "error: no \\x1b[2J journal\n  hint: see    there\n")

@@ -24,7 +24,7 @@ from cli_stage import (
 )
 
 from v6flow.core.execution import events
-from v6flow.stores.folder.store import Store
+from v6flow.stores.folder.store import FolderStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ def interrupt(workflow: str = "waiting.yaml") -> None:
 
 
 def journalled(here: Path, run: str, *kinds: type[events.Event]) -> list[events.Event]:
-    return [event for event in Store(here / ".v6flow").find(run).events() if isinstance(event, kinds)]
+    return [event for event in FolderStore(here / ".v6flow").find(run).events() if isinstance(event, kinds)]
 
 
 def test_the_only_unfinished_run_goes_on(here: Path, capsys: Capture) -> None:
@@ -122,13 +122,13 @@ def test_a_failed_run_prints_its_failure_and_does_nothing(here: Path, capsys: Ca
     ran = call(capsys, "run", "waiting.yaml")
     assert ran.code == 1
     (run,) = run_ids(here)
-    before = list(Store(here / ".v6flow").find(run).events())
+    before = list(FolderStore(here / ".v6flow").find(run).events())
     said = call(capsys, "resume", run)
     assert (said.code, said.out) == (1, "")
     assert "name 'undefined' is not defined" in said.err
     assert said.err.count(f"v6flow resume --retry-failed {run}") == 1
     assert call(capsys, "resume", run, "-o", "json").document["exit_code"] == 1
-    assert list(Store(here / ".v6flow").find(run).events()) == before
+    assert list(FolderStore(here / ".v6flow").find(run).events()) == before
 
 
 def test_a_mended_last_function_goes_on_and_is_journalled(here: Path, capsys: Capture) -> None:

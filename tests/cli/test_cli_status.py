@@ -18,7 +18,7 @@ from cli_stage import (
 )
 
 from v6flow import actor
-from v6flow.stores.folder.store import Store
+from v6flow.stores.folder.store import FolderStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,7 +116,7 @@ def test_several_runs_of_one_beginning_are_listed(here: Path, capsys: Capture) -
 
 
 def test_a_run_of_which_nothing_was_written_is_said_to_be_so(here: Path, capsys: Capture) -> None:
-    Store(here / ".v6flow").create("small-20261121-0523-k3f9")
+    FolderStore(here / ".v6flow").create("small-20261121-0523-k3f9")
     said = call(capsys, "status")
     assert said.code == 2
     assert "ended before anything was written" in said.err

@@ -120,7 +120,10 @@ IMPORTED = (
     "v6flow.engine",
     "v6flow.local.runner",
     "v6flow.reporters.lines",
-    "v6flow.running",
+    "v6flow.runs.detach",
+    "v6flow.runs.resume",
+    "v6flow.runs.starting",
+    "v6flow.stores.registry",
 )
 """What commands import when they use it, and would else import anew in each fork."""
 

@@ -11,7 +11,7 @@ import stage_live
 from stage_live import Forks, Said, Stage
 
 from v6flow.core.execution import events
-from v6flow.stores.folder.store import Store
+from v6flow.stores.folder.store import FolderStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +85,7 @@ def kill_and_resume(forks: Forks, stage: Stage, point: str, *, again: bool) -> O
 
 def journal(stage: Stage) -> Iterator[Event]:
     if stage.run_ids:
-        yield from Store(stage.folder / ".v6flow").find(stage.run_id).events()
+        yield from FolderStore(stage.folder / ".v6flow").find(stage.run_id).events()
 
 
 @pytest.fixture(scope="module")

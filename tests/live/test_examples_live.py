@@ -11,9 +11,10 @@ import federation
 import pytest
 
 import v6flow
-from v6flow import running
 from v6flow.actor import Actor
-from v6flow.stores.folder.store import Store
+from v6flow.runs.gates import decide_gate
+from v6flow.runs.opened import open_run
+from v6flow.stores.folder.store import FolderStore
 
 if TYPE_CHECKING:
     from federation import LiveFederation
@@ -48,9 +49,9 @@ def run(example: Path, store: Path, federation: Path | None = None) -> v6flow.Re
     """Run an example to its end; at its gates a person approves."""
     result = v6flow.run(example, params=PARAMS.get(example.stem), federation=federation, store=store)
     while result.status == "waiting":
-        with running.take(Store(store).find(result.run)) as held:
-            for gate in held.state.gates:
-                running.decide_gate(held, gate.name, "approved", by=Actor("a test", "script"), comment="")
+        with open_run(FolderStore(store).find(result.run)) as opened:
+            for gate in opened.state.gates:
+                decide_gate(opened, gate.name, "approved", by=Actor("a test", "script"), comment="")
         result = v6flow.resume(result.run, store=store)
     return result.check()
 

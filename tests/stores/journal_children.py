@@ -20,8 +20,10 @@ import encodings.ascii, os, resource, shutil, signal, sqlite3, sys, tempfile, ur
 from pathlib import Path
 from journal_children import answered, step_down
 from v6flow.errors import *
-from v6flow.stores.folder import sqlite
+from v6flow.stores.folder import rows
+from v6flow.stores.folder.rows import *
 from v6flow.stores.folder.sqlite import *
+from v6flow.stores.base import *
 from v6flow.stores.folder.store import *
 def say(*words): print(*words, flush=True)
 folder = Path(sys.argv[1])

@@ -7,8 +7,8 @@ import sqlite3
 import tarfile
 from pathlib import Path
 
-from v6flow.stores.folder.checkpoint import Head, HeadFile, Mark
-from v6flow.stores.folder.sqlite import _link, _origin
+from v6flow.stores.folder.checkpoint import Checkpoint, CheckpointFile, Mark
+from v6flow.stores.folder.rows import link, origin
 
 ARCHIVES = {each.name.removesuffix(".tar.gz"): each for each in Path(__file__).parent.glob("older/format-*.tar.gz")}
 """Each archive by its format; `older/make.py` tells what is in them."""
@@ -31,16 +31,16 @@ def _move(path: Path, to: str) -> None:
     """Replace the path of the project's folder in a journal; its checksums follow."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
         (run,) = connection.execute("SELECT run FROM meta").fetchone()
-        checksum = _origin(run).checksum
+        checksum = origin(run).checksum
         rows = connection.execute("SELECT seq, kind, data, value, file FROM events ORDER BY seq").fetchall()
         for seq, kind, *texts, file in rows:
             data, value = (text and text.replace(MADE_IN, to) for text in texts)
-            checksum = _link(checksum, kind, data, value, file)
+            checksum = link(checksum, kind, data, value, file)
             change = "UPDATE events SET data = ?, value = ?, checksum = ? WHERE seq = ?"
             connection.execute(change, (data, value, checksum, seq))
         connection.execute("UPDATE meta SET checksum = ?", (checksum,))
         connection.commit()
     mark = Mark(len(rows), checksum)
-    head = HeadFile(path)
-    head.write(Head("", mark, mark))
-    head.close()
+    checkpoint = CheckpointFile(path)
+    checkpoint.write(Checkpoint("", mark, mark))
+    checkpoint.close()

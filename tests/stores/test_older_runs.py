@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from older_runs import ARCHIVES, unpack
 
-from v6flow import running
 from v6flow.cli.main import main
 from v6flow.core.execution.events import TaskAnswered, TaskRequested
 from v6flow.core.execution.state import replay
-from v6flow.stores.folder.sqlite import FORMAT
-from v6flow.stores.folder.store import Store
+from v6flow.runs.opened import open_run
+from v6flow.stores.folder.rows import FORMAT
+from v6flow.stores.folder.store import FolderStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,11 +63,11 @@ def status(capsys: pytest.CaptureFixture[str], run: str) -> Any:
 
 
 def runs(study: Path, workflow: str) -> list[str]:
-    return [each for each in Store(study / ".v6flow").runs() if each.startswith(f"{workflow}-")]
+    return [each for each in FolderStore(study / ".v6flow").runs() if each.startswith(f"{workflow}-")]
 
 
 def test_every_step_of_every_run_is_explained(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    store = Store(study / ".v6flow")
+    store = FolderStore(study / ".v6flow")
     assert len(store.runs()) == 9
     assert main(["list", "--output", "json"]) == 0
     for run in store.runs():
@@ -94,7 +94,7 @@ def test_an_unfinished_run_goes_on(workflow: str, study: Path, capsys: pytest.Ca
             break
     else:
         pytest.fail("there is none")
-    folder = Store(study / ".v6flow").find(run)
+    folder = FolderStore(study / ".v6flow").find(run)
     answered = {(each.step, each.organization) for each in folder.events() if isinstance(each, TaskAnswered)}
     known = len(list(folder.events()))
     if before == "waiting":
@@ -112,7 +112,7 @@ def test_a_failed_run_asks_again_whom_it_lacks(study: Path, capsys: pytest.Captu
     assert main(["resume", run]) == 1
     assert main(["resume", run, "--retry-failed", "--quiet"]) == 0
     assert status(capsys, run)["outputs"] == {"sum": 160.0}
-    asked = [each for each in Store(study / ".v6flow").find(run).events() if isinstance(each, TaskRequested)]
+    asked = [each for each in FolderStore(study / ".v6flow").find(run).events() if isinstance(each, TaskRequested)]
     assert [each.organizations for each in asked] == [("alpha",), ("beta",), ("gamma",), ("gamma",)]
 
 
@@ -124,9 +124,9 @@ def _format(folder: RunFolder) -> int:
 
 def test_the_first_event_that_is_added_makes_a_journal_one_of_the_format_of_today(study: Path) -> None:
     (run,) = runs(study, "local")
-    folder = Store(study / ".v6flow").find(run)
+    folder = FolderStore(study / ".v6flow").find(run)
     before = _format(folder)
-    with running.take(folder):
+    with open_run(folder):
         assert _format(folder) == before
     assert main(["resume", run, "--quiet"]) == 0
     assert _format(folder) == FORMAT

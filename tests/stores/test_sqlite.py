@@ -18,9 +18,17 @@ from journal_children import answered, finish, kill, line, show, spawn, stop
 
 from v6flow.core.execution.events import StepCompleted
 from v6flow.errors import JournalError, NoSpaceError
-from v6flow.stores.folder import sqlite
-from v6flow.stores.folder.checkpoint import Head, Mark, boot_id, create_head, head_path, read_head
-from v6flow.stores.folder.sqlite import LARGE, SqliteJournal, fetch, read, read_copy
+from v6flow.stores.folder import rows
+from v6flow.stores.folder.checkpoint import (
+    Checkpoint,
+    Mark,
+    boot_id,
+    checkpoint_path,
+    create_checkpoint,
+    read_checkpoint,
+)
+from v6flow.stores.folder.rows import fetch, read, read_copy
+from v6flow.stores.folder.sqlite import LARGE, SqliteJournal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -429,13 +437,13 @@ def test_an_older_state_is_noticed(path: Path, tmp_path: Path) -> None:
 def test_a_head_that_was_not_moved_yet_is_right(path: Path) -> None:
     journal = SqliteJournal.create(path, "a-run")
     journal.append(EVENTS[:10], durable=True)
-    behind = head_path(path).read_bytes()
+    behind = checkpoint_path(path).read_bytes()
     journal.append(EVENTS[10:], durable=True)
     journal.close()
-    head_path(path).write_bytes(behind)
+    checkpoint_path(path).write_bytes(behind)
     assert list(read(path)) == EVENTS
     SqliteJournal.open(path).close()
-    assert head_path(path).read_bytes() != behind
+    assert checkpoint_path(path).read_bytes() != behind
 
 
 def test_a_journal_of_another_run_is_noticed(closed: Path, tmp_path: Path) -> None:
@@ -453,11 +461,11 @@ def test_after_the_loss_of_power_only_what_was_durable_must_be_there(killed: Pat
     body = log.read_bytes()
     log.write_bytes(body[:-1] + bytes([body[-1] ^ 1]))  # the last append is lost; it was not durable
     assert outcome(killed) is None
-    head = read_head(killed)
-    assert head is not None
-    assert head.boot == boot_id()
-    assert (head.durable.events, head.reached.events) == (9, 12)
-    create_head(killed, Head("another-boot", head.reached, head.durable))
+    checkpoint = read_checkpoint(killed)
+    assert checkpoint is not None
+    assert checkpoint.boot == boot_id()
+    assert (checkpoint.durable.events, checkpoint.reached.events) == (9, 12)
+    create_checkpoint(killed, Checkpoint("another-boot", checkpoint.reached, checkpoint.durable))
     assert outcome(killed) == EVENTS[:9]
     log.write_bytes(body[:8000])
     assert outcome(killed) is None
@@ -512,7 +520,7 @@ WRONGS: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "another type": (drop("UPDATE events SET data = x'00' WHERE seq = 5"), "is damaged: event 5 is not"),
     "another schema": (misspell, "is damaged: its schema is not what was written"),
-    "no head": (lambda path: head_path(path).unlink(), "journal.head .* is missing or damaged"),
+    "no head": (lambda path: checkpoint_path(path).unlink(), "journal.head .* is missing or damaged"),
     "no result": (lambda path: shutil.rmtree(path.parent / "results"), "results/[0-9a-f]+ cannot be read"),
     "other result": (change_result, "results/[0-9a-f]+ is damaged"),
 }
@@ -536,7 +544,7 @@ def test_says_what_is_wrong_and_what_to_do(closed: Path, wrong: str) -> None:
 
 def test_an_unknown_kind_of_event_is_of_a_newer_version(path: Path) -> None:
     journal = SqliteJournal.create(path, "a-run")
-    checksum = sqlite._link(journal._mark.checksum, "Marvelled", '{"at":1.0}', None, None)
+    checksum = rows.link(journal._mark.checksum, "Marvelled", '{"at":1.0}', None, None)
     journal._commit([(1, "Marvelled", '{"at":1.0}', None, None, checksum)], Mark(1, checksum))
     journal.close()
     with pytest.raises(JournalError, match=r"event 1 of the journal .*, Marvelled, is not known"):
@@ -566,7 +574,7 @@ LOOK = """
 step_down()
 path = folder / "journal.sqlite"
 try:
-    sqlite._load_by(path, path, "mode=ro")
+    rows._load_by(path, path, "mode=ro")
 except UnopenableError:
     say("unopenable")
 say(len(list(read(path))))

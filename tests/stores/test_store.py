@@ -15,17 +15,18 @@ import pytest
 from journal_children import answered, finish, kill, line, show, spawn, stop
 
 from v6flow.errors import HeldError, JournalError, NoSpaceError, UsageError
+from v6flow.stores.base import CancelRequest, Holder
 from v6flow.stores.folder import files
-from v6flow.stores.folder.lock import CANCEL_SIGNAL, Holder
-from v6flow.stores.folder.store import CancelRequest, RunFolder, Store, check_id, run_id, store_folder
+from v6flow.stores.folder.lock import CANCEL_SIGNAL, signal_holder
+from v6flow.stores.folder.store import FolderStore, RunFolder
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
 HOLD = """
-run = Store(folder).find()
-with run.lock(command="v6flow run"):
+run = FolderStore(folder).find()
+with run.lease(command="v6flow run"):
     say("held")
     sys.stdin.readline()
 say("released")
@@ -34,18 +35,18 @@ sys.stdin.readline()
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> FolderStore:
     ticks = itertools.count(1_800_000_000 * 10**9)
-    return Store(tmp_path / "store", clock=lambda: next(ticks))
+    return FolderStore(tmp_path / "store", clock=lambda: next(ticks))
 
 
 @pytest.fixture
-def run(store: Store) -> RunFolder:
+def run(store: FolderStore) -> RunFolder:
     return store.create("average-20261121-0523-k3f9")
 
 
 @pytest.fixture
-def child(store: Store, run: RunFolder) -> Iterator[subprocess.Popen[str]]:
+def child(store: FolderStore, run: RunFolder) -> Iterator[subprocess.Popen[str]]:
     """A process that holds the run until it reads a line."""
     child = spawn(HOLD, store.root)
     assert line(child) == "held"
@@ -62,35 +63,10 @@ def public() -> Iterator[Path]:
         show(Path(folder), writable=True)
 
 
-# Ids
-
-
-@pytest.mark.parametrize(
-    ("workflow", "expected"),
-    [
-        ("average", "average-20261121-0523-k3f9"),
-        ("Kaplan Meier/é", "kaplan-meier-e-20261121-0523-k3f9"),
-        ("../../etc", "etc-20261121-0523-k3f9"),
-        ("生存", "run-20261121-0523-k3f9"),
-        ("x" * 300, "x" * 60 + "-20261121-0523-k3f9"),
-    ],
-)
-def test_an_id_says_what_and_when(workflow: str, expected: str) -> None:
-    name = run_id(workflow, 1795238580.9, "k3f9")
-    assert name == expected
-    assert check_id(name) == name
-
-
-@pytest.mark.parametrize("random4", ["", "abc", "abcde", "../x", "ABCD"])
-def test_an_id_ends_in_four_characters(random4: str) -> None:
-    with pytest.raises(ValueError, match="four"):
-        run_id("average", 0, random4)
-
-
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "a/b", "/a", "a\\b", "a\0b", "a..b", "-a", ".a", "é", "a\n", "x" * 129]
 )
-def test_a_name_that_is_no_id_is_refused(store: Store, name: str) -> None:
+def test_a_name_that_is_no_id_is_refused(store: FolderStore, name: str) -> None:
     for use in (store.create, store.find):
         with pytest.raises(UsageError, match="is not the id of a run"):
             use(name)
@@ -100,25 +76,7 @@ def test_a_name_that_is_no_id_is_refused(store: Store, name: str) -> None:
 # Runs
 
 
-def test_the_store_is_as_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("V6FLOW_STORE", "")
-    assert store_folder(None) == tmp_path / ".v6flow"
-    monkeypatch.setenv("V6FLOW_STORE", "elsewhere")
-    assert store_folder(None) == tmp_path / "elsewhere"
-    assert store_folder("/here") == Path("/here")
-
-
-def test_a_current_folder_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "gone").mkdir()
-    monkeypatch.chdir(tmp_path / "gone")
-    (tmp_path / "gone").rmdir()
-    with pytest.raises(UsageError, match="the current folder is gone"):
-        store_folder("runs")
-    assert store_folder("/here") == Path("/here")
-
-
-def test_a_run_is_made_whole_and_private(store: Store, run: RunFolder) -> None:
+def test_a_run_is_made_whole_and_private(store: FolderStore, run: RunFolder) -> None:
     assert run.path == store.root / "runs" / run.id
     assert {path.name for path in run.path.iterdir()} == {
         "journal.sqlite", "journal.head", "results", "logs", "answers", "created"
@@ -129,17 +87,7 @@ def test_a_run_is_made_whole_and_private(store: Store, run: RunFolder) -> None:
     assert list(run.events()) == []
 
 
-def test_a_run_keeps_its_events_and_logs(run: RunFolder) -> None:
-    journal = run.journal()
-    journal.append([answered(1)], durable=True)
-    digest = journal.keep(b"a log")
-    assert list(run.events()) == [answered(1)]
-    journal.close()
-    assert list(run.events()) == [answered(1)]
-    assert run.fetch(digest) == b"a log"
-
-
-def test_a_run_is_made_once(store: Store, run: RunFolder) -> None:
+def test_a_run_is_made_once(store: FolderStore, run: RunFolder) -> None:
     journal = run.journal()
     journal.append([answered(1)], durable=True)
     journal.close()
@@ -149,14 +97,14 @@ def test_a_run_is_made_once(store: Store, run: RunFolder) -> None:
     assert [path.name for path in run.path.parent.iterdir()] == [run.id]
 
 
-def test_a_run_that_was_not_made_whole_is_none(store: Store, run: RunFolder) -> None:
+def test_a_run_that_was_not_made_whole_is_none(store: FolderStore, run: RunFolder) -> None:
     (run.path.parent / ".new-average-1").mkdir()
     (run.path.parent / "a-file").touch()
     (run.path.parent / "a-link").symlink_to(run.path)
     assert store.runs() == [run.id]
 
 
-def test_what_a_killed_process_left_of_a_new_run_is_removed(store: Store, run: RunFolder) -> None:
+def test_what_a_killed_process_left_of_a_new_run_is_removed(store: FolderStore, run: RunFolder) -> None:
     gone = spawn(HOLD, store.root)
     kill(gone)
     left = run.path.parent / f".new-average-20261121-0523-aaaa-{gone.pid}"
@@ -171,29 +119,21 @@ def test_what_a_killed_process_left_of_a_new_run_is_removed(store: Store, run: R
     assert (left.exists(), going_on.exists(), odd.exists()) == (False, True, True)
 
 
-def test_the_newest_is_first(store: Store) -> None:
-    names = ["b-20261121-0523-aaaa", "a-20261121-0523-zzzz", "c-20261121-0523-bbbb"]
-    for name in names:
-        store.create(name)
-    assert store.runs() == names[::-1]
-    assert store.find().id == names[-1]
-
-
-def test_without_a_note_the_id_tells_when(store: Store) -> None:
+def test_without_a_note_the_id_tells_when(store: FolderStore) -> None:
     names = ["c-20261121-0523-aaaa", "a-20261121-0524-aaaa", "b-20261122-0000-aaaa"]
     for name in reversed(["whatever", *names]):
         (store.create(name).path / "created").unlink()
     assert store.runs() == [*names[::-1], "whatever"]
 
 
-def test_a_run_whose_journal_is_gone_is_not_passed_over(store: Store, run: RunFolder) -> None:
+def test_a_run_whose_journal_is_gone_is_not_passed_over(store: FolderStore, run: RunFolder) -> None:
     run.journal_path.unlink()
     assert store.runs() == [run.id]
     with pytest.raises(JournalError, match="is missing"):
         store.find().events()
 
 
-def test_an_id_may_be_shortened(store: Store) -> None:
+def test_an_id_may_be_shortened(store: FolderStore) -> None:
     for name in ("average-20261121-0523-k3f9", "average-20261121-0524-aaaa", "cox-20261121-0523-k3f9", "cox"):
         store.create(name)
     assert store.find("average-20261121-0523").id == "average-20261121-0523-k3f9"
@@ -208,14 +148,14 @@ def test_an_id_may_be_shortened(store: Store) -> None:
     assert caught.value.hint == "did you mean average-20261121-0523-k3f9?"
 
 
-def test_many_runs_are_listed_in_part(store: Store) -> None:
+def test_many_runs_are_listed_in_part(store: FolderStore) -> None:
     for number in range(13):
         store.create(f"run-{number}")
     with pytest.raises(UsageError, match=r"run-12, .* and 3 more"):
         store.find("r")
 
 
-def test_no_runs_are_said_to_be_none(store: Store) -> None:
+def test_no_runs_are_said_to_be_none(store: FolderStore) -> None:
     assert store.runs() == []
     for prefix in (None, "average"):
         with pytest.raises(UsageError, match=f"no runs in {store.root}") as caught:
@@ -224,7 +164,7 @@ def test_no_runs_are_said_to_be_none(store: Store) -> None:
     assert not store.root.exists()
 
 
-def test_a_store_that_is_a_file_is_said(store: Store) -> None:
+def test_a_store_that_is_a_file_is_said(store: FolderStore) -> None:
     store.root.write_text("")
     with pytest.raises(UsageError, match="cannot be read: Not a directory"):
         store.runs()
@@ -237,7 +177,7 @@ def test_a_store_needs_a_folder_that_can_be_written(public: Path) -> None:
     show(public)
     code = """
 step_down()
-try: Store(folder / ".v6flow").create("average")
+try: FolderStore(folder / ".v6flow").create("average")
 except UsageError as error: say(error.kind, error.exit_code, error.message, error.hint)
 """
     (said,) = finish(spawn(code, public))
@@ -247,11 +187,11 @@ except UsageError as error: say(error.kind, error.exit_code, error.message, erro
 
 
 def test_runs_that_may_not_be_read_are_not_none(public: Path) -> None:
-    Store(public / "store").create("average")
+    FolderStore(public / "store").create("average")
     (public / "store" / "runs").chmod(0)
     code = """
 step_down()
-for use in (Store(folder / "store").runs, Store(folder / "store").find):
+for use in (FolderStore(folder / "store").runs, FolderStore(folder / "store").find):
     try: use()
     except UsageError as error: say(error.message)
 """
@@ -261,15 +201,15 @@ for use in (Store(folder / "store").runs, Store(folder / "store").find):
 
 
 def test_a_read_only_store_is_read_and_not_held(public: Path) -> None:
-    journal = Store(public / "store").create("average").journal()
+    journal = FolderStore(public / "store").create("average").journal()
     journal.append([answered(1)], durable=True)
     journal.close()
     show(public)
     code = """
 step_down()
-run = Store(folder / "store").find()
+run = FolderStore(folder / "store").find()
 say(run.id, len(list(run.events())), run.holder())
-for use in (run.lock, run.journal, lambda: run.request_cancel(CancelRequest("me", 1.0)), lambda: run.write("a", b"")):
+for use in (run.lease, run.journal, lambda: run.requests.post(CancelRequest("me", 1.0)), lambda: run.write("a", b"")):
     try: use()
     except UsageError as error: say("--store" in error.hint, error.message)
 """
@@ -279,10 +219,10 @@ for use in (run.lock, run.journal, lambda: run.request_cancel(CancelRequest("me"
     assert all(other.startswith("True") and "cannot be written" in other for other in others)
 
 
-def test_needs_no_home(store: Store) -> None:
+def test_needs_no_home(store: FolderStore) -> None:
     code = """
-run = Store(folder).create("average")
-with run.lock():
+run = FolderStore(folder).create("average")
+with run.lease():
     run.journal().close()
 say(len(list(run.events())))
 """
@@ -290,10 +230,10 @@ say(len(list(run.events())))
     assert finish(spawn(code, store.root, env=bare)) == ["0"]
 
 
-def test_a_full_disk_leaves_no_run_behind(store: Store, run: RunFolder) -> None:
+def test_a_full_disk_leaves_no_run_behind(store: FolderStore, run: RunFolder) -> None:
     code = """
 resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
-try: Store(folder).create("second")
+try: FolderStore(folder).create("second")
 except NoSpaceError as error: say(error.hint)
 """
     (hint,) = finish(spawn(code, store.root))
@@ -306,39 +246,31 @@ except NoSpaceError as error: say(error.hint)
 
 def test_one_holds(run: RunFolder) -> None:
     assert run.holder() is None
-    with run.lock(command="v6flow run"):
+    with run.lease(command="v6flow run"):
         held_by = run.holder()
         assert held_by == Holder(os.getpid(), "v6flow run", os.uname().nodename)
         for _ in range(2):
             with pytest.raises(HeldError, match=f"{run.id} is held by process {os.getpid()} \\(v6flow run\\)"):
-                run.lock()
+                run.lease()
     assert run.holder() is None
-    run.lock().release()
+    run.lease().release()
     assert stat.S_IMODE((run.path / "lock").stat().st_mode) == 0o600
-
-
-def test_releasing_twice_releases_once(run: RunFolder) -> None:
-    lock = run.lock()
-    lock.release()
-    with run.lock():
-        lock.release()
-        assert run.holder() is not None
 
 
 def test_another_process_is_named(run: RunFolder, child: subprocess.Popen[str]) -> None:
     with pytest.raises(HeldError) as caught:
-        run.lock()
+        run.lease()
     assert caught.value.message == f"the run {run.id} is held by process {child.pid} (v6flow run)"
     assert caught.value.exit_code == 75
     child.communicate("\n\n")
-    run.lock().release()
+    run.lease().release()
 
 
 def test_a_killed_holder_leaves_nothing(run: RunFolder, child: subprocess.Popen[str]) -> None:
     kill(child)
     assert run.holder() is None
-    assert run.signal_holder() is None
-    with run.lock():
+    assert signal_holder(run.lock_path) is None
+    with run.lease():
         pass
 
 
@@ -348,20 +280,20 @@ def test_a_stopped_holder_is_said_to_be_stopped(run: RunFolder, child: subproces
     assert holder is not None
     assert holder.stopped
     with pytest.raises(HeldError, match=f"is stopped \\(pid {child.pid}\\)") as caught:
-        run.lock()
+        run.lease()
     assert f"kill -CONT {child.pid}" in str(caught.value.hint)
     child.send_signal(signal.SIGCONT)
     child.communicate("\n\n")
     assert run.holder() is None
 
 
-def test_of_eight_one_wins(store: Store, run: RunFolder) -> None:
+def test_of_eight_one_wins(store: FolderStore, run: RunFolder) -> None:
     code = """
-run = Store(folder).find()
+run = FolderStore(folder).find()
 say("ready")
 sys.stdin.readline()
 try:
-    lock = run.lock(command="v6flow resume")
+    lock = run.lease(command="v6flow resume")
     say("won")
 except HeldError as error:
     say(error.message)
@@ -381,11 +313,11 @@ sys.stdin.readline()
     assert sorted(said.values()) == sorted(["won", *[lost] * 7])
 
 
-def test_what_a_holder_starts_does_not_hold(store: Store, run: RunFolder) -> None:
+def test_what_a_holder_starts_does_not_hold(store: FolderStore, run: RunFolder) -> None:
     code = """
 import subprocess
-run = Store(folder).find()
-lock = run.lock()
+run = FolderStore(folder).find()
+lock = run.lease()
 waiting = [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.readline()"]
 subprocess.Popen(waiting, close_fds=False)
 sys.stdin.readline()
@@ -396,7 +328,7 @@ sys.stdin.readline()
     child.kill()
     child.wait()
     assert run.holder() is None
-    run.lock().release()
+    run.lease().release()
     child.communicate("\n")
 
 
@@ -404,11 +336,11 @@ def test_a_name_left_in_the_lock_is_not_who_holds_it(run: RunFolder, child: subp
     record = json.loads((run.path / "lock").read_text())
     for changed in ({"started": "1"}, {"pid": 2**22 + 1}, {"pid": "x"}, {"host": "elsewhere"}):
         (run.path / "lock").write_text(json.dumps({**record, **changed}))
-        holder = run.signal_holder()
+        holder = signal_holder(run.lock_path)
         assert holder is not None
         assert holder.pid is None
         with pytest.raises(HeldError, match="a process that cannot be told"):
-            run.lock()
+            run.lease()
     (run.path / "lock").write_text(json.dumps(record))
     child.communicate("\n\n")
     (run.path / "lock").write_text(json.dumps({**record, "pid": os.getpid()}))
@@ -424,52 +356,51 @@ def test_one_who_lives_but_has_let_go_is_not_signalled(run: RunFolder, child: su
     assert (run.path / "lock").read_text() == ""
     (run.path / "lock").write_text(record)
     assert run.holder() is None
-    assert run.signal_holder() is None
+    assert signal_holder(run.lock_path) is None
 
 
-def test_a_run_that_is_gone_is_not_held(store: Store) -> None:
+def test_a_run_that_is_gone_is_not_held(store: FolderStore) -> None:
     with pytest.raises(UsageError, match="is gone"):
-        RunFolder(store.root / "runs" / "average").lock()
+        store.open("average").lease()
 
 
 # Cancelling
 
 
-def test_a_request_to_cancel_stays(store: Store, run: RunFolder) -> None:
-    assert run.cancel_requested() is None
-    finish(spawn("Store(folder).find().request_cancel(CancelRequest('hannah é', 1.5, 'script'))", store.root))
-    assert run.cancel_requested() == CancelRequest("hannah é", 1.5, "script")
+def test_a_request_to_cancel_stays(store: FolderStore, run: RunFolder) -> None:
+    assert run.requests.pending() == []
+    finish(spawn("FolderStore(folder).find().requests.post(CancelRequest('hannah é', 1.5, 'script'))", store.root))
+    assert run.requests.pending() == [CancelRequest("hannah é", 1.5, "script")]
     assert stat.S_IMODE((run.path / "cancel").stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b"[]", b'{"by": "me"}'])
 def test_a_damaged_request_is_still_one(run: RunFolder, body: bytes) -> None:
     (run.path / "cancel").write_bytes(body)
-    assert run.cancel_requested() == CancelRequest("", 0.0)
+    assert run.requests.pending() == [CancelRequest("", 0.0)]
 
 
-def test_the_holder_is_woken(store: Store, run: RunFolder) -> None:
+def test_the_holder_is_woken(store: FolderStore, run: RunFolder) -> None:
     code = """
 from v6flow.stores.folder.lock import CANCEL_SIGNAL
 signal.pthread_sigmask(signal.SIG_BLOCK, {CANCEL_SIGNAL})
-run = Store(folder).find()
-with run.lock():
+run = FolderStore(folder).find()
+with run.lease():
     say("held")
     signal.sigwait({CANCEL_SIGNAL})
-    say(run.cancel_requested().by)
+    say(run.requests.pending()[0].by)
 """
     child = spawn(code, store.root)
     assert line(child) == "held"
-    run.request_cancel(CancelRequest("hannah", 1.0))
-    holder = run.signal_holder()
+    holder = run.requests.post(CancelRequest("hannah", 1.0))
     assert holder is not None
     assert holder.pid == child.pid
     assert finish(child) == ["hannah"]
-    assert run.signal_holder() is None
+    assert signal_holder(run.lock_path) is None
 
 
 def test_a_holder_that_expects_no_signal_goes_on(run: RunFolder, child: subprocess.Popen[str]) -> None:
-    assert run.signal_holder() == Holder(child.pid, "v6flow run", os.uname().nodename)
+    assert signal_holder(run.lock_path) == Holder(child.pid, "v6flow run", os.uname().nodename)
     assert signal.getsignal(CANCEL_SIGNAL) == signal.SIG_DFL
     output, _ = child.communicate("\n\n")
     assert output == "released\n"
@@ -479,58 +410,31 @@ def test_a_holder_that_expects_no_signal_goes_on(run: RunFolder, child: subproce
 # Files
 
 
-def test_a_file_is_written_whole(run: RunFolder) -> None:
-    run.write("workflow.yaml", b"a: 1\n")
-    run.write("workflow.yaml", b"b\n")
-    assert run.read("workflow.yaml") == b"b\n"
-    assert stat.S_IMODE((run.path / "workflow.yaml").stat().st_mode) == 0o600
-    assert not [path for path in run.path.iterdir() if path.name.startswith(".")]
-
-
-def test_a_file_that_finds_no_space_leaves_the_old_one(store: Store, run: RunFolder) -> None:
-    run.write("workflow.yaml", b"old")
+def test_a_file_that_finds_no_space_leaves_the_old_one(store: FolderStore, run: RunFolder) -> None:
+    run.write("over", b"old")
     code = """
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-try: Store(folder).find().write("workflow.yaml", bytes(2000))
+try: FolderStore(folder).find().write("over", bytes(2000))
 except NoSpaceError: say("full")
 """
     assert finish(spawn(code, store.root)) == ["full"]
-    assert run.read("workflow.yaml") == b"old"
+    assert (run.path / "over").read_bytes() == b"old"
     assert not [path for path in run.path.iterdir() if path.name.startswith(".")]
-
-
-@pytest.mark.parametrize("name", ["", ".", "..", "../x", "/etc/passwd", "a/b", "a\0", ".hidden", "a" * 200, "é\ud800"])
-def test_a_file_has_a_plain_name(run: RunFolder, name: str) -> None:
-    with pytest.raises(UsageError, match="is not a plain name"):
-        run.write(name, b"")
-    with pytest.raises(UsageError, match="is not a plain name"):
-        run.read(name)
-
-
-@pytest.mark.parametrize("name", ["journal.sqlite", "journal.sqlite-wal", "journal.head", "lock", "cancel", "results"])
-def test_a_file_is_none_of_ours(run: RunFolder, name: str) -> None:
-    with pytest.raises(UsageError, match="keeps for itself"):
-        run.write(name, b"")
 
 
 def test_a_link_is_neither_read_nor_followed(run: RunFolder, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_bytes(b"secret")
-    (run.path / "note").symlink_to(target)
+    (run.path / "cancel").symlink_to(target)
     with pytest.raises(JournalError, match="cannot be read"):
-        run.read("note")
-    run.write("note", b"mine")
+        run.requests.pending()
+    run.requests.post(CancelRequest("me", 1.0))
     assert target.read_bytes() == b"secret"
-    assert run.read("note") == b"mine"
+    assert run.requests.pending() == [CancelRequest("me", 1.0)]
     (run.path / "lock").symlink_to(target)
     with pytest.raises(UsageError):
-        run.lock()
+        run.lease()
     assert target.read_bytes() == b"secret"
-
-
-def test_a_file_that_is_not_there_is_said(run: RunFolder) -> None:
-    with pytest.raises(JournalError, match=r"note cannot be read: No such file"):
-        run.read("note")
 
 
 @pytest.mark.parametrize(

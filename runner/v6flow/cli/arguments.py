@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from v6flow.backends.base import Federation
     from v6flow.core.json import Json
     from v6flow.core.language.model import Workflow
-    from v6flow.stores.folder.store import Store
+    from v6flow.stores.base import RunStore
 
 
 class Parser(argparse.ArgumentParser):
@@ -118,14 +118,14 @@ def duration(option: str, text: str | None) -> float | None:
         raise UsageError(f"{option}: {error}") from error
 
 
-def open_store(arguments: argparse.Namespace) -> Store:
+def open_store(arguments: argparse.Namespace) -> RunStore:
     """The store that is meant; printed commands name it, also where it was set for this command alone."""
     import os
 
-    from v6flow.stores.folder.store import Store, store_folder
+    from v6flow.stores.registry import open_store as open_named
 
     arguments.store = arguments.store or os.environ.get("V6FLOW_STORE")
-    return Store(store_folder(arguments.store))
+    return open_named(arguments.store)
 
 
 def read_params(

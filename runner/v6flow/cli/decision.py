@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.cli.arguments import Parser
-    from v6flow.stores.folder.store import RunFolder
+    from v6flow.stores.base import StoredRun
 
 
 def configure(parser: Parser) -> None:
@@ -23,40 +23,38 @@ def configure(parser: Parser) -> None:
 
 def decide(arguments: argparse.Namespace, decision: str) -> int:
     """Write down a decision (`approved` or `rejected`)."""
-    from v6flow import actor, running
+    from v6flow import actor
     from v6flow.cli import show
     from v6flow.core.execution.state import replay
     from v6flow.core.planning.plan import iso
-    from v6flow.errors import HeldError
     from v6flow.reporters import summary
-    from v6flow.stores.folder.store import DecisionRequest
+    from v6flow.runs.gates import check_decision, decide_gate
+    from v6flow.runs.opened import open_or_post
+    from v6flow.stores.base import DecisionRequest, Holder
 
     folder = common.open_store(arguments).find(arguments.run)
     who = actor.here()
-    try:
-        held = running.take(folder)
-    except HeldError:
-        asked = running.check_decision(folder.id, replay(folder.events()), arguments.step, who.by)
-        said = arguments.step, asked, decision, who.by, arguments.comment, who.via
-        folder.request_decision(DecisionRequest(*said))
-        holder = folder.signal_holder()
-        if holder is not None:
-            return _told(folder, arguments, decision, who.by, str(holder))
-        held = running.take(folder)  # it ended just now
-        folder.forget_decision(arguments.step)
-    with held:
-        decided = running.decide_gate(held, arguments.step, decision, by=who, comment=arguments.comment)
+
+    def request() -> DecisionRequest:
+        asked = check_decision(folder.id, replay(folder.events()), arguments.step, who.by)
+        return DecisionRequest(arguments.step, asked, decision, who.by, arguments.comment, who.via)
+
+    opened = open_or_post(folder, request)
+    if isinstance(opened, Holder):
+        return _told(folder, arguments, decision, who.by, str(opened))
+    with opened:
+        decided = decide_gate(opened, arguments.step, decision, by=who, comment=arguments.comment)
         if arguments.output == "json":
             document = {"run": folder.id, "step": decided.step, "decision": decision}
             show.write({**document, "by": decided.by, "at": iso(decided.at), "comment": decided.comment})
             return 0
         show.lines([f"{decision} {decided.step} of run {folder.id}, as {decided.by}"])
-        more = summary.waiting_text(held.state, arguments.store or "")
+        more = summary.waiting_text(opened.state, arguments.store or "")
         show.lines(more or [f"{summary.resume_command(folder.id, arguments.store or '')} goes on"])
     return 0
 
 
-def _told(folder: RunFolder, arguments: argparse.Namespace, decision: str, by: str, holder: str) -> int:
+def _told(folder: StoredRun, arguments: argparse.Namespace, decision: str, by: str, holder: str) -> int:
     """Say that who works on the run has been told."""
     from v6flow.cli import show
 

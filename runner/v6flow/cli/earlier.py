@@ -1,4 +1,4 @@
-"""The runs of a workflow that were begun before."""
+"""The runs of a workflow that were started before."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
     from v6flow.core.execution.state import RunState
-    from v6flow.stores.folder.store import RunFolder, Store
+    from v6flow.runs.work import Run
+    from v6flow.stores.base import RunStore, StoredRun
 
 
-def unfinished(store: Store, workflow: str) -> list[tuple[RunFolder, RunState]]:
+def unfinished(store: RunStore, workflow: str) -> list[tuple[StoredRun, RunState]]:
     """The unfinished runs of a workflow of this name, newest first."""
     return [(folder, state) for folder, state in earlier(store, workflow, over=False) if not state.over]
 
 
 def earlier(
-    store: Store, workflow: str, *, over: bool, known: Container[str] = ()
-) -> Iterator[tuple[RunFolder, RunState]]:
+    store: RunStore, workflow: str, *, over: bool, known: Container[str] = ()
+) -> Iterator[tuple[StoredRun, RunState]]:
     """The runs of a workflow of this name, newest first, but for those known; with those that are over, if wanted."""
     from v6flow.core.execution.state import replay
     from v6flow.errors import JournalError
-    from v6flow.stores.folder.store import run_id
+    from v6flow.stores.naming import run_prefix
 
-    prefix = run_id(workflow, 0, "aaaa")[: -len("-19700101-0000-aaaa")] + "-"
+    prefix = run_prefix(workflow)
     for name in store.runs():
         folder = store.find(name) if name.startswith(prefix) and name not in known else None
         if folder is None or (folder.over and not over):
@@ -38,7 +39,7 @@ def earlier(
             yield folder, state
 
 
-def tell_unfinished(folder: RunFolder, arguments: argparse.Namespace) -> None:
+def tell_unfinished(folder: StoredRun, arguments: argparse.Namespace) -> None:
     """Name an unfinished run, with what to do about it."""
     from v6flow.cli import show
     from v6flow.reporters.summary import resume_command
@@ -50,3 +51,23 @@ def tell_unfinished(folder: RunFolder, arguments: argparse.Namespace) -> None:
         command = resume_command(folder.id, arguments.store or "")
         told = f"run {folder.id} of this workflow is unfinished; {command} takes it up"
     show.lines([f"note: {told}"])
+
+
+def resumed(folder: StoredRun, arguments: argparse.Namespace) -> Run | None:
+    """An unfinished run, ready to be worked on; None, and a note, if it no longer fits its files. Raises HeldError."""
+    from v6flow.cli import show
+    from v6flow.errors import ResumeError
+    from v6flow.reporters.terminal import plain
+    from v6flow.runs.opened import open_run
+    from v6flow.runs.resume import resume
+
+    opened = open_run(folder)
+    try:
+        return resume(opened, jobs=arguments.jobs)
+    except ResumeError as error:
+        opened.close()
+        show.lines([plain(f"note: {error.message}; a new run starts", keep_newlines=True)])
+        return None
+    except BaseException:
+        opened.close()
+        raise

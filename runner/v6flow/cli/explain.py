@@ -37,19 +37,19 @@ def configure(parser: Parser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from v6flow import running
     from v6flow.cli import show
     from v6flow.cli.status import current
     from v6flow.core.execution.state import replay
     from v6flow.core.views.explanation import explain
     from v6flow.core.views.summary import standing
+    from v6flow.runs.pinning import pinned_plan
 
     folder = common.open_store(arguments).find(arguments.run)
     events = list(folder.events())
     state = replay(events)
     if not state.run:
         raise UsageError(f"run {folder.id} ended before anything was written of it", hint="start a new run")
-    plan = running.pinned_plan(state)
+    plan = pinned_plan(state)
     _check_step(arguments.step, plan, state)
     status = current(folder, state)
     told = explain(plan, events, arguments.step, lambda step: standing(step, status))

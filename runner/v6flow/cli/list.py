@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from v6flow.cli.arguments import Parser
     from v6flow.core.views.summary import Entry
-    from v6flow.stores.folder.store import RunFolder
+    from v6flow.stores.base import StoredRun
 
 
 def configure(parser: Parser) -> None:
@@ -42,7 +42,7 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _entry(folder: RunFolder) -> Entry:
+def _entry(folder: StoredRun) -> Entry:
     from v6flow.core.execution.state import replay
     from v6flow.core.views.summary import Entry, entry
     from v6flow.errors import JournalError

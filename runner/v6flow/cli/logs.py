@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from v6flow.cli.arguments import Parser
     from v6flow.core.execution.events import Subtask
     from v6flow.core.execution.state import RunState
-    from v6flow.stores.folder.store import RunFolder
+    from v6flow.stores.base import StoredRun
 
 LOOK = 0.5  # seconds between looks at the journal of a run that is followed
 ASK = 2.0  # seconds between questions to a federation, for logs that are followed
@@ -64,7 +64,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _check_step(state: RunState, name: str) -> None:
     """Raise UsageError if no such step is done, or only steps in it."""
-    steps = list(state.pinned.get("steps", ()))
+    steps = list(state.pinned.steps)
     wanted = ids.definition(name)
     if wanted not in steps:
         raise UsageError(f"run {state.run} has no step {name!r}", hint=suggestion(name, [*steps, *state.steps]))
@@ -78,17 +78,17 @@ def _check_step(state: RunState, name: str) -> None:
         raise UsageError(f"step {name} is done for each round or item", hint=hint)
 
 
-def _story(folder: RunFolder, state: RunState, arguments: argparse.Namespace) -> int:
+def _story(folder: StoredRun, state: RunState, arguments: argparse.Namespace) -> int:
     """What was told while the run went on, told again from its journal."""
-    from v6flow import running
     from v6flow.cli import show
     from v6flow.core.execution.state import RunState, apply
     from v6flow.reporters.lines import Lines
+    from v6flow.runs.pinning import pinned_plan
 
     if not state.run:
         raise UsageError(f"run {folder.id} ended before anything was written of it", hint="start a new run")
     told = io.StringIO() if arguments.output == "json" else None
-    reporter = Lines(told or sys.stdout, kept=str(folder.path), store=arguments.store or "")
+    reporter = Lines(told or sys.stdout, kept=folder.place, store=arguments.store or "")
     retold, seen = RunState(), 0
     while True:
         held = folder.holder() is not None
@@ -98,7 +98,7 @@ def _story(folder: RunFolder, state: RunState, arguments: argparse.Namespace) ->
             seen += 1
             apply(retold, event)
             if number == 0:
-                reporter.begin(running.pinned_plan(retold), retold)
+                reporter.begin(pinned_plan(retold), retold)
             else:
                 reporter.event(event, retold)
         sys.stdout.flush()
@@ -114,7 +114,7 @@ def _story(folder: RunFolder, state: RunState, arguments: argparse.Namespace) ->
 class _Logs:
     """The logs of one step, kept or still being written."""
 
-    def __init__(self, folder: RunFolder, arguments: argparse.Namespace) -> None:
+    def __init__(self, folder: StoredRun, arguments: argparse.Namespace) -> None:
         self._folder = folder
         self._arguments = arguments
         self._step: str = arguments.step
@@ -233,28 +233,29 @@ class _Logs:
         if subtask.log is not None or not subtask.run or state.step(self._step).status != "running":
             return self._kept(subtask.log) or subtask.log_tail or None
         access = self._reach(state)
-        return access.subtask_log(self._folder.path, subtask) if access is not None else None
+        return access.subtask_log(self._folder.scratch, subtask) if access is not None else None
 
     def _kept(self, digest: str | None) -> str | None:
         return self._folder.fetch(digest).decode("utf-8", "replace") if digest else None
 
     def _withheld(self, state: RunState) -> tuple[str, str] | None:
         """Why nothing of it is shown, and what a person can do; None if it is."""
-        from v6flow import running
+        from v6flow.runs.pinning import log_withheld
 
         if self._why is _UNKNOWN:
-            self._why = running.log_withheld(state, self._step)
+            self._why = log_withheld(state, self._step)
         return self._why
 
     def _live(self, state: RunState, token: str, name: str) -> str | None:
         access = self._reach(state)
-        return access.log(self._folder.path, token, name) if access is not None else None
+        return access.log(self._folder.scratch, token, name) if access is not None else None
 
     def _reach(self, state: RunState) -> Access | None:
-        from v6flow import backends, running
+        from v6flow import backends
+        from v6flow.runs.pinning import pinned_federation
 
         if self._access is None:
-            federation = running.pinned_federation(state.pinned, self._arguments.federation)
+            federation = pinned_federation(state.pinned, self._arguments.federation)
             if federation is None:
                 return None
             self._access = backends.reach(federation)

@@ -26,19 +26,21 @@ def configure(parser: Parser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from v6flow import loading, running
+    from v6flow import loading
     from v6flow.cli import show
     from v6flow.core.checks import soundness
     from v6flow.core.views.fields import as_json
     from v6flow.core.views.preview import preview
+    from v6flow.runs.reach import reach_for
+    from v6flow.runs.starting import make_plan
 
     workflow = loading.read_workflow(arguments.workflow)
     params = common.read_params(arguments, workflow)
     federation = common.read_federation(arguments, workflow)
     with show.while_waiting(federation):
-        access = running.reach_for(workflow, federation)
+        access = reach_for(workflow, federation)
     try:
-        plan = running.make_plan(workflow, params, access, folder=Path(arguments.workflow).absolute().parent)
+        plan = make_plan(workflow, params, access, folder=Path(arguments.workflow).absolute().parent)
         misfits = access.misfits(plan) if access is not None else []
     finally:
         if access is not None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.cli.arguments import Parser
-    from v6flow.stores.folder.store import RunFolder, Store
+    from v6flow.stores.base import RunStore, StoredRun
 
 
 def configure(parser: Parser) -> None:
@@ -44,22 +44,23 @@ def configure(parser: Parser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from v6flow import running
     from v6flow.cli import show
     from v6flow.errors import ResumeError
+    from v6flow.runs.opened import open_run
+    from v6flow.runs.pinning import pinned_federation
+    from v6flow.runs.resume import resume
 
     folder = _pick(common.open_store(arguments), arguments)
-    held = running.take(folder)
-    with held:
-        state = held.state
+    with open_run(folder) as opened:
+        state = opened.state
         if state.status == "cancelled":
             raise ResumeError(f"run {folder.id} was cancelled", hint="start a new run")
         if state.status == "completed" or (state.status == "failed" and not arguments.retry_failed):
             conclude(state, arguments)
             return finish(state, arguments)
-        with show.while_waiting(running.pinned_federation(state.pinned, arguments.federation) if state.run else None):
-            run = running.resume(
-                held,
+        with show.while_waiting(pinned_federation(state.pinned, arguments.federation) if state.run else None):
+            run = resume(
+                opened,
                 retry_failed=arguments.retry_failed,
                 resubmit=arguments.resubmit,
                 federation_file=arguments.federation,
@@ -69,7 +70,7 @@ def main(arguments: argparse.Namespace) -> int:
         return carry_on(run, arguments)
 
 
-def _pick(store: Store, arguments: argparse.Namespace) -> RunFolder:
+def _pick(store: RunStore, arguments: argparse.Namespace) -> StoredRun:
     """The run that is named, else the only unfinished one (with --retry-failed: or failed one).
 
     One that another process works on is meant only if there is no other.
@@ -88,13 +89,13 @@ def _pick(store: Store, arguments: argparse.Namespace) -> RunFolder:
     what = "failed or unfinished" if arguments.retry_failed else "unfinished"
     if not found:
         shown = summary.command("list", store=arguments.store or "")
-        raise UsageError(f"no {what} run in {store.root}", hint=f"{shown} shows the runs")
+        raise UsageError(f"no {what} run in {store.name}", hint=f"{shown} shows the runs")
     ids = ", ".join(folder.id for folder in found)
     one = summary.resume_command("RUN", arguments.store or "", retry=arguments.retry_failed)
     raise UsageError(f"several runs are {what}: {ids}", hint=f"name one: {one}")
 
 
-def _status(folder: RunFolder) -> str | None:
+def _status(folder: StoredRun) -> str | None:
     """The status of a run by its journal; None if that has nothing, or cannot be trusted."""
     from v6flow.core.execution.state import replay
     from v6flow.errors import JournalError

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v6flow.cli import arguments as common
-from v6flow.cli.earlier import tell_unfinished, unfinished
+from v6flow.cli.earlier import resumed, tell_unfinished, unfinished
 from v6flow.cli.telling import reporter
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from v6flow.core.execution.state import RunState
     from v6flow.core.json import Json
     from v6flow.core.language.model import Workflow
-    from v6flow.running import Run
-    from v6flow.stores.folder.store import RunFolder, Store
+    from v6flow.runs.work import Run
+    from v6flow.stores.base import RunStore, StoredRun
 
 
 def configure(parser: Parser) -> None:
@@ -78,8 +78,10 @@ def configure(parser: Parser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from v6flow import loading, running
+    from v6flow import loading
     from v6flow.cli import show
+    from v6flow.runs.reach import reach_for
+    from v6flow.runs.starting import start
 
     workflow = loading.read_workflow(arguments.workflow)
     if arguments.help_params:
@@ -96,15 +98,15 @@ def main(arguments: argparse.Namespace) -> int:
     deadline = common.duration("--deadline", arguments.deadline)
     store = common.open_store(arguments)
     with show.while_waiting(federation):
-        access = running.reach_for(workflow, federation)
+        access = reach_for(workflow, federation)
     try:
-        run = _taken_up(workflow, params, access, store, arguments)
+        run = _continued(workflow, params, access, store, arguments)
     except BaseException:
         if access is not None:
             access.close()
         raise
     if run is None:
-        run = running.start(
+        run = start(
             workflow,
             params,
             federation,
@@ -119,8 +121,8 @@ def main(arguments: argparse.Namespace) -> int:
     elif access is not None:
         access.close()
     if arguments.detach:
-        from v6flow import detaching
         from v6flow.reporters.terminal import plain
+        from v6flow.runs.detach import detach
 
         words = [
             f"--on-interrupt={arguments.on_interrupt}",
@@ -130,38 +132,30 @@ def main(arguments: argparse.Namespace) -> int:
         show.lines([plain(f"note: {note}", keep_newlines=True) for note in run.notes])
         run.close()
         variables = run.access.handed_on() if run.access is not None else {}
-        return detached(run.held.folder, detaching.detach(run.held, store, words, variables), arguments)
+        return detached(run.opened.stored, detach(run.opened, words, variables), arguments)
     return carry_on(run, arguments)
 
 
-def _taken_up(
-    workflow: Workflow, params: Mapping[str, Json], access: Access | None, store: Store, arguments: argparse.Namespace
+def _continued(
+    workflow: Workflow,
+    params: Mapping[str, Json],
+    access: Access | None,
+    store: RunStore,
+    arguments: argparse.Namespace,
 ) -> Run | None:
-    """The unfinished run that --continue means, ready to go on; the others are named."""
-    from v6flow import running
-    from v6flow.cli import show
-    from v6flow.errors import ResumeError
-    from v6flow.reporters.terminal import plain
+    """The unfinished run that --continue means, ready to be worked on; the others are named."""
+    from v6flow.runs.starting import same_run
 
     for folder, state in unfinished(store, workflow.name):
-        if arguments.go_on and running.same_run(workflow, params, access, state):
-            held = running.take(folder)
-            try:
-                return running.resume(held, jobs=arguments.jobs)
-            except ResumeError as error:
-                held.close()
-                show.lines([plain(f"note: {error.message}; a new run starts", keep_newlines=True)])
-                continue
-            except BaseException:
-                held.close()
-                raise
-        tell_unfinished(folder, arguments)
+        if not (arguments.go_on and same_run(workflow, params, access, state)):
+            tell_unfinished(folder, arguments)
+        elif (run := resumed(folder, arguments)) is not None:
+            return run
     return None
 
 
-def detached(folder: RunFolder, code: int | None, arguments: argparse.Namespace) -> int:
+def detached(folder: StoredRun, code: int | None, arguments: argparse.Namespace) -> int:
     """Tell of a run that goes on in the background, or that has ended there already; returns the exit code."""
-    from v6flow import detaching
     from v6flow.cli import show
     from v6flow.cli.status import current
     from v6flow.core.execution.state import replay
@@ -169,9 +163,10 @@ def detached(folder: RunFolder, code: int | None, arguments: argparse.Namespace)
     from v6flow.core.views.summary import Detached
     from v6flow.reporters import summary
     from v6flow.reporters.terminal import plain
+    from v6flow.runs import detach
 
     if code:
-        show.lines(plain(detaching.said(folder), keep_newlines=True).rstrip().split("\n"))
+        show.lines(plain(detach.said(folder), keep_newlines=True).rstrip().split("\n"))
     state = replay(folder.events() if code is not None else ())
     if code == 0:
         show.lines(summary.incomplete_text(state, arguments.store or ""))
@@ -194,10 +189,10 @@ def carry_on(run: Run, arguments: argparse.Namespace) -> int:
     from v6flow.core.views.summary import of_run
     from v6flow.errors import InterruptedRunError, NoSpaceError
     from v6flow.reporters import summary
+    from v6flow.runs.signals import Signals
 
-    run.kill_on_interrupt = arguments.on_interrupt == "kill"
-    run.exit_on_second = True
-    with run.held:
+    run.signals = Signals(kill=arguments.on_interrupt == "kill", exit_on_second=True)
+    with run.opened:
         try:
             state = run.carry_on(reporter(run, arguments))
         except KeyboardInterrupt as interrupt:
@@ -206,7 +201,7 @@ def carry_on(run: Run, arguments: argparse.Namespace) -> int:
         except NoSpaceError as error:
             hint = f"make space, then: {summary.resume_command(run.plan.run, arguments.store or '')}"
             if arguments.output == "json":
-                told = of_run(run.held.state, status="interrupted")
+                told = of_run(run.opened.state, status="interrupted")
                 show.write(replace(told, exit_code=error.exit_code, error=show.why(error)).as_json())
             show.error(error.message, hint)
             return error.exit_code

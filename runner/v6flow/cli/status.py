@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from v6flow.cli.arguments import Parser
     from v6flow.core.execution.state import RunState
-    from v6flow.stores.folder.store import RunFolder
+    from v6flow.stores.base import StoredRun
 
 
 def configure(parser: Parser) -> None:
@@ -34,7 +34,7 @@ def main(arguments: argparse.Namespace) -> int:
     status = current(folder, state)
     if not state.run and status == "interrupted":
         raise UsageError(f"run {folder.id} ended before anything was written of it", hint="start a new run")
-    steps = list(state.pinned.get("steps", ()))
+    steps = list(state.pinned.steps)
     if arguments.output == "json":
         run = of_run(state, status=status)
         show.write((run if state.over else replace(run, exit_code=None)).as_json())
@@ -51,7 +51,7 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def current(folder: RunFolder, state: RunState) -> str:
+def current(folder: StoredRun, state: RunState) -> str:
     """The status of a run; one that nobody holds any longer is interrupted."""
     if state.status == "running" and folder.holder() is None:
         return "interrupted"

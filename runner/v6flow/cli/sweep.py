@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v6flow import loading, params, running
+from v6flow import loading, params
 from v6flow.cli import arguments as common
 from v6flow.cli import show
-from v6flow.cli.earlier import earlier, tell_unfinished, unfinished
+from v6flow.cli.earlier import earlier, resumed, tell_unfinished, unfinished
 from v6flow.cli.telling import reporter
 from v6flow.core import json
 from v6flow.core.execution.state import replay
@@ -17,9 +17,13 @@ from v6flow.core.language.problem import InvalidError
 from v6flow.core.planning import planner
 from v6flow.core.views import incomplete
 from v6flow.core.views.summary import WITH_RESULTS, SetSummary
-from v6flow.errors import HeldError, InterruptedRunError, ResumeError, UsageError, V6flowError
+from v6flow.errors import HeldError, InterruptedRunError, UsageError, V6flowError
 from v6flow.reporters import summary
 from v6flow.reporters.terminal import plain
+from v6flow.runs.pinning import done_before
+from v6flow.runs.reach import reach_for
+from v6flow.runs.signals import Signals
+from v6flow.runs.starting import make_plan, start
 
 if TYPE_CHECKING:
     import argparse
@@ -31,7 +35,8 @@ if TYPE_CHECKING:
     from v6flow.core.language.model import Workflow
     from v6flow.core.planning.plan import Plan
     from v6flow.core.views.incomplete import Incomplete
-    from v6flow.stores.folder.store import RunFolder
+    from v6flow.runs.work import Run
+    from v6flow.stores.base import StoredRun
 
 MOST = 10_000  # sets: as many as there is any sense in keeping runs of
 
@@ -124,9 +129,9 @@ def _planned(arguments: argparse.Namespace, workflow: Workflow, federation: Fede
     given = [common.read_params(arguments, workflow, (_spell(each), each)) for each in said]
     folder = Path(arguments.workflow).absolute().parent
     with show.while_waiting(federation):
-        access = running.reach_for(workflow, federation)
+        access = reach_for(workflow, federation)
     try:
-        first = running.make_plan(workflow, given[0], access, folder=folder)
+        first = make_plan(workflow, given[0], access, folder=folder)
     finally:
         if access is not None:
             access.close()
@@ -189,7 +194,7 @@ class _Sweep:
         self._deadline = deadline
         self._store = common.open_store(arguments)
         self._known: set[str] = set()
-        self._earlier: dict[str, list[tuple[RunFolder, RunState]]] = {}
+        self._earlier: dict[str, list[tuple[StoredRun, RunState]]] = {}
         self._incomplete: dict[str, tuple[Incomplete, ...]] = {}  # of the earlier runs, by id
 
     def tell_unfinished(self) -> None:
@@ -201,7 +206,7 @@ class _Sweep:
         """What becomes of a set, whose run is begun or taken up again unless it has completed."""
         try:
             for folder, state in self._before(each.plan) if self._arguments.go_on else ():
-                if running.done_before(each.plan, state):
+                if done_before(each.plan, state):
                     if not self._arguments.quiet:
                         show.lines([f"run {folder.id} has completed it before"])
                     less = self._incomplete[folder.id]
@@ -210,7 +215,7 @@ class _Sweep:
                 if holder is not None:
                     show.lines([f"run {folder.id} is going on elsewhere ({holder})"])
                     return Outcome(folder.id, "running", HeldError.exit_code, error="another process works on it")
-                if not state.over and (run := self._resumed(folder)) is not None:
+                if not state.over and (run := resumed(folder, self._arguments)) is not None:
                     return self._carried_on(run)
             return self._carried_on(self._started(each))
         except V6flowError as error:
@@ -219,36 +224,23 @@ class _Sweep:
         except KeyboardInterrupt:
             return Outcome(None, "interrupted", InterruptedRunError.exit_code, error="interrupted")
 
-    def _before(self, plan: Plan) -> list[tuple[RunFolder, RunState]]:
+    def _before(self, plan: Plan) -> list[tuple[StoredRun, RunState]]:
         """The completed and unfinished runs of the same file, params and federation, newest first, as they are now."""
         text, identity = plan.workflow.document.text, plan.directory.identity
-        new: dict[str, list[tuple[RunFolder, RunState]]] = {}
+        new: dict[str, list[tuple[StoredRun, RunState]]] = {}
         for folder, state in earlier(self._store, self._workflow.name, over=True, known=self._known):
             self._known.add(folder.id)
-            if (state.pinned.get("text"), state.pinned.get("identity")) == (text, identity):
+            if (state.pinned.text, state.pinned.identity) == (text, identity):
                 self._incomplete[folder.id] = incomplete.of_run(state)
                 state.steps.clear()  # their results are not wanted any more
-                new.setdefault(json.canonical(state.pinned["params"]), []).append((folder, state))
+                new.setdefault(json.canonical(dict(state.pinned.params)), []).append((folder, state))
         for key, runs in new.items():
             self._earlier[key] = [*runs, *self._earlier.get(key, ())]
         found = self._earlier.get(json.canonical(dict(plan.params)), [])
         return [(folder, state if state.over else replay(folder.events())) for folder, state in found]
 
-    def _resumed(self, folder: RunFolder) -> running.Run | None:
-        """An unfinished run, ready to go on; None if it no longer fits its files. Raises HeldError."""
-        held = running.take(folder)
-        try:
-            return running.resume(held, jobs=self._arguments.jobs)
-        except ResumeError as error:
-            held.close()
-            show.lines([plain(f"note: {error.message}; a new run starts", keep_newlines=True)])
-            return None
-        except BaseException:
-            held.close()
-            raise
-
-    def _started(self, each: Set) -> running.Run:
-        return running.start(
+    def _started(self, each: Set) -> Run:
+        return start(
             self._workflow,
             each.plan.params,
             self._federation,
@@ -260,11 +252,10 @@ class _Sweep:
             cache=self._arguments.cache,
         )
 
-    def _carried_on(self, run: running.Run) -> Outcome:
-        run.kill_on_interrupt = self._arguments.on_interrupt == "kill"
-        run.exit_on_second = True
-        name = run.held.folder.id
-        with run.held:
+    def _carried_on(self, run: Run) -> Outcome:
+        run.signals = Signals(kill=self._arguments.on_interrupt == "kill", exit_on_second=True)
+        name = run.opened.stored.id
+        with run.opened:
             try:
                 state = run.carry_on(reporter(run, self._arguments))
             except V6flowError as error:
@@ -278,7 +269,7 @@ class _Sweep:
         failure = state.failure.message if state.failure is not None else None
         outputs = dict(state.outputs) if state.status == "completed" else {}
         less = incomplete.of_run(state)
-        last = run.signalled is not None and state.status != "interrupted"
+        last = run.signals.first is not None and state.status != "interrupted"
         return Outcome(name, state.status, state.exit_code, outputs, failure, incomplete=less, last=last)
 
 

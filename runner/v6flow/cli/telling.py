@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.reporters.base import Reporter
-    from v6flow.running import Run
+    from v6flow.runs.work import Run
 
 
 def reporter(run: Run, arguments: argparse.Namespace) -> Reporter:
@@ -21,7 +21,7 @@ def reporter(run: Run, arguments: argparse.Namespace) -> Reporter:
 
     if arguments.quiet:
         return Silent()
-    kept = str(run.held.folder.path)
+    kept = run.opened.stored.place
     if moves(sys.stderr, os.environ):
         from v6flow.reporters.live import Live
 

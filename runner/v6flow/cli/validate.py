@@ -112,9 +112,11 @@ def _fit(workflow: Workflow, federation: str, *, asked_for: bool) -> tuple[list[
     """
     from pathlib import Path
 
-    from v6flow import loading, params, paths, running
+    from v6flow import loading, params, paths
     from v6flow.core.language.problem import InvalidError
     from v6flow.errors import FederationError
+    from v6flow.runs.reach import reach_for
+    from v6flow.runs.starting import make_plan
 
     if any(param.required for param in workflow.params.values()):
         return [], None
@@ -123,9 +125,9 @@ def _fit(workflow: Workflow, federation: str, *, asked_for: bool) -> tuple[list[
         known = loading.read_federation(federation)
         if known.directory() is None and (not asked_for or paths.bounded()):
             return [], None
-        access = running.reach_for(workflow, known)
+        access = reach_for(workflow, known)
         folder = Path(workflow.document.name).absolute().parent
-        plan = running.make_plan(workflow, params.resolve(workflow), access, folder=folder)
+        plan = make_plan(workflow, params.resolve(workflow), access, folder=folder)
         return (access.misfits(plan) if access is not None else []), plan.directory
     except InvalidError as error:
         return list(error.problems), None

@@ -46,7 +46,7 @@ def started(state: RunState) -> str:
 
 def goes_on_elsewhere(state: RunState) -> bool:
     """Whether tasks of a run are open at a server, which does not end them when the run is let go of."""
-    return state.pinned.get("backend") == "vantage6" and any(
+    return state.pinned.backend == "vantage6" and any(
         asked.status == "requested" and not asked.withdrawn
         for step in state.steps.values()
         for asked in step.organizations.values()

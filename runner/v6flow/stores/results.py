@@ -1,8 +1,8 @@
 """Finds results of earlier runs by what they depend on; what is noted is where they are, and no result itself.
 
-`cache/<key>.json` in the store names the run and the step whose journal has the result under a key; with the folder of
-that run its results are gone. `cache/steps/` notes what the newest result of each step of a workflow depended on, so
-that it can be told what has changed since.
+The note `KEY` in the store names the run and the step whose journal has the result under a cache key; with that run its
+results are gone. The notes under `steps/` have what the newest result of each step of a workflow depended on, so that
+it can be reported what has changed since.
 """
 
 from __future__ import annotations
@@ -17,14 +17,12 @@ from v6flow.core.json import digest
 from v6flow.core.language.units import spell
 from v6flow.core.planning import ids
 from v6flow.errors import V6flowError
-from v6flow.stores.folder import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from v6flow.core.execution.reuse import Basis, Kept, Key
-    from v6flow.stores.folder.store import RunFolder
+    from v6flow.stores.base import StoredRun
 
 _WORDS = {"data": "data or algorithms"}  # what people call a part of a key, where its name says too little
 
@@ -48,7 +46,7 @@ class EarlierResults:
 
     def __init__(
         self,
-        folder: RunFolder,
+        run: StoredRun,
         workflow: str,
         basis: Basis,
         *,
@@ -56,7 +54,8 @@ class EarlierResults:
         reads: bool = True,
     ) -> None:
         self.basis = basis
-        self._folder = folder
+        self._run = run
+        self._store = run.store
         self._workflow = workflow
         self._still = still
         self._reads = reads
@@ -66,7 +65,7 @@ class EarlierResults:
         """See `engine.Results`."""
         if not self._reads:
             return "the run was started with --no-cache"
-        note = _note(self._place(key))
+        note = self._noted(key.digest)
         if note is None:
             return self._what_changed(step, key)
         if dict(note.parts) != dict(key.parts):
@@ -88,25 +87,18 @@ class EarlierResults:
         """See `engine.Results`."""
         if not self._still(step, key):
             return "what it depends on was changed meanwhile"
-        try:
-            body = json.dumps(asdict(_Note(self._folder.id, step, ended, key.parts))).encode("ascii")
-            for place in (self._place(key), self._newest(step)):
-                place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                files.write_whole(place, body, durable=False)  # one that is lost is only not found
-        except OSError as error:
-            return error.strerror or str(error)
+        body = json.dumps(asdict(_Note(self._run.id, step, ended, key.parts))).encode("ascii")
+        return self._store.note(key.digest, body) or self._store.note(self._newest(step), body)
+
+    def _newest(self, step: str) -> str:
+        """Under what it is noted what the newest result of a step depended on, whichever its round or item."""
+        return f"steps/{digest([self._workflow, ids.definition(step)])}"
+
+    def _noted(self, key: str) -> _Note | None:
+        """The note under a key; None if there is none that can be read."""
+        with contextlib.suppress(ValueError, TypeError):
+            return _Note(**json.loads(self._store.noted(key) or b""))
         return None
-
-    def _place(self, key: Key) -> Path:
-        return self._cache / f"{key.digest}.json"
-
-    def _newest(self, step: str) -> Path:
-        """Where it is noted what the newest result of a step depended on, whichever its round or item."""
-        return self._cache / "steps" / f"{digest([self._workflow, ids.definition(step)])}.json"
-
-    @property
-    def _cache(self) -> Path:
-        return self._folder.store / "cache"
 
     def _result(self, note: _Note) -> Kept | None:
         """The result that a note speaks of; None if the run does not have it, or has another by now."""
@@ -118,20 +110,13 @@ class EarlierResults:
 
     def _results(self, run: str, *, fresh: bool) -> Mapping[str, Kept]:
         if fresh or self._read is None or self._read[0] != run:
-            self._read = run, reuse.results(run, self._folder.beside(run).events())
+            self._read = run, reuse.results(run, self._store.open(run).events())
         return self._read[1]
 
     def _what_changed(self, step: str, key: Key) -> str:
         """Why there is no result under a key."""
-        newest = _note(self._newest(step))
+        newest = self._noted(self._newest(step))
         if newest is None:
             return "no run before has a result of it"
         changed = [_WORDS.get(part, part) for part in reuse.changed(newest.parts, key.parts)]
         return f"since run {newest.run}, this changed: {', '.join(changed)}" if changed else "its result is gone"
-
-
-def _note(path: Path) -> _Note | None:
-    """The note in a file; None if there is none that can be read."""
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        return _Note(**json.loads(files.read_whole(path)))
-    return None

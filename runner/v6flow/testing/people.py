@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from v6flow.backends.fixtures import StandstillError, addresses
 from v6flow.core.execution.events import GateAsked
 from v6flow.core.language import units
-from v6flow.engine import Decide
 from v6flow.reporters.base import Silent
+from v6flow.stores.base import DecisionRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,18 +68,18 @@ class People(Silent):
     """
 
     def __init__(self, decisions: Decisions, time: VirtualTime, keys: Keys) -> None:
-        self.tell: Callable[[Decide], None] | None = None
+        self.tell: Callable[[DecisionRequest], None] | None = None
         self._decisions = decisions
         self._time = time
         self._keys = keys
-        self._heard: queue.SimpleQueue[Decide] = queue.SimpleQueue()
+        self._heard: queue.SimpleQueue[DecisionRequest] = queue.SimpleQueue()
 
     def event(self, event: Event, state: RunState) -> None:  # noqa: ARG002  a gate's question says it all
         """See Reporter."""
         if isinstance(event, GateAsked):  # looked up when time goes on: what a reporter raises is not heard
             self._time.later(0.0, partial(self._think, event))
 
-    def wait(self) -> list[Decide]:
+    def wait(self) -> list[DecisionRequest]:
         """What is decided next, while nothing else goes on; nothing if nobody ever decides. Raises AmbiguousError."""
         try:
             found = [self._time.wait(self._heard, None)]
@@ -93,8 +93,8 @@ class People(Silent):
         given = self._decisions.find(asked.step, self._keys)
         if given is not None:
             by = given.by or next(iter(asked.approvers), ANYBODY)
-            decided = Decide(asked.step, asked.at, given.decision, by, given.comment)
+            decided = DecisionRequest(asked.step, asked.at, given.decision, by, given.comment)
             self._time.later(given.after, partial(self._decide, decided))
 
-    def _decide(self, decided: Decide) -> None:
+    def _decide(self, decided: DecisionRequest) -> None:
         (self.tell or self._heard.put)(decided)

@@ -54,7 +54,7 @@ def write(file: Path, state: RunState, happened: Iterable[Event], *, values: boo
     if state.status not in ("completed", "failed"):
         told = f"run {state.run} is not over" if not state.over else f"run {state.run} was cancelled"
         raise UsageError(f"{told}: a test is written from one that completed or failed")
-    source = state.pinned["file"]
+    source = state.pinned.file
     if not paths.is_file(source):
         raise UsageError(f"the workflow of run {state.run} is gone: no file {source}")
     workflow = loading.read_workflow(source)
@@ -72,7 +72,7 @@ def write(file: Path, state: RunState, happened: Iterable[Event], *, values: boo
         paths.write_new(file, text)
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}") from error
-    changed = workflow.document.text != state.pinned["text"]
+    changed = workflow.document.text != state.pinned.text
     return ["note: the workflow has changed since that run", *recorder.notes] if changed else recorder.notes
 
 
@@ -107,24 +107,24 @@ class _Recorder:
         """The test file as data; `workflow` is the path that it names."""
         pinned, state = self.state.pinned, self.state
         case: dict[str, Any] = {}
-        given = {name: value for name, value in pinned["params"].items() if name in self.workflow.params}
+        given = {name: value for name, value in pinned.params.items() if name in self.workflow.params}
         if given:
             case["params"] = given
         if answers := self._answers(_attempts(happened)):
             case["answers"] = answers
         if decisions := {name: self._decision(step) for name, step in state.steps.items() if step.decision is not None}:
             case["decisions"] = decisions
-        if pinned["deadline"] is not None:
-            case["deadline"] = units.duration(max(pinned["deadline"] - state.started, 1))
+        if pinned.deadline is not None:
+            case["deadline"] = units.duration(max(pinned.deadline - state.started, 1))
         case["expect"] = self._expect()
-        studies = {name: list(members) for name, members in pinned.get("studies", ()) if isinstance(name, str)}
+        studies = {name: list(members) for name, members in pinned.studies.items() if isinstance(name, str)}
         return {
             "v6flow_test": 1,
             "workflow": workflow,
-            **({"organizations": list(pinned["organizations"])} if pinned["organizations"] else {}),
+            **({"organizations": list(pinned.organizations)} if pinned.organizations else {}),
             **({"studies": studies} if studies else {}),
-            **({"defaults": dict(pinned["defaults"])} if pinned["defaults"] else {}),
-            **({"policy": _policy(pinned["policy"])} if pinned.get("policy") else {}),
+            **({"defaults": dict(pinned.defaults)} if pinned.defaults else {}),
+            **({"policy": _policy(pinned.policy)} if pinned.policy else {}),
             "cases": {CASE: case},
         }
 
@@ -217,13 +217,13 @@ class _Recorder:
     def plan(self) -> Plan:
         """The plan as the run of the test will have it."""
         pinned, workflow = self.state.pinned, self.workflow
-        given = {name: value for name, value in pinned["params"].items() if name in workflow.params}
-        studies = {name: tuple(each) for name, each in pinned.get("studies", ()) if isinstance(name, str)}
+        given = {name: value for name, value in pinned.params.items() if name in workflow.params}
+        studies = {name: each for name, each in pinned.studies.items() if isinstance(name, str)}
         return planner.make(
             workflow,
             params.resolve(workflow, values=[("params", given)]),
-            directory_of(tuple(pinned["organizations"]), studies, pinned["defaults"], pinned.get("policy", {})),
-            folder=pinned["folder"],
+            directory_of(pinned.organizations, studies, pinned.defaults, pinned.policy),
+            folder=pinned.folder,
             started=START,
         )
 
@@ -337,10 +337,10 @@ def _shape(value: Json) -> dict[str, Any]:
     return {"matches": {} if _is_awkward(schema) else schema}
 
 
-def _policy(pinned: Mapping[str, Json]) -> dict[str, Json]:
+def _policy(limits: Mapping[str, Json]) -> dict[str, Json]:
     """The policy as a test file has it; of the counts of several federation files the newest."""
-    counts = pinned.get("counts")
-    return {**pinned, "counts": counts[0]} if isinstance(counts, list) else dict(pinned)
+    counts = limits.get("counts")
+    return {**limits, "counts": counts[0]} if isinstance(counts, list) else dict(limits)
 
 
 def _literal(value: Json) -> Any:

@@ -11,15 +11,16 @@ from v6flow import params
 from v6flow.backends.fixtures import AmbiguousError, FixtureBackend, Sent, StandstillError, VirtualTime
 from v6flow.core.execution import failures
 from v6flow.core.execution.events import GateDecided, RoundEnded, RunResumed, RunStarted, StepCompleted
-from v6flow.core.execution.state import RunState, apply, replay
+from v6flow.core.execution.state import RunState
 from v6flow.core.language.problem import InvalidError
 from v6flow.core.planning import planner
 from v6flow.core.views.incomplete import of_run
 from v6flow.engine import Engine
 from v6flow.errors import V6flowError
 from v6flow.local.runner import ChildRunner
-from v6flow.stores.folder.store import run_id
-from v6flow.stores.memory import MemoryJournal
+from v6flow.runs.opened import OpenRun, open_run
+from v6flow.stores.memory import MemoryStore
+from v6flow.stores.naming import run_id
 from v6flow.testing.people import People
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
     from v6flow.core.planning.plan import Plan
     from v6flow.core.views.incomplete import Incomplete
-    from v6flow.engine import Decide
     from v6flow.local.base import Local, LocalReport
+    from v6flow.stores.base import DecisionRequest
     from v6flow.testing.suites import Case, Suite
 
 START = 1767225600.0  # 2026-01-01T00:00:00Z: every run of a test begins then, so that nothing differs between two
@@ -64,18 +65,18 @@ def run(suite: Suite, case: Case) -> TrialOutcome:
     except V6flowError as error:
         return _refused(error)
     time = VirtualTime(START)
-    journal = MemoryJournal()
-    journal.append([RunStarted(START, plan.run, plan.workflow.name, {})], durable=True)
-    state = replay(journal.events())
+    opened = open_run(MemoryStore().create(plan.run))
+    opened.record(RunStarted(START, plan.run, plan.workflow.name, {}))
+    state = opened.state
     keys = partial(item_keys, state)
     backend = FixtureBackend(suite.directory, case.answers, time, keys)
     people = People(case.decisions, time, keys)
     outcome = TrialOutcome(state, sent=backend.sent, unanswered=backend.unanswered)
     try:
-        _carry_on(plan, state, journal, backend, people, time)
+        _carry_on(plan, opened, backend, people, time)
         while state.status == "waiting" and (decided := people.wait()):
-            plan = _resume(plan, case, state, journal, decided, time.now())
-            _carry_on(plan, state, journal, backend, people, time)
+            plan = _resume(plan, case, opened, decided, time.now())
+            _carry_on(plan, opened, backend, people, time)
     except (StandstillError, AmbiguousError) as error:
         outcome.status, outcome.error = error.kind, _error(error)
     else:
@@ -83,7 +84,7 @@ def run(suite: Suite, case: Case) -> TrialOutcome:
         outcome.error = failures.failure(state.failure)
         outcome.log_tail = state.failure.log_tail if state.failure is not None else ""
     outcome.seconds = state.last - START
-    _recall_values(state, journal.events())
+    _recall_values(state, opened.journal.events())
     return outcome
 
 
@@ -104,15 +105,13 @@ def item_keys(state: RunState, step: str) -> Sequence[str]:
     return [item.key for item in state.step(step).items or ()]
 
 
-def _carry_on(
-    plan: Plan, state: RunState, journal: MemoryJournal, backend: FixtureBackend, people: People, time: VirtualTime
-) -> None:
+def _carry_on(plan: Plan, opened: OpenRun, backend: FixtureBackend, people: People, time: VirtualTime) -> None:
     """Go on until the run is over, or nothing can go on until people have decided."""
     jobs = os.cpu_count() or 1
     engine = Engine(
         plan,
-        state,
-        journal,
+        opened.state,
+        opened.journal,
         backend=backend,
         local=_Watched(ChildRunner(jobs=jobs), time),
         clock=time,
@@ -120,21 +119,18 @@ def _carry_on(
         jobs=jobs,
         wait=time.wait,
     )
-    people.tell = engine.decide
+    people.tell = engine.hear
     try:
         engine.run()
     finally:
         people.tell = None
 
 
-def _resume(
-    plan: Plan, case: Case, state: RunState, journal: MemoryJournal, decided: Sequence[Decide], now: float
-) -> Plan:
+def _resume(plan: Plan, case: Case, opened: OpenRun, decided: Sequence[DecisionRequest], now: float) -> Plan:
     """Write down what people have decided while nobody worked on the run, and that it goes on, as `resume` does."""
-    made: list[Event] = [GateDecided(now, each.step, each.decision, each.by, each.comment) for each in decided]
-    for event in [*made, RunResumed(now, now - state.held_until)]:
-        journal.append([event], durable=True)
-        apply(state, event)
+    state = opened.state
+    made = [GateDecided(now, each.step, each.decision, each.by, each.comment) for each in decided]
+    opened.record(*made, RunResumed(now, now - state.held_until))
     return replace(plan, deadline=None if case.deadline is None else START + case.deadline + state.down)
 
 

@@ -6,6 +6,7 @@ import pytest
 from driver import Driver, drive, make
 
 from v6flow.core.execution import events as ev
+from v6flow.core.execution.pinned import Pinned
 from v6flow.core.planning import dependencies
 from v6flow.core.views.by_kind import details
 from v6flow.core.views.preview import preview
@@ -120,7 +121,7 @@ def test_its_failure_is_told_and_changes_nothing() -> None:
     run.fail("last", "alpha", message="it broke")
     assert (run.state.status, run.state.outputs, run.state.exit_code) == ("completed", {"o": 3.0}, 0)
     assert (run.status("last"), run.status("after")) == ("failed", "skipped")
-    run.state.pinned = {"finally": ["last", "after"]}
+    run.state.pinned = Pinned(final=("last", "after"))
     assert summary.incomplete_text(run.state) == [
         "incomplete: last: failed: alpha crashed: it broke",
         "incomplete: after: skipped, since last failed",

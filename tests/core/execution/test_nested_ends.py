@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from driver import Driver, drive, make
 
-from v6flow import running
 from v6flow.core import reading
 from v6flow.core.checks import soundness
 from v6flow.core.execution import events as ev
@@ -14,6 +13,7 @@ from v6flow.core.planning import dependencies, planner
 from v6flow.core.views.preview import preview
 from v6flow.core.views.summary import of_run
 from v6flow.reporters import summary
+from v6flow.runs.resume import what_to_do_again
 
 ALL = ("alpha", "beta", "gamma")
 
@@ -116,7 +116,7 @@ def test_a_failed_run_that_is_tried_again_ends_anew() -> None:
     run.answer("fit[1].part", "alpha", "beta")
     run.fail("fit[1].part", "gamma")
     told(run)
-    retry, reset = running.what_to_do_again(run.state, run.plan)
+    retry, reset = what_to_do_again(run.state, run.plan)
     assert retry == ["fit", "fit[1].part"]
     assert {"tell", "count"} <= set(reset)
     again = run.resume(retry=tuple(retry), reset=tuple(reset))
@@ -205,7 +205,7 @@ def test_a_gate_that_is_rejected_inside_fails_its_step() -> None:
     run = approve(run, "tables[2].agreed", "beside")
     run.answer("tables[2].more", *ALL)
     assert (run.state.status, run.failure().kind) == ("failed", "rejected")
-    retry, reset = running.what_to_do_again(run.state, run.plan)
+    retry, reset = what_to_do_again(run.state, run.plan)
     again = run.resume(retry=tuple(retry), reset=tuple(reset))
     again.answer("tables[3].count", *ALL)
     assert [gate.name for gate in again.state.gates] == ["tables[1].agreed", "tables[3].agreed"]
@@ -363,7 +363,7 @@ def test_what_was_skipped_for_want_of_a_step_is_done_when_that_is_tried_again() 
     run = drive(LACKING.replace(", on_failure: continue", ""))
     run.crash("a")
     assert (run.state.status, run.failure().step) == ("failed", "a")
-    retry, reset = running.what_to_do_again(run.state, run.plan)
+    retry, reset = what_to_do_again(run.state, run.plan)
     again = run.resume(retry=tuple(retry), reset=tuple(reset))
     again.finish("a", 5)
     assert (again.state.status, again.state.outputs) == ("completed", {"o": 5})

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from random_workflows import KINDS, Files, load, make, sound
 from world import World
 
-from v6flow import loading, running
+from v6flow import loading
 from v6flow.core.execution import events as ev
 from v6flow.core.execution import reuse
 from v6flow.core.execution.commands import Ask, Keep, Recall
 from v6flow.core.views.incomplete import of_run
+from v6flow.runs.resume import what_to_do_again
 
 if TYPE_CHECKING:
     from v6flow.core.planning.plan import Plan
@@ -101,7 +102,7 @@ def test_any_prefix_of_a_run_of_several_files_goes_on_to_the_same_end(
 def test_retrying_what_failed_asks_only_whom_it_lacks(folder: Path, files: Files, seed: int) -> None:
     made = planned(folder, files)
     run, world = uninterrupted(made, seed)
-    retry, reset = running.what_to_do_again(run.state, made)
+    retry, reset = what_to_do_again(run.state, made)
     again = run.resume(retry=tuple(retry), reset=tuple(reset))
     again = world.play(again)
     done_anew = {

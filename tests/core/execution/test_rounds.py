@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from driver import Driver, drive
 
-from v6flow import running
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.commands import Ask, Record
+from v6flow.runs.resume import what_to_do_again
 
 SUM = """
 steps:
@@ -461,12 +461,12 @@ def test_what_failed_in_a_round_that_has_ended_is_not_done_again() -> None:
     run.fail("fit[1].part", *ALL)
     run.answer("fit[2].part", *ALL)
     assert run.failure("fit").message.startswith("round 2: ")
-    assert running.what_to_do_again(run.state, run.plan) == (["fit"], ["after"])
+    assert what_to_do_again(run.state, run.plan) == (["fit"], ["after"])
 
 
 def test_what_was_skipped_or_failed_in_the_round_that_failed_is_done_again() -> None:
     run = play(drive(SUM), 1)
     run.fail("fit[2].part", "beta")
     run.answer("fit[2].part", "alpha", "gamma")
-    retry, reset = running.what_to_do_again(run.state, run.plan)
+    retry, reset = what_to_do_again(run.state, run.plan)
     assert (sorted(retry), sorted(reset)) == (["fit", "fit[2].part"], ["after", "fit[2].total"])

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from v6flow.core.execution import events as ev
+from v6flow.core.execution.pinned import Pinned
 from v6flow.core.execution.state import RunState, StepState, apply, replay
 
 FAILURE = ev.Failure("crashed", "it broke", "a", "alpha")
@@ -20,7 +21,7 @@ ASKED: list[ev.Event] = [
 def test_a_new_run() -> None:
     state = replay(START)
     assert (state.run, state.workflow, state.pinned, state.status, state.started, state.last) == (
-        "w-1", "w", {"params": {}}, "running", 1.0, 1.0)  # fmt: skip
+        "w-1", "w", Pinned(), "running", 1.0, 1.0)  # fmt: skip
     assert not state.over
     assert state.step("unheard") == StepState("unheard")
     assert "unheard" not in state.steps
@@ -118,7 +119,7 @@ def test_ends() -> None:
 def test_resuming() -> None:
     events: list[ev.Event] = [*ASKED, ev.RunInterrupted(9.0, FAILURE, 130)]
     state = replay([*events, ev.RunResumed(20.0, 11.0), ev.RunInterrupted(21.0, FAILURE, 130),
-                    ev.RunResumed(26.0, 5.0, {"new": 1}, ("b",))])  # fmt: skip
+                    ev.RunResumed(26.0, 5.0, {"jobs": 1}, ("b",))])  # fmt: skip
     assert (state.status, state.failure, state.exit_code, state.ended, state.down) == (
         "running",
         None,
@@ -126,7 +127,7 @@ def test_resuming() -> None:
         None,
         16.0,
     )
-    assert state.pinned == {"new": 1}
+    assert state.pinned == Pinned(jobs=1)
     assert state.step("a").deadline == 100.0  # it had asked: its time went on
     unsent = replay([*ASKED[:2], ev.RunResumed(20.0, 11.0)])
     assert unsent.step("a").deadline == 111.0

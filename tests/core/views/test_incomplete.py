@@ -14,6 +14,7 @@ from world import World
 
 from v6flow.core.execution import events as ev
 from v6flow.core.execution import reuse
+from v6flow.core.execution.pinned import Pinned
 from v6flow.core.execution.state import replay
 from v6flow.core.views import incomplete
 from v6flow.core.views.incomplete import KINDS, Incomplete, of_run, of_step
@@ -346,7 +347,7 @@ outputs: {o: "{{ steps.a.result }}"}
 @pytest.mark.parametrize("cancel", [False, True])
 def test_a_step_at_the_end_that_failed(cancel: bool) -> None:
     run = drive(FINALLY)
-    run.state.pinned = {"finally": ["last", "after"]}
+    run.state.pinned = Pinned(final=("last", "after"))
     if cancel:
         assert run.state.ending is not None
         run.state.ending = ev.RunEnding(0.0, "cancelled", {})

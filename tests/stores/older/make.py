@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v6flow.core.execution import events
-from v6flow.stores.folder.store import Store
+from v6flow.stores.folder.store import FolderStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -260,11 +260,11 @@ def _killed(workflow: str, enough: Callable[[list[events.Event]], bool]) -> None
 
 
 def _runs() -> list[str]:
-    return Store(ROOT / ".v6flow").runs()
+    return FolderStore(ROOT / ".v6flow").runs()
 
 
 def _events(run: str) -> list[events.Event]:
-    return list(Store(ROOT / ".v6flow").find(run).events())
+    return list(FolderStore(ROOT / ".v6flow").find(run).events())
 
 
 def _count(found: list[events.Event], kind: type[events.Event]) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from v6flow.core.execution import dispatched
+from v6flow.core.execution import dispatched, pinned
 from v6flow.core.execution import events as ev
+from v6flow.core.execution.pinned import Pinned
 from v6flow.core.execution.standing import ItemState, OrganizationState
 from v6flow.core.planning import ids
 
@@ -120,7 +121,7 @@ class RunState:
 
     run: str = ""
     workflow: str = ""
-    pinned: dict[str, Any] = field(default_factory=dict)
+    pinned: Pinned = field(default_factory=Pinned)
     begun: ev.RunStarted | None = None  # who started it and by what, its key, comment and labels; without its value
     changes_accepted: list[str] = field(default_factory=list)  # why people went on though data or code had changed
     status: RunStatus = "running"
@@ -266,7 +267,7 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
             step = _step(state, event.step)
             step.status, step.ended, step.cause, step.reason = "skipped", event.at, event.cause, event.reason
         case ev.RunStarted():
-            state.run, state.workflow, state.pinned = event.run, event.workflow, event.value
+            state.run, state.workflow, state.pinned = event.run, event.workflow, pinned.decode(event.value)
             state.started, state.begun = event.at, replace(event, value={})
         case ev.RunResumed():
             _resume(state, event)
@@ -368,7 +369,7 @@ def _resume(state: RunState, event: ev.RunResumed) -> None:
     state.status, state.failure, state.ended, state.exit_code = "running", None, None, None
     state.cancelling, state.left = False, None
     state.down += event.down
-    state.pinned = state.pinned if event.value is None else event.value
+    state.pinned = state.pinned if event.value is None else pinned.decode(event.value)
     state.changes_accepted += [event.change_accepted] if event.change_accepted else []
     nested, waiting = _nested(state), list(event.reset)
     while waiting:

@@ -192,7 +192,7 @@ def _is_done_without(state: RunState, name: str) -> bool:
     prefix = ids.prefix(name)
     if not prefix:
         outcome = state.ending.status if state.ending is not None else state.status
-        return outcome == "completed" or (outcome == "cancelled" and name in state.pinned.get("finally", ()))
+        return outcome == "completed" or (outcome == "cancelled" and name in state.pinned.final)
     path, number = ids.around(prefix)
     outer = state.step(path)
     if outer.items is not None:

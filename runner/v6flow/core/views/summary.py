@@ -270,7 +270,7 @@ def of_run(state: RunState, steps: Sequence[str] | None = None, *, status: str |
     """
     status = status or state.status
     if steps is None:
-        steps = list(state.pinned.get("steps", ()))
+        steps = state.pinned.steps
     return Summary(
         state.run,
         state.workflow,

@@ -1,7 +1,7 @@
-"""The head of a journal: how far it has certainly come, kept beside it so that an older state is noticed.
+"""The checkpoint of a journal: how far it has certainly come, kept beside it so that an older state is noticed.
 
 SQLite drops damaged pages at the end of a write-ahead log without a word, and a journal copied without
-its log is a valid older one. The head is written after each commit: it is never ahead of what must be there.
+its log is a valid older one. The checkpoint is written after each commit: it is never ahead of what must be there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class Checkpoint:
     """What must be there: `durable` always, `reached` unless the machine has restarted since `boot`."""
 
     boot: str
@@ -48,51 +48,51 @@ def boot_id() -> str:
         return ""
 
 
-def head_path(journal: Path) -> Path:
-    """Where the head of a journal is."""
+def checkpoint_path(journal: Path) -> Path:
+    """Where the checkpoint of a journal is."""
     return journal.with_name("journal.head")
 
 
-def create_head(journal: Path, head: Head) -> None:
-    """Write the first head of a new journal, durably. Raises OSError."""
-    write_whole(head_path(journal), _encode(head))
+def create_checkpoint(journal: Path, checkpoint: Checkpoint) -> None:
+    """Write the first checkpoint of a new journal, durably. Raises OSError."""
+    write_whole(checkpoint_path(journal), _encode(checkpoint))
 
 
-def read_head(journal: Path) -> Head | None:
-    """The head of a journal; None if it is missing or damaged."""
+def read_checkpoint(journal: Path) -> Checkpoint | None:
+    """The checkpoint of a journal; None if it is missing or damaged."""
     for _ in range(_READS):
         try:
-            body = read_whole(head_path(journal))
+            body = read_whole(checkpoint_path(journal))
         except OSError:
             return None
-        head = _decode(body)
-        if head is not None:
-            return head
+        checkpoint = _decode(body)
+        if checkpoint is not None:
+            return checkpoint
     return None
 
 
-class HeadFile:
-    """The head of a journal, open to be moved forward."""
+class CheckpointFile:
+    """The checkpoint of a journal, open to be moved forward."""
 
     def __init__(self, journal: Path) -> None:
         """Raises OSError."""
-        self._descriptor = os.open(head_path(journal), os.O_WRONLY | os.O_NOFOLLOW)
+        self._descriptor = os.open(checkpoint_path(journal), os.O_WRONLY | os.O_NOFOLLOW)
 
-    def write(self, head: Head) -> None:
+    def write(self, checkpoint: Checkpoint) -> None:
         """Move it forward; where that fails it stays behind, which is allowed."""
         with contextlib.suppress(OSError):
-            os.pwrite(self._descriptor, _encode(head), 0)
+            os.pwrite(self._descriptor, _encode(checkpoint), 0)
 
     def close(self) -> None:
         """Let go of it."""
         os.close(self._descriptor)
 
 
-def _encode(head: Head) -> bytes:
-    reached, durable = head.reached, head.durable
+def _encode(checkpoint: Checkpoint) -> bytes:
+    reached, durable = checkpoint.reached, checkpoint.durable
     words = [
         _MAGIC,
-        head.boot or "-",
+        checkpoint.boot or "-",
         f"{reached.events}",
         reached.checksum,
         f"{durable.events}",
@@ -102,14 +102,14 @@ def _encode(head: Head) -> bytes:
     return f"{text} {_check(text)}".ljust(SIZE - 1).encode("ascii") + b"\n"
 
 
-def _decode(body: bytes) -> Head | None:
+def _decode(body: bytes) -> Checkpoint | None:
     try:
         text, check = body.decode("ascii").strip().rsplit(" ", 1)
         magic, boot, reached, reached_sum, durable, durable_sum = text.split(" ")
         if magic != _MAGIC or check != _check(text):
             return None
         boot = "" if boot == "-" else boot
-        return Head(boot, Mark(int(reached), reached_sum), Mark(int(durable), durable_sum))
+        return Checkpoint(boot, Mark(int(reached), reached_sum), Mark(int(durable), durable_sum))
     except ValueError:
         return None
 

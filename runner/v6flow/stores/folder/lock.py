@@ -1,4 +1,4 @@
-"""Who holds a run: a lock that the system lets go of when its process ends, however it ends."""
+"""The lock of a run: a file lock, which the system releases when its process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import os
 import signal
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from v6flow.errors import HeldError, JournalError, UsageError
+from v6flow.errors import JournalError, UsageError
+from v6flow.stores.base import Holder
 from v6flow.stores.folder.files import BACKUP_HINT, writing
 
 if TYPE_CHECKING:
@@ -27,33 +27,14 @@ _LOOKS = 25  # how often to look at a lock whose holder has not written its name
 _LOOK_SECONDS = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """A process that holds a run; `pid` is None if it cannot be told (it runs in another container, say).
-
-    `command` is the program and its first argument; the rest of a command line may be private.
-    """
-
-    pid: int | None
-    command: str = ""
-    host: str = ""
-    stopped: bool = False
-
-    def __str__(self) -> str:
-        if self.pid is None:
-            where = f" on {self.host}" if self.host and self.host != os.uname().nodename else ""
-            return f"a process that cannot be told{where}"
-        return f"process {self.pid} ({self.command})" if self.command else f"process {self.pid}"
-
-
 class RunLock:
-    """A held lock: let go of by `release`, by leaving `with`, or by the end of the process."""
+    """A Lease: a file lock, released by `release`, by leaving `with`, or by the end of the process."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
 
     def release(self) -> None:
-        """Let go of it."""
+        """See Lease."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             with contextlib.suppress(OSError):
@@ -68,9 +49,9 @@ class RunLock:
 
 
 def acquire(
-    path: Path, what: str, *, command: str | None = None, sleep: Callable[[float], None] = time.sleep
+    path: Path, run: str, *, command: str | None = None, sleep: Callable[[float], None] = time.sleep
 ) -> RunLock:
-    """Take the lock in a file, of `what` in words; children that are exec'd do not inherit it.
+    """Take the lock of a run in a file; children that are exec'd do not inherit it.
 
     Raises HeldError, which names who has it; JournalError if the file cannot be written.
     """
@@ -83,9 +64,9 @@ def acquire(
                 return RunLock(descriptor)
             holder = _recorded(descriptor)
             if holder is not None:
-                raise _held(what, holder)
+                raise holder.error(run)
             sleep(_LOOK_SECONDS)  # it has not written its name yet, or only looked whether somebody has it
-        raise _held(what, Holder(None))
+        raise Holder(None).error(run)
     except BaseException:
         os.close(descriptor)
         raise
@@ -181,16 +162,3 @@ def _process(pid: int) -> tuple[bool, str] | None:
 def _command() -> str:
     name = Path(sys.argv[0] or "python").name
     return " ".join(["v6flow" if name == "__main__.py" else name, *sys.argv[1:2]])
-
-
-def _held(what: str, holder: Holder) -> HeldError:
-    if holder.stopped:
-        message = f"{what} is held by {holder}, which is stopped (pid {holder.pid})"
-        return HeldError(
-            message,
-            hint=f"let it go on with `kill -CONT {holder.pid}`, or end it with `kill -KILL {holder.pid}`",
-        )
-    hint = (
-        "wait until it has ended" if holder.pid is None else f"wait until it has ended, or end it: `kill {holder.pid}`"
-    )
-    return HeldError(f"{what} is held by {holder}", hint=hint)

@@ -1,4 +1,4 @@
-"""Lets a run that is held here go on in a process of its own, in the background."""
+"""Continues a run that is held here in a process of its own, in the background."""
 
 from __future__ import annotations
 
@@ -11,31 +11,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from v6flow.running import Held
-    from v6flow.stores.folder.store import RunFolder, Store
+    from v6flow.runs.opened import OpenRun
+    from v6flow.stores.base import StoredRun
 
 LOG = "detached.log"
-"""The file in a run's folder with what the process in the background prints."""
+"""The file in a run's scratch folder with what the process in the background prints."""
 _LOOK = 0.02  # seconds
 
 
 def detach(
-    held: Held,
-    store: Store,
+    opened: OpenRun,
     words: Sequence[str],
     variables: Mapping[str, str],
     *,
     sleep: Callable[[float], object] = time.sleep,
 ) -> int | None:
-    """Let go of a run, and have `v6flow resume` with these further words go on with it.
+    """Release a run, and have `v6flow resume` with these further words continue it.
 
     `variables` are added to its environment (see `backends.base.Access.handed_on`).
     Returns None once that process holds the run, or its exit code if it has ended before that could be seen.
     """
-    folder = held.folder
-    held.close()
-    command = [sys.executable, "-m", "v6flow", "resume", "--store", str(store.root), *words, folder.id]
-    path = folder.path / LOG
+    stored = opened.stored
+    opened.close()
+    command = [sys.executable, "-m", "v6flow", "resume", "--store", stored.store.name, *words, stored.id]
+    path = stored.scratch / LOG
     with open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as log:
         child = subprocess.Popen(
             command,
@@ -47,7 +46,7 @@ def detach(
             close_fds=True,
         )
     while child.poll() is None:
-        holder = folder.holder()
+        holder = stored.holder()
         if holder is not None and holder.pid == child.pid:
             child.returncode = 0  # it is no longer ours to wait for
             return None
@@ -55,6 +54,6 @@ def detach(
     return child.returncode
 
 
-def said(folder: RunFolder) -> str:
+def said(stored: StoredRun) -> str:
     """What the process in the background has printed."""
-    return (folder.path / LOG).read_text("utf-8", "replace")
+    return (stored.scratch / LOG).read_text("utf-8", "replace")
