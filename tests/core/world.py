@@ -40,6 +40,8 @@ class World:
                 run = self._decide(run)
                 continue
             self._accept_again(run)
+            if run.state.status != "running":  # that was all which it waited for
+                continue
             open_ = [
                 (step.name, each.name)
                 for step in run.state.steps.values()
