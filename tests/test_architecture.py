@@ -173,7 +173,7 @@ def test_concrete_parts_are_picked_in_few_places(part: str) -> None:
 # How often a module outside of the folder asks of a value which kind of step, backend or store it is.
 TYPES_ASKED: dict[str, int] = {
     "backends.embedded.checkup": 1, "backends.vantage6.checkup": 2, "backends.vantage6.descriptions": 1,
-    "cli.doctor": 1, "reports": 3, "runs.pinning": 1, "runs.starting": 1, "runs.work": 1,
+    "runs.pinning": 1, "runs.work": 1,
 }  # fmt: skip
 
 

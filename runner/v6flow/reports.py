@@ -9,7 +9,6 @@ from v6flow.backends import base as backends
 from v6flow.core import json
 from v6flow.core.execution import answers, dispatched, scope
 from v6flow.core.execution import events as ev
-from v6flow.core.kinds import TaskPlan
 from v6flow.core.planning import disclosure, ids
 from v6flow.local import base as local
 
@@ -102,8 +101,7 @@ class Reports:
 
     def _answer(self, request: TaskRequest, message: backends.Answered | backends.Failed, now: float) -> Event:
         place = now, request.step, message.organization, request.attempt
-        step = self._plan.step(request.step)
-        assert isinstance(step, TaskPlan)
+        step = self._plan.step(request.step).task
         if isinstance(message, backends.Answered):
             found = self._judge(request.step, message)
             if not isinstance(found, ev.Failure):
@@ -118,8 +116,7 @@ class Reports:
     def _failed(self, name: str, message: backends.Failed) -> ev.Failure:
         """Why an organization failed: of a central function whose subtask was lost, that one first."""
         found = _failure(message, name, message.organization)
-        step = self._plan.step(name)
-        assert isinstance(step, TaskPlan)
+        step = self._plan.step(name).task
         if message.subtasks and not step.central:
             then = f"it then failed: {message.message}"
             return dispatched.undeclared(name, step.method, message.organization, message.subtasks, then)
@@ -134,8 +131,7 @@ class Reports:
 
     def _judge(self, name: str, message: backends.Answered) -> Json | ev.Failure:
         """What an organization answered, or why that is not its result."""
-        step = self._plan.step(name)
-        assert isinstance(step, TaskPlan)
+        step = self._plan.step(name).task
         if message.subtasks and not step.central:
             return dispatched.undeclared(name, step.method, message.organization, message.subtasks)
         if message.hidden and step.central and step.subtasks == "fail":

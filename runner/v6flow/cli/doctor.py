@@ -53,8 +53,8 @@ def _meant(arguments: argparse.Namespace) -> tuple[Federation, Planner | None]:
     from pathlib import Path
 
     from v6flow import loading
-    from v6flow.core.kinds import TaskStep
     from v6flow.core.planning import planner
+    from v6flow.core.planning.dependencies import look_ups
     from v6flow.errors import UsageError
 
     if arguments.workflow is None:
@@ -72,13 +72,9 @@ def _meant(arguments: argparse.Namespace) -> tuple[Federation, Planner | None]:
             f"{arguments.workflow} names no federation",
             hint="say federation: FILE in the workflow, or --federation FILE, or set V6FLOW_FEDERATION",
         )
-    tasks = [step for step in workflow.steps.values() if isinstance(step, TaskStep)]
 
     def make(look: Callable[..., Directory]) -> Plan:
-        directory = look(
-            studies=any(step.study is not None for step in tasks),
-            stores=any("store" in step.settings for step in tasks),
-        )
+        directory = look(**look_ups(workflow))
         folder = str(Path(arguments.workflow).absolute().parent)
         return planner.make(workflow, params, directory, folder=folder)
 

@@ -14,8 +14,8 @@ from v6flow.core.checks import soundness
 from v6flow.core.directory import Directory
 from v6flow.core.execution.events import RunStarted
 from v6flow.core.execution.pinned import encode
-from v6flow.core.kinds import TaskStep
 from v6flow.core.planning import planner
+from v6flow.core.planning.dependencies import look_ups
 from v6flow.core.policy import NO_LIMITS, Policy
 from v6flow.errors import AccessError, FederationError, UnreachableError
 from v6flow.runs.opened import open_run
@@ -25,7 +25,7 @@ from v6flow.runs.work import Run
 from v6flow.stores.naming import run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from v6flow.actor import Actor
@@ -129,18 +129,7 @@ def make_plan(
 def _directory(workflow: Workflow, access: Access | None) -> Directory:
     if access is None:
         return Directory(())
-    tasks = list(_tasks(workflow))
-    return access.directory(
-        studies=any(step.study is not None for step in tasks),
-        stores=any("store" in step.settings for step in tasks),
-    )
-
-
-def _tasks(workflow: Workflow) -> Iterator[TaskStep]:
-    """The task steps of a workflow and of the files that it names."""
-    yield from (step for step in workflow.steps.values() if isinstance(step, TaskStep))
-    for _, inner in workflow.called():
-        yield from _tasks(inner)
+    return access.directory(**look_ups(workflow))
 
 
 def same_run(workflow: Workflow, params: Mapping[str, Json], access: Access | None, state: RunState) -> bool:

@@ -18,6 +18,7 @@ from v6flow.core.kinds import LocalPlan, TaskPlan
 from v6flow.core.language.problem import InvalidError
 from v6flow.core.planning import plan as planning
 from v6flow.core.planning import planner, question
+from v6flow.core.planning.dependencies import look_ups
 
 
 def task(text: str, step: str = "a", **options: Any) -> TaskPlan:
@@ -295,3 +296,10 @@ def test_digest_and_moments() -> None:
         "name": "w",
         "started": "1970-01-01T00:00:00Z",
     }
+
+
+def test_what_a_plan_needs_of_a_federation_is_known_of_the_files_it_names_too() -> None:
+    inner = "steps:\n  a: {task: {method: m, image: i, study: s, store: here}}\n"
+    found = workflow("steps:\n  w: {workflow: {file: other.yaml}}\n", {"other.yaml": inner})
+    assert look_ups(found) == {"studies": True, "stores": True}
+    assert look_ups(workflow("steps:\n  a: {task: {method: m}}\n")) == {"studies": False, "stores": False}

@@ -194,7 +194,12 @@ class Workflow:
             if step.inner is not None:
                 yield step, step.inner
 
+    def asking(self) -> Iterator[Any]:
+        """The steps that ask organizations, here and in the files that it names."""
+        yield from (step for step in self.steps.values() if step.asks)
+        for _, inner in self.called():
+            yield from inner.asking()
+
     def asks_organizations(self) -> bool:
         """Whether any step asks organizations, here or in the files that it names."""
-        return any(step.asks or (step.inner is not None and step.inner.asks_organizations())
-                   for step in self.steps.values())  # fmt: skip
+        return any(True for _ in self.asking())

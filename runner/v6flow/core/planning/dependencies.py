@@ -82,6 +82,15 @@ def needs_federation(workflow: Workflow) -> bool:
     return any(reference.root == "federation" for reference in references)
 
 
+def look_ups(workflow: Workflow) -> dict[str, bool]:
+    """What a plan needs of a federation besides its organizations (see `Access.directory`)."""
+    asking = list(workflow.asking())
+    return {
+        "studies": any(step.study is not None for step in asking),
+        "stores": any("store" in step.settings for step in asking),
+    }
+
+
 def fields(workflow: Workflow) -> Iterator[tuple[Step | None, Field]]:
     """Every place where expressions may stand, with the step it is in, None outside of steps."""
     for key, (path, template) in workflow.defaults.items():
