@@ -11,7 +11,7 @@ import pytest
 
 from v6flow import dotenv
 from v6flow.backends.vantage6 import totp
-from v6flow.backends.vantage6.session import Credentials
+from v6flow.backends.vantage6.tokens import Credentials
 from v6flow.errors import FederationError
 from v6flow.references import Secret
 

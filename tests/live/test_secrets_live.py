@@ -17,7 +17,7 @@ from federation import User
 from program import http
 from stage_live import Stage
 
-from v6flow.backends.vantage6.session import Session, Tokens
+from v6flow.backends.vantage6.session import Session
 from v6flow.cli.main import main
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from federation import LiveFederation, LiveServer
+
+    from v6flow.backends.vantage6.tokens import Tokens
 
 PASSWORD = 'Pa"ss w/örd+1&%'  # looks different in JSON, in addresses and in base64
 WORKFLOW = """\

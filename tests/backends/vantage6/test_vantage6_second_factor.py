@@ -18,7 +18,8 @@ from vantage6_fake import PASSWORD, Asked, Fake, Say, Vantage6, say, transport
 
 from v6flow.backends.vantage6 import second_factor
 from v6flow.backends.vantage6.second_factor import VARIABLE, Person
-from v6flow.backends.vantage6.session import Credentials, Session
+from v6flow.backends.vantage6.session import Session
+from v6flow.backends.vantage6.tokens import Credentials
 from v6flow.errors import AccessError
 from v6flow.references import Secret
 

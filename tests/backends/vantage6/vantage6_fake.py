@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from v6flow.backends.vantage6 import address
-from v6flow.backends.vantage6.session import Credentials, Session
+from v6flow.backends.vantage6.session import Session
+from v6flow.backends.vantage6.tokens import Credentials
 from v6flow.backends.vantage6.transport import Limits, Transport
 from v6flow.references import Secret
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from v6flow.backends.vantage6.directory import Collaboration, User
     from v6flow.backends.vantage6.rights import Rights
     from v6flow.backends.vantage6.second_factor import Person
-    from v6flow.backends.vantage6.session import Credentials
+    from v6flow.backends.vantage6.tokens import Credentials
     from v6flow.backends.vantage6.transport import Transport
     from v6flow.core.directory import Directory
     from v6flow.core.planning.plan import Plan

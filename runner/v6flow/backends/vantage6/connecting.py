@@ -12,7 +12,8 @@ from v6flow import paths
 from v6flow.backends.vantage6 import address, dialects, directory, encryption
 from v6flow.backends.vantage6.api import Api
 from v6flow.backends.vantage6.second_factor import PERSON
-from v6flow.backends.vantage6.session import Credentials, Session
+from v6flow.backends.vantage6.session import Session
+from v6flow.backends.vantage6.tokens import Credentials
 from v6flow.backends.vantage6.transport import Transport
 from v6flow.errors import FederationError
 from v6flow.references import Secret

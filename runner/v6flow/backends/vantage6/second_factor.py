@@ -16,7 +16,7 @@ from v6flow.errors import AccessError
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
 
-    from v6flow.backends.vantage6.session import Tokens
+    from v6flow.backends.vantage6.tokens import Tokens
 
 VARIABLE = "V6FLOW_MFA_CODE"
 TRIES = 3  # codes that a person may type

@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Lock
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from v6flow.backends.vantage6 import totp
 from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import AmbiguousError, DeniedError, RefusedError, StaleTokenError
+from v6flow.backends.vantage6.tokens import Tokens
 from v6flow.core import json
 from v6flow.errors import AccessError, UnreachableError, V6flowError
 
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from v6flow.backends.vantage6.second_factor import Person
+    from v6flow.backends.vantage6.tokens import Credentials
     from v6flow.backends.vantage6.transport import Again, Answer, Sieve, Transport
     from v6flow.core.json import Json
-    from v6flow.references import Secret
 
 EARLY = 60.0  # seconds before its end that a token is renewed, or a fifth of its life if that is less
 UNKNOWN_LIFE = 600.0  # seconds, of a token that does not say
@@ -33,37 +34,6 @@ NEEDS_CODE = (
 )
 IF_COMPUTED = "is `totp_secret` the secret of this user, and this machine's clock right?"
 LONGEST_LIFE = 10 * 365 * 86400.0  # seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a person logs in with; `totp` is the secret of two-factor log-in."""
-
-    username: Secret
-    password: Secret
-    totp: Secret | None = None
-
-    @property
-    def secrets(self) -> list[Secret]:
-        """All that there are."""
-        return [each for each in (self.username, self.password, self.totp) if each is not None]
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Tokens:
-    """What a log-in gave; they cannot be shown or pickled. `until` is on our own clock."""
-
-    access: str
-    refresh: str | None
-    user: int | None
-    until: float
-    generation: int
-
-    def __repr__(self) -> str:
-        return f"Tokens(generation={self.generation})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("tokens are not pickled")
 
 
 class Session:

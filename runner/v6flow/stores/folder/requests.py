@@ -16,9 +16,9 @@ from v6flow.stores.folder.lock import CANCEL_SIGNAL, signal_holder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from v6flow.stores.base import Holder, Request
-    from v6flow.stores.folder.store import RunFolder
 
 CANCEL = "cancel"
 DECISION = "decision-"  # and the gate's name
@@ -27,26 +27,27 @@ DECISION = "decision-"  # and the gate's name
 class FolderRequests:
     """The Requests of a run in a folder."""
 
-    def __init__(self, run: RunFolder) -> None:
-        self._run = run
+    def __init__(self, folder: Path, lock: Path, write: Callable[[str, bytes], None]) -> None:
+        """`write` puts a file of a name in place in the folder, whole or not at all."""
+        self._folder, self._lock, self._write = folder, lock, write
 
     def post(self, request: Request) -> Holder | None:
         """See Requests."""
-        self._run.write(_name(request), json.dumps(asdict(request)).encode("ascii"))
-        return signal_holder(self._run.lock_path)
+        self._write(_name(request), json.dumps(asdict(request)).encode("ascii"))
+        return signal_holder(self._lock)
 
     def pending(self) -> list[Request]:
         """See Requests."""
         cancel = self._cancel()
         found: list[Request] = [cancel] if cancel is not None else []
-        for path in sorted(self._run.path.glob(f"{DECISION}*")):
+        for path in sorted(self._folder.glob(f"{DECISION}*")):
             with contextlib.suppress(OSError, ValueError, TypeError):
                 found.append(DecisionRequest(**json.loads(files.read_whole(path))))
         return found
 
     def forget(self, request: Request) -> None:
         """See Requests."""
-        (self._run.path / _name(request)).unlink(missing_ok=True)
+        (self._folder / _name(request)).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def listen(self, heard: Callable[[], None]) -> Iterator[None]:
@@ -62,7 +63,7 @@ class FolderRequests:
             signal.signal(CANCEL_SIGNAL, before if before is not None else signal.SIG_DFL)
 
     def _cancel(self) -> CancelRequest | None:
-        path = self._run.path / CANCEL
+        path = self._folder / CANCEL
         try:
             body = files.read_whole(path)
         except FileNotFoundError:

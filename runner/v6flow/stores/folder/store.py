@@ -57,7 +57,7 @@ class RunFolder:
     @property
     def requests(self) -> FolderRequests:
         """See StoredRun."""
-        return FolderRequests(self)
+        return FolderRequests(self.path, self.lock_path, self.write)
 
     @property
     def journal_path(self) -> Path:
