@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from v6flow.backends import base as backends
 from v6flow.core import json
-from v6flow.core.execution import answers, dispatched, scope
+from v6flow.core.execution import answers, disclosure, dispatched, scope
 from v6flow.core.execution import events as ev
-from v6flow.core.planning import disclosure, ids
+from v6flow.core.planning import ids
 from v6flow.local import base as local
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ from story import (
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import apply, replay
 from v6flow.core.policy import Policy
-from v6flow.reporters.live import Board, Live, ending, final_table, heading, screen, shown_of
+from v6flow.reporters.final import ending, final_table
+from v6flow.reporters.live import Board, Live, heading, screen, shown_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -15,6 +15,7 @@ from v6flow.core.language.units import spell
 from v6flow.core.planning import ids
 from v6flow.core.views import by_kind
 from v6flow.reporters import summary
+from v6flow.reporters.final import STYLES, ending, final_table
 from v6flow.reporters.lines import sentence
 from v6flow.reporters.summary import named
 from v6flow.reporters.terminal import plain, tolerant
@@ -37,18 +38,9 @@ REFRESHES = 8  # a second
 FAILURES = 20  # told when they happen; all are told at the end
 MOST_INSIDE = 8  # items whose steps at work are told in the line of their step
 RECENT = 100  # settled steps remembered as recent: more than a screen shows
-NARROW = 70  # columns: below, the final table spares seconds and attempts
-TABLE = 40  # rows of the final table; beyond, only the steps worth telling
 
-_STYLES = {
-    "completed": "green", "answered": "green", "running": "cyan", "working": "cyan", "asked": "blue",
-    "retrying": "yellow", "interrupted": "yellow", "cancelled": "yellow", "failed": "bold red",
-    "missing": "red", "skipped": "dim", "pending": "dim", "waiting": "dim",
-}  # fmt: skip
 _SIGNS = {"waiting": "?", "completed": "✓", "failed": "✗", "skipped": "»", "pending": "·"}
 _ASCII_SIGNS = {"waiting": "?", "completed": "+", "failed": "x", "skipped": ">", "pending": ".", "running": "*"}
-_NUMBERS = (2, 3, 4)  # columns of the table that stand to the right: answered, seconds, attempts
-_SPARED = (3, 4)
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
@@ -189,7 +181,7 @@ class Live:
         if line is not None:
             from rich.text import Text
 
-            self._console.print(Text(line, _STYLES["failed"]), soft_wrap=True)
+            self._console.print(Text(line, STYLES["failed"]), soft_wrap=True)
 
     def _draw(self) -> RenderableType:
         assert self._board is not None
@@ -277,7 +269,7 @@ def _line(step: StepState, view: Shown, now: float, column: int, width: int, *, 
     if len(name) > column:
         name = name[: column - 1] + ("…" if unicode else "~")
     text = Text(no_wrap=True, overflow="crop")
-    text.append(_sign(step.status, now, unicode=unicode), _STYLES[step.status])
+    text.append(_sign(step.status, now, unicode=unicode), STYLES[step.status])
     text.append(f" {name.ljust(column)} {_elapsed(step, now).rjust(6)}  ")
     text.append_text(_fares(step, view, width - text.cell_len))
     text.truncate(width, overflow="ellipsis" if unicode else "crop")
@@ -303,7 +295,7 @@ def _fares(step: StepState, view: Shown, room: int) -> Text:
 
     organizations = step.organizations
     if step.name in view.inside:
-        return Text(plain(view.inside[step.name]), _STYLES["running"])
+        return Text(plain(view.inside[step.name]), STYLES["running"])
     if not organizations or (step.reused is not None and step.status == "completed"):
         return _unasked(step)
     told = [(name, _word(each, step, view)) for name, each in organizations.items()]
@@ -334,10 +326,10 @@ def _counted(told: Sequence[tuple[str, str]]) -> Text:
     groups: dict[str, list[str]] = {}
     for name, word in told:
         groups.setdefault(word.split(maxsplit=1)[0], []).append(name)
-    parts = [Text(f"{len(groups.pop('answered', []))}/{len(told)} answered", _STYLES["answered"])]
+    parts = [Text(f"{len(groups.pop('answered', []))}/{len(told)} answered", STYLES["answered"])]
     amiss = [word for word in ("failed", "missing", "retrying") if word in groups]
-    parts += [Text(f"{word}: {named(groups.pop(word))}", _STYLES[word]) for word in amiss]
-    parts += [Text(f"{len(names)} {word}", _STYLES[word]) for word, names in groups.items()]
+    parts += [Text(f"{word}: {named(groups.pop(word))}", STYLES[word]) for word in amiss]
+    parts += [Text(f"{len(names)} {word}", STYLES[word]) for word, names in groups.items()]
     return Text("  ").join(parts)
 
 
@@ -346,10 +338,10 @@ def _unasked(step: StepState) -> Text:
     from rich.text import Text
 
     if step.status == "running":
-        return Text("computes here" if step.requested else "waits to be tried again", _STYLES["running"])
+        return Text("computes here" if step.requested else "waits to be tried again", STYLES["running"])
     if step.status == "failed":
-        return Text(summary.remark(step), _STYLES["failed"])
-    return Text(summary.remark(step) or ("" if step.status == "completed" else step.status), _STYLES[step.status])
+        return Text(summary.remark(step), STYLES["failed"])
+    return Text(summary.remark(step) or ("" if step.status == "completed" else step.status), STYLES[step.status])
 
 
 def _word(each: OrganizationState, step: StepState, view: Shown) -> str:
@@ -372,7 +364,7 @@ def _word(each: OrganizationState, step: StepState, view: Shown) -> str:
 
 
 def _style(word: str) -> str:
-    return _STYLES[word.split(maxsplit=1)[0]]
+    return STYLES[word.split(maxsplit=1)[0]]
 
 
 def _tally(view: Shown, now: float, width: int) -> Text:
@@ -383,83 +375,9 @@ def _tally(view: Shown, now: float, width: int) -> Text:
     for status in ("running", "waiting", "completed", "failed", "skipped", "pending"):
         if view.counts.get(status):
             text.append(", ")
-            text.append(f"{view.counts[status]} {status}", _STYLES[status])
+            text.append(f"{view.counts[status]} {status}", STYLES[status])
     text.append(f"; {spell(max(now - view.started, 0.0))}")
     if view.cancelling:
         text.append("; being cancelled", "yellow")
     text.truncate(width)
     return text
-
-
-def final_table(state: RunState, names: Sequence[str], *, width: int) -> RenderableType:
-    """The steps with how they fared; of many, those that asked somebody or went wrong; others are counted."""
-    from rich import box
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    shown, others = _told(state, names)
-    columns = [column for column in range(len(summary.HEAD)) if width >= NARROW or column not in _SPARED]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
-        last = column == columns[-1]
-        table.add_column(
-            summary.HEAD[column],
-            justify="right" if column in _NUMBERS else "left",
-            overflow="fold",
-            no_wrap=not last and column != 0,
-            min_width=min(max((len(step.name) for step in shown), default=0), width // 3) if column == 0 else None,
-        )
-    for step in shown:
-        cells = [Text(cell) for cell in summary.row(step, state.status)]
-        cells[1].stylize(_STYLES[step.status])
-        cells[-1].stylize(_STYLES["skipped" if step.status == "skipped" else "missing"])
-        table.add_row(*(cells[column] for column in columns))
-    return Group(*([table] if shown else []), *(Text(line, "dim") for line in others))
-
-
-def _told(state: RunState, names: Sequence[str]) -> tuple[list[StepState], list[str]]:
-    """The steps that the final table shows, and what it says of the others."""
-    steps = [state.step(name) for name in names]
-    if len(steps) <= TABLE:
-        return steps, []
-    worth = sorted(steps, key=_worth)[:TABLE]
-    chosen = {step.name for step in worth if _worth(step) < _PLAIN}
-    shown = [step for step in steps if step.name in chosen]
-    others: dict[str, int] = {}
-    for step in steps:
-        if step.name not in chosen:
-            others[step.status] = others.get(step.status, 0) + 1
-    more = "more " if shown else ""
-    return shown, [f"{count} {more}{status}" for status, count in others.items()]
-
-
-_PLAIN = 4
-
-
-def _worth(step: StepState) -> int:
-    """The lower, the more worth a row: failures first, then who lacked answers, then who was asked."""
-    if step.status == "failed":
-        return 0
-    if step.organizations and len(step.responded) < len(step.asked):
-        return 1
-    if step.status in ("running", "waiting"):
-        return 2
-    return 3 if step.organizations else _PLAIN
-
-
-def ending(state: RunState, store: str = "") -> Text:
-    """What stands below the table: how the run ended, what went wrong, what to do next."""
-    from rich.text import Text
-
-    until = state.last if state.ended is None else state.ended
-    status = "let go of while running" if state.status == "running" else state.status
-    text = Text.assemble("run ", (plain(state.run), "bold"), " ", (status, _STYLES[state.status]))
-    took = spell(max(until - state.started, 0.0))
-    text.append(f" in {took}" if state.status == "completed" else f" after {took}")
-    lines = summary.failure_text(state, store) if state.status in ("failed", "interrupted") else []
-    lines += summary.waiting_text(state, store)
-    if state.status == "running":
-        lines = [f"to go on where it stopped: {summary.resume_command(state.run, store)}"]
-    less = [Text(line, _STYLES["missing"]) for line in summary.incomplete_text(state, store)]
-    return Text("\n").join([text, *less, *(Text(line) for line in lines if line != state.status)])

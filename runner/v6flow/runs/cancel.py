@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from v6flow import actor, backends
 from v6flow.backends.base import Noted
 from v6flow.clock import LaterClock, SystemClock
-from v6flow.core.execution import events
-from v6flow.core.planning import disclosure, ids
+from v6flow.core.execution import disclosure, events
+from v6flow.core.planning import ids
 from v6flow.errors import ResumeError, UnreachableError
 from v6flow.reporters.base import Silent
 from v6flow.runs.pinning import pinned_federation, pinned_plan

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from v6flow import loading
 from v6flow.core import policy
 from v6flow.core.directory import Directory
+from v6flow.core.execution import disclosure
 from v6flow.core.execution.pinned import Pinned
 from v6flow.core.kinds import LocalPlan, local
-from v6flow.core.planning import disclosure, ids, planner
+from v6flow.core.planning import ids, planner
 from v6flow.errors import ResumeError, UsageError
 from v6flow.version import __version__
 

@@ -31,8 +31,8 @@ from v6flow.backends.embedded.records import (
 from v6flow.backends.embedded.server import Server, new_secret, now
 from v6flow.backends.embedded.slots import Slots
 from v6flow.backends.embedded.work import method_of, prepare
+from v6flow.core.execution import disclosure
 from v6flow.core.execution.events import Subtask
-from v6flow.core.planning import disclosure
 from v6flow.errors import NoSpaceError
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from v6flow.core.execution import disclosure
 from v6flow.core.execution.events import Failure
 from v6flow.core.language import schema
 from v6flow.core.language.model import bare
-from v6flow.core.planning import disclosure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

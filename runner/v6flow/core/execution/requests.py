@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from v6flow.core.execution import answers
+from v6flow.core.execution import answers, disclosure
 from v6flow.core.execution.commands import Kill, KillLocal, TaskRequest
 from v6flow.core.execution.evaluation import mapping
 from v6flow.core.kinds import TaskPlan
-from v6flow.core.planning import disclosure, question
+from v6flow.core.planning import question
 from v6flow.core.planning.plan import token
 
 if TYPE_CHECKING:

@@ -185,9 +185,8 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
                 step.started = event.at
         case ev.TaskAnswered():
             asked = _step(state, event.step).organizations[event.organization]
-            asked.status, asked.value = "answered", event.value
-            asked.log, asked.subtasks = event.log, event.subtasks
-            asked.failure, asked.since, asked.hidden = None, event.at, event.hidden
+            asked.status, asked.value, asked.log = "answered", event.value, event.log
+            asked.failure, asked.since, asked.subtasks, asked.hidden = None, event.at, event.subtasks, event.hidden
             asked.size, asked.image, asked.origin = event.size, event.image, event.origin
         case ev.TaskRequested():
             for name in event.organizations:

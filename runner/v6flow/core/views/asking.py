@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from v6flow.core.execution import disclosure
 from v6flow.core.language import units
-from v6flow.core.planning import disclosure
 from v6flow.core.views.fields import OPTIONAL, View
 
 if TYPE_CHECKING:

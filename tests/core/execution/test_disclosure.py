@@ -12,13 +12,13 @@ from driver import Driver, drive, make, workflow
 from v6flow.backends.base import FederationFile
 from v6flow.backends.embedded.configuration import EmbeddedFederation
 from v6flow.core.directory import Directory
-from v6flow.core.execution import answers
+from v6flow.core.execution import answers, disclosure
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import replay
 from v6flow.core.kinds import TaskPlan
 from v6flow.core.language import document
 from v6flow.core.language.problem import InvalidError
-from v6flow.core.planning import disclosure, planner
+from v6flow.core.planning import planner
 from v6flow.core.policy import Policy, parse
 from v6flow.core.views.preview import preview
 
