@@ -20,10 +20,10 @@ from fakes import (
     engine,
     make,
 )
-from v6flow.backends.base import Accepted, Answered, Broken, Dispatched, Failed, Looked, Noted, Working
+from v6flow.backends.base import Accepted, Answered, Broken, Dispatched, Failed, Looked, Remarked, Working
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.events import Subtask
-from v6flow.core.execution.reuse import Answer, Basis, Kept, Key
+from v6flow.core.execution.reuse import Basis, Kept, Key, ReusableAnswer
 from v6flow.core.execution.state import replay
 from v6flow.core.views.incomplete import of_run
 from v6flow.errors import (
@@ -901,7 +901,7 @@ def test_notes_are_kept_also_those_that_come_while_closing() -> None:
     def closing() -> None:
         if not backend.closed:
             assert backend._emit is not None
-            backend._emit(Noted("task 3 could not be killed"))
+            backend._emit(Remarked("task 3 could not be killed"))
         close()
 
     backend.close = closing  # type: ignore[method-assign]
@@ -995,7 +995,7 @@ CACHED = ASK.replace("{method: m}}", "{method: m}, cache: 2h}")
 
 
 def test_what_an_earlier_run_has_is_taken_from_there() -> None:
-    results = FakeResults(Kept("w-0", "s", 900.0, 900.0, answers={name: Answer(7) for name in ORGANIZATIONS}))
+    results = FakeResults(Kept("w-0", "s", 900.0, 900.0, answers={name: ReusableAnswer(7) for name in ORGANIZATIONS}))
     journal, backend = FakeJournal(), answers(GOOD)
     engine(make(CACHED), journal, backend, results=results).run()
     assert backend.submitted == []

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
     from v6flow.core.views.summary import Summary
     from v6flow.reporters.base import Reporter
-    from v6flow.runs.work import Run
+    from v6flow.runs.work import ActiveRun
     from v6flow.stores.base import RunStore, StoredRun
 
 LOG = logging.getLogger("v6flow")
@@ -264,7 +264,7 @@ def resume(
         return _carry_on(ready, reporter, store)
 
 
-def _carry_on(run: Run, reporter: Reporter | None, store: PathLike | None) -> Result:
+def _carry_on(run: ActiveRun, reporter: Reporter | None, store: PathLike | None) -> Result:
     state = run.opened.state
     where = f", store={os.fspath(store)!r}" if store is not None else ""
     again = f"v6flow.resume({state.run!r}{where})"

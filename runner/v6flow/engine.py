@@ -122,7 +122,7 @@ class Engine:
 
     def note(self, message: str) -> None:
         """Have a person told, and the journal keep, what they should know."""
-        self._inbox.put(backends.Noted(message))
+        self._inbox.put(backends.Remarked(message))
 
     def hear(self, request: Request) -> None:
         """Cancel the run, or have a gate hear what a person decided. Safe to call from a signal handler."""
@@ -245,7 +245,7 @@ class Engine:
         with contextlib.suppress(queue.Empty, V6flowError):  # where nothing can be kept, that has been told
             while True:
                 message = self._inbox.get_nowait()
-                if isinstance(message, backends.Noted):
+                if isinstance(message, backends.Remarked):
                     self._write([ev.Noted(now, message.message)], durable=False)
 
     def _patience(self) -> float | None:
@@ -284,7 +284,7 @@ class Engine:
                 request = self._requests.get(message.token)
                 if request is not None:
                     self._scheduler.looked(request.step, message.token)
-            case backends.Noted():
+            case backends.Remarked():
                 yield ev.Noted(now, message.message)
             case Recalled():
                 self._scheduler.recalled(message.step, message.found)

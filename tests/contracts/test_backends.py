@@ -26,7 +26,7 @@ from v6flow.backends.base import (
     Failed,
     FederationFile,
     Looked,
-    Noted,
+    Remarked,
     Report,
 )
 from v6flow.core.execution.commands import TaskRequest
@@ -175,7 +175,7 @@ class _OwnTokens:
 
     def open(self, emit: Callable[[Report], None]) -> None:
         def without(report: Report) -> None:
-            if not isinstance(report, (Broken, Noted)):
+            if not isinstance(report, (Broken, Remarked)):
                 report = replace(report, token=report.token.removeprefix(self._prefix))
             emit(report)
 
@@ -526,8 +526,8 @@ def test_whom_a_central_function_waits_for_is_known_after_a_look(stage: Stage) -
 
         until(waits)
         backend.kill("question-1", ("alpha",))
-        reports.first(lambda each: isinstance(each, Noted) and "that was still open" in each.message)
-    (note,) = [each.message for each in reports.all if isinstance(each, Noted) and "still open" in each.message]
+        reports.first(lambda each: isinstance(each, Remarked) and "that was still open" in each.message)
+    (note,) = [each.message for each in reports.all if isinstance(each, Remarked) and "still open" in each.message]
     assert note == f"step step: ended 1 subtask of attempt 1 that was still open: {stage.offline}"
 
 
@@ -540,7 +540,7 @@ def test_subtasks_that_a_central_function_leaves_open_are_ended_and_named(stage:
         ids = [backend.directory().ids["beta"]]
         backend.submit(ask(stage, "gives_up", "alpha", organizations=ids, here=str(here), **kwargs), again=False)
         failed = reports.end("question-1", "alpha")
-        notes = [each.message for each in reports.all if isinstance(each, Noted)]
+        notes = [each.message for each in reports.all if isinstance(each, Remarked)]
     assert isinstance(failed, Failed)
     assert failed.message == "ValueError: it gives up"
     assert "step step: ended 2 subtasks of attempt 1 that were still open: beta" in notes

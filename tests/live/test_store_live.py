@@ -18,7 +18,7 @@ from v6flow.backends.vantage6.configuration import ServerFederation
 from v6flow.backends.vantage6.dialects import TaskDraft
 from v6flow.backends.vantage6.refusals import RefusedError
 from v6flow.core import json
-from v6flow.core.checks.declarations import Algorithm, Argument, Function, Unknown
+from v6flow.core.checks.declarations import Argument, DeclaredAlgorithm, DeclaredFunction, Unknown
 from v6flow.core.kinds.settings import DatabaseChoice
 from v6flow.errors import FederationError
 from v6flow.loading import read_document
@@ -74,20 +74,20 @@ def test_a_store_that_is_not_there(live: LiveFederation, connected: Connected) -
 def test_what_a_store_declares_of_images(connected: Connected, link: StoreLink) -> None:
     found = stores.declared(connected.session, link, [HOSPITAL_STATS, PROBE, f"docker.io/{PROBE}:latest"])
     hospital, probe = found[HOSPITAL_STATS], found[PROBE]
-    assert isinstance(hospital, Algorithm)
-    assert isinstance(probe, Algorithm)
+    assert isinstance(hospital, DeclaredAlgorithm)
+    assert isinstance(probe, DeclaredAlgorithm)
     assert (hospital.image, hospital.digest) == (HOSPITAL_STATS, DIGESTS[HOSPITAL_STATS])
     assert hospital.store == f"the algorithm store {NAME}"
     column = Argument("column", "column", has_default=False)
     functions = {each.name: each for each in hospital.functions}
     assert functions.keys() == {each["name"] for each in live_store.ALGORITHMS[0]["functions"]}
-    assert functions["partial_variance"] == Function(
+    assert functions["partial_variance"] == DeclaredFunction(
         "partial_variance",
         central=False,
         arguments=(column, Argument("mean", "float", has_default=False)),
         databases=("patients",),
     )
-    assert functions["central_average"] == Function(
+    assert functions["central_average"] == DeclaredFunction(
         "central_average",
         central=True,
         arguments=(column, Argument("organizations", "organization_list", has_default=True)),
@@ -109,7 +109,7 @@ def test_what_a_store_does_not_have(connected: Connected, link: StoreLink) -> No
         f"{called} has no approved algorithm {near}", f"did you mean {HOSPITAL_STATS}?", absent=True
     )
     assert found[other] == Unknown(f"{called} has approved another build of {PROBE}, {DIGESTS[PROBE]}", absent=True)
-    assert isinstance(found[pinned(PROBE)], Algorithm)
+    assert isinstance(found[pinned(PROBE)], DeclaredAlgorithm)
 
 
 def test_the_store_shows_nothing_to_who_does_not_log_in(live: LiveFederation, store: LiveStore) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from v6flow.core.execution import events as ev
-from v6flow.core.execution.reuse import Answer, Basis, Kept, Key
+from v6flow.core.execution.reuse import Basis, Kept, Key, ReusableAnswer
 from v6flow.stores.folder.store import FolderStore, RunFolder
 from v6flow.stores.results import EarlierResults
 
@@ -56,7 +56,7 @@ def results(
 def test_what_one_run_keeps_another_finds(store: FolderStore) -> None:
     assert results(answered_run(store)).keep("s", KEY, 1003.0) is None
     found = results(store.create("w-2")).find("s", KEY, DAY, 2000.0)
-    assert found == Kept("w-1", "s", 1003.0, 1001.0, None, {"alpha": Answer(1), "beta": Answer(1)})
+    assert found == Kept("w-1", "s", 1003.0, 1001.0, None, {"alpha": ReusableAnswer(1), "beta": ReusableAnswer(1)})
 
 
 def test_nothing_is_known_of_a_step_that_was_never_kept(store: FolderStore) -> None:

@@ -103,7 +103,7 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
+class Remarked:
     """Something that a person should know and that stops nothing; `error` is what it came from, if anything."""
 
     message: str
@@ -117,7 +117,7 @@ class Broken:
     error: Exception
 
 
-Report: TypeAlias = Accepted | Working | Dispatched | Answered | Failed | Looked | Noted | Broken
+Report: TypeAlias = Accepted | Working | Dispatched | Answered | Failed | Looked | Remarked | Broken
 
 
 class Backend(Protocol):
@@ -127,7 +127,8 @@ class Backend(Protocol):
     the organization stays silent for ever or the token is killed first. `emit` may be called from any thread.
 
     What a task run dispatches is `Dispatched` when it is seen, before `Looked` at the latest. A task run that has ended
-    leaves nothing behind: subtasks of it that are still open are ended before its end is reported, and that is `Noted`.
+    leaves nothing behind: subtasks of it that are still open are ended before its end is reported, and that is
+    `Remarked`.
     """
 
     def directory(self) -> Directory:
@@ -153,7 +154,7 @@ class Backend(Protocol):
     def kill(self, token: str, organizations: tuple[str, ...]) -> None:
         """Stop what these organizations do for this token, as far as that is possible; nothing is emitted for them.
 
-        So are the subtasks that they dispatched: which were ended, and what could not be stopped, is `Noted`, at the
+        So are the subtasks that they dispatched: which were ended, and what could not be stopped, is `Remarked`, at the
         latest before `close` returns.
         """
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
     from v6flow.core.execution.state import RunState
-    from v6flow.runs.work import Run
+    from v6flow.runs.work import ActiveRun
     from v6flow.stores.base import RunStore, StoredRun
 
 
@@ -53,7 +53,7 @@ def tell_unfinished(folder: StoredRun, arguments: argparse.Namespace) -> None:
     show.lines([f"note: {told}"])
 
 
-def resumed(folder: StoredRun, arguments: argparse.Namespace) -> Run | None:
+def resumed(folder: StoredRun, arguments: argparse.Namespace) -> ActiveRun | None:
     """An unfinished run, ready to be worked on; None, and a note, if it no longer fits its files. Raises HeldError."""
     from v6flow.cli import show
     from v6flow.errors import ResumeError

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from v6flow.core.execution.state import RunState
     from v6flow.core.json import Json
     from v6flow.core.language.model import Workflow
-    from v6flow.runs.work import Run
+    from v6flow.runs.work import ActiveRun
     from v6flow.stores.base import RunStore, StoredRun
 
 
@@ -142,7 +142,7 @@ def _continued(
     access: Access | None,
     store: RunStore,
     arguments: argparse.Namespace,
-) -> Run | None:
+) -> ActiveRun | None:
     """The unfinished run that --continue means, ready to be worked on; the others are named."""
     from v6flow.runs.starting import same_run
 
@@ -181,7 +181,7 @@ def detached(folder: StoredRun, code: int | None, arguments: argparse.Namespace)
     return code or 0
 
 
-def carry_on(run: Run, arguments: argparse.Namespace) -> int:
+def carry_on(run: ActiveRun, arguments: argparse.Namespace) -> int:
     """Carry a run on to its end, tell it, and return its exit code."""
     from dataclasses import replace
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from v6flow.core.language.model import Workflow
     from v6flow.core.planning.plan import Plan
     from v6flow.core.views.incomplete import Incomplete
-    from v6flow.runs.work import Run
+    from v6flow.runs.work import ActiveRun
     from v6flow.stores.base import StoredRun
 
 MOST = 10_000  # sets: as many as there is any sense in keeping runs of
@@ -239,7 +239,7 @@ class _Sweep:
         found = self._earlier.get(json.canonical(dict(plan.params)), [])
         return [(folder, state if state.over else replay(folder.events())) for folder, state in found]
 
-    def _started(self, each: Set) -> Run:
+    def _started(self, each: Set) -> ActiveRun:
         return start(
             self._workflow,
             each.plan.params,
@@ -252,7 +252,7 @@ class _Sweep:
             cache=self._arguments.cache,
         )
 
-    def _carried_on(self, run: Run) -> Outcome:
+    def _carried_on(self, run: ActiveRun) -> Outcome:
         run.signals = Signals(kill=self._arguments.on_interrupt == "kill", exit_on_second=True)
         name = run.opened.stored.id
         with run.opened:

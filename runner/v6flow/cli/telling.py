@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.reporters.base import Reporter
-    from v6flow.runs.work import Run
+    from v6flow.runs.work import ActiveRun
 
 
-def reporter(run: Run, arguments: argparse.Namespace) -> Reporter:
+def reporter(run: ActiveRun, arguments: argparse.Namespace) -> Reporter:
     """The reporter that fits where stderr goes."""
     import os
 

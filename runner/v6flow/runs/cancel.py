@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from v6flow import actor, backends
-from v6flow.backends.base import Noted
+from v6flow.backends.base import Remarked
 from v6flow.clock import LaterClock, SystemClock
 from v6flow.core.execution import disclosure, events
 from v6flow.core.planning import ids
@@ -63,10 +63,10 @@ def _kill_open(opened: OpenRun, federation_file: str | None) -> list[str]:
     if not federation.outlives_program:
         _forget_withheld(opened, federation)
         return []
-    notes: list[Noted] = []
+    notes: list[Remarked] = []
 
     def hear(report: Report) -> None:
-        if isinstance(report, Noted):
+        if isinstance(report, Remarked):
             notes.append(report)
 
     with closing(backends.reach(federation)) as access:

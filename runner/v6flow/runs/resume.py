@@ -22,7 +22,7 @@ from v6flow.runs.changes import differences, short
 from v6flow.runs.pinning import is_of, pin, pinned_federation, pinned_plan
 from v6flow.runs.reach import reach_for
 from v6flow.runs.starting import make_plan
-from v6flow.runs.work import Run
+from v6flow.runs.work import ActiveRun
 from v6flow.stores.base import CancelRequest
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def resume(
     jobs: int | None = None,
     by: Actor | None = None,
     clock: Clock | None = None,
-) -> Run:
+) -> ActiveRun:
     """An unfinished run, or with `retry_failed` a failed one, ready to go on.
 
     `deadline` is in seconds from now, and takes the place of the run's own. `resubmit` names steps, or
@@ -91,7 +91,7 @@ def resume(
         opened.record(RunResumed(now, down, value, *steps, tokens, by=by.by, via=by.via))
         notes = _stricter_before(plan, access, federation)
         undo.pop_all()
-    return Run(opened, plan, access, jobs or pinned.jobs, clock, notes)
+    return ActiveRun(opened, plan, access, jobs or pinned.jobs, clock, notes)
 
 
 def _stricter_before(plan: Plan, access: Access | None, federation: Federation | None) -> list[str]:

@@ -21,7 +21,7 @@ from v6flow.errors import AccessError, FederationError, UnreachableError
 from v6flow.runs.opened import open_run
 from v6flow.runs.pinning import is_of, pin
 from v6flow.runs.reach import reach_for
-from v6flow.runs.work import Run
+from v6flow.runs.work import ActiveRun
 from v6flow.stores.naming import run_id
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def start(
     cache: bool = True,
     by: Actor | None = None,
     clock: Clock | None = None,
-) -> Run:
+) -> ActiveRun:
     """A new run of a workflow whose file stands in `folder`; `deadline` is in seconds from now.
 
     `by` is who starts it (default: the user of this program). Without `cache` no result of an earlier run is reused;
@@ -78,7 +78,7 @@ def start(
         opened = undo.enter_context(open_run(store.create(run)))
         opened.record(RunStarted(now, run, workflow.name, pinned, by=by.by, via=by.via))
         undo.pop_all()
-    return Run(opened, plan, access, jobs, clock, notes)
+    return ActiveRun(opened, plan, access, jobs, clock, notes)
 
 
 def _preflight(access: Access, plan: Plan, federation: Federation | None) -> list[str]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Run:
+class ActiveRun:
     """A run that is ready to be worked on."""
 
     opened: OpenRun

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from v6flow.backends.fixtures import DEFAULT, AmbiguousError, addresses
+from v6flow.backends.fixtures import DEFAULT, AmbiguousAddressError, addresses
 from v6flow.core import json
 from v6flow.core.language import quoting, units
 from v6flow.core.language.words import suggestion
@@ -18,7 +18,7 @@ from v6flow.testing.trial import item_keys
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from v6flow.backends.fixtures import Address
+    from v6flow.backends.fixtures import FixtureAddress
     from v6flow.core.execution.state import RunState, StepState
     from v6flow.core.json import Json
     from v6flow.core.views.incomplete import Incomplete
@@ -49,13 +49,13 @@ def judge(case: Case, outcome: TrialOutcome) -> list[Complaint]:
     expect = case.expect
     if outcome.unanswered:
         return [*_unanswered(outcome), *_unknown(case.said, outcome.state)]
-    if outcome.error is not None and outcome.error["kind"] == AmbiguousError.kind:
+    if outcome.error is not None and outcome.error["kind"] == AmbiguousAddressError.kind:
         return [Complaint(str(outcome.error["message"]), (str(outcome.error["hint"]),))]
     if outcome.status == "standstill" and outcome.error is not None:
         return [Complaint(f"the run never ends: {outcome.error['message']}", (str(outcome.error["hint"]),))]
     try:
         return [*_found(case, expect, outcome)]
-    except AmbiguousError as error:
+    except AmbiguousAddressError as error:
         return [Complaint(error.message, (str(error.hint),))]
 
 
@@ -82,7 +82,7 @@ def _unknown(told: Iterable[Said], state: RunState) -> Iterator[Complaint]:
             yield Complaint(f"{said}: {found[0]}", (found[1],))
 
 
-def _lacking(address: Address, state: RunState) -> tuple[str, str] | None:
+def _lacking(address: FixtureAddress, state: RunState) -> tuple[str, str] | None:
     """That a step has no item which an address names, and those it has; None as far as nobody knows."""
     before = [""]
     for part in address.parts:

@@ -46,7 +46,7 @@ class Decisions:
         self._tables = tables
 
     def find(self, step: str, keys: Keys = addresses.no_keys) -> Decision | None:
-        """What is decided at a gate, None if nobody decides. Raises AmbiguousError if it is said twice."""
+        """What is decided at a gate, None if nobody decides. Raises AmbiguousAddressError if it is said twice."""
         for raw in addresses.find(self._tables, step, keys, lambda entry: entry):
             return parse(raw)
         return None
@@ -80,7 +80,7 @@ class People(Silent):
             self._time.later(0.0, partial(self._think, event))
 
     def wait(self) -> list[DecisionRequest]:
-        """What is decided next, while nothing else goes on; nothing if nobody ever decides. Raises AmbiguousError."""
+        """What is decided next, while nothing else runs; nothing if nobody ever does. Raises AmbiguousAddressError."""
         try:
             found = [self._time.wait(self._heard, None)]
         except StandstillError:

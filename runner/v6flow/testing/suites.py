@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from v6flow import loading, paths
-from v6flow.backends.fixtures import DEFAULT, Address, Answers, addresses
+from v6flow.backends.fixtures import DEFAULT, Answers, FixtureAddress, addresses
 from v6flow.core import json, policy
 from v6flow.core.checks import soundness
 from v6flow.core.directory import Directory
@@ -35,7 +35,7 @@ class Said:
     """Where a case, or its file for all cases, names a step."""
 
     section: str  # answers, decisions, steps or sent
-    address: Address
+    address: FixtureAddress
     line: int
     shared: bool = False  # it stands in the file, for all cases
 
@@ -268,7 +268,7 @@ class _Check:
             return None, self._problem((*at, name), wrong[0], "unknown-step", wrong[1], key=True)
         return step, None
 
-    def _wrong_brackets(self, address: Address) -> tuple[str, str] | None:
+    def _wrong_brackets(self, address: FixtureAddress) -> tuple[str, str] | None:
         """What is wrong, with a remedy, with the numbers and keys in a name."""
         path = ""
         for part in address.parts:

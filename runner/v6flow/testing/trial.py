@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from v6flow import params
-from v6flow.backends.fixtures import AmbiguousError, FixtureBackend, Sent, StandstillError, VirtualTime
+from v6flow.backends.fixtures import AmbiguousAddressError, FixtureBackend, Sent, StandstillError, VirtualTime
 from v6flow.core.execution import failures
 from v6flow.core.execution.events import GateDecided, RoundEnded, RunResumed, RunStarted, StepCompleted
 from v6flow.core.execution.state import RunState
@@ -77,7 +77,7 @@ def run(suite: Suite, case: Case) -> TrialOutcome:
         while state.status == "waiting" and (decided := people.wait()):
             plan = _resume(plan, case, opened, decided, time.now())
             _carry_on(plan, opened, backend, people, time)
-    except (StandstillError, AmbiguousError) as error:
+    except (StandstillError, AmbiguousAddressError) as error:
         outcome.status, outcome.error = error.kind, _error(error)
     else:
         outcome.status, outcome.exit_code = state.status, state.exit_code

@@ -10,7 +10,7 @@ import pytest
 from vantage6_fake import RESET, Asked, Fake, Say, say
 from vantage6_world import IDS, PATIENCE, World, opened, posts, request
 
-from v6flow.backends.base import Accepted, Answered, Dispatched, Failed, Noted, Working
+from v6flow.backends.base import Accepted, Answered, Dispatched, Failed, Remarked, Working
 from v6flow.backends.vantage6 import classification, reconciliation, records
 from v6flow.backends.vantage6.backoff import Backoff, Times
 from v6flow.backends.vantage6.notifications import Notifications
@@ -281,11 +281,11 @@ def test_a_status_nobody_knows_ends_nothing(status: str | None) -> None:
         world.runs[1001]["status"] = status
         count = len(fake.asked)
         until(lambda: len(fake.asked) > count + 5)
-        assert [type(each) for each in reports.all] == [Accepted, Noted], "it is said once"
+        assert [type(each) for each in reports.all] == [Accepted, Remarked], "it is said once"
         world.runs[1001]["finished_at"] = "2026-01-01T00:00:00"  # not even then
         count = len(fake.asked)
         until(lambda: len(fake.asked) > count + 5)
-        assert [type(each) for each in reports.all] == [Accepted, Noted]
+        assert [type(each) for each in reports.all] == [Accepted, Remarked]
         finish_all(world)
         assert reports.answer("alpha") == {"n": 1001}
 
@@ -451,7 +451,7 @@ def test_a_kill_is_sent_although_the_backend_closes_at_once_and_a_refused_one_is
         with opened(fake) as (backend, reports):
             backend.kill("t0ken", ("alpha",))
     (note,) = reports.all
-    assert isinstance(note, Noted)
+    assert isinstance(note, Remarked)
     assert "task 102 could not be killed and may go on at the server: the server does not allow" in note.message
     assert isinstance(note.error, AccessError)
 

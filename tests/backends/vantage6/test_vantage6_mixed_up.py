@@ -11,7 +11,7 @@ import pytest
 from vantage6_fake import Asked, Fake, Say, Vantage6, jwt, say, session
 from vantage6_world import COLLABORATION, IDS, PATIENCE, QUICK, Reports, World, connected, opened, posts, request
 
-from v6flow.backends.base import Answered, Broken, Failed, Noted
+from v6flow.backends.base import Answered, Broken, Failed, Remarked
 from v6flow.backends.vantage6 import configuration as files
 from v6flow.backends.vantage6 import directory, encryption, paging
 from v6flow.backends.vantage6.access import ServerAccess
@@ -395,7 +395,7 @@ def test_a_cancel_kills_no_task_of_somebody_else() -> None:
             backend.kill("t0ken", ("alpha",))
     assert world.killed == []
     (note,) = reports.all
-    assert isinstance(note, Noted)
+    assert isinstance(note, Remarked)
     assert "could not be killed" in note.message
     assert "it belongs to another collaboration" in note.message
 

@@ -10,7 +10,7 @@ from vantage6_fake import Asked, Fake, Say, Time, Vantage6, say, session, transp
 
 from v6flow.backends.vantage6 import stores
 from v6flow.backends.vantage6.directory import StoreLink
-from v6flow.core.checks.declarations import Algorithm, Argument, Function, Unknown
+from v6flow.core.checks.declarations import Argument, DeclaredAlgorithm, DeclaredFunction, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ def answered(server: Fake, answer: Say | Callable[[Asked], Say], image: str = IM
 
 def test_a_public_store_gets_no_token(server: Fake, vantage6: Vantage6) -> None:
     found, asked = answered(server, page(algorithm()))
-    assert isinstance(found, Algorithm)
+    assert isinstance(found, DeclaredAlgorithm)
     assert [(each.path, each.token) for each in asked] == [("/api/algorithm", None)]
     assert asked[0].headers["server-url"] == f"{server.origin}/api"
     assert vantage6.logins == 0
@@ -65,7 +65,7 @@ def test_a_store_that_wants_to_know_who_asks_gets_the_token_for_all_pages(server
         return page(algorithm(2, "other")) if second else page(algorithm(), more=True)
 
     found, asked = answered(server, answer)
-    assert isinstance(found, Algorithm)
+    assert isinstance(found, DeclaredAlgorithm)
     (token,) = vantage6.valid
     assert [each.token for each in asked] == [None, token, token]
 
@@ -129,7 +129,7 @@ def test_an_address_as_it_was_before_4_8(server: Fake) -> None:
         lambda asked: page(algorithm()) if asked.path == "/api/algorithm" else say(body=b"<html>", status=404)
     ) as fake:
         found = stores.declared(session(server), StoreLink(1, "hospitals", f"{fake.origin}/"), [IMAGE])[IMAGE]
-    assert isinstance(found, Algorithm)
+    assert isinstance(found, DeclaredAlgorithm)
     assert [each.path for each in fake.asked] == ["/algorithm", "/api/algorithm"]
 
 
@@ -178,7 +178,7 @@ def test_plain_http_is_gone_to_where_it_is_allowed(server: Fake, monkeypatch: py
         )  # no name for this machine, but it gets there
         assert isinstance(stores.declared(ours, link, [IMAGE])[IMAGE], Unknown)
         assert fake.asked == []
-        assert isinstance(stores.declared(ours, link, [IMAGE], allow_http=True)[IMAGE], Algorithm)
+        assert isinstance(stores.declared(ours, link, [IMAGE], allow_http=True)[IMAGE], DeclaredAlgorithm)
 
 
 # -------------------------------------------------------------------------------------------- what is in there
@@ -204,14 +204,14 @@ def test_an_algorithm_that_is_none_is_unknown_and_the_others_are_not(server: Fak
     assert isinstance(found, Unknown)
     assert found.reason.startswith(f"what the algorithm store hospitals declares of {IMAGE} cannot be read: ")
     found, _ = answered(server, listed, "other")
-    assert found.functions == (Function("f", central=False),)
+    assert found.functions == (DeclaredFunction("f", central=False),)
 
 
 def test_what_an_old_store_leaves_out(server: Fake) -> None:
     arguments = [{"name": "x", "type": "string"}, {"name": "y", "type": 3, "default_value": 3}]
     listed = [algorithm(functions=[function(type="central", arguments=arguments)], digest=None)]
     found, _ = answered(server, say(listed))
-    assert found.functions == (Function("f", central=True, arguments=(Argument("x", "string"), Argument("y"))),)
+    assert found.functions == (DeclaredFunction("f", central=True, arguments=(Argument("x", "string"), Argument("y"))),)
     assert not any(each.required for each in found.functions[0].arguments)
     assert found.digest is None
 
@@ -240,7 +240,7 @@ def test_the_latest_of_several_and_the_build_that_is_asked_for(server: Fake) -> 
 )
 def test_names_of_images(server: Fake, kept: str, asked: str, same: bool) -> None:
     found, _ = answered(server, page(algorithm(image=kept)), asked)
-    assert isinstance(found, Algorithm) is same
+    assert isinstance(found, DeclaredAlgorithm) is same
 
 
 def test_the_image_of_a_task_by_way_of_a_store() -> None:

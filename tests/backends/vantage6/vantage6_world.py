@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vantage6_fake import Asked, Fake, Say, Vantage6, say, session
 
-from v6flow.backends.base import Accepted, Answered, Broken, Failed, Noted, Report
+from v6flow.backends.base import Accepted, Answered, Broken, Failed, Remarked, Report
 from v6flow.backends.vantage6.api import Api
 from v6flow.backends.vantage6.backend import ServerBackend
 from v6flow.backends.vantage6.backoff import Times
@@ -89,7 +89,7 @@ class Reports:
         return report.error
 
     def notes(self) -> list[str]:
-        return [report.message for report in list(self.all) if isinstance(report, Noted)]
+        return [report.message for report in list(self.all) if isinstance(report, Remarked)]
 
     def accepted(self) -> str:
         report = self.first(lambda each: isinstance(each, Accepted))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v6flow.core import expressions
-from v6flow.core.checks.declarations import Algorithm, Argument, Function, Misfit, problems
+from v6flow.core.checks.declarations import Argument, DeclaredAlgorithm, DeclaredFunction, Misfit, problems
 from v6flow.core.kinds.settings import DatabaseChoice, Disclosure, Quorum, Retry
 from v6flow.core.kinds.task import TaskPlan
 from v6flow.core.language.model import Common
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
 
 COLUMN = Argument("column", "column", has_default=False)
-ALGORITHM = Algorithm(
+ALGORITHM = DeclaredAlgorithm(
     "registry.example/stats:1",
     (
-        Function("partial_sum", central=False, arguments=(COLUMN,), databases=("patients",)),
-        Function(
+        DeclaredFunction("partial_sum", central=False, arguments=(COLUMN,), databases=("patients",)),
+        DeclaredFunction(
             "central_mean",
             central=True,
             arguments=(COLUMN, Argument("organizations", "organization_list", has_default=True)),
         ),
-        Function("join", central=False, databases=("left", "right")),
-        Function("nothing", central=False),
+        DeclaredFunction("join", central=False, databases=("left", "right")),
+        DeclaredFunction("nothing", central=False),
     ),
     "the algorithm store of the hospitals",
 )
@@ -65,8 +65,8 @@ def step(
     )
 
 
-def taking(*arguments: Argument) -> Algorithm:
-    return Algorithm("image", (Function("f", central=False, arguments=arguments),), "the store")
+def taking(*arguments: Argument) -> DeclaredAlgorithm:
+    return DeclaredAlgorithm("image", (DeclaredFunction("f", central=False, arguments=arguments),), "the store")
 
 
 def judged(type_: str, value: Json, **more: Any) -> list[Misfit]:
@@ -98,12 +98,14 @@ def test_a_method_that_is_not_declared_is_all_that_is_said(method: str, hint: st
 
 
 def test_an_algorithm_without_functions() -> None:
-    (found,) = problems(step(), Algorithm("image", (), "the store"))
+    (found,) = problems(step(), DeclaredAlgorithm("image", (), "the store"))
     assert found.hint == "it declares none"
 
 
 def test_of_many_functions_some_are_named() -> None:
-    many = Algorithm("image", tuple(Function(f"f{number:02}", central=False) for number in range(30)), "the store")
+    many = DeclaredAlgorithm(
+        "image", tuple(DeclaredFunction(f"f{number:02}", central=False) for number in range(30)), "the store"
+    )
     (found,) = problems(step("other"), many)
     assert found.hint == "it declares f00, f01, f02, f03, f04, f05, f06, f07, f08, f09, …"
 

@@ -18,7 +18,7 @@ from v6flow.core.execution import events as ev
 from v6flow.core.execution.commands import Ask
 from v6flow.core.kinds import WorkflowPlan
 from v6flow.core.language.problem import InvalidError
-from v6flow.core.planning.graph import Graph
+from v6flow.core.planning.graph import StepGraph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -296,7 +296,7 @@ def forced(folder: Path, files: Mapping[str, Any], *, known: bool = True) -> Pla
     if not known:
         return made
     needs = {name: [each for each in sources if each in made.steps] for name, sources in made.needs.items()}
-    return replace(made, needs=needs, graph=Graph(needs))
+    return replace(made, needs=needs, graph=StepGraph(needs))
 
 
 EVERYBODY = "everybody"

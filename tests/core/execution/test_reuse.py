@@ -10,7 +10,7 @@ from driver import Driver, make
 
 from v6flow.core.execution import events as ev
 from v6flow.core.execution import reuse
-from v6flow.core.execution.reuse import Answer, Basis, Kept, Key
+from v6flow.core.execution.reuse import Basis, Kept, Key, ReusableAnswer
 from v6flow.core.kinds import LocalPlan, TaskPlan
 from v6flow.core.language.problem import InvalidError
 from v6flow.core.policy import parse
@@ -48,7 +48,7 @@ def key_of(text: str = TEXT, *, basis: Basis | None = None, params: Mapping[str,
 
 
 def kept(values: Mapping[str, Any] | None = None, *, value: Any = None, answered: float = -100.0) -> Kept:
-    answers = {name: Answer(each) for name, each in (values or {}).items()}
+    answers = {name: ReusableAnswer(each) for name, each in (values or {}).items()}
     return Kept("w-0", "then", answered, answered, value, answers)
 
 
@@ -419,7 +419,7 @@ def test_what_was_reset_counts_no_more() -> None:
         ev.TaskAnswered(5.0, "fit[1].s", "beta", 2, "new"),
         ev.StepCompleted(6.0, "fit[1].s"),
     ]
-    assert dict(reuse.results("w-1", events)["fit[1].s"].answers) == {"beta": Answer("new")}
+    assert dict(reuse.results("w-1", events)["fit[1].s"].answers) == {"beta": ReusableAnswer("new")}
 
 
 def test_values_of_rounds_that_have_ended_are_there() -> None:
@@ -432,4 +432,4 @@ def test_values_of_rounds_that_have_ended_are_there() -> None:
         ev.StepCompleted(2.0, "fit[1].s"),
         ev.RoundEnded(2.0, "fit", 1, 1),
     ]
-    assert dict(reuse.results("w-1", events)["fit[1].s"].answers) == {"alpha": Answer(7)}
+    assert dict(reuse.results("w-1", events)["fit[1].s"].answers) == {"alpha": ReusableAnswer(7)}

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from v6flow.core import expressions
-from v6flow.core.expressions import CLEAN, Flow, Origin, index, literal, uniform
+from v6flow.core.expressions import CLEAN, Flow, ValueOrigin, index, literal, uniform
 
 if TYPE_CHECKING:
     from v6flow.core.expressions.values import Steps
@@ -55,7 +55,7 @@ def source(path: Steps, _: Path) -> Flow:
     if rest[0] == "tab":
         return _of_items(*rest[1:])
     spreads: Any = {"results": "all", "by_organization": "named", "result": "one"}
-    flow = Flow(frozenset({Origin(str(rest[0]))}), spreads[rest[1]])
+    flow = Flow(frozenset({ValueOrigin(str(rest[0]))}), spreads[rest[1]])
     for key in rest[2:]:
         flow = index(flow, key)
     return flow
@@ -63,7 +63,7 @@ def source(path: Steps, _: Path) -> Flow:
 
 def _of_items(attribute: object, *keys: str | int | None) -> Flow:
     """Of steps that are done for each item, by what comes of one: mappings, or lists of answers."""
-    answer = Flow(frozenset({Origin("tab")}))
+    answer = Flow(frozenset({ValueOrigin("tab")}))
     item = literal({"m": CLEAN, "n": answer, "k": answer})
     flow = uniform(Flow(answer.origins, "all")) if attribute == "lists" else uniform(item)
     if attribute == "by_key":

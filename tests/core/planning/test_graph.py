@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v6flow.core.planning.graph import Graph, cycle, each_after
+from v6flow.core.planning.graph import StepGraph, cycle, each_after
 
 
 def test_what_may_stand_anywhere_stands_as_given() -> None:
-    assert Graph({"x": ["b"], "y": ["a"], "a": [], "b": []}).order() == ["a", "b", "x", "y"]
-    assert Graph({"a": [], "after_a": ["a"], "b": []}).order() == ["a", "b", "after_a"]
+    assert StepGraph({"x": ["b"], "y": ["a"], "a": [], "b": []}).order() == ["a", "b", "x", "y"]
+    assert StepGraph({"a": [], "after_a": ["a"], "b": []}).order() == ["a", "b", "after_a"]
 
 
 @given(st.integers(0, 8).flatmap(lambda n: st.tuples(
@@ -21,7 +21,7 @@ def test_each_stands_after_what_it_needs(given_: tuple[list[int], set[tuple[int,
     needs = {
         str(name): [str(low) for low, high in pairs if high == name and low < high and low in names] for name in names
     }
-    graph = Graph(needs)
+    graph = StepGraph(needs)
     order = graph.order()
     assert sorted(order) == sorted(needs)
     assert all(order.index(source) < order.index(name) for name, sources in needs.items() for source in sources)
@@ -40,12 +40,12 @@ def test_a_cycle_is_told_in_the_order_of_its_needs() -> None:
 
 def test_a_cycle_has_no_order() -> None:
     with pytest.raises(ValueError, match="wait for each other"):
-        Graph({"a": ["b"], "b": ["a"]}).order()
+        StepGraph({"a": ["b"], "b": ["a"]}).order()
     assert each_after({"a": ["b"], "b": ["a"]}) == []
 
 
 def test_neighbours_and_all_that_comes_after() -> None:
-    graph = Graph({"a": [], "b": ["a"], "c": ["b", "a"], "d": ["c"], "e": []})
+    graph = StepGraph({"a": [], "b": ["a"], "c": ["b", "a"], "d": ["c"], "e": []})
     assert set(graph.needs("c")) == {"a", "b"}
     assert set(graph.dependents("a")) == {"b", "c"}
     assert graph.after(["b"]) == {"c", "d"}

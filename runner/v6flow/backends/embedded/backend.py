@@ -6,7 +6,7 @@ import os
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from v6flow.backends.base import Accepted, Answered, Broken, Dispatched, Failed, Looked, Noted, Working
+from v6flow.backends.base import Accepted, Answered, Broken, Dispatched, Failed, Looked, Remarked, Working
 from v6flow.backends.embedded import answers
 from v6flow.backends.embedded.environment import choice
 from v6flow.backends.embedded.nodes import Nodes
@@ -173,7 +173,7 @@ class EmbeddedBackend:
     def _left(self, run: TaskRun, ended: list[str]) -> None:
         """Report which subtasks of a task run had to be ended."""
         note = dispatched.ended_note(self._steps[run.token], f"attempt {run.task.attempt}", ended)
-        self._emit_unless_killed(None, Noted(note))
+        self._emit_unless_killed(None, Remarked(note))
 
     def _emit_unless_killed(self, run: TaskRun | None, report: Report) -> None:
         with self._emitting:

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 from v6flow.backends.embedded import answers, shapes
 from v6flow.backends.embedded.environment import COLLABORATION_ID
 from v6flow.backends.embedded.records import status_of
-from v6flow.backends.embedded.server import RefusedError
+from v6flow.backends.embedded.server import ForbiddenError
 from v6flow.backends.embedded.submission import parse
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from v6flow.backends.embedded.configuration import EmbeddedFederation
     from v6flow.backends.embedded.nodes import Nodes
-    from v6flow.backends.embedded.records import Task, TaskRun
+    from v6flow.backends.embedded.records import EmbeddedTask, TaskRun
     from v6flow.backends.embedded.server import Server
     from v6flow.backends.embedded.submission import Submission
 
@@ -67,18 +67,18 @@ class Resources:
         self.hold = hold
 
     def caller(self, authorization: str | None) -> TaskRun:
-        """Whose token was shown. Raises RefusedError."""
+        """Whose token was shown. Raises ForbiddenError."""
         scheme, _, token = (authorization or "").partition(" ")
         run = self.server.caller(token.strip()) if scheme.lower() == "bearer" else None
         if run is None:
-            raise RefusedError(401, "Missing Authorization Header" if not authorization else "Token is not valid")
+            raise ForbiddenError(401, "Missing Authorization Header" if not authorization else "Token is not valid")
         return run
 
     def organizations(self, caller: TaskRun, query: dict[str, str]) -> Any:  # noqa: ARG002
         if "study_id" in query:
-            raise RefusedError(404, f"Study id={query['study_id']} not found")
+            raise ForbiddenError(404, f"Study id={query['study_id']} not found")
         if query.get("collaboration_id", str(COLLABORATION_ID)) != str(COLLABORATION_ID):
-            raise RefusedError(401, "You lack the permission to get all organizations in your collaboration!")
+            raise ForbiddenError(401, "You lack the permission to get all organizations in your collaboration!")
         found = [each for each in self.federation.organizations if query.get("name", each.name) == each.name]
         return shapes.page(found, "/organization", query, shapes.organization)
 
@@ -86,15 +86,15 @@ class Resources:
         for each in self.federation.organizations:
             if each.id == id_:
                 return shapes.organization(each)
-        raise RefusedError(404, f"Organization id={id_} not found!")
+        raise ForbiddenError(404, f"Organization id={id_} not found!")
 
     def collaboration(self, caller: TaskRun, query: dict[str, str], id_: int) -> Any:  # noqa: ARG002
         if id_ != COLLABORATION_ID:
-            raise RefusedError(404, f"Collaboration id={id_} not found!")
+            raise ForbiddenError(404, f"Collaboration id={id_} not found!")
         return shapes.collaboration(self.federation)
 
     def study(self, caller: TaskRun, query: dict[str, str], id_: int) -> Any:  # noqa: ARG002
-        raise RefusedError(404, f"Study id={id_} not found")
+        raise ForbiddenError(404, f"Study id={id_} not found")
 
     def studies(self, caller: TaskRun, query: dict[str, str]) -> Any:  # noqa: ARG002
         return shapes.page([], "/study", query, dict)
@@ -134,7 +134,7 @@ class Resources:
 
     def results(self, caller: TaskRun, query: dict[str, str]) -> Any:
         if "task_id" not in query:
-            raise RefusedError(400, "No task id found in request from algorithm...")
+            raise ForbiddenError(400, "No task id found in request from algorithm...")
         return shapes.page(self._runs(caller, query), "/result", query, shapes.result)
 
     def result(self, caller: TaskRun, query: dict[str, str], id_: int) -> Any:  # noqa: ARG002
@@ -145,7 +145,7 @@ class Resources:
         try:
             value = json.loads(body)
         except ValueError as error:
-            raise RefusedError(400, "Request body is incorrect") from error
+            raise ForbiddenError(400, "Request body is incorrect") from error
         submission = parse(value, caller, self.federation)
         with self.server.changed:  # an algorithm may ask from several threads
             ordinal = len(caller.children) + 1
@@ -172,16 +172,16 @@ class Resources:
         parent = (caller.token, caller.organization.name)
         return answers.child_token(parent, ordinal, name, submission.databases, input_)
 
-    def _task(self, caller: TaskRun, id_: int) -> Task:
+    def _task(self, caller: TaskRun, id_: int) -> EmbeddedTask:
         task = self.server.task(caller.task.job, id_)
         if task is None:
-            raise RefusedError(404, f"Task id={id_} not found")
+            raise ForbiddenError(404, f"Task id={id_} not found")
         return task
 
     def _run(self, caller: TaskRun, id_: int, what: str) -> TaskRun:
         run = self.server.run(caller.task.job, id_)
         if run is None:
-            raise RefusedError(404, f"{what} id={id_} not found!")
+            raise ForbiddenError(404, f"{what} id={id_} not found!")
         return run
 
     def _runs(self, caller: TaskRun, query: dict[str, str]) -> list[TaskRun]:
@@ -190,7 +190,7 @@ class Resources:
         elif query["task_id"].isdigit() and self.server.task(caller.task.job, int(query["task_id"])) is not None:
             runs = self.server.runs(caller.task.job, int(query["task_id"]))
         else:
-            raise RefusedError(400, f"Task id={query['task_id']} does not exist!")
+            raise ForbiddenError(400, f"Task id={query['task_id']} does not exist!")
         wanted = query.get("organization_id")
         runs = [run for run in runs if wanted in (None, str(run.organization.id))]
         return [run for run in runs if not run.ended] if query.get("state") == "open" else runs
@@ -257,31 +257,31 @@ class _Handler(BaseHTTPRequestHandler):
             found = re.fullmatch(pattern, path)
             if found:
                 return 200, resource(self.resources, caller, query, *map(int, found.groups()))
-        raise RefusedError(404, f"There is nothing at {path} here.")
+        raise ForbiddenError(404, f"There is nothing at {path} here.")
 
     def _post(self, path: str, query: dict[str, str]) -> tuple[int, Any]:  # noqa: ARG002
         body = self._body()
         caller = self.resources.caller(self.headers.get("Authorization"))
         if path != "/task":
-            raise RefusedError(404, f"Nothing can be posted to {path} here.")
+            raise ForbiddenError(404, f"Nothing can be posted to {path} here.")
         return 201, self.resources.create_task(caller, body)
 
     def _refuse(self, path: str, query: dict[str, str]) -> tuple[int, Any]:  # noqa: ARG002
         self.close_connection = True
-        raise RefusedError(405, f"The method {self.command} is not allowed for an algorithm.")
+        raise ForbiddenError(405, f"The method {self.command} is not allowed for an algorithm.")
 
     def _body(self) -> bytes:
         length = self.headers.get("Content-Length", "")
         if not length.isdigit() or int(length) > LARGEST_BODY:
             self.close_connection = True
-            raise RefusedError(413 if length.isdigit() else 411, "A body needs its length, of at most 1 GiB.")
+            raise ForbiddenError(413 if length.isdigit() else 411, "A body needs its length, of at most 1 GiB.")
         return self.rfile.read(int(length))
 
     def _answer(self, method: Callable[[str, dict[str, str]], tuple[int, Any]]) -> None:
         url = urlsplit(self.path)
         try:
             status, value = method(url.path.rstrip("/"), dict(parse_qsl(url.query)))
-        except RefusedError as refused:
+        except ForbiddenError as refused:
             status, value = refused.status, {"msg": refused.message}
             if refused.errors is not None:
                 value["errors"] = refused.errors

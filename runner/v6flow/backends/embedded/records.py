@@ -49,7 +49,7 @@ Outcome: TypeAlias = Answer | Mishap
 
 
 @dataclass(slots=True, eq=False)
-class Task:
+class EmbeddedTask:
     """A task as the server knows it; `parent` is the task run that created it, None if v6flow did."""
 
     id: int
@@ -76,7 +76,7 @@ class TaskRun:
     """A task at one organization. Everything below `input` changes, and only under the server's lock."""
 
     id: int
-    task: Task
+    task: EmbeddedTask
     organization: EmbeddedOrganization
     token: str  # names the question for ever
     input: bytes
@@ -92,7 +92,7 @@ class TaskRun:
     killed: bool = False
     silent: bool = False  # nobody will ever hear of it
     slot: bool = False  # it occupies one of the places to work at once
-    children: list[Task] = field(default_factory=list)
+    children: list[EmbeddedTask] = field(default_factory=list)
     waiting_for: int = 0  # how many runs of its children have not ended
 
     @property
@@ -113,7 +113,7 @@ def has_failed(status: str) -> bool:
     return status not in (PENDING, "initializing", ACTIVE, COMPLETED)
 
 
-def has_ended(task: Task) -> bool:
+def has_ended(task: EmbeddedTask) -> bool:
     """Whether nothing more will be heard of a task.
 
     A task with a run that failed and others that are silent for ever has ended; one whose runs are merely
@@ -124,7 +124,7 @@ def has_ended(task: Task) -> bool:
     )
 
 
-def status_of(task: Task) -> str:
+def status_of(task: EmbeddedTask) -> str:
     """A task's status in vantage6's words, derived from its runs as the server does.
 
     With one difference: while a run is at work, a failure of another does not make the task look finished,

@@ -8,7 +8,7 @@ from itertools import count
 from threading import Condition
 from typing import TYPE_CHECKING, Any
 
-from v6flow.backends.embedded.records import Task, TaskRun, has_ended
+from v6flow.backends.embedded.records import EmbeddedTask, TaskRun, has_ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from v6flow.backends.embedded.configuration import EmbeddedOrganization
 
 
-class RefusedError(Exception):
+class ForbiddenError(Exception):
     """The server would not do this; `status` is HTTP's, the message is for the algorithm's log."""
 
     def __init__(self, status: int, message: str, errors: dict[str, list[str]] | None = None) -> None:
@@ -37,7 +37,7 @@ class Server:
         self.closed = False
         self._ids = count(1)
         self._run_ids = count(1)
-        self._tasks: dict[int, Task] = {}
+        self._tasks: dict[int, EmbeddedTask] = {}
         self._callers: dict[str, TaskRun] = {}
 
     def create(
@@ -52,12 +52,12 @@ class Server:
         parent: TaskRun | None = None,
         withheld: bool = False,
         key: str = "",
-    ) -> Task:
+    ) -> EmbeddedTask:
         """A new task; `asked` is, for each organization, the token of the question and its input."""
         with self.changed:
             id_ = next(self._ids)
             job = id_ if parent is None else parent.task.job
-            task = Task(
+            task = EmbeddedTask(
                 id_,
                 job,
                 name,
@@ -90,12 +90,12 @@ class Server:
             run = self._callers.get(token)
             return None if run is None or run.ended else run
 
-    def tasks(self, job: int) -> list[Task]:
+    def tasks(self, job: int) -> list[EmbeddedTask]:
         """The tasks of a job, newest first."""
         with self.changed:
             return sorted((task for task in self._tasks.values() if task.job == job), key=lambda task: -task.id)
 
-    def task(self, job: int, id_: int) -> Task | None:
+    def task(self, job: int, id_: int) -> EmbeddedTask | None:
         """A task of a job, None if the job has no such task."""
         with self.changed:
             task = self._tasks.get(id_)
@@ -110,7 +110,7 @@ class Server:
         """A run of a job, None if the job has no such run."""
         return next((run for run in self.runs(job) if run.id == id_), None)
 
-    def wait(self, task: Task, caller: TaskRun, seconds: float) -> None:
+    def wait(self, task: EmbeddedTask, caller: TaskRun, seconds: float) -> None:
         """Returns when the task has ended, the caller is gone, all is closed, or the time is up."""
         with self.changed:
             self.changed.wait_for(lambda: has_ended(task) or caller.ended or self.closed, seconds)

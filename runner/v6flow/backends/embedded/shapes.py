@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from v6flow.backends.embedded.environment import COLLABORATION_ID
-from v6flow.backends.embedded.records import COMPLETED, Task, TaskRun, status_of
-from v6flow.backends.embedded.server import RefusedError
+from v6flow.backends.embedded.records import COMPLETED, EmbeddedTask, TaskRun, status_of
+from v6flow.backends.embedded.server import ForbiddenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,13 +28,13 @@ METHODS = {
 
 
 def page(items: Sequence[Any], path: str, query: dict[str, str], shape: Callable[[Any], dict[str, Any]]) -> Any:
-    """A page of a list with the links that the server gives. Raises RefusedError for one that cannot be."""
+    """A page of a list with the links that the server gives. Raises ForbiddenError for one that cannot be."""
     try:
         number, size = int(query.get("page", 1)), int(query.get("per_page", PER_PAGE))
     except ValueError as error:
-        raise RefusedError(500, str(error)) from error
+        raise ForbiddenError(500, str(error)) from error
     if number <= 0 or size <= 0:
-        raise RefusedError(500, f"{'page' if number <= 0 else 'per_page'} needs to be >= 1")
+        raise ForbiddenError(500, f"{'page' if number <= 0 else 'per_page'} needs to be >= 1")
     before = (number - 1) * size
     shown = items[before : before + size]
     numbers = {
@@ -77,7 +77,7 @@ def collaboration(federation: EmbeddedFederation) -> dict[str, Any]:
     }
 
 
-def task(each: Task, federation: EmbeddedFederation) -> dict[str, Any]:
+def task(each: EmbeddedTask, federation: EmbeddedFederation) -> dict[str, Any]:
     """A task."""
     initiator = federation.organizations[0].id if each.parent is None else each.parent.organization.id
     status = status_of(each)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from v6flow.backends.embedded.environment import COLLABORATION_ID
-from v6flow.backends.embedded.server import RefusedError
+from v6flow.backends.embedded.server import ForbiddenError
 
 if TYPE_CHECKING:
     from v6flow.backends.embedded.configuration import EmbeddedFederation, EmbeddedOrganization
@@ -40,22 +40,22 @@ class Submission:
 
 
 def parse(body: Any, caller: TaskRun, federation: EmbeddedFederation) -> Submission:
-    """What is asked for. Raises RefusedError."""
+    """What is asked for. Raises ForbiddenError."""
     errors = _errors(body)
     if errors:
-        raise RefusedError(400, "Request body is incorrect", errors)
+        raise ForbiddenError(400, "Request body is incorrect", errors)
     if body.get("study_id"):
-        raise RefusedError(404, f"Study id={body['study_id']} not found")
+        raise ForbiddenError(404, f"Study id={body['study_id']} not found")
     if body.get("collaboration_id") != COLLABORATION_ID:
-        raise RefusedError(404, f"Collaboration id={body.get('collaboration_id')} not found!")
+        raise ForbiddenError(404, f"Collaboration id={body.get('collaboration_id')} not found!")
     if not body["image"].endswith(caller.task.image):
-        raise RefusedError(401, "Container-token is not valid: an algorithm can only create tasks with its own image")
+        raise ForbiddenError(401, "Container-token is not valid: an algorithm can only create tasks with its own image")
     known = {each.id: each for each in federation.organizations}
     ids = [each["id"] for each in body["organizations"]]
     if not all(isinstance(id_, int) and id_ in known for id_ in ids):
-        raise RefusedError(400, "At least one of the supplied organizations in not within the collaboration.")
+        raise ForbiddenError(400, "At least one of the supplied organizations in not within the collaboration.")
     if len(set(ids)) != len(ids):
-        raise RefusedError(400, "An organization is named twice in one task.")
+        raise ForbiddenError(400, "An organization is named twice in one task.")
     return Submission(
         name=body.get("name", ""),
         description=body.get("description", ""),
@@ -119,7 +119,7 @@ def _input(text: Any) -> bytes:
         data = base64.b64decode(text, validate=True)
         data.decode("utf-8")
     except (TypeError, ValueError, binascii.Error) as error:
-        raise RefusedError(
+        raise ForbiddenError(
             400, "Your task's input cannot be parsed. Your input should be a base64 encoded JSON string."
         ) from error
     return data

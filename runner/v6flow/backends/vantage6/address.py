@@ -10,7 +10,7 @@ from v6flow.errors import FederationError
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ServerAddress:
     """Where the API of a server is; `path` begins with / or is empty, and never ends with /."""
 
     scheme: str
@@ -34,7 +34,7 @@ class Address:
         except ValueError:
             return False
 
-    def at(self, path: str) -> Address:
+    def at(self, path: str) -> ServerAddress:
         """The same server with another path."""
         return replace(self, path=path)
 
@@ -42,7 +42,7 @@ class Address:
         return self.origin + self.path
 
 
-def parse(text: str, *, allow_http: bool = False) -> Address:
+def parse(text: str, *, allow_http: bool = False) -> ServerAddress:
     """The address in a text. Raises FederationError, without showing what may be a password."""
     try:
         parts = urlsplit(text)
@@ -60,7 +60,7 @@ def parse(text: str, *, allow_http: bool = False) -> Address:
         )
     if parts.query or parts.fragment:
         raise FederationError("the server's address ends with ? or #", hint="it looks like https://v6.example.org/api")
-    address = Address(parts.scheme, parts.hostname.rstrip("."), port, parts.path.rstrip("/"))
+    address = ServerAddress(parts.scheme, parts.hostname.rstrip("."), port, parts.path.rstrip("/"))
     if address.scheme == "http" and not address.is_here and not allow_http:
         raise FederationError(
             f"{address} is plain http: passwords and results would travel readable by anybody on the way",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from v6flow.backends.vantage6.encryption import PrivateKey
     from v6flow.backends.vantage6.records import Run, StoredResult, Task, TaskWithRuns
     from v6flow.backends.vantage6.session import Session
-    from v6flow.backends.vantage6.transport import Answer
+    from v6flow.backends.vantage6.transport import Response
 
 LARGEST_RESULT = 256 * 1024 * 1024  # bytes that are accepted unless said otherwise
 OVERHEAD = 64 * 1024  # of JSON around a result
@@ -212,7 +212,7 @@ class Api:
         patience: float | None = None,
         sieve: Callable[[], Spill] | None = None,
         limit: int | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Read one thing; that another thing is not there is no answer (StrangeError)."""
         try:
             return self.session.get(f"/{kind}/{number}", params, patience=patience, sieve=sieve, limit=limit)

@@ -9,7 +9,7 @@ from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal
 
-from v6flow.backends.base import Accepted, Answered, Broken, Dispatched, Failed, Looked, Noted
+from v6flow.backends.base import Accepted, Answered, Broken, Dispatched, Failed, Looked, Remarked
 from v6flow.backends.vantage6 import sockets
 from v6flow.backends.vantage6.backoff import Times, backoff
 from v6flow.backends.vantage6.dispatches import Dispatches
@@ -86,7 +86,7 @@ class ServerBackend:
         self._executor: Executor | None = None
         self._watcher: Watcher | None = None
         self._socket: Socket | None = None
-        self._left: list[Noted] = []  # what became known while closing
+        self._left: list[Remarked] = []  # what became known while closing
 
     def directory(self) -> Directory:
         """The collaboration's organizations, in the federation file's order."""
@@ -309,7 +309,7 @@ class ServerBackend:
                 what = f"task {task}"
                 await call(partial(self._dispatches.kill, task, job, asked))
         except V6flowError as error:
-            self._note_down(Noted(f"{what} could not be killed and may go on at the server: {error.message}", error))
+            self._note_down(Remarked(f"{what} could not be killed and may go on at the server: {error.message}", error))
 
     # -- telling
 
@@ -324,9 +324,9 @@ class ServerBackend:
             self._emit(report)
 
     def _say(self, message: str) -> None:
-        self._note_down(Noted(message))
+        self._note_down(Remarked(message))
 
-    def _note_down(self, note: Noted) -> None:
+    def _note_down(self, note: Remarked) -> None:
         with self._lock:
             if self._emit is not None:
                 self._emit(note)

@@ -23,7 +23,7 @@ _NO_LABEL = re.compile(r"KeyError: '([A-Z0-9_]*)_DATABASE_URI'")
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class Classification:
     """Why: `kind` and `own` as in `backends.base.Failed`."""
 
     kind: str
@@ -32,7 +32,7 @@ class Cause:
     own: bool = False
 
 
-def of(run: Run, image: str, siblings: Mapping[int, str]) -> Cause:
+def of(run: Run, image: str, siblings: Mapping[int, str]) -> Classification:
     """Why a run failed; `siblings` are the organizations of its task by the ids of their runs."""
     log = shared_log(run)
     if run.is_consequence:
@@ -41,18 +41,18 @@ def of(run: Run, image: str, siblings: Mapping[int, str]) -> Cause:
         case "crashed":
             return _crashed(log)
         case "start failed":
-            return Cause("start_failed", _with("the node could not start the algorithm", log))
+            return Classification("start_failed", _with("the node could not start the algorithm", log))
         case "non-existing Docker image":
             hint = "is its name right, and may the node pull it?"
-            return Cause("no_image", f"the node found no image {image}", hint, own=True)
+            return Classification("no_image", f"the node found no image {image}", hint, own=True)
         case "not allowed":
             hint = "the node's administrator decides which images it allows"
-            return Cause("not_allowed", f"the node does not allow the image {image}", hint, own=True)
+            return Classification("not_allowed", f"the node does not allow the image {image}", hint, own=True)
         case "killed by user":
-            return Cause("killed", "somebody killed it at the server", own=True)
+            return Classification("killed", "somebody killed it at the server", own=True)
         case _:
             said = f"the node reports {run.status!r}"
-            return Cause("unknown", _with(said, log), None if log else _unshared(run))
+            return Classification("unknown", _with(said, log), None if log else _unshared(run))
 
 
 def shared_log(run: Run) -> str:
@@ -65,36 +65,36 @@ def tail(log: str) -> str:
     return "\n".join(log.rstrip().splitlines()[-TAIL_LINES:])[-TAIL_CHARACTERS:]
 
 
-def _consequence(run: Run, siblings: Mapping[int, str]) -> Cause:
+def _consequence(run: Run, siblings: Mapping[int, str]) -> Classification:
     found = _SIBLING.search(run.log)
     first = f"run {found[1]} failed first ({found[2]})" if found else "another organization failed first"
     if found and int(found[1]) in siblings:
         first = f"{siblings[int(found[1])]} failed first ({found[2]})"
-    return Cause(
+    return Classification(
         "consequence",
         f"the server ended it before it began, as a consequence: {first}",
         "with isolation: organization one failure does not end the others",
     )
 
 
-def _crashed(log: str) -> Cause:
+def _crashed(log: str) -> Classification:
     if not log.strip():
         said = "the algorithm ended with an error, and its node does not share logs"
-        return Cause("crashed", said, _ASK_THE_NODE, own=True)
+        return Classification("crashed", said, _ASK_THE_NODE, own=True)
     raised = last_exception(log)
     if raised is None:
-        return Cause("crashed", _with("the algorithm ended with an error", log))
+        return Classification("crashed", _with("the algorithm ended with an error", log))
     label = _NO_LABEL.fullmatch(raised)
     if label is None:
-        return Cause("crashed", raised)
+        return Classification("crashed", raised)
     if label[1]:
-        return Cause(
+        return Classification(
             "no_database",
             f"the node has no database {label[1].lower()}",
             "`v6flow doctor --federation FILE` lists its labels",
         )
     hint = "the function wants a database and the task names none: add `databases: [<label>]` to the step"
-    return Cause("crashed", raised, hint, own=True)
+    return Classification("crashed", raised, hint, own=True)
 
 
 _ASK_THE_NODE = "who runs the node can read the log there"

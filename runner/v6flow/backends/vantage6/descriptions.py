@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from v6flow.backends.vantage6 import stores
 from v6flow.core.checks import declarations
-from v6flow.core.checks.declarations import Algorithm, Misfit, Unknown
+from v6flow.core.checks.declarations import DeclaredAlgorithm, Misfit, Unknown
 from v6flow.core.kinds import TaskPlan
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def compared(
         yield from ((step, misfit) for each in found for misfit in each)
 
 
-def _judge(step: TaskPlan, found: Algorithm | Unknown) -> list[Misfit]:
+def _judge(step: TaskPlan, found: DeclaredAlgorithm | Unknown) -> list[Misfit]:
     """What is wrong by the store that the step itself names."""
-    if isinstance(found, Algorithm):
+    if isinstance(found, DeclaredAlgorithm):
         return declarations.problems(step, found)
     return [
         Misfit(
@@ -57,8 +57,8 @@ def _judge(step: TaskPlan, found: Algorithm | Unknown) -> list[Misfit]:
     ]
 
 
-def _doubts(step: TaskPlan, found: Algorithm | Unknown) -> Iterator[Misfit]:
+def _doubts(step: TaskPlan, found: DeclaredAlgorithm | Unknown) -> Iterator[Misfit]:
     """What may be wrong by a store that the step does not name."""
-    if isinstance(found, Algorithm):
+    if isinstance(found, DeclaredAlgorithm):
         for each in declarations.problems(step, found):
             yield Misfit(each.message, each.rule, each.path, each.hint, "warning")

@@ -74,7 +74,7 @@ class Organization:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class ServerNode:
     """An organization's node; `status` is None if it was never seen, `config` what it shares while it is online."""
 
     id: int
@@ -104,7 +104,7 @@ class ServerDirectory:
     collaboration: Collaboration
     study: Study | None
     organizations: tuple[Organization, ...]
-    nodes: tuple[Node, ...] | None
+    nodes: tuple[ServerNode, ...] | None
     """None if this user may not see them."""
     defaults: Mapping[str, Json] = field(default_factory=dict)
     studies: tuple[Study, ...] | None = None
@@ -133,7 +133,7 @@ class ServerDirectory:
         """The organizations by what the federation file calls them."""
         return {each.short: each for each in self.organizations}
 
-    def node(self, organization: int) -> Node | None:
+    def node(self, organization: int) -> ServerNode | None:
         """The node of an organization in this collaboration, None if there is none or it is not shown."""
         return next((each for each in self.nodes or () if each.organization == organization), None)
 
@@ -283,7 +283,7 @@ def find_organizations(
     return tuple(found)
 
 
-def read_nodes(session: Session, collaboration: Collaboration) -> tuple[Node, ...] | None:
+def read_nodes(session: Session, collaboration: Collaboration) -> tuple[ServerNode, ...] | None:
     """The nodes of a collaboration, None if this user may not see them."""
     try:
         found = _of_collaboration(session, "node", collaboration)
@@ -296,7 +296,7 @@ def _organization(raw: dict[str, Any], short: str, databases: Mapping[str, str])
     return Organization(raw["id"], short, str(raw.get("name", "")), _public_key(raw), databases=databases)
 
 
-def _node(raw: dict[str, Any]) -> Node:
+def _node(raw: dict[str, Any]) -> ServerNode:
     number = link(raw.get("organization"))
     if number is None:
         raise StrangeError(f"the server does not say whose the node {raw['id']} is")
@@ -305,7 +305,7 @@ def _node(raw: dict[str, Any]) -> Node:
         if isinstance(each, dict) and isinstance(each.get("key"), str):
             config[each["key"]] = (*config.get(each["key"], ()), str(each.get("value")))
     status, seen = raw.get("status"), raw.get("last_seen")
-    return Node(
+    return ServerNode(
         raw["id"],
         str(raw.get("name", "")),
         number,

@@ -16,7 +16,7 @@ from v6flow.core.language.words import suggestion
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from v6flow.backends.vantage6.directory import Node, Organization, ServerDirectory, User
+    from v6flow.backends.vantage6.directory import Organization, ServerDirectory, ServerNode, User
     from v6flow.backends.vantage6.rights import Rights
     from v6flow.core.checks.findings import Need
 
@@ -56,7 +56,7 @@ def _key(known: ServerDirectory, organization: Organization) -> Iterator[Finding
 def _node(
     known: ServerDirectory,
     organization: Organization,
-    node: Node | None,
+    node: ServerNode | None,
     may: Rights,
     needs: Sequence[Need],
     now: float,
@@ -91,7 +91,7 @@ def _no_node(known: ServerDirectory, organization: Organization, may: Rights) ->
     return warning(organization.short, message, remedy, organization=organization.short)
 
 
-def _standing(node: Node, now: float) -> str:
+def _standing(node: ServerNode, now: float) -> str:
     if node.is_online:
         return "is online"
     if node.last_seen is None:
@@ -103,7 +103,7 @@ def _standing(node: Node, now: float) -> str:
     return f"is offline, last seen {spell(max(now - seen, 0.0))} ago ({at:%Y-%m-%d %H:%M} UTC)"
 
 
-def _shared(node: Node) -> str:
+def _shared(node: ServerNode) -> str:
     """What a node that is online says of itself."""
     if not node.config:
         return "; it does not share which databases and images it has"
@@ -115,7 +115,7 @@ def _shared(node: Node) -> str:
     return told + ("; any image may run" if policies.ALL in patterns else f"; images that may run: {_listed(patterns)}")
 
 
-def _users(node: Node, user: User, organization: Organization) -> Iterator[Finding]:
+def _users(node: ServerNode, user: User, organization: Organization) -> Iterator[Finding]:
     """Whether a node takes tasks of us, by the rule by which the server refuses them."""
     users, organizations = node.config.get("allowed_users", ()), node.config.get("allowed_orgs", ())
     if not users and not organizations:
@@ -134,7 +134,7 @@ def _users(node: Node, user: User, organization: Organization) -> Iterator[Findi
     )
 
 
-def _labels(node: Node, organization: Organization, needs: Sequence[Need]) -> Iterator[Finding]:
+def _labels(node: ServerNode, organization: Organization, needs: Sequence[Need]) -> Iterator[Finding]:
     known = node.database_labels
     if not known:
         return
@@ -156,7 +156,7 @@ def _labels(node: Node, organization: Organization, needs: Sequence[Need]) -> It
         )  # fmt: skip
 
 
-def _images(node: Node, organization: Organization, needs: Sequence[Need]) -> Iterator[Finding]:
+def _images(node: ServerNode, organization: Organization, needs: Sequence[Need]) -> Iterator[Finding]:
     patterns = node.config.get("allowed_algorithms", ())
     allowed = f"it allows {_listed(patterns)}"
     remedy = f"ask {organization.short} to add it to `allowed_algorithms` in its node's policies, or use another image"

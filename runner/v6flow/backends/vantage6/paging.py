@@ -9,7 +9,7 @@ from v6flow.backends.vantage6.records import StrangeError, identifier
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from v6flow.backends.vantage6.transport import Answer
+    from v6flow.backends.vantage6.transport import Response
 
 T = TypeVar("T")
 
@@ -21,7 +21,9 @@ ROUNDS = 4  # of reading it all again, since something was missing at the end
 class Reader(Protocol):
     """What lists are read from: a Session, or what reads as one."""
 
-    def get(self, path: str, params: Iterable[tuple[str, str | int]] = (), *, patience: float | None = None) -> Answer:
+    def get(
+        self, path: str, params: Iterable[tuple[str, str | int]] = (), *, patience: float | None = None
+    ) -> Response:
         """Read (see Session.get)."""
 
 
@@ -71,7 +73,7 @@ def repeatedly(read: Callable[[], T]) -> T:
     return read()
 
 
-def _page(answer: Answer, path: str) -> tuple[list[Any], bool]:
+def _page(answer: Response, path: str) -> tuple[list[Any], bool]:
     value = answer.value
     if isinstance(value, list):  # as before 4.0
         return value, False
@@ -88,7 +90,7 @@ def _id(item: Any, path: str) -> int:
     return number
 
 
-def _count(answer: Answer) -> set[int]:
+def _count(answer: Response) -> set[int]:
     """How many items there are in all; nothing where the server does not say."""
     text = answer.headers.get("total-count", "")
     return {int(text)} if text.isascii() and text.isdigit() and len(text) < 10 else set()

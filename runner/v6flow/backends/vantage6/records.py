@@ -47,7 +47,7 @@ class StrangeResultError(StrangeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Database:
+class TaskDatabase:
     """A database that a task uses; `parameters` is what the server keeps besides its label, as text."""
 
     label: str
@@ -71,7 +71,7 @@ class Task:
     init_user: int | None
     created_at: str | None
     finished_at: str | None
-    databases: tuple[Database, ...]
+    databases: tuple[TaskDatabase, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def task(value: Json, *, number: int | None = None) -> Task:
         _text(raw.get("created_at")),
         _text(raw.get("finished_at")),
         tuple(
-            Database(_words(each.get("label")), _words(each.get("parameters")) or "{}")
+            TaskDatabase(_words(each.get("label")), _words(each.get("parameters")) or "{}")
             for each in _list(raw.get("databases"))
             if isinstance(each, dict)
         ),

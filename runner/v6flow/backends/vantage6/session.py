@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from v6flow.backends.vantage6.second_factor import Person
     from v6flow.backends.vantage6.tokens import Credentials
-    from v6flow.backends.vantage6.transport import Again, Answer, Sieve, Transport
+    from v6flow.backends.vantage6.transport import Again, Response, Sieve, Transport
     from v6flow.core.json import Json
 
 EARLY = 60.0  # seconds before its end that a token is renewed, or a fifth of its life if that is less
@@ -89,7 +89,7 @@ class Session:
         patience: float | None = None,
         sieve: Callable[[], Sieve] | None = None,
         limit: int | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Read as this user (see Transport.get)."""
         asked = tuple(params)
         return self._as_user(
@@ -104,23 +104,23 @@ class Session:
         limit: int,
         total: float | None = None,
         patience: float | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Read bytes into a file as this user (see Transport.download)."""
         return self._as_user(
             lambda token: self.transport.download(path, sink, limit=limit, token=token, total=total, patience=patience)
         )
 
-    def post(self, path: str, body: Json | bytes, *, again: Again = "never", patience: float | None = None) -> Answer:
+    def post(self, path: str, body: Json | bytes, *, again: Again = "never", patience: float | None = None) -> Response:
         """Send as this user (see Transport.post). What a stale token had refused was not done: it is sent anew."""
         return self._as_user(lambda token: self.transport.post(path, body, again=again, token=token, patience=patience))
 
-    def patch(self, path: str, body: Json, *, again: Again = "never", patience: float | None = None) -> Answer:
+    def patch(self, path: str, body: Json, *, again: Again = "never", patience: float | None = None) -> Response:
         """Change a part of what is there, as this user (see Session.post)."""
         return self._as_user(
             lambda token: self.transport.patch(path, body, again=again, token=token, patience=patience)
         )
 
-    def _as_user(self, send: Callable[[str], Answer]) -> Answer:
+    def _as_user(self, send: Callable[[str], Response]) -> Response:
         try:
             answer = self._sent_as_user(send)
         except V6flowError as error:
@@ -131,7 +131,7 @@ class Session:
             self.heard(None)
         return answer
 
-    def _sent_as_user(self, send: Callable[[str], Answer]) -> Answer:
+    def _sent_as_user(self, send: Callable[[str], Response]) -> Response:
         tokens = self._current()
         try:
             return send(tokens.access)

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 from v6flow.backends.vantage6 import address, directory, paging
 from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import DeniedError, RefusedError, StaleTokenError, UntrustedError, plain
-from v6flow.core.checks.declarations import Algorithm, Argument, Function, Unknown
+from v6flow.core.checks.declarations import Argument, DeclaredAlgorithm, DeclaredFunction, Unknown
 from v6flow.core.language.words import suggestion
 from v6flow.errors import FederationError, V6flowError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from v6flow.backends.vantage6.address import Address
+    from v6flow.backends.vantage6.address import ServerAddress
     from v6flow.backends.vantage6.directory import Collaboration, StoreLink
     from v6flow.backends.vantage6.session import Session
-    from v6flow.backends.vantage6.transport import Answer, Limits, Transport
+    from v6flow.backends.vantage6.transport import Limits, Response, Transport
 
 LARGEST_PAGE = 16 * 1024 * 1024  # bytes of a hundred algorithms, each of which is a few KiB
 SILENCE, TOTAL, PATIENCE = 15.0, 60.0, 5.0  # seconds: nothing depends on a store that does not answer
@@ -38,7 +38,7 @@ def find(session: Session, wanted: str | int, collaboration: Collaboration) -> S
 
 def declared(
     session: Session, store: StoreLink, images: Iterable[str], *, allow_http: bool = False, as_user: bool = True
-) -> dict[str, Algorithm | Unknown]:
+) -> dict[str, DeclaredAlgorithm | Unknown]:
     """What a store declares of some images, all read at once; that it cannot be had is no error.
 
     `allow_http` lets the store be one that is asked without TLS, over which our token may travel. `as_user` False
@@ -79,11 +79,13 @@ class _Reader:
     """
 
     session: Session
-    place: Address
+    place: ServerAddress
     as_user: bool = True
     token: str | None = None
 
-    def get(self, path: str, params: Iterable[tuple[str, str | int]] = (), *, patience: float | None = None) -> Answer:
+    def get(
+        self, path: str, params: Iterable[tuple[str, str | int]] = (), *, patience: float | None = None
+    ) -> Response:
         """Read (see Transport.get)."""
         asked = tuple(params)
         if self.token is None:
@@ -98,7 +100,7 @@ class _Reader:
             self.token = self.session.access_token()
         return self._get(path, asked, patience)
 
-    def _get(self, path: str, params: tuple[tuple[str, str | int], ...], patience: float | None) -> Answer:
+    def _get(self, path: str, params: tuple[tuple[str, str | int], ...], patience: float | None) -> Response:
         # a hyphen: proxies and many servers drop the header as the official client writes it, `server_url`
         headers = [("Server-Url", str(self.session.transport.address))]
         return self._transport().get(path, params, token=self.token, patience=patience, headers=headers)
@@ -128,7 +130,7 @@ def _limits(ours: Limits) -> Limits:
     )
 
 
-def _address(session: Session, store: StoreLink, *, allow_http: bool) -> Address:
+def _address(session: Session, store: StoreLink, *, allow_http: bool) -> ServerAddress:
     """Where a store is. Raises FederationError for where we do not go."""
     try:
         place = address.parse(store.url, allow_http=True)
@@ -161,7 +163,7 @@ def _hint(error: V6flowError) -> str | None:
 # -------------------------------------------------------------------------------------------- what is in there
 
 
-def _declared(found: list[dict[str, Any]], image: str, called: str) -> Algorithm | Unknown:
+def _declared(found: list[dict[str, Any]], image: str, called: str) -> DeclaredAlgorithm | Unknown:
     wanted, digest = _canonical(image)
     same = [raw for raw in found if _canonical(str(raw.get("image", "")))[0] == wanted]
     if not same:
@@ -186,9 +188,9 @@ def _canonical(image: str) -> tuple[str, str | None]:
     return name.removesuffix(":latest"), digest or None
 
 
-def _algorithm(raw: dict[str, Any], called: str) -> Algorithm:
+def _algorithm(raw: dict[str, Any], called: str) -> DeclaredAlgorithm:
     digest = raw.get("digest")
-    return Algorithm(
+    return DeclaredAlgorithm(
         plain(str(raw["image"])),
         tuple(_function(each) for each in _list(raw, "functions")),
         called,
@@ -196,11 +198,11 @@ def _algorithm(raw: dict[str, Any], called: str) -> Algorithm:
     )
 
 
-def _function(raw: dict[str, Any]) -> Function:
+def _function(raw: dict[str, Any]) -> DeclaredFunction:
     type_ = raw.get("type")
     if type_ not in ("central", "federated"):
         raise StrangeError(f"a function is of the type {plain(str(type_))}")
-    return Function(
+    return DeclaredFunction(
         _name(raw),
         central=type_ == "central",
         arguments=tuple(_argument(each) for each in _list(raw, "arguments")),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from v6flow.backends.vantage6.api import Api
     from v6flow.backends.vantage6.backoff import Times
     from v6flow.backends.vantage6.directory import ServerDirectory
-    from v6flow.backends.vantage6.records import Database, Run, Task, TaskWithRuns
+    from v6flow.backends.vantage6.records import Run, Task, TaskDatabase, TaskWithRuns
     from v6flow.core.execution.commands import TaskRequest
     from v6flow.core.kinds.settings import DatabaseChoice
 
@@ -165,7 +165,7 @@ class Submitter:
             wrong.append("it uses its databases in another way (query, sheet, preprocessing or arguments)")
         return wrong
 
-    def _same_parameters(self, database: Database, choice: DatabaseChoice) -> bool:
+    def _same_parameters(self, database: TaskDatabase, choice: DatabaseChoice) -> bool:
         """Whether a task uses a database as we would; a server that keeps nothing of that says nothing of it."""
         try:
             kept = json.loads(database.parameters)

@@ -27,7 +27,7 @@ from urllib3.exceptions import HTTPError
 from v6flow import paths
 from v6flow.backends.vantage6 import refusals
 from v6flow.backends.vantage6.refusals import AmbiguousError, NotSentError, TooLargeError, UntrustedError
-from v6flow.backends.vantage6.wire import Attempt, PromptAdapter, under_way
+from v6flow.backends.vantage6.wire import PromptAdapter, RequestAttempt, under_way
 from v6flow.core import json
 from v6flow.errors import FederationError
 from v6flow.version import __version__
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import BinaryIO
 
-    from v6flow.backends.vantage6.address import Address
+    from v6flow.backends.vantage6.address import ServerAddress
     from v6flow.core.json import Json
 
 CONNECTIONS = 4  # a server of 4.15 does 54 requests a second at most, and that with four
@@ -63,7 +63,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A server's success: `value` is its JSON, None for what went to a file; names of headers are in lower case."""
 
     status: int
@@ -96,7 +96,7 @@ class Transport:
 
     def __init__(
         self,
-        address: Address,
+        address: ServerAddress,
         *,
         ca_file: str | None = None,
         limits: Limits | None = None,
@@ -124,7 +124,7 @@ class Transport:
         other.address = self.address.at(path)
         return other
 
-    def to(self, address: Address, limits: Limits) -> Transport:
+    def to(self, address: ServerAddress, limits: Limits) -> Transport:
         """Another server with the same certificate authorities; its connections are ours, and close with them."""
         other = copy.copy(self)
         other.address, other.limits = address, limits
@@ -155,7 +155,7 @@ class Transport:
         sieve: Callable[[], Sieve] | None = None,
         limit: int | None = None,
         headers: Iterable[tuple[str, str]] = (),
-    ) -> Answer:
+    ) -> Response:
         """Read, again and again for `patience` seconds if there is no answer.
 
         `sieve` makes, for each try, what is given all pieces of the body in turn and returns what of them is JSON
@@ -183,7 +183,7 @@ class Transport:
         token: str | None = None,
         total: float | None = None,
         patience: float | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Read a body of bytes into a file from its present position; tried again, it begins there again."""
         request = _Request("GET", path, token=token, sink=sink, limit=limit, total=total or self.limits.total)
         return self._repeat(request, "always", patience)
@@ -197,7 +197,7 @@ class Transport:
         token: str | None = None,
         hidden: tuple[str, ...] = (),
         patience: float | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Send JSON, or bytes as they are.
 
         Raises what `get` raises, and with `again` "never" NotSentError and AmbiguousError as they are.
@@ -206,7 +206,7 @@ class Transport:
 
     def patch(
         self, path: str, body: Json, *, again: Again = "never", token: str | None = None, patience: float | None = None
-    ) -> Answer:
+    ) -> Response:
         """Change a part of what is there (see `post`)."""
         return self._repeat(self._sending("PATCH", path, body, token), again, patience)
 
@@ -225,7 +225,7 @@ class Transport:
             total=self.limits.total,
         )
 
-    def _repeat(self, request: _Request, again: Again, patience: float | None) -> Answer:
+    def _repeat(self, request: _Request, again: Again, patience: float | None) -> Response:
         until = self._clock() + (self.limits.patience if patience is None else patience)
         start = request.sink.tell() if request.sink is not None else 0
         tries = 0
@@ -252,10 +252,10 @@ class Transport:
             wait = max(wait, min(retry_after, self.limits.longest_retry_after))
         return wait
 
-    def _once(self, request: _Request) -> Answer:
+    def _once(self, request: _Request) -> Response:
         what = f"{request.method} {request.path}"
         server = str(self.address)
-        attempt = Attempt(self._clock() + request.total, self.limits.silence, self._clock)
+        attempt = RequestAttempt(self._clock() + request.total, self.limits.silence, self._clock)
         if not self._free.acquire(timeout=request.total):
             raise NotSentError(f"{what} did not find a free connection to {server}")
         try:
@@ -269,7 +269,7 @@ class Transport:
         finally:
             self._free.release()
 
-    def _exchange(self, request: _Request, what: str) -> Answer:
+    def _exchange(self, request: _Request, what: str) -> Response:
         response = self._adapter.send(
             self._prepared(request),
             stream=True,
@@ -289,7 +289,7 @@ class Transport:
                 for piece in pieces:
                     request.sink.write(piece)
                 whole = True
-                return Answer(response.status_code, None, headers)
+                return Response(response.status_code, None, headers)
             sieve = request.sieve() if success and request.sieve else bytes
             body = b"".join(sieve(piece) for piece in pieces)
             whole = True
@@ -299,7 +299,7 @@ class Transport:
             response.raw.release_conn()
         return self._judge(response.status_code, body, headers, request, what)
 
-    def _judge(self, status: int, body: bytes, headers: Mapping[str, str], request: _Request, what: str) -> Answer:
+    def _judge(self, status: int, body: bytes, headers: Mapping[str, str], request: _Request, what: str) -> Response:
         success = 200 <= status < 300
         value: Json = None
         try:
@@ -321,7 +321,7 @@ class Transport:
                 location=_place(headers.get("location")),
                 secrets=request.secrets(),
             )
-        return Answer(status, value, headers)
+        return Response(status, value, headers)
 
     def _prepared(self, request: _Request) -> requests.PreparedRequest:
         headers = {
@@ -344,7 +344,7 @@ class Transport:
         ).prepare()
 
 
-def _environ_proxies(address: Address) -> dict[str, str]:
+def _environ_proxies(address: ServerAddress) -> dict[str, str]:
     # requests reads the process's environment itself; not for this machine, whatever stands there
     return {} if address.is_here else get_environ_proxies(address.origin, no_proxy=None)
 

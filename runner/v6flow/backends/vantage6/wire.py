@@ -31,7 +31,7 @@ class TotalDeadlineError(TimeoutError):
 
 
 @dataclass(slots=True)
-class Attempt:
+class RequestAttempt:
     """One request on its way: until when it may last, how long a silence may be, whether any of it left."""
 
     until: float  # on `clock`
@@ -47,11 +47,11 @@ class Attempt:
         return left
 
 
-_ATTEMPT: ContextVar[Attempt] = ContextVar("attempt")
+_ATTEMPT: ContextVar[RequestAttempt] = ContextVar("attempt")
 
 
 @contextmanager
-def under_way(attempt: Attempt) -> Iterator[None]:
+def under_way(attempt: RequestAttempt) -> Iterator[None]:
     """What is sent and read in this context belongs to that attempt."""
     token = _ATTEMPT.set(attempt)
     try:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING
 
-from v6flow.core.expressions import CLEAN, Flow, Origin, Reference, index, join, literal
+from v6flow.core.expressions import CLEAN, Flow, Reference, ValueOrigin, index, join, literal
 from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.kinds.fields import common_fields
 from v6flow.core.language import places
@@ -116,7 +116,7 @@ class _Tracing:
     def send(self, step: Step, template: Template, at: Path, alone: str | None) -> None:
         """Report what a step would send to others than those who answered; `alone` is the only one that it goes to."""
         flow = CLEAN if self._allowed(step) else self.flow(template, step.common.parent)
-        leaks: dict[Reference, list[Origin]] = {}
+        leaks: dict[Reference, list[ValueOrigin]] = {}
         for origin in flow.origins:
             if alone is None or origin.organization != alone:
                 assert origin.reference is not None  # it came into these kwargs by one
@@ -171,7 +171,7 @@ class _Tracing:
             case "each":
                 flow = self._item(where, rest[0] if rest else None)
             case "run" if rest[:1] in ([], ["error"]) and not (rest[1:] and rest[1] in _HARMLESS):
-                flow = Flow(frozenset({Origin("whichever step failed", None)}))
+                flow = Flow(frozenset({ValueOrigin("whichever step failed", None)}))
             case _:
                 pass
         for key in keys:
@@ -226,12 +226,12 @@ class _Tracing:
         """What its error may quote: what it is given, and what tasks in it have said."""
         name, parent = step.common.name, step.common.parent
         if step.asks:
-            return Flow(frozenset({Origin(name, self.alone(step))}))
+            return Flow(frozenset({ValueOrigin(name, self.alone(step))}))
         fields = [*STEP_KINDS[step.kind].fields(step), *common_fields(step.common)]
         flows = [self.flow(field.template, name if field.inside else parent) for field in fields]
         flows += [self.error(self._workflow.steps[each]) for each in self._levels.get(name, ())]
         if step.inner is not None and step.inner.asks_organizations():
-            flows.append(Flow(frozenset({Origin(name)})))
+            flows.append(Flow(frozenset({ValueOrigin(name)})))
         return join(flows)
 
     def alone(self, step: Step) -> str | None:
@@ -243,7 +243,7 @@ class _Tracing:
             self._alone[name] = names[0] if names is not None and len(names) == 1 else None
         return self._alone[name]
 
-    def _problem(self, field: Path, reference: Reference, origins: Sequence[Origin]) -> Problem:
+    def _problem(self, field: Path, reference: Reference, origins: Sequence[ValueOrigin]) -> Problem:
         document = self._workflow.document
         names = list(dict.fromkeys(each.step.rpartition(".")[2] for each in origins))
         whose = {each.organization for each in origins}
@@ -271,7 +271,7 @@ def _from_elsewhere(flow: Flow) -> Flow:
     if flow.clean:
         return flow
     origins = frozenset(
-        Origin(each.step, None if "{" in (each.organization or "") else each.organization, each.reference)
+        ValueOrigin(each.step, None if "{" in (each.organization or "") else each.organization, each.reference)
         for each in flow.origins
     )
     inner = _from_elsewhere(flow.inner) if flow.inner is not None else None

@@ -47,7 +47,7 @@ class Argument:
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
+class DeclaredFunction:
     """A function that a task may name as its method; `databases` are its own names for what it reads, in order."""
 
     name: str
@@ -57,11 +57,11 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
-class Algorithm:
+class DeclaredAlgorithm:
     """An image and what it is declared to do; `store` says who declares it, `digest` which build is meant."""
 
     image: str
-    functions: tuple[Function, ...]
+    functions: tuple[DeclaredFunction, ...]
     store: str
     digest: str | None = None
 
@@ -90,7 +90,7 @@ class Misfit:
     severity: Severity = "error"
 
 
-def problems(step: TaskPlan, algorithm: Algorithm) -> list[Misfit]:
+def problems(step: TaskPlan, algorithm: DeclaredAlgorithm) -> list[Misfit]:
     """Why a task step cannot work by what its algorithm is declared to take; nothing if it can.
 
     What is known only later, in expressions, is not judged.
@@ -103,7 +103,7 @@ def problems(step: TaskPlan, algorithm: Algorithm) -> list[Misfit]:
     return [*_central(step, function), *_kwargs(step, function), *_databases(step, function)]
 
 
-def _central(step: TaskPlan, function: Function) -> Iterator[Misfit]:
+def _central(step: TaskPlan, function: DeclaredFunction) -> Iterator[Misfit]:
     if function.central and not step.central:
         yield undeclared(step)
     if step.central and not function.central:
@@ -146,7 +146,7 @@ def placed(plan: Plan, step: TaskPlan, misfit: Misfit) -> Problem:
 # ------------------------------------------------------------------------------------------- keyword arguments
 
 
-def _kwargs(step: TaskPlan, function: Function) -> Iterator[Misfit]:
+def _kwargs(step: TaskPlan, function: DeclaredFunction) -> Iterator[Misfit]:
     given = step.kwargs.source
     if not isinstance(given, dict):
         return  # one expression is all of it
@@ -175,7 +175,7 @@ def _kwargs(step: TaskPlan, function: Function) -> Iterator[Misfit]:
             yield Misfit(message, "store-argument", ("task", "kwargs"), severity="warning")
 
 
-def _unexpected(function: Function, name: str, free: Collection[str], path: Path) -> Misfit:
+def _unexpected(function: DeclaredFunction, name: str, free: Collection[str], path: Path) -> Misfit:
     hint = suggestion(name, free)
     if hint is None:
         names = [each.name for each in function.arguments if not each.frontend_only]
@@ -289,7 +289,7 @@ def _is_same(value: Json, allowed: str) -> bool:
 # --------------------------------------------------------------------------------------------------- databases
 
 
-def _databases(step: TaskPlan, function: Function) -> Iterator[Misfit]:
+def _databases(step: TaskPlan, function: DeclaredFunction) -> Iterator[Misfit]:
     """Too few end an algorithm; of too many it takes the first. One for a function that declares none is built in."""
     wanted, given = len(function.databases), len(step.databases)
     path = ("task", "databases")

@@ -58,7 +58,7 @@ class AskingStep(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class CohortPart:
     """How one organization stands in a step, and why it failed if it did; `working`: a node has begun."""
 
     organization: str
@@ -80,9 +80,9 @@ def has_dispatched(asked: OrganizationState) -> bool:
     return bool(asked.subtasks) and not (asked.failure is not None and asked.failure.kind == UNDECLARED)
 
 
-def parts(step: AskingStep) -> dict[str, Part]:
+def parts(step: AskingStep) -> dict[str, CohortPart]:
     """How each organization of a step stands, in the order in which they were asked."""
-    found: dict[str, Part] = {}
+    found: dict[str, CohortPart] = {}
     for asked in step.organizations.values():
         mine = _leaves(asked) if has_dispatched(asked) else iter((_itself(asked),))
         for part in mine:
@@ -258,19 +258,19 @@ def _key(subtask: Subtask) -> tuple[str, str]:
     return subtask.task, subtask.organization
 
 
-def _itself(asked: OrganizationState) -> Part:
+def _itself(asked: OrganizationState) -> CohortPart:
     standing: Standing = "open"
     if asked.status in ("answered", "failed"):
         standing = "answered" if asked.status == "answered" else "failed"
-    return Part(asked.name, standing, asked.failure)
+    return CohortPart(asked.name, standing, asked.failure)
 
 
-def _leaves(asked: OrganizationState) -> Iterator[Part]:
+def _leaves(asked: OrganizationState) -> Iterator[CohortPart]:
     for node in _trees(asked.subtasks):
         yield from _of_node(node, None, asked)
 
 
-def _of_node(node: _Node, above: Subtask | None, asked: OrganizationState) -> Iterator[Part]:
+def _of_node(node: _Node, above: Subtask | None, asked: OrganizationState) -> Iterator[CohortPart]:
     """How the leaves of a subtask stand; `above` is what did not complete of those that it was dispatched by."""
     subtask = node.subtask
     if above is None and subtask.status != COMPLETED:
@@ -282,16 +282,18 @@ def _of_node(node: _Node, above: Subtask | None, asked: OrganizationState) -> It
     name, step = subtask.organization, asked.failure.step if asked.failure is not None else None
     cause = subtask if subtask.status != COMPLETED else above
     if cause is None:
-        yield Part(name, "answered")
+        yield CohortPart(name, "answered")
     elif is_open(cause):
-        yield Part(name, "open", working=cause.status != "pending")
+        yield CohortPart(name, "open", working=cause.status != "pending")
     elif cause is subtask:
-        yield Part(name, "failed", failure(subtask, step or ""))
+        yield CohortPart(name, "failed", failure(subtask, step or ""))
     else:
-        yield Part(name, "failed", replace(failure(cause, step or ""), message=f"{tell(cause)}, which had asked it"))
+        yield CohortPart(
+            name, "failed", replace(failure(cause, step or ""), message=f"{tell(cause)}, which had asked it")
+        )
 
 
-def _worse(one: Part, other: Part) -> Part:
+def _worse(one: CohortPart, other: CohortPart) -> CohortPart:
     """Of two parts of an organization the one that counts: the first failure, else silence."""
     order: Mapping[Standing, int] = {"failed": 0, "open": 1, "answered": 2}
     return min(one, other, key=lambda each: order[each.standing])

@@ -46,7 +46,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ReusableAnswer:
     """What an organization answered, and for a central function how those fared whom it asked."""
 
     value: Json
@@ -66,7 +66,7 @@ class Kept:
     ended: Time
     answered: Time
     value: Json = None
-    answers: Mapping[str, Answer] = field(default_factory=dict)
+    answers: Mapping[str, ReusableAnswer] = field(default_factory=dict)
     sent: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -131,7 +131,7 @@ def results(run: str, events: Iterable[Event]) -> dict[str, Kept]:
                     event.at,
                     min((each.at for each in given.values()), default=event.at),
                     event.value,
-                    {name: Answer(each.value, each.subtasks) for name, each in given.items()},
+                    {name: ReusableAnswer(each.value, each.subtasks) for name, each in given.items()},
                     {name: digest for name, digest in sent.get(event.step, {}).items() if name in given},
                 )
             case _:

@@ -1,6 +1,6 @@
 """Expressions between `{{` and `}}`: which names they use, and their values."""
 
-from v6flow.core.expressions.flow import CLEAN, Flow, Origin, counted, either, index, join, literal, uniform
+from v6flow.core.expressions.flow import CLEAN, Flow, ValueOrigin, counted, either, index, join, literal, uniform
 from v6flow.core.expressions.functions import FUNCTIONS
 from v6flow.core.expressions.names import ROOTS, WORDS, name_problem
 from v6flow.core.expressions.template import Template, compile  # noqa: A004 - what the re module calls it too
@@ -16,11 +16,11 @@ __all__ = [
     "Flow",
     "Namespace",
     "NotKnownYet",
-    "Origin",
     "Path",
     "Reference",
     "Template",
     "Undefined",
+    "ValueOrigin",
     "compile",
     "counted",
     "either",

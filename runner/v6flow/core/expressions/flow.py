@@ -19,7 +19,7 @@ Key: TypeAlias = "str | int | None"
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ValueOrigin:
     """An answer to a step: of which organization, if that is known, and by which reference it came here."""
 
     step: str
@@ -35,7 +35,7 @@ class Flow:
     of each of its items, where they are all of one make: what steps for items yield.
     """
 
-    origins: frozenset[Origin] = frozenset()
+    origins: frozenset[ValueOrigin] = frozenset()
     spread: Spread = "one"
     parts: Mapping[str | int, Flow] = field(default_factory=dict)
     inner: Flow | None = None
@@ -59,7 +59,7 @@ CLEAN = Flow()
 
 def join(flows: Iterable[Flow]) -> Flow:
     """What is made of several values in a way that keeps what each says."""
-    origins = frozenset[Origin]().union(*(flow.origins for flow in flows))
+    origins = frozenset[ValueOrigin]().union(*(flow.origins for flow in flows))
     return Flow(origins) if origins else CLEAN
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 
-class Graph:
+class StepGraph:
     """Which step needs which; the edges go from what is needed to what needs it."""
 
     __slots__ = ("_graph", "_order")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from v6flow.core.kinds import StepPlan
     from v6flow.core.kinds.task import TaskPlan
     from v6flow.core.language.model import Workflow
-    from v6flow.core.planning.graph import Graph
+    from v6flow.core.planning.graph import StepGraph
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Plan:
     folder: str  # absolute: where files beside the workflow are looked for
     run: str
     started: float
-    graph: Graph
+    graph: StepGraph
     needs: Mapping[str, list[str]]
     steps: Mapping[str, StepPlan]
     levels: Mapping[str, tuple[str, ...]]

@@ -14,7 +14,7 @@ from v6flow.core.kinds.fields import common_fields
 from v6flow.core.language import places
 from v6flow.core.language.problem import InvalidError, Path, Problem
 from v6flow.core.planning import dependencies, preconditions
-from v6flow.core.planning.graph import Graph
+from v6flow.core.planning.graph import StepGraph
 from v6flow.core.planning.plan import Plan, scope
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def make(
     if problems:
         problems.sort(key=lambda problem: problem.position)
         raise InvalidError(problems, what=problems[0].file)
-    graph = Graph(needs)
+    graph = StepGraph(needs)
     order = [name for name in _in_levels(graph.order()) if name in steps]
     order.sort(key=lambda name: steps[name].common.final)  # those come when all is over
     steps = {name: steps[name] for name in order}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Database(View):
+class PreviewDatabase(View):
     """A database that a task uses.
 
     label: its label at the nodes
@@ -34,7 +34,7 @@ class Database(View):
 
 
 @dataclass(frozen=True, slots=True)
-class Quorum(View):
+class PreviewQuorum(View):
     """How many must answer.
 
     min: how many must answer: a number, a share, or `all`
@@ -48,7 +48,7 @@ class Quorum(View):
 
 
 @dataclass(frozen=True, slots=True)
-class Retry(View):
+class PreviewRetry(View):
     """How often it is tried.
 
     attempts: how often at the most
@@ -82,17 +82,17 @@ class SmallestCount(View):
     also: list[Json] | None = field(metadata=OPTIONAL)
 
 
-def database(choice: settings.DatabaseChoice) -> Database:
+def database(choice: settings.DatabaseChoice) -> PreviewDatabase:
     preprocessing: list[Json] = [dict(each) for each in choice.preprocessing]
     arguments = dict(choice.arguments)
-    return Database(choice.label, choice.query, choice.sheet_name, preprocessing or None, arguments or None)
+    return PreviewDatabase(choice.label, choice.query, choice.sheet_name, preprocessing or None, arguments or None)
 
 
-def retry(retry: settings.Retry) -> Retry:
+def retry(retry: settings.Retry) -> PreviewRetry:
     if retry.attempts <= 1:
-        return Retry(retry.attempts)
+        return PreviewRetry(retry.attempts)
     longest = None if retry.max_delay == units.LONGEST else retry.max_delay
-    return Retry(retry.attempts, retry.delay, retry.backoff, tuple(retry.on), longest)
+    return PreviewRetry(retry.attempts, retry.delay, retry.backoff, tuple(retry.on), longest)
 
 
 def smallest_count(step: TaskPlan, reading: Reading) -> SmallestCount | None:

@@ -267,7 +267,7 @@ class ExplainedForeach(Explained):
 
 
 @dataclass(frozen=True, slots=True)
-class Decision(View):
+class ExplainedDecision(View):
     """What a gate asked whom, and what was decided.
 
     message: what it asks
@@ -295,7 +295,7 @@ class ExplainedGate(Explained):
     gate: what it asked whom, and what was decided
     """
 
-    gate: Decision
+    gate: ExplainedDecision
 
     def after(self, time: Callable[[str], str], /) -> list[str]:
         gate = self.gate
@@ -313,5 +313,5 @@ def of_gate(step: StepState) -> ExplainedGate | None:
         return None
     told = asked.message, asked.approvers, iso(asked.at)
     if decided is None:
-        return ExplainedGate(Decision(*told))
-    return ExplainedGate(Decision(*told, decided.decision, decided.by, iso(decided.at), decided.comment))
+        return ExplainedGate(ExplainedDecision(*told))
+    return ExplainedGate(ExplainedDecision(*told, decided.decision, decided.by, iso(decided.at), decided.comment))

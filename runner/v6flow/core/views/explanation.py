@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Subtask(View):
+class ExplainedSubtask(View):
     """A subtask that a central function sent.
 
     name: its organization, with a number where it has several
@@ -45,7 +45,7 @@ class Subtask(View):
 
 
 @dataclass(frozen=True, slots=True)
-class TaskRun(View):
+class ExplainedTaskRun(View):
     """What only an attempt of a task has.
 
     token: the token that the task carries
@@ -85,8 +85,8 @@ class Attempt(View):
     outcome: str = "open"
     failure: Error | None = None
     origin: Mapping[str, Json] | None = None
-    run: TaskRun | None = field(default=None, metadata=FLAT)
-    subtasks: tuple[Subtask, ...] | None = field(default=None, metadata=OPTIONAL)
+    run: ExplainedTaskRun | None = field(default=None, metadata=FLAT)
+    subtasks: tuple[ExplainedSubtask, ...] | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Resumption(View):
 
 
 @dataclass(frozen=True, slots=True)
-class Cohort(View):
+class ExplainedCohort(View):
     """Answers that a value was computed from.
 
     step: the step whose answers they are
@@ -197,7 +197,7 @@ class Explanation(View):
     deadline: str | None
     attempts: Mapping[str, tuple[Attempt, ...]]
     taken_up_again: tuple[Resumption, ...]
-    cohorts: tuple[Cohort, ...]
+    cohorts: tuple[ExplainedCohort, ...]
     mixture_accepted: bool
     reasons: Reasons
     failure: Error | None
@@ -260,7 +260,7 @@ def explain(
         deadline=moment(step.deadline),
         attempts={name: tuple(each) for name, each in history.attempts.items()},
         taken_up_again=tuple(history.resumed),
-        cohorts=tuple(Cohort(source, tuple(names)) for source, names in step.carried),
+        cohorts=tuple(ExplainedCohort(source, tuple(names)) for source, names in step.carried),
         mixture_accepted=step.accepted,
         reasons=Reasons(common.mixed_cohorts, common.allow_cross_site),
         failure=error(step.failure) if step.status == "failed" else None,
@@ -303,7 +303,9 @@ class _History:
         match event:
             case ev.TaskRequested():
                 for name in event.organizations:
-                    self._begin(name, event.at, Attempt(event.attempt, iso(event.at), run=TaskRun(event.token)))
+                    self._begin(
+                        name, event.at, Attempt(event.attempt, iso(event.at), run=ExplainedTaskRun(event.token))
+                    )
             case ev.TaskAccepted():
                 self._of_token(event.token, lambda each: replace(each, task=event.remote))
             case ev.TaskStarted():
@@ -336,7 +338,7 @@ class _History:
                 at = event.organization, place
                 self._subtasks[at] = dispatched.merged(self._subtasks.get(at, ()), event.subtasks)
                 seen = dispatched.labels(self._subtasks[at])
-                subtasks = (Subtask(name, one.organization, one.status, one.message) for name, one in seen)
+                subtasks = (ExplainedSubtask(name, one.organization, one.status, one.message) for name, one in seen)
                 known[place] = replace(each, subtasks=tuple(subtasks))
         if isinstance(event, ev.TaskAnswered):
             size, image, origin = event.size, event.image, event.origin

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Check(View):
+class PreviewCheck(View):
     """A condition on a step, or on what each organization answers.
 
     that (on the step): the condition
@@ -53,7 +53,7 @@ class Preview(View):
     needs: tuple[str, ...]
     work: Work = field(metadata=FLAT)
     when: Given | None = field(metadata=OPTIONAL)
-    checks: tuple[Check, ...] | None = field(metadata=OPTIONAL)
+    checks: tuple[PreviewCheck, ...] | None = field(metadata=OPTIONAL)
     output_schema: Mapping[str, Json] | None = field(metadata=OPTIONAL)
     properties: Json = field(metadata=OPTIONAL)
     final: bool | None = field(metadata=renamed("finally", optional=True))
@@ -92,9 +92,9 @@ def preview(plan: Plan) -> Iterator[Preview]:
             work=view_of(step.kind).preview(step, reading),
             when=Given(reading.value(common.when)) if common.when is not None else None,
             checks=tuple(
-                Check(None, each.condition.source, each.message.source)
+                PreviewCheck(None, each.condition.source, each.message.source)
                 if each.each
-                else Check(each.condition.source, None, each.message.source)
+                else PreviewCheck(each.condition.source, None, each.message.source)
                 for each in common.checks
             )
             or None,

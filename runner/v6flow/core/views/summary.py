@@ -58,7 +58,7 @@ class Refusal(View):
 
 
 @dataclass(frozen=True, slots=True)
-class Source(View):
+class ReusedFrom(View):
     """The earlier run whose result a step has.
 
     run: the run
@@ -135,14 +135,14 @@ class StepSummary(View):
     decision: str | None = field(metadata=OPTIONAL)
     by: str | None = field(metadata=OPTIONAL)
     comment: str | None = field(metadata=OPTIONAL)
-    reused: Source | None = field(metadata=OPTIONAL)
+    reused: ReusedFrom | None = field(metadata=OPTIONAL)
     properties: Mapping[str, Json] | None = field(metadata=OPTIONAL)
     reason: str | None = field(metadata=OPTIONAL)
     error: Error | None = field(metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
-class Origin(View):
+class StartedBy(View):
     """When and by whom a run was started, and what was said of it.
 
     started: a moment in UTC, as `2026-11-21T05:23:01Z`
@@ -187,7 +187,7 @@ class Summary(View):
     workflow: str | None
     status: str
     exit_code: int | None
-    origin: Origin | None = field(metadata=FLAT)
+    origin: StartedBy | None = field(metadata=FLAT)
     outputs: Mapping[str, Json]
     incomplete: tuple[Incomplete, ...]
     steps: Mapping[str, StepSummary]
@@ -289,12 +289,14 @@ def no_run(why: Error, exit_code: int) -> Summary:
     return Summary(None, None, "failed", exit_code, None, {}, (), {}, why)
 
 
-def _origin(state: RunState) -> Origin:
+def _origin(state: RunState) -> StartedBy:
     times = iso(state.started), moment(state.ended), seconds(state.started, state.ended)
     begun = state.begun
     if begun is None:
-        return Origin(*times, None, None, None, None, None)
-    return Origin(*times, begun.by or None, begun.via or None, begun.key, begun.comment or None, begun.labels or None)
+        return StartedBy(*times, None, None, None, None, None)
+    return StartedBy(
+        *times, begun.by or None, begun.via or None, begun.key, begun.comment or None, begun.labels or None
+    )
 
 
 def entry(state: RunState, status: str) -> Entry:
@@ -347,9 +349,9 @@ def error(given: Failure | None) -> Error | None:
     return Error(given.kind, given.message, given.step, given.organization, given.hint)
 
 
-def source(found: ev.StepReused) -> Source:
+def source(found: ev.StepReused) -> ReusedFrom:
     """Whose result a step has."""
-    return Source(found.run, found.source, iso(found.answered))
+    return ReusedFrom(found.run, found.source, iso(found.answered))
 
 
 def worth_telling(state: RunState, steps: Sequence[str]) -> list[str]:

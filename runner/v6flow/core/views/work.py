@@ -92,14 +92,14 @@ class TaskWork(Work):
     method: str
     central: bool
     organizations: Json
-    databases: tuple[asking.Database, ...]
+    databases: tuple[asking.PreviewDatabase, ...]
     kwargs_by_organization: dict[str, Json] | None = field(metadata=OPTIONAL)
     kwargs: Given | None = field(metadata=OPTIONAL)
     study: str | int | None = field(metadata=OPTIONAL)
     store: str | int | None = field(metadata=OPTIONAL)
     isolation: str
-    quorum: asking.Quorum
-    retry: asking.Retry
+    quorum: asking.PreviewQuorum
+    retry: asking.PreviewRetry
     timeout: float | None
     cache: float | None = field(metadata=OPTIONAL)
     disclosure: asking.SmallestCount | None = field(metadata=OPTIONAL)
@@ -154,7 +154,7 @@ def of_task(step: TaskPlan, reading: Reading) -> TaskWork:
         study=step.study,
         store=step.store,
         isolation=step.isolation,
-        quorum=asking.Quorum(
+        quorum=asking.PreviewQuorum(
             reading.value(minimum) if isinstance(minimum, Template) else minimum,
             tuple(step.quorum.required),
             "all" if step.quorum.wait else "quorum",
@@ -198,7 +198,7 @@ class LocalWork(Work):
     kwargs: Json
     timeout: float | None
     memory: int | None
-    retry: asking.Retry
+    retry: asking.PreviewRetry
     cache: float | None = field(metadata=OPTIONAL)
 
     def lines(self) -> list[str]:

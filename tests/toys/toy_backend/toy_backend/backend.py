@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from toy_backend.configuration import IMAGE
 from toy_backend.methods import METHODS, NOTHING
-from v6flow.backends.base import Accepted, Answered, Dispatched, Failed, Looked, Noted
+from v6flow.backends.base import Accepted, Answered, Dispatched, Failed, Looked, Remarked
 from v6flow.core.execution.dispatched import ended_note
 from v6flow.core.execution.events import Subtask
 
@@ -194,7 +194,7 @@ class ToyBackend:
 
     def _end_children(self, run: TaskRun, request: TaskRequest) -> None:
         if ended := run.end_children():
-            self._tell(Noted(ended_note(request.step, f"attempt {request.attempt}", ended)))
+            self._tell(Remarked(ended_note(request.step, f"attempt {request.attempt}", ended)))
 
     def _tell(self, report: Report) -> None:
         with self._lock:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from v6flow.core import expressions
-from v6flow.core.expressions import CLEAN, Flow, Origin
+from v6flow.core.expressions import CLEAN, Flow, ValueOrigin
 from v6flow.core.kinds.base import StepKind
 from v6flow.core.kinds.fields import ANYWHERE, KWARGS, PARAMS, Field
 from v6flow.core.kinds.organizations import check_quorum, planned
@@ -299,7 +299,7 @@ class TaskKind(StepKind):
     def traced(self, step: TaskStep, attribute: str, tracing: Tracing) -> Flow:
         """Answers are a source; those of a central function are an aggregate."""
         alone = tracing.alone(step)
-        origins = frozenset({Origin(step.common.name, alone)})
+        origins = frozenset({ValueOrigin(step.common.name, alone)})
         if attribute in ("failures", "by_organization"):
             return Flow(origins, "named")
         if attribute not in ("result", "results") or (step.central is not None and step.central.source is True):
