@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core.execution.codec import decode, encode
 from v6flow.errors import HeldError, JournalError, UsageError
-from v6flow.stores import naming
+from v6flow.stores import run_ids
 from v6flow.stores.base import CancelRequest, Holder
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class TableStore:
             database.close()
 
     def create(self, run: str) -> TableRun:
-        naming.check_id(run)
+        run_ids.check_id(run)
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.closing(sqlite3.connect(self.file)) as database:
             database.executescript(_SCHEMA)
@@ -75,10 +75,10 @@ class TableStore:
         return self.open(run)
 
     def open(self, run: str) -> TableRun:
-        return TableRun(self, naming.check_id(run))
+        return TableRun(self, run_ids.check_id(run))
 
     def find(self, prefix: str | None = None) -> TableRun:
-        return self.open(naming.choose(prefix, self.runs(), self.name))
+        return self.open(run_ids.choose(prefix, self.runs(), self.name))
 
     def runs(self) -> list[str]:
         return [run for (run,) in self.do("SELECT run FROM runs ORDER BY seq DESC")]

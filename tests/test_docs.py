@@ -31,7 +31,7 @@ from v6flow.core.language import problem
 from v6flow.core.language.reference import reference
 from v6flow.core.planning import dependencies
 from v6flow.core.views import incomplete
-from v6flow.core.views.fields import View
+from v6flow.core.views.base import View
 from v6flow.errors import V6flowError
 from v6flow.local import sources
 

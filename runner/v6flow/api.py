@@ -15,7 +15,7 @@ from v6flow.core.language import units
 from v6flow.core.language.model import Workflow
 from v6flow.core.views import incomplete
 from v6flow.core.views import summary as views
-from v6flow.core.views.fields import as_json
+from v6flow.core.views.base import as_json
 from v6flow.core.views.incomplete import Incomplete
 from v6flow.errors import (
     AccessError,
@@ -27,7 +27,7 @@ from v6flow.errors import (
     UsageError,
     V6flowError,
 )
-from v6flow.reporters import summary
+from v6flow.reporters import prose
 from v6flow.reporters.base import Silent
 from v6flow.reporters.terminal import plain as shown
 from v6flow.runs.opened import open_run
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
     from v6flow.core.views.summary import Summary
     from v6flow.reporters.base import Reporter
-    from v6flow.runs.work import ActiveRun
+    from v6flow.runs.active import ActiveRun
     from v6flow.stores.base import RunStore, StoredRun
 
 LOG = logging.getLogger("v6flow")
@@ -60,7 +60,7 @@ class RunFailedError(V6flowError):
 
     def __init__(self, result: Result) -> None:
         store = result.store_option
-        told = summary.failure_text(result.state, store) or summary.waiting_text(result.state, store)
+        told = prose.failure_text(result.state, store) or prose.waiting_text(result.state, store)
         super().__init__("\n".join(told) or f"run {result.run} {result.status}")
         self.result = result
 

@@ -13,7 +13,7 @@ from program import http
 from store import DIGESTS, NAME, LiveStore, pinned
 
 from v6flow.backends.base import FederationFile
-from v6flow.backends.vantage6 import connecting, dialects, directory, stores
+from v6flow.backends.vantage6 import connecting, dialects, server_names, stores
 from v6flow.backends.vantage6.configuration import ServerFederation
 from v6flow.backends.vantage6.dialects import TaskDraft
 from v6flow.backends.vantage6.refusals import RefusedError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from federation import LiveFederation
 
     from v6flow.backends.vantage6.connecting import Connected
-    from v6flow.backends.vantage6.directory import StoreLink
+    from v6flow.backends.vantage6.server_names import StoreLink
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_store_that_is_not_there(live: LiveFederation, connected: Connected) -
     assert caught.value.hint == f"did you mean '{NAME}'?"
     with pytest.raises(FederationError, match="no algorithm store with the id 99"):
         stores.find(session, 99, ours)
-    other = directory.find_collaboration(session, live.server.encrypted.name)
+    other = server_names.find_collaboration(session, live.server.encrypted.name)
     with pytest.raises(FederationError, match="the collaboration hospitals-encrypted has none"):
         stores.find(session, NAME, other)
 

@@ -10,7 +10,7 @@ from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import RunState, apply
 from v6flow.core.language import document
 from v6flow.core.planning import planner
-from v6flow.reporters import summary
+from v6flow.reporters import prose
 from v6flow.reporters.lines import Lines
 from v6flow.reporters.live import Board, screen, shown_of
 
@@ -60,7 +60,7 @@ def test_the_live_table_shows_what_is_at_work_inside() -> None:
 
 
 def test_a_table_of_a_run_has_those_at_work_inside() -> None:
-    rows = summary.table(state(BEGUN), list(PLAN.steps)).splitlines()[1:]
+    rows = prose.table(state(BEGUN), list(PLAN.steps)).splitlines()[1:]
     assert [row.split()[0] for row in rows] == ["fit", "fit[1].part", "table", "table[1].look"]
 
 
@@ -70,8 +70,8 @@ def test_of_many_that_failed_inside_a_few_are_shown() -> None:
         for number in range(1, 401)
     ]
     now = state([*BEGUN, *failed])
-    assert len(summary.table(now, list(PLAN.steps)).splitlines()) < 20
-    told = summary.failure_text(now)
+    assert len(prose.table(now, list(PLAN.steps)).splitlines()) < 20
+    told = prose.failure_text(now)
     assert len(told) < 20
     assert "and 387 more failed" in told
 

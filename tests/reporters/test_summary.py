@@ -8,7 +8,7 @@ from story import BEGUN, COMPLETED, FAILED, INTERRUPTED, NASTY, RETRIED, RUN, SH
 from v6flow.core.execution import events as ev
 from v6flow.core.execution.state import StepState, replay
 from v6flow.core.views.summary import of_run, standing
-from v6flow.reporters import summary
+from v6flow.reporters import prose
 
 
 def test_the_document_of_a_completed_run() -> None:
@@ -116,7 +116,7 @@ def test_a_run_that_nobody_holds_is_interrupted() -> None:
 
 def test_the_first_cause_is_on_top_with_its_log_and_what_to_do() -> None:
     more = ev.StepFailed(START + 7206, "other", ev.Failure("quorum", "nobody answered", "other"))
-    assert summary.failure_text(replay([*FAILED[:-2], more, *FAILED[-2:]])) == [
+    assert prose.failure_text(replay([*FAILED[:-2], more, *FAILED[-2:]])) == [
         "step deviations at beta: beta crashed: KeyError: 'age' (1 of 2 answered, all must)",
         "  the last lines of its log at beta:",
         "    Traceback",
@@ -131,27 +131,27 @@ def test_the_first_cause_is_on_top_with_its_log_and_what_to_do() -> None:
 
 def test_a_long_log_is_told_by_its_last_lines() -> None:
     failure = dataclasses.replace(SHORT, log_tail="\n".join(f"line {number}" for number in range(99)))
-    told = summary.failure_text(replay([*FAILED[:-1], ev.RunFailed(START + 7205, failure)]))
+    told = prose.failure_text(replay([*FAILED[:-1], ev.RunFailed(START + 7205, failure)]))
     assert [line for line in told if line.startswith("    ")] == [f"    line {number}" for number in range(87, 99)]
 
 
 def test_an_interrupted_run_says_how_to_go_on() -> None:
-    assert summary.failure_text(replay(INTERRUPTED))[-1] == f"to go on where it stopped: v6flow resume {RUN}"
+    assert prose.failure_text(replay(INTERRUPTED))[-1] == f"to go on where it stopped: v6flow resume {RUN}"
 
 
 def test_nothing_is_told_of_a_run_that_went_well() -> None:
-    assert summary.failure_text(replay(COMPLETED)) == []
+    assert prose.failure_text(replay(COMPLETED)) == []
 
 
 def test_nothing_in_a_failure_reaches_the_terminal_as_it_is() -> None:
     failure = ev.Failure("crashed", NASTY, "deviations", NASTY, NASTY, NASTY)
-    told = summary.failure_text(replay([*FAILED[:-1], ev.RunFailed(START + 7205, failure)]))
+    told = prose.failure_text(replay([*FAILED[:-1], ev.RunFailed(START + 7205, failure)]))
     assert all(line.isprintable() for line in told)
     assert sum("\\x1b[2J" in line for line in told) == 4  # message with organization, log's owner, log, hint
 
 
 def test_the_table() -> None:
-    assert summary.table(replay(FAILED), STEPS).splitlines() == [
+    assert prose.table(replay(FAILED), STEPS).splitlines() == [
         "step        status     answered  seconds  attempts",
         "moments     completed  2/3       2h00m    2         missing: gamma",
         "pooled      completed            2.0s     1",
@@ -163,16 +163,16 @@ def test_the_table() -> None:
 def test_a_lost_subtask_of_a_central_function_is_told() -> None:
     lost = (ev.Subtask("alpha", "completed"), ev.Subtask("beta", "failed", "KeyError"))
     answered = ev.TaskAnswered(START + 5, "moments", "alpha", 1, 1, None, lost)
-    assert summary.remark(replay([*BEGUN[:-1], answered]).step("moments")) == "failed: beta"
+    assert prose.remark(replay([*BEGUN[:-1], answered]).step("moments")) == "failed: beta"
 
 
 def test_a_failed_attempt_is_not_yet_a_failed_step() -> None:
     step = replay(RETRIED).step("moments")
-    assert (step.status, summary.row(step, "running")[2]) == ("running", "1/3")
+    assert (step.status, prose.row(step, "running")[2]) == ("running", "1/3")
 
 
 def test_many_names_are_cut_short() -> None:
-    assert summary.named([f"o{number}" for number in range(20)]).endswith("o11 and 8 more")
+    assert prose.named([f"o{number}" for number in range(20)]).endswith("o11 and 8 more")
 
 
 def _local(seconds: float | None) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from v6flow.stores.naming import check_id, run_id, run_prefix, time_of
+from v6flow.stores.run_ids import check_id, run_id, run_prefix, time_of
 
 
 @pytest.mark.parametrize(

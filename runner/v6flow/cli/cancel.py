@@ -24,7 +24,7 @@ def main(arguments: argparse.Namespace) -> int:
     from v6flow import actor
     from v6flow.cli import show
     from v6flow.errors import UnreachableError, UsageError
-    from v6flow.reporters import summary
+    from v6flow.reporters import prose
     from v6flow.runs.cancel import cancel
     from v6flow.runs.opened import open_or_post
     from v6flow.stores.base import CancelRequest, Holder
@@ -47,7 +47,7 @@ def main(arguments: argparse.Namespace) -> int:
         try:
             notes = cancel(opened, arguments.federation)
         except UnreachableError as error:
-            command = summary.command("cancel", folder.id, store=arguments.store or "")
+            command = prose.command("cancel", folder.id, store=arguments.store or "")
             again = f"what it has open at the server goes on; {command} tries again"
             raise UnreachableError(f"run {folder.id} is not cancelled: {error.message}", hint=again) from error
     if arguments.output == "json":

@@ -27,7 +27,7 @@ def decide(arguments: argparse.Namespace, decision: str) -> int:
     from v6flow.cli import show
     from v6flow.core.execution.state import replay
     from v6flow.core.planning.plan import iso
-    from v6flow.reporters import summary
+    from v6flow.reporters import prose
     from v6flow.runs.gates import check_decision, decide_gate
     from v6flow.runs.opened import open_or_post
     from v6flow.stores.base import DecisionRequest, Holder
@@ -49,8 +49,8 @@ def decide(arguments: argparse.Namespace, decision: str) -> int:
             show.write({**document, "by": decided.by, "at": iso(decided.at), "comment": decided.comment})
             return 0
         show.lines([f"{decision} {decided.step} of run {folder.id}, as {decided.by}"])
-        more = summary.waiting_text(opened.state, arguments.store or "")
-        show.lines(more or [f"{summary.resume_command(folder.id, arguments.store or '')} goes on"])
+        more = prose.waiting_text(opened.state, arguments.store or "")
+        show.lines(more or [f"{prose.resume_command(folder.id, arguments.store or '')} goes on"])
     return 0
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
     from v6flow.core.execution.state import RunState
-    from v6flow.runs.work import ActiveRun
+    from v6flow.runs.active import ActiveRun
     from v6flow.stores.base import RunStore, StoredRun
 
 
@@ -24,7 +24,7 @@ def earlier(
     """The runs of a workflow of this name, newest first, but for those known; with those that are over, if wanted."""
     from v6flow.core.execution.state import replay
     from v6flow.errors import JournalError
-    from v6flow.stores.naming import run_prefix
+    from v6flow.stores.run_ids import run_prefix
 
     prefix = run_prefix(workflow)
     for name in store.runs():
@@ -42,7 +42,7 @@ def earlier(
 def tell_unfinished(folder: StoredRun, arguments: argparse.Namespace) -> None:
     """Name an unfinished run, with what to do about it."""
     from v6flow.cli import show
-    from v6flow.reporters.summary import resume_command
+    from v6flow.reporters.prose import resume_command
 
     holder = folder.holder()
     if holder is not None:

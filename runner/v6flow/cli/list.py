@@ -23,7 +23,7 @@ def configure(parser: Parser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli import show
     from v6flow.core.language.units import spell
-    from v6flow.core.views.fields import as_json
+    from v6flow.core.views.base import as_json
 
     store = common.open_store(arguments)
     runs = [_entry(store.find(name)) for name in store.runs()]

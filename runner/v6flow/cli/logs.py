@@ -262,7 +262,7 @@ class _Logs:
         return self._access
 
     def _nothing(self, state: RunState, name: str, subtask: Subtask | None) -> str:
-        from v6flow.reporters import summary
+        from v6flow.reporters import prose
         from v6flow.reporters.terminal import plain
 
         where = f" at {plain(name)}" if name else ""
@@ -270,7 +270,7 @@ class _Logs:
         asked = step.organizations.get(name) if subtask is None else None
         if step.reused is not None:
             words = [step.reused.run, step.reused.source, *([name] if name else [])]
-            again = summary.command("logs", *words, store=self._arguments.store or "")
+            again = prose.command("logs", *words, store=self._arguments.store or "")
             return f"nothing was done{where}, since the result of an earlier run is reused; its log: {again}"
         is_at_work = (
             step.status == "running" and dispatched.is_open(subtask)

@@ -29,7 +29,7 @@ def main(arguments: argparse.Namespace) -> int:
     from v6flow import loading
     from v6flow.cli import show
     from v6flow.core.checks import soundness
-    from v6flow.core.views.fields import as_json
+    from v6flow.core.views.base import as_json
     from v6flow.core.views.preview import preview
     from v6flow.runs.reach import reach_for
     from v6flow.runs.starting import make_plan
@@ -68,7 +68,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _text(name: str, params: Any, directory: Any, steps: list[Preview]) -> list[str]:
-    from v6flow.core.views.reading import spell
+    from v6flow.core.views.known import spell
     from v6flow.reporters.terminal import plain
 
     given = ", ".join(f"{key}={spell(value)}" for key, value in params.items())

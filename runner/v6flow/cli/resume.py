@@ -76,7 +76,7 @@ def _pick(store: RunStore, arguments: argparse.Namespace) -> StoredRun:
     One that another process works on is meant only if there is no other.
     """
     from v6flow.errors import UsageError
-    from v6flow.reporters import summary
+    from v6flow.reporters import prose
 
     if arguments.run is not None:
         return store.find(arguments.run)
@@ -88,10 +88,10 @@ def _pick(store: RunStore, arguments: argparse.Namespace) -> StoredRun:
         return found[0]
     what = "failed or unfinished" if arguments.retry_failed else "unfinished"
     if not found:
-        shown = summary.command("list", store=arguments.store or "")
+        shown = prose.command("list", store=arguments.store or "")
         raise UsageError(f"no {what} run in {store.name}", hint=f"{shown} shows the runs")
     ids = ", ".join(folder.id for folder in found)
-    one = summary.resume_command("RUN", arguments.store or "", retry=arguments.retry_failed)
+    one = prose.resume_command("RUN", arguments.store or "", retry=arguments.retry_failed)
     raise UsageError(f"several runs are {what}: {ids}", hint=f"name one: {one}")
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from v6flow.core.execution.state import RunState
     from v6flow.core.json import Json
     from v6flow.core.language.model import Workflow
-    from v6flow.runs.work import ActiveRun
+    from v6flow.runs.active import ActiveRun
     from v6flow.stores.base import RunStore, StoredRun
 
 
@@ -161,7 +161,7 @@ def detached(folder: StoredRun, code: int | None, arguments: argparse.Namespace)
     from v6flow.core.execution.state import replay
     from v6flow.core.views import incomplete
     from v6flow.core.views.summary import Detached
-    from v6flow.reporters import summary
+    from v6flow.reporters import prose
     from v6flow.reporters.terminal import plain
     from v6flow.runs import detach
 
@@ -169,14 +169,14 @@ def detached(folder: StoredRun, code: int | None, arguments: argparse.Namespace)
         show.lines(plain(detach.said(folder), keep_newlines=True).rstrip().split("\n"))
     state = replay(folder.events() if code is not None else ())
     if code == 0:
-        show.lines(summary.incomplete_text(state, arguments.store or ""))
+        show.lines(prose.incomplete_text(state, arguments.store or ""))
     if arguments.output == "json":
         status = current(folder, state) if code is not None else "running"
         show.write(Detached(folder.id, status, code, incomplete.of_run(state)).as_json())
     else:
         show.data(f"{folder.id}\n")
         if code is None:
-            wait = summary.command("wait", folder.id, store=arguments.store or "")
+            wait = prose.command("wait", folder.id, store=arguments.store or "")
             show.lines([f"it goes on in the background; {wait} waits for it"])
     return code or 0
 
@@ -188,7 +188,7 @@ def carry_on(run: ActiveRun, arguments: argparse.Namespace) -> int:
     from v6flow.cli import show
     from v6flow.core.views.summary import of_run
     from v6flow.errors import InterruptedRunError, NoSpaceError
-    from v6flow.reporters import summary
+    from v6flow.reporters import prose
     from v6flow.runs.signals import Signals
 
     run.signals = Signals(kill=arguments.on_interrupt == "kill", exit_on_second=True)
@@ -196,10 +196,10 @@ def carry_on(run: ActiveRun, arguments: argparse.Namespace) -> int:
         try:
             state = run.carry_on(reporter(run, arguments))
         except KeyboardInterrupt as interrupt:
-            hint = summary.resume_command(run.plan.run, arguments.store or "")
+            hint = prose.resume_command(run.plan.run, arguments.store or "")
             raise InterruptedRunError(f"run {run.plan.run} was interrupted", hint=hint) from interrupt
         except NoSpaceError as error:
-            hint = f"make space, then: {summary.resume_command(run.plan.run, arguments.store or '')}"
+            hint = f"make space, then: {prose.resume_command(run.plan.run, arguments.store or '')}"
             if arguments.output == "json":
                 told = of_run(run.opened.state, status="interrupted")
                 show.write(replace(told, exit_code=error.exit_code, error=show.why(error)).as_json())
@@ -216,13 +216,13 @@ def conclude(state: RunState, arguments: argparse.Namespace) -> None:
     What is incomplete is reported beside a JSON document too: the exit code does not say it.
     """
     from v6flow.cli import show
-    from v6flow.reporters import summary
+    from v6flow.reporters import prose
 
     store = arguments.store or ""
     text = arguments.output == "text"
-    show.lines(summary.failure_text(state, store) if text else [])
-    show.lines(summary.incomplete_text(state, store))
-    show.lines(summary.waiting_text(state, store) if text else [])
+    show.lines(prose.failure_text(state, store) if text else [])
+    show.lines(prose.incomplete_text(state, store))
+    show.lines(prose.waiting_text(state, store) if text else [])
 
 
 def finish(state: RunState, arguments: argparse.Namespace) -> int:

@@ -27,7 +27,7 @@ def main(arguments: argparse.Namespace) -> int:
     from v6flow.core.execution.state import replay
     from v6flow.core.views.summary import of_run
     from v6flow.errors import UsageError
-    from v6flow.reporters import summary
+    from v6flow.reporters import prose
 
     folder = common.open_store(arguments).find(arguments.run)
     state = replay(folder.events())
@@ -40,14 +40,14 @@ def main(arguments: argparse.Namespace) -> int:
         show.write((run if state.over else replace(run, exit_code=None)).as_json())
         return 0
     show.lines([f"run {folder.id} of {state.workflow or folder.id}: {status}"])
-    show.lines([*([summary.started(state)] if state.run else []), summary.table(state, steps)])
-    show.lines([*summary.incomplete_section(state), *summary.waiting_text(state, arguments.store or "")])
+    show.lines([*([prose.started(state)] if state.run else []), prose.table(state, steps)])
+    show.lines([*prose.incomplete_section(state), *prose.waiting_text(state, arguments.store or "")])
     if state.status == "completed":
         show.outputs(state.outputs)
     elif state.failure is not None:
-        show.lines(summary.failure_text(state, arguments.store or ""))
+        show.lines(prose.failure_text(state, arguments.store or ""))
     elif status == "interrupted":
-        show.lines([f"{summary.resume_command(folder.id, arguments.store or '')} takes it up"])
+        show.lines([f"{prose.resume_command(folder.id, arguments.store or '')} takes it up"])
     return 0
 
 

@@ -18,7 +18,7 @@ from v6flow.core.planning import planner
 from v6flow.core.views import incomplete
 from v6flow.core.views.summary import WITH_RESULTS, SetSummary
 from v6flow.errors import HeldError, InterruptedRunError, UsageError, V6flowError
-from v6flow.reporters import summary
+from v6flow.reporters import prose
 from v6flow.reporters.terminal import plain
 from v6flow.runs.pinning import done_before
 from v6flow.runs.reach import reach_for
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from v6flow.core.language.model import Workflow
     from v6flow.core.planning.plan import Plan
     from v6flow.core.views.incomplete import Incomplete
-    from v6flow.runs.work import ActiveRun
+    from v6flow.runs.active import ActiveRun
     from v6flow.stores.base import StoredRun
 
 MOST = 10_000  # sets: as many as there is any sense in keeping runs of
@@ -109,7 +109,7 @@ def _incomplete(every: Sequence[Set], outcomes: Sequence[Outcome], store: str) -
         for each, outcome in zip(every, outcomes, strict=True)
         if _lacks(outcome)
     ]
-    return summary.incomplete_lines(found, f" runs; {summary.status_command('RUN', store)} shows what each lacks")
+    return prose.incomplete_lines(found, f" runs; {prose.status_command('RUN', store)} shows what each lacks")
 
 
 def _rank(code: int) -> int:
@@ -265,7 +265,7 @@ class _Sweep:
                 return Outcome(name, "interrupted", InterruptedRunError.exit_code, error="interrupted")
         if self._arguments.quiet and self._arguments.output == "text":
             store = self._arguments.store or ""
-            show.lines([*summary.failure_text(state, store), *summary.waiting_text(state, store)])
+            show.lines([*prose.failure_text(state, store), *prose.waiting_text(state, store)])
         failure = state.failure.message if state.failure is not None else None
         outputs = dict(state.outputs) if state.status == "completed" else {}
         less = incomplete.of_run(state)

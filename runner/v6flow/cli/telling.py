@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import argparse
 
     from v6flow.reporters.base import Reporter
-    from v6flow.runs.work import ActiveRun
+    from v6flow.runs.active import ActiveRun
 
 
 def reporter(run: ActiveRun, arguments: argparse.Namespace) -> Reporter:

@@ -33,7 +33,7 @@ def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli.status import current
     from v6flow.core.execution.state import replay
     from v6flow.core.views.summary import of_run
-    from v6flow.reporters import summary
+    from v6flow.reporters import prose
 
     folder = common.open_store(arguments).find(arguments.run)
     patience = common.duration("--timeout", arguments.timeout)
@@ -48,7 +48,7 @@ def main(arguments: argparse.Namespace) -> int:
     if status == "interrupted" and state.status == "running":  # its process was killed and could write nothing
         if arguments.output == "json":
             show.write(replace(of_run(state, status=status), exit_code=1).as_json())
-        resume = summary.resume_command(folder.id, arguments.store or "")
+        resume = prose.resume_command(folder.id, arguments.store or "")
         show.error(f"nobody works on run {folder.id} any more, and it is not finished", f"{resume} takes it up")
         return 1
     conclude(state, arguments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from v6flow.core.language.units import spell
-from v6flow.reporters import summary
+from v6flow.reporters import prose
 from v6flow.reporters.terminal import plain
 
 if TYPE_CHECKING:
@@ -36,19 +36,19 @@ def final_table(state: RunState, names: Sequence[str], *, width: int) -> Rendera
     from rich.text import Text
 
     shown, others = _told(state, names)
-    columns = [column for column in range(len(summary.HEAD)) if width >= NARROW or column not in _SPARED]
+    columns = [column for column in range(len(prose.HEAD)) if width >= NARROW or column not in _SPARED]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
         last = column == columns[-1]
         table.add_column(
-            summary.HEAD[column],
+            prose.HEAD[column],
             justify="right" if column in _NUMBERS else "left",
             overflow="fold",
             no_wrap=not last and column != 0,
             min_width=min(max((len(step.name) for step in shown), default=0), width // 3) if column == 0 else None,
         )
     for step in shown:
-        cells = [Text(cell) for cell in summary.row(step, state.status)]
+        cells = [Text(cell) for cell in prose.row(step, state.status)]
         cells[1].stylize(STYLES[step.status])
         cells[-1].stylize(STYLES["skipped" if step.status == "skipped" else "missing"])
         table.add_row(*(cells[column] for column in columns))
@@ -94,9 +94,9 @@ def ending(state: RunState, store: str = "") -> Text:
     text = Text.assemble("run ", (plain(state.run), "bold"), " ", (status, STYLES[state.status]))
     took = spell(max(until - state.started, 0.0))
     text.append(f" in {took}" if state.status == "completed" else f" after {took}")
-    lines = summary.failure_text(state, store) if state.status in ("failed", "interrupted") else []
-    lines += summary.waiting_text(state, store)
+    lines = prose.failure_text(state, store) if state.status in ("failed", "interrupted") else []
+    lines += prose.waiting_text(state, store)
     if state.status == "running":
-        lines = [f"to go on where it stopped: {summary.resume_command(state.run, store)}"]
-    less = [Text(line, STYLES["missing"]) for line in summary.incomplete_text(state, store)]
+        lines = [f"to go on where it stopped: {prose.resume_command(state.run, store)}"]
+    less = [Text(line, STYLES["missing"]) for line in prose.incomplete_text(state, store)]
     return Text("\n").join([text, *less, *(Text(line) for line in lines if line != state.status)])

@@ -15,8 +15,8 @@ from v6flow.core.planning.plan import iso
 from v6flow.core.views import incomplete
 from v6flow.core.views.by_kind import view_of
 from v6flow.core.views.summary import skipped
-from v6flow.reporters import summary, terminal
-from v6flow.reporters.summary import named
+from v6flow.reporters import prose, terminal
+from v6flow.reporters.prose import named
 from v6flow.reporters.terminal import plain
 
 if sys.version_info >= (3, 11):
@@ -91,21 +91,21 @@ class Lines:
     def end(self, state: RunState) -> None:
         self._tell_counted()
         if state.status == "running":
-            again = summary.resume_command(state.run, self._store)
+            again = prose.resume_command(state.run, self._store)
             self._tell(state.last, f"run let go of while it was running; to go on: {again}")
-        told = summary.failure_text(state, self._store)
+        told = prose.failure_text(state, self._store)
         if state.status == "interrupted":
-            told = summary.what_next(state, self._store)  # the cause has been told; how to go on has not
+            told = prose.what_next(state, self._store)  # the cause has been told; how to go on has not
         if state.status in ("failed", "interrupted"):
             for line in told:
                 terminal.write(self._stream, f"{line}\n")
         self.less(state)
-        for line in summary.waiting_text(state, self._store):
+        for line in prose.waiting_text(state, self._store):
             terminal.write(self._stream, f"{line}\n")
 
     def less(self, state: RunState) -> None:
         """Report what in the results of the run is less than the whole."""
-        for line in summary.incomplete_text(state, self._store):
+        for line in prose.incomplete_text(state, self._store):
             terminal.write(self._stream, f"{line}\n")
 
     @property
@@ -193,7 +193,7 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
         case ev.TaskLate():
             return f"{event.step}: {plain(event.organization)} answered too late; its answer is not used"
         case ev.StepReused():
-            return f"{event.step}: {summary.reused(event)}"
+            return f"{event.step}: {prose.reused(event)}"
         case ev.StepNotReused():
             return f"{event.step}: nothing to reuse: {plain(event.reason)}"
         case ev.StepClosed():
@@ -328,7 +328,7 @@ def _local_failed(event: ev.LocalFailed, step: StepState, plan: Plan) -> str | N
 def _again(plan: Plan, name: str, failure: Failure, tried: int, at: float, deadline: float | None) -> str | None:
     retry = _retry(plan, name)
     wait = retry.wait(tried)
-    if not summary.asked_again(retry, failure.kind, tried) or (deadline is not None and at + wait >= deadline):
+    if not prose.asked_again(retry, failure.kind, tried) or (deadline is not None and at + wait >= deadline):
         return None
     return f" (again in {spell(wait)})" if wait else " (again at once)"
 
@@ -347,7 +347,7 @@ def _completed(event: ev.StepCompleted, step: StepState, plan: Plan) -> str:
     if step.organizations and not any(each.kind == "partial" for each in less):
         line += f", {len(step.responded)} of {len(step.asked)} answered"
     line += "".join(f", {plain(each.message)}" for each in less)
-    facts = "; ".join(summary.facts(step.properties))
+    facts = "; ".join(prose.facts(step.properties))
     return f"{line} ({facts})" if facts else line
 
 

@@ -14,10 +14,10 @@ from v6flow.core.execution.state import SETTLED, StepState
 from v6flow.core.language.units import spell
 from v6flow.core.planning import ids
 from v6flow.core.views import by_kind
-from v6flow.reporters import summary
+from v6flow.reporters import prose
 from v6flow.reporters.final import STYLES, ending, final_table
 from v6flow.reporters.lines import sentence
-from v6flow.reporters.summary import named
+from v6flow.reporters.prose import named
 from v6flow.reporters.terminal import plain, tolerant
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def _is_outer(step: StepState) -> bool:
 
 def _at_work(state: RunState, step: StepState) -> str:
     """Which round it is, or how many items have ended, and how the steps that are at work there fare."""
-    told = [summary.remark(step)]
+    told = [prose.remark(step)]
     numbers = (
         [step.rounds + 1]
         if step.history
@@ -340,8 +340,8 @@ def _unasked(step: StepState) -> Text:
     if step.status == "running":
         return Text("computes here" if step.requested else "waits to be tried again", STYLES["running"])
     if step.status == "failed":
-        return Text(summary.remark(step), STYLES["failed"])
-    return Text(summary.remark(step) or ("" if step.status == "completed" else step.status), STYLES[step.status])
+        return Text(prose.remark(step), STYLES["failed"])
+    return Text(prose.remark(step) or ("" if step.status == "completed" else step.status), STYLES[step.status])
 
 
 def _word(each: OrganizationState, step: StepState, view: Shown) -> str:
@@ -353,7 +353,7 @@ def _word(each: OrganizationState, step: StepState, view: Shown) -> str:
     retry, tried = view.retries.get(step.name), each.attempt - each.spared
     if each.status == "failed":
         kind = each.failure.kind if each.failure is not None else None
-        if retry is not None and summary.asked_again(retry, kind, tried) and each.name not in view.spent:
+        if retry is not None and prose.asked_again(retry, kind, tried) and each.name not in view.spent:
             return f"retrying {tried + 1}/{retry.attempts}"
         return "failed"
     if each.status == "waiting":

@@ -18,11 +18,11 @@ from v6flow.core.language.problem import InvalidError
 from v6flow.core.language.words import suggestion
 from v6flow.core.planning import ids
 from v6flow.errors import ResumeError, UsageError
+from v6flow.runs.active import ActiveRun
 from v6flow.runs.changes import differences, short
 from v6flow.runs.pinning import is_of, pin, pinned_federation, pinned_plan
 from v6flow.runs.reach import reach_for
 from v6flow.runs.starting import make_plan
-from v6flow.runs.work import ActiveRun
 from v6flow.stores.base import CancelRequest
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from v6flow.core.planning import planner
 from v6flow.core.planning.dependencies import look_ups
 from v6flow.core.policy import NO_LIMITS, Policy
 from v6flow.errors import AccessError, FederationError, UnreachableError
+from v6flow.runs.active import ActiveRun
 from v6flow.runs.opened import open_run
 from v6flow.runs.pinning import is_of, pin
 from v6flow.runs.reach import reach_for
-from v6flow.runs.work import ActiveRun
-from v6flow.stores.naming import run_id
+from v6flow.stores.run_ids import run_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

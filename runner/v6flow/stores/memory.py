@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from v6flow.core.execution.codec import decode, encode
 from v6flow.errors import JournalError, UsageError
-from v6flow.stores import naming
+from v6flow.stores import run_ids
 from v6flow.stores.base import CancelRequest, Holder
 
 if TYPE_CHECKING:
@@ -186,18 +186,18 @@ class MemoryStore:
 
     def create(self, run: str) -> MemoryRun:
         """See RunStore."""
-        made = MemoryRun(self, naming.check_id(run))
+        made = MemoryRun(self, run_ids.check_id(run))
         if self._runs.setdefault(run, made) is not made:
             raise UsageError(f"there is a run {run} already in {self.name}")
         return made
 
     def open(self, run: str) -> MemoryRun:
         """See RunStore."""
-        return self._runs.get(naming.check_id(run)) or MemoryRun(self, run)
+        return self._runs.get(run_ids.check_id(run)) or MemoryRun(self, run)
 
     def find(self, prefix: str | None = None) -> MemoryRun:
         """See RunStore."""
-        return self._runs[naming.choose(prefix, self.runs(), self.name)]
+        return self._runs[run_ids.choose(prefix, self.runs(), self.name)]
 
     def runs(self) -> list[str]:
         """See RunStore."""

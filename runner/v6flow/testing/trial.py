@@ -20,7 +20,7 @@ from v6flow.errors import V6flowError
 from v6flow.local.runner import ChildRunner
 from v6flow.runs.opened import OpenRun, open_run
 from v6flow.stores.memory import MemoryStore
-from v6flow.stores.naming import run_id
+from v6flow.stores.run_ids import run_id
 from v6flow.testing.people import People
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from v6flow.backends.embedded import functions
+from v6flow.backends.embedded import methods
 from v6flow.backends.embedded.configuration import Algorithm
 
 if TYPE_CHECKING:
@@ -84,11 +84,11 @@ def algorithm(tmp_path: Path) -> Algorithm:
     ],
 )
 def test_what_a_function_is_by_its_source(algorithm: Algorithm, method: str, nature: str | None) -> None:
-    assert functions.nature(algorithm, method) == nature
+    assert methods.nature(algorithm, method) == nature
 
 
 def test_of_what_cannot_be_read_nothing_is_said(tmp_path: Path) -> None:
-    assert functions.nature(Algorithm("image", "pack", None, "/some/python"), "mean") is None
-    assert functions.nature(Algorithm("image", "none_such", str(tmp_path)), "mean") is None
+    assert methods.nature(Algorithm("image", "pack", None, "/some/python"), "mean") is None
+    assert methods.nature(Algorithm("image", "none_such", str(tmp_path)), "mean") is None
     (tmp_path / "single.py").write_text("def (:", encoding="utf-8")
-    assert functions.nature(Algorithm("image", "single", str(tmp_path)), "mean") is None
+    assert methods.nature(Algorithm("image", "single", str(tmp_path)), "mean") is None

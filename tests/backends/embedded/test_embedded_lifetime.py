@@ -17,10 +17,10 @@ import pytest
 from embedded_stage import PATIENCE, Reports, ask, federation, fifo, gate_opens, opened, organization
 
 from v6flow.backends.base import Accepted, Answered, Failed, Working
-from v6flow.backends.embedded import answers
-from v6flow.backends.embedded.answers import child_token
+from v6flow.backends.embedded import responses
 from v6flow.backends.embedded.backend import EmbeddedBackend
 from v6flow.backends.embedded.configuration import EmbeddedFederation, Faults
+from v6flow.backends.embedded.responses import child_token
 from v6flow.core.execution.events import Subtask
 
 if TYPE_CHECKING:
@@ -310,8 +310,8 @@ def test_an_answer_to_another_question_is_not_adopted(tmp_path: Path, other: dic
     with opened(where, run) as (backend, reports):
         backend.submit(ask("echo", value=1), again=False)
         assert json.loads(reports.answer("t1", "alpha").body) == 1
-    place = answers.place(run / "answers", "t1", "alpha")
-    (place / answers.ANSWER).write_bytes(b"4711")
+    place = responses.place(run / "answers", "t1", "alpha")
+    (place / responses.ANSWER).write_bytes(b"4711")
     with opened(where, run) as (backend, reports):
         backend.submit(ask("echo", value=1), again=True)
         assert json.loads(reports.answer("t1", "alpha").body) == 4711, "the same question is not asked twice"
@@ -323,23 +323,23 @@ def test_an_answer_to_another_question_is_not_adopted(tmp_path: Path, other: dic
 
 def test_an_answer_that_an_earlier_version_kept_is_adopted(tmp_path: Path) -> None:
     where, run = federation(tmp_path), tmp_path / "run"
-    place = answers.place(run / "answers", "t1", "alpha")
+    place = responses.place(run / "answers", "t1", "alpha")
     place.mkdir(parents=True)
-    (place / answers.ANSWER).write_bytes(b"4711")
+    (place / responses.ANSWER).write_bytes(b"4711")
     with opened(where, run) as (backend, reports):
         backend.submit(ask("echo", value=1), again=True)
         assert json.loads(reports.answer("t1", "alpha").body) == 4711
 
 
 def test_a_forgotten_answer_is_gone_with_all_that_it_was_made_of(tmp_path: Path) -> None:
-    parent, child, other = (answers.place(tmp_path, token, "alpha") for token in ("parent", "child", "other"))
+    parent, child, other = (responses.place(tmp_path, token, "alpha") for token in ("parent", "child", "other"))
     for path in (parent, child, other):
         path.mkdir(parents=True)
-        for name in (answers.ANSWER, answers.LOG):
+        for name in (responses.ANSWER, responses.LOG):
             (path / name).write_text("4711", encoding="utf-8")
-    answers.note_subtasks(parent, [Subtask("alpha", "completed", run="child")])
-    answers.forget(tmp_path, "parent", "alpha")
-    answers.forget(tmp_path, "never asked", "alpha")
+    responses.note_subtasks(parent, [Subtask("alpha", "completed", run="child")])
+    responses.forget(tmp_path, "parent", "alpha")
+    responses.forget(tmp_path, "never asked", "alpha")
     assert [path.exists() for path in (parent, child, other)] == [False, False, True]
 
 
@@ -357,7 +357,7 @@ def test_where_logs_are_withheld_none_is_kept(tmp_path: Path, warm: bool) -> Non
         assert json.loads(reports.answer("t1", "alpha").body)["count"] == 1000
         assert reports.answer("t2", "alpha").subtasks[0].message == "the details are withheld"
         kept = files()
-        assert answers.LOG not in kept
+        assert responses.LOG not in kept
         assert not [name for name, body in kept.items() if b"patient" in body]
         backend.forget("t1", "alpha")
         backend.forget("t2", "alpha")
@@ -370,4 +370,7 @@ def test_where_logs_are_not_withheld_they_are_kept_with_the_answer(tmp_path: Pat
     with opened(federation(tmp_path), tmp_path / "run") as (backend, reports):
         backend.submit(ask("leak", how="well"), again=False)
         assert "patient 1" in reports.answer("t1", "alpha").log
-        assert b"patient 1" in (answers.place(tmp_path / "run" / "answers", "t1", "alpha") / answers.LOG).read_bytes()
+        kept = responses.place(tmp_path / "run" / "answers", "t1", "alpha") / responses.LOG
+        assert b"patient 1" in kept.read_bytes()
+            b"patient 1" in (responses.place(tmp_path / "run" / "answers", "t1", "alpha") / responses.LOG).read_bytes()
+        )

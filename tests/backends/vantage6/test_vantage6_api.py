@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from vantage6_fake import CLOSE, RESET, Asked, Fake, Say, Vantage6, broken_off, say, session
 
 from v6flow.backends.vantage6 import encryption, records
-from v6flow.backends.vantage6.api import Api
 from v6flow.backends.vantage6.buffering import STAND_IN, Spill
+from v6flow.backends.vantage6.calls import Api
 from v6flow.backends.vantage6.dialects import Dialect, TaskDraft, Version
 from v6flow.backends.vantage6.encryption import DecryptionError, PrivateKey
 from v6flow.backends.vantage6.records import StrangeError

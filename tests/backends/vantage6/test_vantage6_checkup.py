@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from vantage6_fake import Asked, Fake, Say, Vantage6, say, session
 
-from v6flow.backends.vantage6 import checkup, connecting, directory, encryption, policies, rights
+from v6flow.backends.vantage6 import checkup, connecting, encryption, policies, rights, server_names
 from v6flow.backends.vantage6.configuration import ServerFederation, ServerOrganization
 from v6flow.backends.vantage6.transport import Limits
 from v6flow.core import reading
@@ -521,7 +521,7 @@ def test_a_central_function_that_a_step_does_not_declare_is_known_by_the_store_t
         assert bad(examine(world, text=text % "part")) == []
         with Fake(world) as fake:
             connected = connecting.connect(federation(fake), environ=ENVIRON)
-            plan = make(text % "mean")(lambda **_: replace(connected.directory, stores=directory.read_stores(
+            plan = make(text % "mean")(lambda **_: replace(connected.directory, stores=server_names.read_stores(
                 connected.session, connected.directory.collaboration)).directory())  # fmt: skip
             assert about(checkup.preflight(connected, plan, now=lambda: NOW), "step a") == told
             connected.close()

@@ -19,9 +19,9 @@ from vantage6_world import IDS, PATIENCE, QUICK, Reports, World, connected, open
 from fakes import FakeJournal, engine, make
 from v6flow.backends.base import Answered, Broken, Failed
 from v6flow.backends.vantage6 import connecting, encryption
-from v6flow.backends.vantage6.api import Api
 from v6flow.backends.vantage6.backend import ServerBackend
 from v6flow.backends.vantage6.backoff import Times, backoff, not_sent_again
+from v6flow.backends.vantage6.calls import Api
 from v6flow.backends.vantage6.configuration import ServerFederation
 from v6flow.backends.vantage6.encryption import KeyProblemError
 from v6flow.backends.vantage6.executor import patiently

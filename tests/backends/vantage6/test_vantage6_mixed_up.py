@@ -13,10 +13,10 @@ from vantage6_world import COLLABORATION, IDS, PATIENCE, QUICK, Reports, World, 
 
 from v6flow.backends.base import Answered, Broken, Failed, Remarked
 from v6flow.backends.vantage6 import configuration as files
-from v6flow.backends.vantage6 import directory, encryption, paging
+from v6flow.backends.vantage6 import encryption, paging, server_names
 from v6flow.backends.vantage6.access import ServerAccess
-from v6flow.backends.vantage6.api import Api
 from v6flow.backends.vantage6.backend import ServerBackend
+from v6flow.backends.vantage6.calls import Api
 from v6flow.backends.vantage6.dialects import Dialect, TaskDraft, Version
 from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import AmbiguousError
@@ -503,7 +503,7 @@ HERE = files.ServerFederation("/f.yaml", "https://x/api", "hospitals", "u", "${e
 
 def test_names_that_fit_are_taken() -> None:
     with Fake(names()) as fake:
-        assert directory.read(session(fake), HERE).by_id().keys() == {11}
+        assert server_names.read(session(fake), HERE).by_id().keys() == {11}
 
 
 @pytest.mark.parametrize(
@@ -531,14 +531,14 @@ def test_names_that_fit_are_taken() -> None:
 )
 def test_names_and_ids_of_others_are_refused(routes: dict[str, Any], words: str) -> None:
     with Fake(names(**routes)) as fake, pytest.raises(StrangeError, match=words) as caught:
-        directory.read(session(fake), HERE)
+        server_names.read(session(fake), HERE)
     assert caught.value.exit_code == 6
 
 
 def test_a_name_that_is_mixed_up_once_is_read_again() -> None:
     said = [say({"id": 8}), say({"id": 8}), say({"id": 7, "username": "somebody", "organization": {"id": 11}})]
     with Fake(names(user__7=lambda _: said.pop(0))) as fake:
-        assert directory.read_user(session(fake)).id == 7
+        assert server_names.read_user(session(fake)).id == 7
 
 
 def test_a_page_with_items_without_ids_is_refused() -> None:

@@ -10,7 +10,7 @@ from vantage6_fake import Asked, Fake, Say, Vantage6, say, session, transport
 
 from v6flow.backends.base import FederationFile
 from v6flow.backends.vantage6 import configuration as files
-from v6flow.backends.vantage6 import dialects, directory, paging
+from v6flow.backends.vantage6 import dialects, paging, server_names
 from v6flow.backends.vantage6.dialects import Dialect, TaskDraft, Version
 from v6flow.backends.vantage6.records import StrangeError
 from v6flow.core.kinds.settings import DatabaseChoice
@@ -118,7 +118,7 @@ def world(**more: Callable[[Asked], Say]) -> Vantage6:
 @pytest.mark.parametrize(("wanted", "number"), [("hospitals", 2), ("hospital_", 1), ("Hospitals", 3), (4, 4), ("2", 6)])
 def test_a_collaboration_is_found_by_exactly_its_name_or_its_id(wanted: str | int, number: int) -> None:
     with Fake(world()) as fake:
-        found = directory.find_collaboration(session(fake), wanted)
+        found = server_names.find_collaboration(session(fake), wanted)
     assert found.id == number
     assert found.encrypted is (number != 1), "what does not say that it is not encrypted is"
 
@@ -129,14 +129,14 @@ def test_a_collaboration_is_found_by_exactly_its_name_or_its_id(wanted: str | in
 )
 def test_a_collaboration_that_is_not_one(wanted: str | int, words: str) -> None:
     with Fake(world()) as fake, pytest.raises(FederationError, match=words):
-        directory.find_collaboration(session(fake), wanted)
+        server_names.find_collaboration(session(fake), wanted)
 
 
 def test_short_names_make_the_closed_list_and_its_order() -> None:
     gamma = files.ServerOrganization("gamma", id=13, databases={"default": "omop_v2"})
     alpha = files.ServerOrganization("alpha", name="St. Alpha (NL)")
     with Fake(world()) as fake:
-        found = directory.read(session(fake), replace(THERE, organizations=(gamma, alpha)))
+        found = server_names.read(session(fake), replace(THERE, organizations=(gamma, alpha)))
     assert [(each.short, each.id, each.name) for each in found.organizations] == [
         ("gamma", 13, "gamma"), ("alpha", 11, "St. Alpha (NL)"),
     ]  # fmt: skip
@@ -154,19 +154,19 @@ def test_short_names_make_the_closed_list_and_its_order() -> None:
 
 def test_without_short_names_all_are_there() -> None:
     with Fake(world()) as fake:
-        found = directory.read(session(fake), THERE)
+        found = server_names.read(session(fake), THERE)
     assert found.directory().organizations == ("St. Alpha (NL)", "St. Beta", "gamma")
     assert found.by_id()[12].public_key == "b64"
 
 
 def test_identity_tells_servers_users_collaborations_and_studies_apart() -> None:
     with Fake(world()) as fake:
-        first = directory.read(session(fake), THERE)
-        again = directory.read(session(fake), THERE)
-        other = directory.read(session(fake), replace(THERE, collaboration="hospital_"))
-        study = directory.read(session(fake), replace(THERE, study="s"))
+        first = server_names.read(session(fake), THERE)
+        again = server_names.read(session(fake), THERE)
+        other = server_names.read(session(fake), replace(THERE, collaboration="hospital_"))
+        study = server_names.read(session(fake), replace(THERE, study="s"))
     with Fake(world()) as elsewhere:
-        server = directory.read(session(elsewhere), THERE)
+        server = server_names.read(session(elsewhere), THERE)
     user = replace(first, user=replace(first.user, id=8))
     identities = [each.directory().identity for each in (first, other, study, server, user)]
     assert first.directory() == again.directory()
@@ -175,7 +175,7 @@ def test_identity_tells_servers_users_collaborations_and_studies_apart() -> None
 
 def test_nodes_that_this_user_may_not_see_are_not_offline() -> None:
     with Fake(world(node=lambda _: say({"msg": "You lack the permission to do that!"}, 401))) as fake:
-        found = directory.read(session(fake), THERE)
+        found = server_names.read(session(fake), THERE)
     assert found.nodes is None
     assert found.directory().offline == ()
 
@@ -183,7 +183,7 @@ def test_nodes_that_this_user_may_not_see_are_not_offline() -> None:
 def test_an_organization_under_two_names_is_refused() -> None:
     twice = (files.ServerOrganization("a", id=13), files.ServerOrganization("b", name="gamma"))
     with Fake(world()) as fake, pytest.raises(FederationError, match="is there twice"):
-        directory.read(session(fake), replace(THERE, organizations=twice))
+        server_names.read(session(fake), replace(THERE, organizations=twice))
 
 
 def test_the_federation_file_becomes_a_federation() -> None:

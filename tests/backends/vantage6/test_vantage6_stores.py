@@ -9,7 +9,7 @@ import pytest
 from vantage6_fake import Asked, Fake, Say, Time, Vantage6, say, session, transport
 
 from v6flow.backends.vantage6 import stores
-from v6flow.backends.vantage6.directory import StoreLink
+from v6flow.backends.vantage6.server_names import StoreLink
 from v6flow.core.checks.declarations import Argument, DeclaredAlgorithm, DeclaredFunction, Unknown
 
 if TYPE_CHECKING:

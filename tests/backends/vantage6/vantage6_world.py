@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from vantage6_fake import Asked, Fake, Say, Vantage6, say, session
 
 from v6flow.backends.base import Accepted, Answered, Broken, Failed, Remarked, Report
-from v6flow.backends.vantage6.api import Api
 from v6flow.backends.vantage6.backend import ServerBackend
 from v6flow.backends.vantage6.backoff import Times
+from v6flow.backends.vantage6.calls import Api
 from v6flow.backends.vantage6.connecting import Connected
 from v6flow.backends.vantage6.dialects import Dialect, Version
-from v6flow.backends.vantage6.directory import Collaboration, Organization, ServerDirectory, User
+from v6flow.backends.vantage6.server_names import Collaboration, Organization, ServerDirectory, User
 from v6flow.core import json
 from v6flow.core.execution.commands import TaskRequest
 

@@ -10,7 +10,7 @@ from v6flow.core.execution.pinned import Pinned
 from v6flow.core.planning import dependencies
 from v6flow.core.views.by_kind import details
 from v6flow.core.views.preview import preview
-from v6flow.reporters import summary
+from v6flow.reporters import prose
 
 TEXT = """
 params: {zero: {default: 1}}
@@ -122,7 +122,7 @@ def test_its_failure_is_told_and_changes_nothing() -> None:
     assert (run.state.status, run.state.outputs, run.state.exit_code) == ("completed", {"o": 3.0}, 0)
     assert (run.status("last"), run.status("after")) == ("failed", "skipped")
     run.state.pinned = Pinned(final=("last", "after"))
-    assert summary.incomplete_text(run.state) == [
+    assert prose.incomplete_text(run.state) == [
         "incomplete: last: failed: alpha crashed: it broke",
         "incomplete: after: skipped, since last failed",
     ]

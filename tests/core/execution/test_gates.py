@@ -13,7 +13,7 @@ from v6flow.core.planning import question
 from v6flow.core.views.by_kind import details
 from v6flow.core.views.preview import preview
 from v6flow.core.views.summary import of_run, standing
-from v6flow.reporters import summary
+from v6flow.reporters import prose
 from v6flow.reporters.lines import sentence
 
 TEXT = """
@@ -152,12 +152,12 @@ def test_people_are_told_what_is_asked_and_how_to_decide() -> None:
     (asked,) = run.named(ev.GateAsked)
     assert sentence(asked, run.state, run.plan) == "agreed: waits for anna, ben: n = 6"
     assert sentence(run.named(ev.RunPaused)[0], run.state, run.plan) == "run WAITS for a decision at agreed"
-    assert summary.waiting_text(run.state, "/s") == [
+    assert prose.waiting_text(run.state, "/s") == [
         "step agreed asks of anna, ben: n = 6",
         "  v6flow approve --store /s w-1 agreed",
         "  v6flow reject --store /s w-1 agreed",
     ]
-    assert summary.remark(run.state.step("agreed")) == "n = 6"
+    assert prose.remark(run.state.step("agreed")) == "n = 6"
     document = of_run(run.state, ["agreed"]).as_json()
     assert (document["status"], document["exit_code"]) == ("waiting", 6)
     run.write(ev.GateDecided(1.0, "agreed", "approved", "anna", "seen"))
@@ -165,7 +165,7 @@ def test_people_are_told_what_is_asked_and_how_to_decide() -> None:
     steps = of_run(run.state, ["agreed"]).as_json()["steps"]
     assert isinstance(steps, dict)
     assert (steps["agreed"]["message"], steps["agreed"]["by"], steps["agreed"]["comment"]) == ("n = 6", "anna", "seen")
-    assert summary.waiting_text(run.state) == []
+    assert prose.waiting_text(run.state) == []
 
 
 @pytest.mark.parametrize("approvers", [[], ["anna"]])

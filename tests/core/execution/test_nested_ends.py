@@ -12,7 +12,7 @@ from v6flow.core.language import document
 from v6flow.core.planning import dependencies, planner
 from v6flow.core.views.preview import preview
 from v6flow.core.views.summary import of_run
-from v6flow.reporters import summary
+from v6flow.reporters import prose
 from v6flow.runs.resume import what_to_do_again
 
 ALL = ("alpha", "beta", "gamma")
@@ -172,7 +172,7 @@ def test_a_gate_beside_items_waits_until_nothing_goes_on_in_any_of_them() -> Non
     assert run.named(ev.RunPaused) == []
     run.answer("tables[2].count", *ALL)
     assert run.named(ev.RunPaused) == [ev.RunPaused(0.0, ("beside", "tables[1].agreed", "tables[2].agreed"))]
-    assert "  v6flow approve w-1 'tables[1].agreed'" in summary.waiting_text(run.state)
+    assert "  v6flow approve w-1 'tables[1].agreed'" in prose.waiting_text(run.state)
     steps = of_run(run.state, list(run.plan.steps)).as_json()["steps"]
     assert isinstance(steps, dict)
     assert (steps["tables[1].agreed"]["status"], steps["tables"]["status"]) == ("waiting", "waiting")

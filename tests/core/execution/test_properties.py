@@ -10,7 +10,7 @@ from v6flow.core.execution.context import MAX_PROPERTIES
 from v6flow.core.planning import question
 from v6flow.core.views.preview import preview
 from v6flow.core.views.summary import of_run
-from v6flow.reporters import summary
+from v6flow.reporters import prose
 from v6flow.reporters.lines import sentence
 
 TASK = """
@@ -48,7 +48,7 @@ def test_they_stand_in_the_document_the_table_and_the_progress() -> None:
     assert document["a"]["properties"] == FACTS
     assert "properties" not in document["b"]
     shown = 'n: 7; who: ["alpha","beta"]; lost: ["gamma"]; fixed: 1'
-    assert summary.remark(run.state.step("a")) == f"failed: gamma; {shown}"
+    assert prose.remark(run.state.step("a")) == f"failed: gamma; {shown}"
     said = sentence(run.named(ev.StepCompleted)[0], run.state, run.plan) or ""
     assert said.endswith(f"2 of 3 answered (gamma failed: it broke) ({shown})")
 
@@ -66,8 +66,8 @@ steps:
 
 
 def test_long_ones_are_cut_for_people() -> None:
-    (fact,) = summary.facts({"x": "y" * 500})
-    assert len(fact) == summary.FACT
+    (fact,) = prose.facts({"x": "y" * 500})
+    assert len(fact) == prose.FACT
     assert fact.endswith("…")
 
 

@@ -11,7 +11,7 @@ from v6flow.core.planning import question
 from v6flow.core.views.by_kind import details
 from v6flow.core.views.preview import preview
 from v6flow.core.views.summary import of_run
-from v6flow.reporters import summary
+from v6flow.reporters import prose
 from v6flow.reporters.lines import sentence
 
 LEFT_OUT = """
@@ -175,7 +175,7 @@ def test_people_are_told_why_a_step_was_skipped(reason: str, told: str) -> None:
     run = left_out()
     state = replay([ev.RunStarted(0.0, "w-1", "w", {}), ev.StepSkipped(1.0, "user", "a", reason)])
     assert sentence(ev.StepSkipped(1.0, "user", "a", reason), state, run.plan) == f"user: skipped, {told}"
-    assert summary.remark(state.step("user")) == told
+    assert prose.remark(state.step("user")) == told
     document = of_run(state, ["a", "user"]).as_json()["steps"]
     assert isinstance(document, dict)
     assert document["user"]["reason"] == told

@@ -8,8 +8,8 @@ from typing import Any
 
 from driver import make
 
+from v6flow.core.views.known import UNKNOWN
 from v6flow.core.views.preview import preview
-from v6flow.core.views.reading import UNKNOWN
 
 
 def shown(text: str) -> dict[str, dict[str, Any]]:

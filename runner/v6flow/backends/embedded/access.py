@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from v6flow.backends.base import Access
-from v6flow.backends.embedded import answers, logs
+from v6flow.backends.embedded import logs, responses
 from v6flow.core.checks import declarations
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ class EmbeddedAccess(Access):
 
     def log(self, folder: Path, token: str, organization: str) -> str | None:
         """What a task run has printed so far: it writes that into the run's folder."""
-        place = answers.place(folder / "answers", token, organization)
-        for path in (place / answers.LOG, *sorted(place.glob("*/log"), reverse=True)):
+        place = responses.place(folder / "answers", token, organization)
+        for path in (place / responses.LOG, *sorted(place.glob("*/log"), reverse=True)):
             if path.is_file():
                 return logs.read(path)
         return None

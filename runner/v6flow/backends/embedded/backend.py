@@ -7,11 +7,11 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 from v6flow.backends.base import Accepted, Answered, Broken, Dispatched, Failed, Looked, Remarked, Working
-from v6flow.backends.embedded import answers
+from v6flow.backends.embedded import responses
 from v6flow.backends.embedded.environment import choice
 from v6flow.backends.embedded.nodes import Nodes
-from v6flow.backends.embedded.records import Answer, Outcome, TaskRun
 from v6flow.backends.embedded.server import Server
+from v6flow.backends.embedded.task_records import Answer, Outcome, TaskRun
 from v6flow.core.execution import dispatched
 from v6flow.core.json import dumps
 
@@ -125,7 +125,7 @@ class EmbeddedBackend:
 
     def forget(self, token: str, organization: str) -> None:
         """Remove the answer from the run's folder, with those that it was made of."""
-        answers.forget(self._nodes.folder, token, organization)
+        responses.forget(self._nodes.folder, token, organization)
 
     def close(self) -> None:
         """End all processes, the server and the threads; may be called again."""
@@ -149,7 +149,7 @@ class EmbeddedBackend:
 
     def _tell(self, run: TaskRun, outcome: Outcome) -> None:
         token, organization = run.token, run.organization.name
-        subtasks = answers.subtasks(self._nodes.folder, self._nodes.place(run), logs=True)
+        subtasks = responses.subtasks(self._nodes.folder, self._nodes.place(run), logs=True)
         if isinstance(outcome, Answer):
             report: Report = Answered(token, organization, outcome.body, outcome.log, subtasks)
         else:
@@ -167,7 +167,7 @@ class EmbeddedBackend:
 
     def _seen(self, run: TaskRun, *, logs: bool = False) -> None:
         """Report what a task run has dispatched by now, and how that fares."""
-        subtasks = answers.subtasks(self._nodes.folder, self._nodes.place(run), logs=logs)
+        subtasks = responses.subtasks(self._nodes.folder, self._nodes.place(run), logs=logs)
         self._emit_unless_killed(run, Dispatched(run.token, run.organization.name, subtasks))
 
     def _left(self, run: TaskRun, ended: list[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v6flow import paths
-from v6flow.backends.embedded import functions
+from v6flow.backends.embedded import methods
 from v6flow.backends.embedded.configuration import Faults
 from v6flow.backends.embedded.obstacles import unusable
 from v6flow.core.checks import declarations, findings
@@ -46,13 +46,13 @@ def central(federation: EmbeddedFederation, plan: Plan) -> Iterator[tuple[TaskPl
 
     That a function is given a client is no more than a reason to ask; that it creates tasks is certain.
     """
-    known: dict[tuple[str, str], functions.Nature | None] = {}
+    known: dict[tuple[str, str], methods.Nature | None] = {}
     for step in plan.steps.values():
         if not isinstance(step, TaskPlan) or (algorithm := federation.algorithms.get(step.image)) is None:
             continue
         key = step.image, step.method
         if key not in known:
-            known[key] = functions.nature(algorithm, step.method)
+            known[key] = methods.nature(algorithm, step.method)
         if not step.central and known[key] == "dispatches":
             yield step, declarations.undeclared(step)
         elif not step.central and known[key] == "client":

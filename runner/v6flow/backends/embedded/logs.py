@@ -6,7 +6,7 @@ import re
 import signal
 from typing import TYPE_CHECKING
 
-from v6flow.backends.embedded.records import Mishap
+from v6flow.backends.embedded.task_records import Mishap
 from v6flow.core.language.words import suggestion
 
 if TYPE_CHECKING:

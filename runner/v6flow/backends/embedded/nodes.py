@@ -14,10 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from v6flow.backends.embedded import answers, environment, logs
+from v6flow.backends.embedded import environment, logs, responses
+from v6flow.backends.embedded.jobs import method_of, prepare
 from v6flow.backends.embedded.launcher import launcher
 from v6flow.backends.embedded.obstacles import obstacle
-from v6flow.backends.embedded.records import (
+from v6flow.backends.embedded.server import Server, new_secret, now
+from v6flow.backends.embedded.slots import Slots
+from v6flow.backends.embedded.task_records import (
     ACTIVE,
     COMPLETED,
     KILLED,
@@ -28,9 +31,6 @@ from v6flow.backends.embedded.records import (
     Outcome,
     TaskRun,
 )
-from v6flow.backends.embedded.server import Server, new_secret, now
-from v6flow.backends.embedded.slots import Slots
-from v6flow.backends.embedded.work import method_of, prepare
 from v6flow.core.execution import disclosure
 from v6flow.core.execution.events import Subtask
 from v6flow.errors import NoSpaceError
@@ -90,7 +90,7 @@ class Nodes:
     def dispatch(self, parent: TaskRun, runs: list[TaskRun]) -> None:
         """A task run has created a task: it gives back its place until these have ended."""
         place = self.place(parent)
-        answers.note_subtasks(
+        responses.note_subtasks(
             place, (Subtask(run.organization.name, PENDING, task=run.task.key, run=run.token) for run in runs)
         )
         self._dispatched(parent.root)
@@ -110,9 +110,9 @@ class Nodes:
 
     def _ask(self, run: TaskRun) -> None:
         place = self.place(run)
-        kept = answers.kept(place, answers.question(run))
+        kept = responses.kept(place, responses.question(run))
         if kept is not None:
-            self._end(run, Answer(kept, logs.read(place / answers.LOG)))
+            self._end(run, Answer(kept, logs.read(place / responses.LOG)))
             return
         faults = run.organization.faults
         if run.organization.offline or faults.no_answer:
@@ -151,7 +151,7 @@ class Nodes:
 
     def place(self, run: TaskRun) -> Path:
         """Where its answer is kept."""
-        return answers.place(self.folder, run.token, run.organization.name)
+        return responses.place(self.folder, run.token, run.organization.name)
 
     def log(self, run: TaskRun) -> str:
         """What it has written so far."""
@@ -205,9 +205,9 @@ class Nodes:
             shutil.rmtree(run.work, ignore_errors=True)
             return
         try:
-            kept = answers.kept(self.place(run), answers.question(run))
+            kept = responses.kept(self.place(run), responses.question(run))
             if kept is not None:
-                self._end(run, Answer(kept, logs.read(self.place(run) / answers.LOG)))
+                self._end(run, Answer(kept, logs.read(self.place(run) / responses.LOG)))
             else:
                 self._end(run, outcome(run, Path(run.work)))
             self._start_next()
@@ -271,7 +271,7 @@ class Nodes:
     def _prepare(self, run: TaskRun, algorithm: Algorithm) -> Path:
         """Write down all that a task run is given; the file that describes it."""
         place = self.place(run)
-        answers.begin(place, answers.question(run))
+        responses.begin(place, responses.question(run))
         sub = environment.identity(
             run.organization, task=run.task.id, image=run.task.image, databases=run.task.databases
         )
@@ -286,10 +286,10 @@ class Nodes:
         """What became of a task run that has ended and kept no answer itself."""
         if exit_code == 0:
             place = self.place(run)
-            answers.keep(place, work / "output", None if run.task.withheld else work / "log")
-            kept = answers.kept(place, answers.question(run))
+            responses.keep(place, work / "output", None if run.task.withheld else work / "log")
+            kept = responses.kept(place, responses.question(run))
             if kept is not None:
-                return Answer(kept, logs.read(place / answers.LOG))
+                return Answer(kept, logs.read(place / responses.LOG))
         log = _log(work)
         if exit_code == 0:
             hint = "the function must return its result; `sys.exit` keeps the wrapper from writing it"
@@ -307,7 +307,7 @@ class Nodes:
         if run.task.parent is not None:
             if isinstance(outcome, Mishap) and not run.task.withheld:
                 with suppress(OSError):
-                    answers.keep_log(self.place(run), outcome.log)
+                    responses.keep_log(self.place(run), outcome.log)
             self._note(run, _subtask(run, outcome))
             self._dispatched(run.root)
         with self._lock:
@@ -349,7 +349,7 @@ class Nodes:
             (subtask,) = disclosure.withheld([subtask])
         if run.task.parent is not None:
             with suppress(OSError):  # a full disk must not keep the others from ending
-                answers.note_subtasks(self.place(run.task.parent), [subtask])
+                responses.note_subtasks(self.place(run.task.parent), [subtask])
 
     def _stop(self, run: TaskRun) -> None:
         with self._lock:

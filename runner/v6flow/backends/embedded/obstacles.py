@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from v6flow import paths
 from v6flow.backends.embedded import environment
 from v6flow.backends.embedded.configuration import sqlite_file
-from v6flow.backends.embedded.records import Mishap, TaskRun
+from v6flow.backends.embedded.task_records import Mishap, TaskRun
 from v6flow.core.language.words import suggestion
 
 if TYPE_CHECKING:

@@ -13,20 +13,20 @@ from socketserver import TCPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from v6flow.backends.embedded import answers, shapes
+from v6flow.backends.embedded import responses, shapes
 from v6flow.backends.embedded.environment import COLLABORATION_ID
-from v6flow.backends.embedded.records import status_of
 from v6flow.backends.embedded.server import ForbiddenError
 from v6flow.backends.embedded.submission import parse
+from v6flow.backends.embedded.task_records import status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from v6flow.backends.embedded.configuration import EmbeddedFederation
     from v6flow.backends.embedded.nodes import Nodes
-    from v6flow.backends.embedded.records import EmbeddedTask, TaskRun
     from v6flow.backends.embedded.server import Server
     from v6flow.backends.embedded.submission import Submission
+    from v6flow.backends.embedded.task_records import EmbeddedTask, TaskRun
 
 VERSION = "4.15.2"  # whose behaviour this is
 LARGEST_BODY = 1 << 30
@@ -163,14 +163,14 @@ class Resources:
                     for organization, input_ in submission.inputs
                 ],
                 parent=caller,
-                key=answers.task_key((caller.token, caller.organization.name), ordinal),
+                key=responses.task_key((caller.token, caller.organization.name), ordinal),
             )
         self.nodes.dispatch(caller, task.runs)
         return shapes.task(task, self.federation)
 
     def _token(self, caller: TaskRun, ordinal: int, name: str, submission: Submission, input_: bytes) -> str:
         parent = (caller.token, caller.organization.name)
-        return answers.child_token(parent, ordinal, name, submission.databases, input_)
+        return responses.child_token(parent, ordinal, name, submission.databases, input_)
 
     def _task(self, caller: TaskRun, id_: int) -> EmbeddedTask:
         task = self.server.task(caller.task.job, id_)

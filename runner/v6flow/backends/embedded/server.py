@@ -8,7 +8,7 @@ from itertools import count
 from threading import Condition
 from typing import TYPE_CHECKING, Any
 
-from v6flow.backends.embedded.records import EmbeddedTask, TaskRun, has_ended
+from v6flow.backends.embedded.task_records import EmbeddedTask, TaskRun, has_ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from v6flow.backends.embedded.environment import COLLABORATION_ID
-from v6flow.backends.embedded.records import COMPLETED, EmbeddedTask, TaskRun, status_of
 from v6flow.backends.embedded.server import ForbiddenError
+from v6flow.backends.embedded.task_records import COMPLETED, EmbeddedTask, TaskRun, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

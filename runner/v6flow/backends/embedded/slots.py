@@ -7,7 +7,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from v6flow.backends.embedded.records import TaskRun
+    from v6flow.backends.embedded.task_records import TaskRun
 
 
 class Slots:

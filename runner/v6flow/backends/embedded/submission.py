@@ -12,7 +12,7 @@ from v6flow.backends.embedded.server import ForbiddenError
 
 if TYPE_CHECKING:
     from v6flow.backends.embedded.configuration import EmbeddedFederation, EmbeddedOrganization
-    from v6flow.backends.embedded.records import TaskRun
+    from v6flow.backends.embedded.task_records import TaskRun
 
 FIELDS: dict[str, type | tuple[type, ...]] = {
     "name": str,

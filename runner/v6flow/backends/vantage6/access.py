@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from v6flow.backends.base import Access
-from v6flow.backends.vantage6 import classification, directory
+from v6flow.backends.vantage6 import classification, server_names
 from v6flow.backends.vantage6.connecting import connect
 from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.second_factor import PERSON
@@ -58,9 +58,9 @@ class ServerAccess(Access):
         known = self._connected.directory
         session = self._connected.session
         if studies and known.studies is None:
-            known = replace(known, studies=directory.read_studies(session, known))
+            known = replace(known, studies=server_names.read_studies(session, known))
         if (stores or "store" in self._federation.defaults) and known.stores is None:
-            known = replace(known, stores=directory.read_stores(session, known.collaboration))
+            known = replace(known, stores=server_names.read_stores(session, known.collaboration))
         self._connected = replace(self._connected, directory=known)
         return replace(known.directory(), policy=self._federation.policy)
 

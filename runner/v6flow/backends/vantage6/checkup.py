@@ -8,9 +8,9 @@ from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from v6flow.backends.vantage6 import connecting, descriptions, dialects, directory, members, paging, rights, sockets
-from v6flow.backends.vantage6.directory import ServerDirectory
+from v6flow.backends.vantage6 import connecting, descriptions, dialects, members, paging, rights, server_names, sockets
 from v6flow.backends.vantage6.second_factor import PERSON
+from v6flow.backends.vantage6.server_names import ServerDirectory
 from v6flow.backends.vantage6.session import Session
 from v6flow.backends.vantage6.transport import Limits
 from v6flow.core.checks import declarations, findings
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from v6flow.backends.vantage6.configuration import ServerFederation
     from v6flow.backends.vantage6.connecting import Connected
     from v6flow.backends.vantage6.dialects import Version
-    from v6flow.backends.vantage6.directory import Collaboration, User
     from v6flow.backends.vantage6.rights import Rights
     from v6flow.backends.vantage6.second_factor import Person
+    from v6flow.backends.vantage6.server_names import Collaboration, User
     from v6flow.backends.vantage6.tokens import Credentials
     from v6flow.backends.vantage6.transport import Transport
     from v6flow.core.directory import Directory
@@ -114,24 +114,24 @@ class _Examination:
         self.found += _server(transport, version, self._now)
         self.subject = "log-in"
         session = log_in(transport)
-        user = directory.read_user(session)
+        user = server_names.read_user(session)
         self.found.append(_user(user))
         self.subject = "rights"
         may = self._may = rights.read(session)
         self.subject = "collaboration"
-        collaboration = directory.find_collaboration(session, federation.collaboration)
+        collaboration = server_names.find_collaboration(session, federation.collaboration)
         self.found.append(_collaboration(collaboration))
         study = None
         if federation.study is not None:
-            study = directory.find_study(session, federation.study, collaboration)
+            study = server_names.find_study(session, federation.study, collaboration)
         self.subject = "organizations"
         known = ServerDirectory(
             str(transport.address),
             user,
             collaboration,
             study,
-            directory.find_organizations(session, federation.organizations, collaboration, study),
-            directory.read_nodes(session, collaboration),
+            server_names.find_organizations(session, federation.organizations, collaboration, study),
+            server_names.read_nodes(session, collaboration),
             defaults=federation.defaults,
         )
         self.found += _key(federation, known)
@@ -160,8 +160,8 @@ class _Examination:
         def look(*, studies: bool = False, stores: bool = False) -> Directory:
             whole = replace(
                 known,
-                studies=directory.read_studies(session, known) if studies else None,
-                stores=directory.read_stores(session, known.collaboration) if stores else None,
+                studies=server_names.read_studies(session, known) if studies else None,
+                stores=server_names.read_stores(session, known.collaboration) if stores else None,
             )
             return whole.directory()
 
@@ -282,7 +282,7 @@ def _central(session: Session, known: ServerDirectory, plan: Plan, *, allow_http
     if not named:
         return
     if known.stores is None:
-        known = replace(known, stores=directory.read_stores(session, known.collaboration))
+        known = replace(known, stores=server_names.read_stores(session, known.collaboration))
     for step, misfit in descriptions.compared(session, known, plan, allow_http=allow_http):
         if misfit.rule == declarations.CENTRAL and step.common.name in named:
             status: findings.Status = "problem" if misfit.severity == "error" else "warning"

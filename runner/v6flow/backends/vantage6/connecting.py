@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v6flow import paths
-from v6flow.backends.vantage6 import address, dialects, directory, encryption
-from v6flow.backends.vantage6.api import Api
+from v6flow.backends.vantage6 import address, dialects, encryption, server_names
+from v6flow.backends.vantage6.calls import Api
 from v6flow.backends.vantage6.second_factor import PERSON
 from v6flow.backends.vantage6.session import Session
 from v6flow.backends.vantage6.tokens import Credentials
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from v6flow.backends.vantage6.configuration import ServerFederation
-    from v6flow.backends.vantage6.directory import ServerDirectory
     from v6flow.backends.vantage6.encryption import PrivateKey
     from v6flow.backends.vantage6.second_factor import Person
+    from v6flow.backends.vantage6.server_names import ServerDirectory
     from v6flow.backends.vantage6.transport import Limits
 
 
@@ -55,7 +55,7 @@ def connect(
     try:
         transport, version = dialects.find_server(transport)
         session = Session(transport, credentials(federation, environ), person=person, clock=clock)
-        found = directory.read(session, federation)
+        found = server_names.read(session, federation)
         api = Api(session, dialects.detect(session, version), key=private_key(federation, found))
     except BaseException:
         transport.close()

@@ -12,7 +12,7 @@ from v6flow.core.kinds import TaskPlan
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from v6flow.backends.vantage6.directory import ServerDirectory
+    from v6flow.backends.vantage6.server_names import ServerDirectory
     from v6flow.backends.vantage6.session import Session
     from v6flow.core.language.problem import Problem
     from v6flow.core.planning.plan import Plan

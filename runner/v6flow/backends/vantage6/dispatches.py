@@ -18,11 +18,11 @@ from v6flow.errors import AccessError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from v6flow.backends.vantage6.api import Api
     from v6flow.backends.vantage6.backoff import Backoff
-    from v6flow.backends.vantage6.directory import ServerDirectory
+    from v6flow.backends.vantage6.calls import Api
     from v6flow.backends.vantage6.open_tasks import OpenTask
     from v6flow.backends.vantage6.records import Run, TaskWithRuns
+    from v6flow.backends.vantage6.server_names import ServerDirectory
 
 T = TypeVar("T")
 

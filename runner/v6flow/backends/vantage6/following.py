@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from threading import RLock
 
     from v6flow.backends.base import Report
-    from v6flow.backends.vantage6.api import Api
     from v6flow.backends.vantage6.backoff import Backoff, Times
-    from v6flow.backends.vantage6.directory import ServerDirectory
+    from v6flow.backends.vantage6.calls import Api
     from v6flow.backends.vantage6.dispatches import Dispatches
     from v6flow.backends.vantage6.open_tasks import OpenTask
     from v6flow.backends.vantage6.records import Run, StoredResult, TaskWithRuns
+    from v6flow.backends.vantage6.server_names import ServerDirectory
     from v6flow.backends.vantage6.submitting import Submitter
     from v6flow.core.execution.events import Subtask
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from v6flow import paths
 from v6flow.backends.base import UploadedKey
-from v6flow.backends.vantage6 import address, connecting, dialects, directory, encryption
+from v6flow.backends.vantage6 import address, connecting, dialects, encryption, server_names
 from v6flow.backends.vantage6.encryption import KeyProblemError
 from v6flow.backends.vantage6.refusals import AmbiguousError
 from v6flow.backends.vantage6.second_factor import PERSON
@@ -109,7 +109,7 @@ def logged_in(federation: ServerFederation, environ: Mapping[str, str] = os.envi
 
 def compare(session: Session, key: PrivateKey) -> Comparison:
     """Look which public key the server has of our organization. Raises AccessError, UnreachableError."""
-    user = directory.read_user(session)
+    user = server_names.read_user(session)
     ours, theirs = encryption.fingerprint(key.public_text), encryption.fingerprint(user.public_key)
     assert ours is not None, "our own public key is one"
     status: Literal["same", "none", "different"] = "none"

@@ -16,8 +16,8 @@ from v6flow.core.language.words import suggestion
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from v6flow.backends.vantage6.directory import Organization, ServerDirectory, ServerNode, User
     from v6flow.backends.vantage6.rights import Rights
+    from v6flow.backends.vantage6.server_names import Organization, ServerDirectory, ServerNode, User
     from v6flow.core.checks.findings import Need
 
 MOST_NAMED = 10  # names that a sentence lists

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from v6flow.backends.vantage6 import address, directory, paging
+from v6flow.backends.vantage6 import address, paging, server_names
 from v6flow.backends.vantage6.records import StrangeError
 from v6flow.backends.vantage6.refusals import DeniedError, RefusedError, StaleTokenError, UntrustedError, plain
 from v6flow.core.checks.declarations import Argument, DeclaredAlgorithm, DeclaredFunction, Unknown
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from v6flow.backends.vantage6.address import ServerAddress
-    from v6flow.backends.vantage6.directory import Collaboration, StoreLink
+    from v6flow.backends.vantage6.server_names import Collaboration, StoreLink
     from v6flow.backends.vantage6.session import Session
     from v6flow.backends.vantage6.transport import Limits, Response, Transport
 
@@ -30,9 +30,9 @@ def find(session: Session, wanted: str | int, collaboration: Collaboration) -> S
 
     Raises FederationError, and what Session.get raises.
     """
-    known = {each.id: each for each in directory.read_stores(session, collaboration)}
+    known = {each.id: each for each in server_names.read_stores(session, collaboration)}
     listed = [{"id": each.id, "name": each.name} for each in known.values()]
-    found = directory.pick(listed, wanted, "algorithm store", f"the collaboration {collaboration.name} has")
+    found = server_names.pick(listed, wanted, "algorithm store", f"the collaboration {collaboration.name} has")
     return known[found["id"]]
 
 

@@ -23,10 +23,10 @@ from v6flow.errors import AccessError, FederationError, PersonNeededError, Unrea
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from v6flow.backends.vantage6.api import Api
     from v6flow.backends.vantage6.backoff import Times
-    from v6flow.backends.vantage6.directory import ServerDirectory
+    from v6flow.backends.vantage6.calls import Api
     from v6flow.backends.vantage6.records import Run, Task, TaskDatabase, TaskWithRuns
+    from v6flow.backends.vantage6.server_names import ServerDirectory
     from v6flow.core.execution.commands import TaskRequest
     from v6flow.core.kinds.settings import DatabaseChoice
 

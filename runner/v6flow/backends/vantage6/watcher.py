@@ -13,8 +13,8 @@ from v6flow.backends.vantage6.refusals import DeniedError, RefusedError, TooLarg
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from v6flow.backends.vantage6.api import Api
     from v6flow.backends.vantage6.backoff import Times
+    from v6flow.backends.vantage6.calls import Api
     from v6flow.backends.vantage6.open_tasks import OpenTask
     from v6flow.backends.vantage6.records import Run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import expressions
-from v6flow.core.checks import cross_site, mixing, references
+from v6flow.core.checks import cross_site, mixing, scopes
 from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.language import places, schema
 from v6flow.core.language.naming import outward, resolve
@@ -32,7 +32,7 @@ def check(workflow: Workflow) -> list[Problem]:
         *_names(workflow, "params", workflow.params),
         *_params(workflow),
         *_secrets(workflow.document),
-        *references.problems(workflow),
+        *scopes.problems(workflow),
         *_bare(workflow),
         *_modifiers(workflow),
         *_needs(workflow),
@@ -224,16 +224,14 @@ def _needs(workflow: Workflow) -> Iterator[Problem]:
         for index, needed in enumerate(step.common.needs):
             where = document.position((*step.common.at, "needs", index))
             found = resolve(workflow.steps, step.common.parent, needed)
-            early = references.too_early(workflow, found, final=step.common.final)
+            early = scopes.too_early(workflow, found, final=step.common.final)
             if early is not None:
                 yield _problem(document, early[0], early[1], where)
             elif found is not None and step.common.name.startswith(f"{found}."):
                 told = f"{needed} is the step that this is nested in, which completes only after it"
                 yield _problem(document, told, "unknown-step", where)
             elif found is None and not {("steps", needed), ("finally", needed)} & workflow.doubtful:
-                yield _problem(
-                    document, f"no step {needed!r}", "unknown-step", where, references.near(workflow, needed)
-                )
+                yield _problem(document, f"no step {needed!r}", "unknown-step", where, scopes.near(workflow, needed))
 
 
 def _kinds(workflow: Workflow) -> list[Problem]:

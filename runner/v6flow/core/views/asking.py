@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from v6flow.core.execution import disclosure
 from v6flow.core.language import units
-from v6flow.core.views.fields import OPTIONAL, View
+from v6flow.core.views.base import OPTIONAL, View
 
 if TYPE_CHECKING:
     from v6flow.core.json import Json
     from v6flow.core.kinds import TaskPlan, settings
-    from v6flow.core.views.reading import Reading
+    from v6flow.core.views.known import Reading
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.core.kinds import STEP_KINDS
 from v6flow.core.language.model import bare
-from v6flow.core.views import explained, work
+from v6flow.core.views import explained, inputs
 
 if TYPE_CHECKING:
     from v6flow.core.execution.state import RunState, StepState
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from v6flow.core.kinds.settings import Retry
     from v6flow.core.planning.plan import Plan
     from v6flow.core.views.explained import Explained
-    from v6flow.core.views.reading import Reading
-    from v6flow.core.views.work import Work
+    from v6flow.core.views.inputs import Work
+    from v6flow.core.views.known import Reading
 
 
 class KindView:
@@ -32,7 +32,7 @@ class KindView:
 
     def preview(self, planned: Any, reading: Reading, /) -> Work:
         """What a planned step would send or compute."""
-        return work.of_other(planned, reading)
+        return inputs.of_other(planned, reading)
 
     def explain(
         self, _plan: Plan, _state: RunState, _step: StepState, _planned: Any, _reason: str | None, /
@@ -67,7 +67,7 @@ class KindView:
 
 class _Task(KindView):
     def preview(self, planned: Any, reading: Reading) -> Work:
-        return work.of_task(planned, reading)
+        return inputs.of_task(planned, reading)
 
     def retry(self, planned: TaskPlan) -> Retry:
         return planned.retry
@@ -88,7 +88,7 @@ class _Task(KindView):
 
 class _Local(KindView):
     def preview(self, planned: Any, reading: Reading) -> Work:
-        return work.of_local(planned, reading)
+        return inputs.of_local(planned, reading)
 
     def retry(self, planned: LocalPlan) -> Retry:
         return planned.retry
@@ -110,7 +110,7 @@ class _Local(KindView):
 
 class _Repeat(KindView):
     def preview(self, planned: Any, reading: Reading) -> Work:
-        return work.of_repeat(planned, reading)
+        return inputs.of_repeat(planned, reading)
 
     def explain(self, _plan: Plan, _state: RunState, step: StepState, _planned: Any, _reason: str | None) -> Explained:
         return explained.ExplainedRepeat(step.rounds, step.converged, tuple(step.history))
@@ -124,7 +124,7 @@ class _Repeat(KindView):
 
 class _Foreach(KindView):
     def preview(self, planned: Any, reading: Reading) -> Work:
-        return work.of_foreach(planned, reading)
+        return inputs.of_foreach(planned, reading)
 
     def explain(self, _plan: Plan, _state: RunState, step: StepState, _planned: Any, _reason: str | None) -> Explained:
         return explained.ExplainedForeach(tuple(explained.Item(each.key, each.status) for each in step.items or ()))
@@ -138,7 +138,7 @@ class _Foreach(KindView):
 
 class _Workflow(KindView):
     def preview(self, planned: Any, reading: Reading) -> Work:
-        return work.of_workflow(planned, reading)
+        return inputs.of_workflow(planned, reading)
 
     def describe(self, step: WorkflowStep) -> list[str]:
         return [f"workflow {step.file}"]
@@ -149,7 +149,7 @@ class _Workflow(KindView):
 
 class _Gate(KindView):
     def preview(self, planned: Any, reading: Reading) -> Work:
-        return work.of_gate(planned, reading)
+        return inputs.of_gate(planned, reading)
 
     def explain(
         self, _plan: Plan, _state: RunState, step: StepState, _planned: Any, _reason: str | None

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from v6flow.core.kinds import STEP_KINDS
+from v6flow.core.views.base import HIDDEN, View, renamed
 from v6flow.core.views.by_kind import details, view_of
-from v6flow.core.views.fields import HIDDEN, View, renamed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,7 +12,7 @@ from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
 from v6flow.core.language.messages import choice
 from v6flow.core.planning import ids
 from v6flow.core.planning.plan import iso
-from v6flow.core.views.fields import OPTIONAL, View
+from v6flow.core.views.base import OPTIONAL, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,8 +11,8 @@ from v6flow.core.execution.state import RunState, apply
 from v6flow.core.planning import ids
 from v6flow.core.planning.plan import iso
 from v6flow.core.views import incomplete
+from v6flow.core.views.base import FLAT, OPTIONAL, View
 from v6flow.core.views.by_kind import view_of
-from v6flow.core.views.fields import FLAT, OPTIONAL, View
 from v6flow.core.views.preview import preview
 from v6flow.core.views.summary import Error, error, moment, seconds
 

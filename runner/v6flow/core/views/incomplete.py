@@ -10,7 +10,7 @@ from v6flow.core.execution import dispatched
 from v6flow.core.language.units import spell
 from v6flow.core.planning import ids
 from v6flow.core.planning.plan import iso
-from v6flow.core.views.fields import View
+from v6flow.core.views.base import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from v6flow.core.views.base import FLAT, OPTIONAL, Given, View, renamed
 from v6flow.core.views.by_kind import view_of
-from v6flow.core.views.fields import FLAT, OPTIONAL, Given, View, renamed
-from v6flow.core.views.reading import Reading, bare, spell
+from v6flow.core.views.known import Reading, bare, spell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from v6flow.core.json import Json
     from v6flow.core.planning.plan import Plan
-    from v6flow.core.views.work import Work
+    from v6flow.core.views.inputs import Work
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from v6flow.core.execution.state import SETTLED
 from v6flow.core.kinds.foreach.execution import item_counts
 from v6flow.core.planning.plan import iso
 from v6flow.core.views import incomplete
-from v6flow.core.views.fields import FLAT, OPTIONAL, View
+from v6flow.core.views.base import FLAT, OPTIONAL, View
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v6flow.errors import UsageError
-from v6flow.stores import naming
+from v6flow.stores import run_ids
 from v6flow.stores.folder import files
 from v6flow.stores.folder.lock import RunLock, acquire, holder_of
-from v6flow.stores.folder.requests import FolderRequests
+from v6flow.stores.folder.mailbox import FolderRequests
 from v6flow.stores.folder.rows import fetch, read
 from v6flow.stores.folder.sqlite import SqliteJournal
 
@@ -151,13 +151,13 @@ class FolderStore:
 
     def open(self, run: str) -> RunFolder:
         """See RunStore."""
-        return RunFolder(self._runs / naming.check_id(run))
+        return RunFolder(self._runs / run_ids.check_id(run))
 
     def find(self, prefix: str | None = None) -> RunFolder:
         """See RunStore."""
         if prefix is not None and _is_folder(self.open(prefix).path):
             return self.open(prefix)
-        return self.open(naming.choose(prefix, self.runs(), self.name))
+        return self.open(run_ids.choose(prefix, self.runs(), self.name))
 
     def runs(self) -> list[str]:
         """See RunStore."""
@@ -234,7 +234,7 @@ class FolderStore:
         """When a run was made, in nanoseconds since 1970: as noted, else by its id, else 0."""
         with contextlib.suppress(OSError, ValueError):
             return int(files.read_whole(self._runs / name / "created"))
-        return int(naming.time_of(name) or 0) * 10**9
+        return int(run_ids.time_of(name) or 0) * 10**9
 
 
 def _is_folder(path: Path) -> bool:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from v6flow.core.expressions import Template
 from v6flow.core.roles import roles_of
 from v6flow.core.views import asking
-from v6flow.core.views.fields import OPTIONAL, Given, View, renamed
-from v6flow.core.views.reading import bare, spell, spell_source
+from v6flow.core.views.base import OPTIONAL, Given, View, renamed
+from v6flow.core.views.known import bare, spell, spell_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from v6flow.core.json import Json
     from v6flow.core.kinds import ForeachPlan, GatePlan, LocalPlan, RepeatPlan, TaskPlan, WorkflowPlan
-    from v6flow.core.views.reading import Reading
+    from v6flow.core.views.known import Reading
 
 
 class Work(View):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from v6flow.backends.embedded.records import TaskRun
+    from v6flow.backends.embedded.task_records import TaskRun
 
 ANSWER, LOG, SUBTASKS, QUESTION = "answer", "log", "subtasks", "question"
 _NOTED = ("run", "organization", "status", "message", "log_tail", "task", "ended", "consequence", "hint")

@@ -7,13 +7,13 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from v6flow.backends.embedded import answers, environment
+from v6flow.backends.embedded import environment, responses
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from v6flow.backends.embedded.configuration import Algorithm
-    from v6flow.backends.embedded.records import TaskRun
+    from v6flow.backends.embedded.task_records import TaskRun
 
 
 def prepare(run: TaskRun, work: Path, algorithm: Algorithm, *, port: int, bearer: str) -> Path:
@@ -44,8 +44,8 @@ def prepare(run: TaskRun, work: Path, algorithm: Algorithm, *, port: int, bearer
     )
     request = {
         "work": str(work),
-        "answer": str(work.parent / answers.ANSWER),
-        "log": None if run.task.withheld else str(work.parent / answers.LOG),
+        "answer": str(work.parent / responses.ANSWER),
+        "log": None if run.task.withheld else str(work.parent / responses.LOG),
         "package": algorithm.package,
         "method": method_of(run),
         "path": algorithm.path,

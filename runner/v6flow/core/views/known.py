@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from v6flow.core import expressions, json
-from v6flow.core.checks.references import ENDING
+from v6flow.core.checks.scopes import ENDING
 from v6flow.core.execution import cohorts, scope
 from v6flow.core.execution.state import RunState
 from v6flow.core.expressions import ExpressionError, NotKnownYet
