@@ -57,7 +57,7 @@ CORE_LEVEL = {name: level for level, names in enumerate(CORE_LAYERS) for name in
 
 # Files that fulfil the same interface in different folders.
 FILES_OF_ONE_NAME = {
-    "access", "backend", "checkup", "configuration", "execution", "tables",
+    "access", "backend", "checkup", "configuration", "execution",
 }  # fmt: skip
 
 LARGEST_MODULE = 400  # lines in all, docstrings and blank lines too
@@ -201,10 +201,10 @@ def _last_name(node: ast.AST) -> str:
 # What each package is to those outside of it: the modules that they import.
 SURFACE: dict[str, set[str]] = {
     "backends": {
-        "base", "existence", "fixtures", "fixtures.addresses", "fixtures.tables", "fragments",
+        "base", "existence", "fixtures", "fixtures.addresses", "fixtures.canned", "fragments",
         "vantage6.encryption",
     },
-    "backends.fixtures": {"addresses", "tables"},
+    "backends.fixtures": {"addresses", "canned"},
     "backends.vantage6": {"encryption"},
     "cli": {"main"},
     "core.checks": {"declarations", "findings", "lint", "scopes", "signatures", "soundness"},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow import loading, params, paths
 from v6flow.backends.fixtures import DEFAULT, KINDS
-from v6flow.backends.fixtures.tables import SILENCE
+from v6flow.backends.fixtures.canned import SILENCE
 from v6flow.core import expressions, json
 from v6flow.core.execution import cohorts, dispatched, events, scope
 from v6flow.core.execution.dispatched import UNDECLARED

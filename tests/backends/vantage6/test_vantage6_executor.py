@@ -123,8 +123,10 @@ def test_closing_lets_a_call_end_and_what_follows_it_until_it_would_sleep() -> N
         known.append("went on")
 
     async def kill() -> None:
+        while not executor.closed:
+            await sleep(0.001)
+        gate.set()
         while not known:
-            gate.set()
             await sleep(0.001)
 
     executor.send(ask())
