@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from vantage6_world import IDS, PATIENCE, World, opened, posts, request
 
 from v6flow.backends.base import Accepted, Answered, Dispatched, Failed, Remarked, Working
 from v6flow.backends.vantage6 import classification, reconciliation, records
+from v6flow.backends.vantage6.backend import THREADS
 from v6flow.backends.vantage6.backoff import Backoff, Times
 from v6flow.backends.vantage6.notifications import Notifications
 from v6flow.backends.vantage6.refusals import AmbiguousError, DeniedError
@@ -463,6 +465,25 @@ def test_what_is_killed_before_it_was_sent_is_never_sent() -> None:
         backend.kill("t0ken", ("alpha",))
         time.sleep(0.2)
     assert (posts(fake), reports.all) == ([], [])
+
+
+def test_what_is_killed_while_it_waits_for_its_turn_is_never_sent() -> None:
+    gate = threading.Event()
+
+    def create(body: dict[str, Any]) -> None:
+        gate.wait(PATIENCE)
+
+    world = World(on_create=create)
+    tokens = [f"t0ken-{number}" for number in range(40)]
+    with Fake(world) as fake, opened(fake) as (backend, _):
+        for token in tokens:
+            backend.submit(request(token=token), again=False)
+        until(lambda: len(posts(fake)) == THREADS)
+        for token in tokens:
+            backend.kill(token, ("alpha",))
+        gate.set()
+        until(lambda: len(world.killed) == THREADS)
+    assert len(posts(fake)) == THREADS
 
 
 def test_one_list_serves_all_open_tasks() -> None:

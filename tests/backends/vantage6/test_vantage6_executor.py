@@ -6,7 +6,7 @@ import asyncio
 import queue
 import subprocess
 import sys
-from threading import Event
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +15,7 @@ from v6flow.backends.vantage6.executor import Executor, bounded, call, sleep
 from v6flow.errors import UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PATIENCE = 30.0
 
@@ -150,12 +150,69 @@ def test_nothing_is_done_once_closed(executor: Executor) -> None:
     assert not done
 
 
-def test_what_takes_too_long_is_unreachable() -> None:
-    async def never() -> None:
-        await asyncio.Event().wait()
+def test_a_call_that_waits_for_a_thread_when_closed_is_not_made(failures: queue.SimpleQueue[Exception]) -> None:
+    """What is to be killed is not kept waiting by what nobody will hear of."""
+    executor = Executor(1, failures.put)
+    gate, queued, ended = blocked(executor), Event(), Event()
+    made: list[str] = []
 
+    async def reader() -> None:
+        asyncio.get_running_loop().call_soon(queued.set)
+        try:
+            await call(lambda: made.append("read"))
+        finally:
+            ended.set()
+
+    executor.send(reader(), urgency=0)
+    assert queued.wait(PATIENCE)
+    executor.send(call(lambda: made.append("killed")), urgency=1, is_last_will=True)
+    closing = Thread(target=executor.close, args=(PATIENCE,))
+    closing.start()
+    assert ended.wait(PATIENCE)
+    gate.set()
+    closing.join(PATIENCE)
+    assert made == ["killed"]
+
+
+def test_last_wills_go_before_what_is_in_the_midst_of_a_call(failures: queue.SimpleQueue[Exception]) -> None:
+    executor = Executor(1, failures.put)
+    busy, gate, reads = Event(), Event(), Event()
+    made: list[str] = []
+
+    def first() -> None:
+        busy.set()
+        gate.wait(PATIENCE)
+
+    async def reader() -> None:
+        await call(first)
+        asyncio.get_running_loop().call_soon(reads.set)
+        await call(lambda: made.append("read"))
+
+    async def killer(kill: Callable[[], object]) -> None:
+        while not executor.closed:
+            await sleep(0.001)
+        asyncio.get_running_loop().call_later(0.05, gate.set)
+        await call(kill)
+
+    executor.send(reader(), urgency=0)
+    assert busy.wait(PATIENCE)
+    executor.send(killer(lambda: reads.wait(PATIENCE)), urgency=2, is_last_will=True)
+    executor.send(killer(lambda: made.append("killed")), urgency=3, is_last_will=True)
+    assert executor.close(PATIENCE)
+    assert made[:1] == ["killed"]
+
+
+def test_what_would_wait_too_long_is_unreachable() -> None:
     with pytest.raises(UnreachableError, match="it is away"):
-        asyncio.run(bounded(never(), 0.01, "it is away"))
+        asyncio.run(bounded(sleep(1000.0), 500.0, "it is away"))
+
+
+def test_calls_that_are_answered_may_take_longer() -> None:
+    async def work() -> str:
+        await call(lambda: None)
+        return await call(lambda: "answered")
+
+    assert asyncio.run(bounded(work(), -1.0, "it is away")) == "answered"
 
 
 def test_a_call_that_hangs_does_not_keep_the_process_alive() -> None:

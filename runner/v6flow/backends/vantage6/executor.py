@@ -27,6 +27,8 @@ T = TypeVar("T")
 Sleep: TypeAlias = "Callable[[float], Awaitable[None]]"
 
 _WORK: ContextVar[_Work | None] = ContextVar("v6flow_work", default=None)
+_LIMIT: ContextVar[tuple[float, str] | None] = ContextVar("v6flow_limit", default=None)  # when, and the message
+UNIMPORTANT = 500  # the urgency of what goes on while closing, behind all last wills
 
 
 async def call(function: Callable[[], T]) -> T:
@@ -37,8 +39,13 @@ async def call(function: Callable[[], T]) -> T:
 
 
 async def sleep(seconds: float) -> None:
-    """Wait, and let others work meanwhile. Raises CancelledError once the executor is closed, but for a last will."""
-    work = _WORK.get()
+    """Wait, and let others work meanwhile. Raises CancelledError once the executor is closed, but for a last will.
+
+    Raises UnreachableError where that would be longer than `bounded` allows.
+    """
+    work, limit = _WORK.get(), _LIMIT.get()
+    if limit is not None and asyncio.get_running_loop().time() + seconds > limit[0]:
+        raise UnreachableError(limit[1], hint="when the server is back, resume the run")
     if work is None:
         await asyncio.sleep(seconds)
     else:
@@ -69,11 +76,15 @@ async def patiently(read: Callable[[], T], waits: Backoff, *, sleep: Sleep = sle
 
 
 async def bounded(work: Coroutine[Any, Any, T], seconds: float, message: str) -> T:
-    """What a coroutine returns. Raises UnreachableError, with a message, if it takes longer than that."""
+    """What a coroutine returns. Raises UnreachableError, with a message, where it would sleep past that time.
+
+    Calls that are answered may take longer: a slow server is not an absent one.
+    """
+    before = _LIMIT.set((asyncio.get_running_loop().time() + seconds, message))
     try:
-        return await asyncio.wait_for(work, seconds)
-    except asyncio.TimeoutError:
-        raise UnreachableError(message, hint="when the server is back, resume the run") from None
+        return await work
+    finally:
+        _LIMIT.reset(before)
 
 
 class _Work:
@@ -83,9 +94,15 @@ class _Work:
         self.executor, self.urgency, self.is_last_will = executor, urgency, is_last_will
         self.sleeps = False
         self.task: asyncio.Task[None] | None = None
+        self.called: Future[Any] | None = None  # its call, queued or being made
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it only goes on until it would sleep."""
+        return self.executor.closed and not self.is_last_will
 
     async def sleep(self, seconds: float) -> None:
-        if self.executor.closed and not self.is_last_will:
+        if self.is_over:
             raise asyncio.CancelledError
         self.sleeps = True
         try:
@@ -107,7 +124,9 @@ class _Pool(StandardExecutor):
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """See `concurrent.futures.Executor`; the urgency is that of the coroutine which calls this."""
         work, future = _WORK.get(), Future[T]()
-        urgency = 0 if work is None else work.urgency
+        urgency = 0
+        if work is not None:
+            work.called, urgency = future, UNIMPORTANT if work.is_over else work.urgency
         self._calls.put((urgency, next(self._numbers), future, partial(fn, *args, **kwargs)))
         return future
 
@@ -155,7 +174,7 @@ class Executor:
     def close(self, patience: float) -> bool:
         """Do no more but last wills, and wait for those for `patience` seconds; whether all of them are done.
 
-        What is in the midst of a call goes on until it would sleep.
+        What is in the midst of a call goes on until it would sleep; a call that is still queued is not made.
         """
         if self.closed:
             return True
@@ -198,7 +217,9 @@ class Executor:
 
     async def _settle(self) -> None:
         for each in self._at_work:
-            if each.sleeps and not each.is_last_will and each.task is not None:
+            if each.is_over and each.sleeps and each.task is not None:
                 each.task.cancel()
+            elif each.is_over and each.called is not None:
+                each.called.cancel()
         while wills := [each.task for each in self._at_work if each.is_last_will and each.task is not None]:
             await asyncio.wait(wills)

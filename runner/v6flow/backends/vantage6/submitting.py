@@ -77,11 +77,21 @@ class Submitter:
             found = await self._look_up(request)
             if found:
                 return await self._adopted(request, found)
-        draft = await patiently(partial(self._draft, request), waits)
+
+        def draft() -> TaskDraft | None:
+            return self._draft(request) if wanted() else None
+
+        drafted = await patiently(draft, waits)
+        if drafted is None:
+            return None
+
+        def create() -> Task | None:  # many may wait for their turn, and be cancelled meanwhile
+            return self._api.create_task(drafted) if wanted() else None
+
         lost = 0
-        while wanted():
+        while True:
             try:
-                task = await call(partial(self._api.create_task, draft))
+                task = await call(create)
             except NotSentError as error:
                 await sleep(not_sent_again(error, waits))
                 continue
@@ -96,8 +106,7 @@ class Submitter:
                 continue
             except RefusedError as error:
                 raise _refused(error) from error
-            return Submitted(task.id, adopted=False, doubtful=again or lost > 0)
-        return None
+            return None if task is None else Submitted(task.id, adopted=False, doubtful=again or lost > 0)
 
     def kept(self, request: TaskRequest, found: tuple[Task, ...]) -> int:
         """The one of some tasks with the same token that counts; the others are killed.
