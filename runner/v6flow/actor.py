@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +22,7 @@ _SYSTEMS = {
 """What each system that runs jobs sets in the environment of a job, the most telling first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(Struct, frozen=True):
     """Who acts: `by` is the system's user, `via` what the action came from (`terminal`, `script`, `Python`, …)."""
 
     by: str

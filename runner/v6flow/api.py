@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from msgspec import Struct
 
 from v6flow import actor, loading, params
 from v6flow.core import json
@@ -65,8 +66,7 @@ class RunFailedError(V6flowError):
         self.result = result
 
 
-@dataclass(frozen=True, slots=True)
-class Cohort:
+class Cohort(Struct, frozen=True):
     """Who was asked in a task step, and what became of each; all are names, in the order asked.
 
     Of a central step they are the organizations of its subtasks, and `coordinator` is the one that ran it.

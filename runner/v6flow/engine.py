@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import queue
 import sys
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from v6flow.backends import base as backends
 from v6flow.core.execution import events as ev
@@ -39,8 +40,7 @@ if TYPE_CHECKING:
 LOOK = 1.0  # seconds; a signal that comes just before the wait begins is heard only after it
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(Struct, frozen=True):
     """A signal ends the work on the run, which can be resumed; with `kill`, what it has open is killed."""
 
     kind: str
@@ -48,8 +48,7 @@ class Release:
     kill: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Recalled:
+class Recalled(Struct, frozen=True):
     """What an earlier run has of a step, or why there is nothing to reuse."""
 
     step: str

@@ -75,10 +75,10 @@ def test_what_all_federation_files_say_is_read_once() -> None:
 
 
 def test_one_that_cannot_be_reached_is_closed() -> None:
-    there = Plainest("f.yaml")
+    there = Plainest(file="f.yaml")
     assert backends.reach(there) is there.accesses[0]
     assert not there.accesses[0].closed
-    away = Plainest("f.yaml", UnreachableError("it is away"))
+    away = Plainest(UnreachableError("it is away"), file="f.yaml")
     with pytest.raises(UnreachableError):
         backends.reach(away)
     assert away.accesses[0].closed
@@ -97,14 +97,14 @@ def test_findings_say_how_far_one_came() -> None:
         return [(each.status, each.message) for each in federation.access().examine(make)]
 
     there = ("ok", "it is there")
-    assert told(Plainest("f.yaml"), None) == [there]
-    assert told(Plainest("f.yaml", AccessError("denied")), None) == [("problem", "denied")]
-    assert told(Plainest("f.yaml"), invalid) == [("problem", "w.yaml:1:1: wrong here [rule]"), there]
-    assert told(Plainest("f.yaml"), missing) == [("problem", "not among ('alpha',)"), there]
+    assert told(Plainest(file="f.yaml"), None) == [there]
+    assert told(Plainest(AccessError("denied"), file="f.yaml"), None) == [("problem", "denied")]
+    assert told(Plainest(file="f.yaml"), invalid) == [("problem", "w.yaml:1:1: wrong here [rule]"), there]
+    assert told(Plainest(file="f.yaml"), missing) == [("problem", "not among ('alpha',)"), there]
 
 
 def test_a_backend_may_leave_out_what_it_does_not_have(tmp_path: Path) -> None:
-    federation = Plainest("f.yaml")
+    federation = Plainest(file="f.yaml")
     access = federation.access()
     assert (federation.directory(), federation.awaited(), access.handed_on()) == (None, None, {})
     assert (access.contents(), access.log(tmp_path, "token", "alpha")) == ("", None)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from driver import ORGANIZATIONS
 from hypothesis import strategies as st
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from v6flow import loading
 from v6flow.core.directory import Directory
@@ -75,8 +76,7 @@ def make(workflow: Workflow, folder: Path) -> Plan:
     return planner.make(workflow, params, DIRECTORY, folder=str(folder), run="w-1")
 
 
-@dataclass(frozen=True)
-class Here:
+class Here(Struct, frozen=True):
     """Where steps are drawn: what they may use, and what may stand there."""
 
     kinds: tuple[str, ...]

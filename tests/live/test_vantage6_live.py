@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import federation as live_federation
 import pytest
+from msgspec.structs import replace
 
 from v6flow.backends.base import FederationFile
 from v6flow.backends.vantage6 import configuration as files

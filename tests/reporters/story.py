@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from v6flow.core import reading
 from v6flow.core.directory import Directory
@@ -42,7 +43,7 @@ steps:
 
 LOG = "Traceback\n  line 3\nKeyError"
 CRASH = ev.Failure("crashed", "KeyError: 'age'", "deviations", "beta", "mend the column", LOG)
-SHORT = dataclasses.replace(CRASH, message="beta crashed: KeyError: 'age' (1 of 2 answered, all must)")
+SHORT = replace(CRASH, message="beta crashed: KeyError: 'age' (1 of 2 answered, all must)")
 
 BEGUN: list[Event] = [
     ev.RunStarted(START, RUN, "variance", {}),

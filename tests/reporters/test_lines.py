@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import dataclasses
 import io
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
 from story import (
     BEGUN,
     COMPLETED,
@@ -153,7 +153,7 @@ def test_whom_the_policy_does_not_let_us_ask_again_is_not_said_to_be_asked_again
         line = told(RETRIED, make(policy=Policy(max_queries=most)))[-2]
         assert line == f"05:23:04Z moments: beta FAILED: no such image{said}"
     assert isinstance(retried, ev.TaskFailed)
-    crashed = dataclasses.replace(retried, failure=ev.Failure("crashed", "KeyError"))
+    crashed = replace(retried, failure=ev.Failure("crashed", "KeyError"))
     assert told([*BEGUN, crashed], make(policy=Policy(max_queries=1)))[-2].endswith("beta FAILED: KeyError")
 
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 
+from msgspec.structs import replace
 from story import BEGUN, COMPLETED, FAILED, INTERRUPTED, NASTY, RETRIED, RUN, SHORT, START, STEPS
 
 from v6flow.core.execution import events as ev
@@ -130,7 +130,7 @@ def test_the_first_cause_is_on_top_with_its_log_and_what_to_do() -> None:
 
 
 def test_a_long_log_is_told_by_its_last_lines() -> None:
-    failure = dataclasses.replace(SHORT, log_tail="\n".join(f"line {number}" for number in range(99)))
+    failure = replace(SHORT, log_tail="\n".join(f"line {number}" for number in range(99)))
     told = prose.failure_text(replay([*FAILED[:-1], ev.RunFailed(START + 7205, failure)]))
     assert [line for line in told if line.startswith("    ")] == [f"    line {number}" for number in range(87, 99)]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec import Struct
 
 from v6flow.core import expressions
 from v6flow.core.execution import events
@@ -14,7 +15,7 @@ from v6flow.core.kinds.base import Planning, StepKind
 from v6flow.core.kinds.fields import STEPS, Defaults, Field
 from v6flow.core.language.model import Common, Planned, Step
 from v6flow.core.planning import ids
-from v6flow.core.roles import fixed
+from v6flow.core.roles import Roles, fixed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from v6flow.core.expressions import Template
 
 
-@dataclass(frozen=True, slots=True)
-class PauseStep(Step):
+class PauseStep(Step, Struct, frozen=True):
     """What the file says."""
 
     kind: ClassVar[str] = "pause"
@@ -34,15 +34,19 @@ class PauseStep(Step):
     value: Template
 
 
-@dataclass(frozen=True, slots=True)
-class PausePlan(Planned):
+class PausePlan(Planned, Struct, frozen=True):
     """A pause as it will be made."""
 
     kind: ClassVar[str] = "pause"
+    ROLES: ClassVar[Roles] = {
+        "parts": fixed(shown=True),
+        "seconds": fixed(shown=True),
+        "value": fixed(shown=True),
+    }
     common: Common
-    parts: int = field(metadata=fixed(shown=True))
-    seconds: float = field(metadata=fixed(shown=True))
-    value: Template = field(metadata=fixed(shown=True))
+    parts: int
+    seconds: float
+    value: Template
 
 
 class PauseExecution(StepExecution):

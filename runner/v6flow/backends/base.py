@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from v6flow.core import policy
 from v6flow.core.policy import NO_LIMITS, Policy
@@ -28,16 +29,14 @@ if TYPE_CHECKING:
     from v6flow.core.planning.plan import Plan
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """The federation has taken the task; `remote` is its name there."""
 
     token: str
     remote: str
 
 
-@dataclass(frozen=True, slots=True)
-class Working:
+class Working(Struct, frozen=True):
     """An organization has begun to work on it: at the time `began`, if the federation records it.
 
     `began` is in seconds since 1970-01-01 UTC, by the federation's clock.
@@ -48,8 +47,7 @@ class Working:
     began: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Dispatched:
+class Dispatched(Struct, frozen=True):
     """What an organization's task run has dispatched, as far as it was seen by now; see `Answered`."""
 
     token: str
@@ -57,8 +55,7 @@ class Dispatched:
     subtasks: tuple[Subtask, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """An organization's result: the bytes that its algorithm wrote, which may still not be JSON.
 
     `subtasks` are all that its task run dispatched, each with its log as text where that is known, whether or not the
@@ -75,8 +72,7 @@ class Answered:
     image: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """An organization failed.
 
     `kind` is one of `crashed`, `garbage`, `start_failed`, `unknown`, `not_allowed`, `no_image`, `no_database`,
@@ -95,23 +91,20 @@ class Failed:
     own: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(Struct, frozen=True):
     """All that is there under a token has been reported."""
 
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class Remarked:
+class Remarked(Struct, frozen=True):
     """Something that a person should know and that stops nothing; `error` is what it came from, if anything."""
 
     message: str
     error: V6flowError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(Struct, frozen=True):
     """The backend itself cannot go on; the run is interrupted with this error's exit code."""
 
     error: Exception
@@ -172,8 +165,7 @@ Planner: TypeAlias = "Callable[[Callable[..., Directory]], Plan]"
 """Makes a plan, given a function like `Access.directory`. Raises InvalidError, FederationError."""
 
 
-@dataclass(frozen=True, slots=True)
-class UploadedKey:
+class UploadedKey(Struct, frozen=True):
     """What became of the public key of an organization; keys are fingerprints.
 
     `old` is None if the server had none, or something that is no public key.
@@ -256,8 +248,7 @@ class Access(ABC):
         """Close all connections."""
 
 
-@dataclass(frozen=True, slots=True)
-class FederationFile:
+class FederationFile(Struct, frozen=True):
     """A federation file that is sound by its schema: its absolute path, and what it says.
 
     `absolute` makes a path absolute that is relative to the file; `reveal` gives what a reference like `${env:X}`
@@ -276,8 +267,7 @@ class FederationFile:
         return {"file": self.path, "policy": policy.parse(raw.get("policy", {})), **given}
 
 
-@dataclass(frozen=True, slots=True)
-class Federation(ABC):
+class Federation(Struct, frozen=True, kw_only=True):
     """What a federation file says. Each backend has a subclass, found by the name in the file (see `backends.find`).
 
     Beside the module of the subclass stands `federation.schema.json`: the keys of such a file (see
@@ -294,21 +284,21 @@ class Federation(ABC):
     """Whether task runs go on when v6flow ends, and must be killed when a run is cancelled later."""
 
     file: str  # absolute
-    jobs: int | None = field(default=None, kw_only=True)
-    defaults: Mapping[str, Json] = field(default_factory=dict, kw_only=True)
-    policy: Policy = field(default=NO_LIMITS, kw_only=True)
+    jobs: int | None = None
+    defaults: Mapping[str, Json] = {}
+    policy: Policy = NO_LIMITS
 
     @classmethod
-    @abstractmethod
     def parse(cls, file: FederationFile) -> Self:
         """What a federation file says."""
+        raise NotImplementedError
 
     @classmethod
     def problems(cls, document: Document) -> list[Problem]:  # noqa: ARG003 - a backend whose schema says it all
         """What the schema cannot say and is wrong with a file, found by looking at nothing else."""
         return []
 
-    @classmethod  # noqa: B027 - a backend whose files name nothing
+    @classmethod
     def check_existence(cls, check: ExistenceCheck) -> None:
         """Let `check` look whether the files and secrets that a federation file names exist."""
 

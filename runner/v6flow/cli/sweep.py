@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from v6flow import loading, params
 from v6flow.cli import arguments as common
@@ -47,16 +49,14 @@ _WORST = (*_STOPPING, 6, 2, 124, 1, 0)
 """All exit codes, the worst first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Set:
+class Set(Struct, frozen=True):
     """One set of params: those that it says, and what a run by it would do."""
 
     said: Mapping[str, Json]
     plan: Plan
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What became of a set; without an exit code, its run was never begun."""
 
     run: str | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from v6flow.core.policy import NO_LIMITS, Policy
 
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
+class Directory(Struct, frozen=True):
     """The organizations by name, in the federation's order, with the server's ids and who is offline."""
 
     organizations: tuple[str, ...]

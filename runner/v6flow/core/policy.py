@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -14,8 +15,7 @@ Counts: TypeAlias = "Mapping[str, Mapping[str, str]]"
 """Expressions that give the number of patients in a result, by image and method."""
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """The smallest count, the most task runs a run may ask of one organization, the images; None: no such limit.
 
     `counts` declares which part of a result counts for `min_count`. There are several tables where a run was resumed

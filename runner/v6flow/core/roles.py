@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
 
 from v6flow.core.expressions import Template
 
@@ -12,25 +13,24 @@ Fixed: TypeAlias = Literal["asked", "settled"]
 
 
 def spell(value: Any) -> Any:
-    """A value of a plan as plain JSON: templates by their source, dataclasses as the list of their values."""
+    """A value of a plan as plain JSON: templates by their source, records as the list of their values."""
     if isinstance(value, Template):
         return value.source
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, (tuple, list)):
         return [spell(each) for each in value]
-    if is_dataclass(value):
-        return [spell(getattr(value, each.name)) for each in fields(value)]
+    if isinstance(value, Struct):
+        return [spell(getattr(value, name)) for name in value.__struct_fields__]
     return value
 
 
 def named(values: Any) -> Any:
-    """A sequence of dataclasses as plain JSON, each a mapping of its values by name."""
-    return [{each.name: spell(getattr(value, each.name)) for each in fields(value)} for value in values]
+    """A sequence of records as plain JSON, each a mapping of its values by name."""
+    return [{name: spell(getattr(value, name)) for name in value.__struct_fields__} for value in values]
 
 
-@dataclass(frozen=True, slots=True)
-class Role:
+class Role(Struct, frozen=True):
     """What one field of a plan takes part in.
 
     `sent`: it is in the request, and in its digest. `reuse`: the part of the reuse key that it belongs to. `fixed`:
@@ -48,22 +48,18 @@ class Role:
     why: str = ""
 
 
-Metadata: TypeAlias = Mapping[str, tuple[Role, ...]]
+Roles: TypeAlias = Mapping[str, tuple[Role, ...]]
+"""The roles of each field of a class but `common`."""
 
 
-def roles(*each: Role) -> Metadata:
-    """The metadata of a field with several roles."""
-    return {_ROLES: each}
+def fixed(once: Fixed = "asked", **more: Any) -> tuple[Role, ...]:
+    """The role of a field that a resume must not change once somebody was asked, or once the step is settled."""
+    return (Role(fixed=once, **more),)
 
 
-def fixed(once: Fixed = "asked", **more: Any) -> Metadata:
-    """The metadata of a field that a resume must not change once somebody was asked, or once the step is settled."""
-    return roles(Role(fixed=once, **more))
-
-
-def free(why: str, *, shown: bool = False) -> Metadata:
-    """The metadata of a field that does not decide what is asked or computed; `why` says what it is instead."""
-    return roles(Role(shown=shown, why=why))
+def free(why: str, *, shown: bool = False) -> tuple[Role, ...]:
+    """The role of a field that does not decide what is asked or computed; `why` says what it is instead."""
+    return (Role(shown=shown, why=why),)
 
 
 def roles_of(plan: type[Any]) -> tuple[tuple[str, Role], ...]:
@@ -74,18 +70,17 @@ def roles_of(plan: type[Any]) -> tuple[tuple[str, Role], ...]:
 
 
 def _declared(plan: type[Any]) -> Iterator[tuple[str, Role]]:
-    for each in fields(plan):
-        if each.name == "common":
+    for name in plan.__struct_fields__:
+        if name == "common":
             continue
-        given = each.metadata.get(_ROLES, ())
+        given = plan.ROLES.get(name, ())
         if not given or not all(_decides(role) or role.why for role in given):
-            raise TypeError(f"{plan.__name__}.{each.name} has no role, and no reason why it has none")
-        yield from ((each.name, role) for role in given)
+            raise TypeError(f"{plan.__name__}.{name} has no role, and no reason why it has none")
+        yield from ((name, role) for role in given)
 
 
 def _decides(role: Role) -> bool:
     return bool(role.sent or role.reuse or role.fixed)
 
 
-_ROLES = "roles"
 _KNOWN: dict[type[Any], tuple[tuple[str, Role], ...]] = {}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -11,8 +12,7 @@ if TYPE_CHECKING:
     from v6flow.core.execution.commands import LocalRequest
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptAnswered:
+class AttemptAnswered(Struct, frozen=True):
     """The attempt ended well: its result as JSON text (still to be parsed), and what it printed."""
 
     step: str
@@ -21,8 +21,7 @@ class AttemptAnswered:
     log: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptFailed:
+class AttemptFailed(Struct, frozen=True):
     """The attempt failed; `kind` is `crashed`, `garbage`, `start_failed`, `timeout` or `memory`."""
 
     step: str

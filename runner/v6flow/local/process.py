@@ -12,11 +12,11 @@ import stat
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
+from msgspec import Struct
 
 from v6flow.core.json import JsonError, dumps, loads
 from v6flow.local.base import AttemptAnswered, AttemptFailed
@@ -34,8 +34,7 @@ _READ = 1 << 16
 _SPOOLED = 1 << 20  # bytes of a command's stdout kept in memory; beyond it they go to a file without a name
 
 
-@dataclass(frozen=True, slots=True)
-class _Ended:
+class _Ended(Struct, frozen=True):
     """How the worker ended: its exit code (negative: the signal), and its largest resident size in bytes."""
 
     code: int

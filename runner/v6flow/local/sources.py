@@ -7,10 +7,11 @@ import os
 import sys
 import tokenize
 import unicodedata
-from dataclasses import dataclass
 from importlib.machinery import BuiltinImporter, PathFinder
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from v6flow import aggregation, paths
 from v6flow.core.checks import signatures
@@ -32,8 +33,7 @@ class SourceError(UsageError):
     kind = "source"
 
 
-@dataclass(frozen=True, slots=True)
-class Located:
+class Located(Struct, frozen=True):
     """Where a function stands, and what it takes as far as that can be known.
 
     `file` is None if it is in none (built into Python).

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from v6flow.core.execution import dispatched
 from v6flow.core.execution import events as ev
@@ -44,8 +45,7 @@ _ASCII_SIGNS = {"waiting": "?", "completed": "+", "failed": "x", "skipped": ">",
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """What is drawn: the run, the steps worth a line, and how many there are of each status."""
 
     run: str

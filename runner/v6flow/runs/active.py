@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from v6flow.core.execution import events, reuse
 from v6flow.core.kinds import LocalPlan
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from v6flow.stores.base import StoredRun
 
 
-@dataclass(slots=True)
-class ActiveRun:
+class ActiveRun(Struct):
     """A run that is ready to be worked on."""
 
     opened: OpenRun

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from v6flow.core.execution.state import RunState, apply, replay
 from v6flow.errors import HeldError
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from v6flow.stores.base import Holder, Journal, Lease, Request, StoredRun
 
 
-@dataclass(slots=True)
-class OpenRun:
+class OpenRun(Struct):
     """A run on which nobody else can work. Close it when done."""
 
     stored: StoredRun

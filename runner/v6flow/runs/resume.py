@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from v6flow import actor, loading, paths
 from v6flow.clock import LaterClock, SystemClock

@@ -6,8 +6,9 @@ import os
 import signal
 import threading
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from v6flow.engine import Engine
 
 
-@dataclass(slots=True)
-class Signals:
+class Signals(Struct):
     """Ctrl-C and SIGTERM interrupt the run, which can be resumed; a second one counts at once.
 
     What was ignored before stays so: `nohup` means that nothing happens when the terminal goes. Python hands signals

@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 import shlex
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from v6flow import actor
 from v6flow.clock import SystemClock

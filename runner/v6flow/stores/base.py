@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from v6flow.errors import HeldError
 
@@ -40,8 +41,7 @@ class Journal(Protocol):
         """Close it, as often as one likes; nothing is lost."""
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """A process that holds a run; `pid` is None if it is not known (it runs in another container, say).
 
     `command` is the program and its first argument; the rest of a command line may be private. `stopped` is False where
@@ -82,8 +82,7 @@ class Lease(Protocol):
         """Let others work on the run; a second time does nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRequest:
+class CancelRequest(Struct, frozen=True):
     """A request to cancel a run: who asked, when (seconds since 1970 UTC; 0: not recorded), and from where."""
 
     by: str = ""
@@ -91,8 +90,7 @@ class CancelRequest:
     via: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionRequest:
+class DecisionRequest(Struct, frozen=True):
     """What a person decided at a gate, which had `asked` at a time (seconds since 1970 UTC)."""
 
     step: str

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from v6flow.core.execution import reuse
 from v6flow.core.json import digest
@@ -27,8 +29,7 @@ if TYPE_CHECKING:
 _WORDS = {"data": "data or algorithms"}  # what people call a part of a key, where its name says too little
 
 
-@dataclass(frozen=True, slots=True)
-class _Note:
+class _Note(Struct, frozen=True):
     """Where a result is, and what it depends on."""
 
     run: str

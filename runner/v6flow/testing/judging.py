@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from v6flow.backends.fixtures import DEFAULT, AmbiguousAddressError, addresses
 from v6flow.core import json
@@ -33,8 +34,7 @@ MAX_KEYS = 20  # that are named where one is not among them
 Sent = dict[str, "Mapping[str, Json]"]
 
 
-@dataclass(frozen=True, slots=True)
-class Complaint:
+class Complaint(Struct, frozen=True):
     """One thing that is not as expected: a sentence, and lines that show it."""
 
     message: str

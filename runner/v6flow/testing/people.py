@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import queue
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from v6flow.backends.fixtures import StandstillError, addresses
 from v6flow.core.execution.events import GateAsked
@@ -29,8 +30,7 @@ WORDS = {"approve": "approved", "reject": "rejected"}
 """The words for decisions, and what a journal has for them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """What a person decides, so many seconds after the gate has asked; without a name, one of its approvers does."""
 
     decision: str

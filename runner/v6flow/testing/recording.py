@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import math
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from v6flow import loading, params, paths
 from v6flow.backends.fixtures import DEFAULT, KINDS
@@ -85,8 +86,7 @@ def _head(state: RunState, *, values: bool) -> str:
     return f"# Recorded from run {state.run} of {iso(state.started)}.\n# {told}\n"
 
 
-@dataclass(slots=True)
-class _Attempt:
+class _Attempt(Struct):
     """One time that an organization was asked, and what came of it; None if nothing did."""
 
     at: float
@@ -96,8 +96,7 @@ class _Attempt:
     subtasks: tuple[events.Subtask, ...] = ()  # as they were last seen, where nothing came of it
 
 
-@dataclass
-class _Recorder:
+class _Recorder(Struct, dict=True):
     workflow: Workflow
     state: RunState
     values: bool

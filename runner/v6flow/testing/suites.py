@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from v6flow import loading, paths
 from v6flow.backends.fixtures import DEFAULT, Answers, FixtureAddress, addresses
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
     from v6flow.core.language.problem import Path as Place
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """Where a case, or its file for all cases, names a step."""
 
     section: str  # answers, decisions, steps or sent
@@ -43,8 +43,7 @@ class Said:
         return f"{self.section}.{self.address.text} (line {self.line})"
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """One run of a workflow, and what is expected of it."""
 
     name: str
@@ -57,8 +56,7 @@ class Case:
     said: tuple[Said, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Suite:
+class Suite(Struct, frozen=True):
     """What a test file says: a workflow, whom it can ask, and its cases."""
 
     file: str

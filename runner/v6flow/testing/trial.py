@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from v6flow import params
 from v6flow.backends.fixtures import AmbiguousAddressError, FixtureBackend, Sent, StandstillError, VirtualTime
@@ -38,8 +40,7 @@ if TYPE_CHECKING:
 START = 1767225600.0  # 2026-01-01T00:00:00Z: every run of a test begins then, so that nothing differs between two
 
 
-@dataclass(slots=True)
-class TrialOutcome:
+class TrialOutcome(Struct):
     """What came of a case's run. A run that could not begin has failed, with the exit code of what kept it."""
 
     state: RunState = field(default_factory=RunState)

@@ -9,12 +9,12 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from embedded_stage import PATIENCE, Reports, ask, federation, fifo, gate_opens, opened, organization
+from msgspec.structs import replace
 
 from v6flow.backends.base import Accepted, Answered, Failed, Working
 from v6flow.backends.embedded import responses
@@ -254,7 +254,7 @@ def test_when_the_process_that_forks_is_lost_another_takes_its_place(tmp_path: P
 
 
 def test_faults_befall_as_many_attempts_as_the_file_says(tmp_path: Path) -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     where = federation(tmp_path, organization(tmp_path, "alpha", 1, faults=Faults(start_failed=2)))
     with opened(where, tmp_path / "run") as (backend, reports):
@@ -282,7 +282,7 @@ def test_a_slow_organization_begins_later_and_keeps_no_place(tmp_path: Path) -> 
 def test_organizations_of_any_name_keep_their_answers_apart(tmp_path: Path) -> None:
     names = ["St. Alpha (NL)", "st. alpha (nl)", "../up", "a/b", "ä" * 200]
     where = federation(tmp_path, *[organization(tmp_path, f"o{id_}", id_) for id_ in range(5)])
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     renamed = [replace(each, name=name) for each, name in zip(where.organizations, names, strict=True)]
     where = replace(where, organizations=tuple(renamed))
@@ -345,7 +345,7 @@ def test_a_forgotten_answer_is_gone_with_all_that_it_was_made_of(tmp_path: Path)
 
 @pytest.mark.parametrize("warm", [True, False])
 def test_where_logs_are_withheld_none_is_kept(tmp_path: Path, warm: bool) -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     def files() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}

@@ -139,7 +139,7 @@ def test_a_siblings_failure_is_a_consequence_and_the_others_are_waited_for(
     plain: LiveFederation, tmp_path: Path, gate: tuple[dict[str, Any], Callable[[], object]]
 ) -> None:
     request = ask("wait", "alpha", "beta", "delta", **gate[0])
-    request = TaskRequest(**{**{name: getattr(request, name) for name in request.__slots__},
+    request = TaskRequest(**{**{name: getattr(request, name) for name in request.__struct_fields__},
                              "kwargs": {"alpha": gate[0], "beta": {}, "delta": {}}})  # fmt: skip
     with opened(plain, tmp_path) as (backend, reports, _):
         backend.submit(request, again=False)

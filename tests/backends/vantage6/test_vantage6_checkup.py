@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 from vantage6_fake import Asked, Fake, Say, Vantage6, say, session
 
 from v6flow.backends.vantage6 import checkup, connecting, encryption, policies, rights, server_names
@@ -100,7 +101,7 @@ class World(Vantage6):
 
 
 def federation(fake: Fake, **changes: Any) -> ServerFederation:
-    there = ServerFederation("/nowhere/f.yaml", f"{fake.origin}/api", "hospitals", "somebody", "${env:PASSWORD}")
+    there = ServerFederation(f"{fake.origin}/api", "hospitals", "somebody", "${env:PASSWORD}", file="/nowhere/f.yaml")
     return replace(there, **changes)
 
 
@@ -171,7 +172,7 @@ def test_a_web_page_in_place_of_a_server() -> None:
 
 
 def test_a_server_that_is_away_and_one_that_falls_silent() -> None:
-    nowhere = ServerFederation("/f.yaml", "http://127.0.0.1:9/api", "hospitals", "somebody", "${env:PASSWORD}")
+    nowhere = ServerFederation("http://127.0.0.1:9/api", "hospitals", "somebody", "${env:PASSWORD}", file="/f.yaml")
     found = checkup.examine(nowhere, limits=HURRIED, environ=ENVIRON)
     assert (findings.exit_code(found), len(found)) == (5, 2)
     found = examine(World(answers={"/collaboration": Say((), "reset")}))
@@ -203,7 +204,9 @@ def test_a_password_that_is_nowhere_is_a_fault_of_the_federation() -> None:
 
 
 def test_what_the_log_in_lacks_is_told_though_the_server_is_away() -> None:
-    there = ServerFederation("/f.yaml", "http://127.0.0.1:9/api", "hospitals", "${env:USER_NAME}", "${env:PASSWORD}")
+    there = ServerFederation(
+        "http://127.0.0.1:9/api", "hospitals", "${env:USER_NAME}", "${env:PASSWORD}", file="/f.yaml"
+    )
     there = replace(there, totp_secret="${env:TOTP}")
     found = checkup.examine(there, limits=HURRIED, environ=ENVIRON)
     assert [(each.status, each.subject) for each in found] == [

@@ -8,11 +8,12 @@ import gzip
 import json
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 from vantage6_fake import RESET, Asked, Fake, Say, Vantage6, say
 from vantage6_world import IDS, PATIENCE, QUICK, Reports, World, connected, opened, posts, request
 
@@ -346,7 +347,7 @@ def test_a_key_that_does_not_fit_is_refused_and_the_servers_is_not_written_over(
     )
     with Fake(server) as fake:
         federation = ServerFederation(
-            str(tmp_path / "f.yaml"), f"{fake.origin}/api", "hospitals", "u", "${file:password}",
+            f"{fake.origin}/api", "hospitals", "u", "${file:password}", file=str(tmp_path / "f.yaml"),
             private_key=str(tmp_path / "ours.pem"),
         )  # fmt: skip
         with pytest.raises(KeyProblemError, match="not the one whose public key the server has of alpha") as caught:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 from vantage6_fake import Asked, Fake, Say, Vantage6, jwt, say, session
 from vantage6_world import COLLABORATION, IDS, PATIENCE, QUICK, Reports, World, connected, opened, posts, request
 
@@ -498,7 +498,7 @@ def names(**routes: Any) -> Vantage6:
     return Vantage6(known | {f"/{path.replace('__', '/')}": route for path, route in routes.items()})
 
 
-HERE = files.ServerFederation("/f.yaml", "https://x/api", "hospitals", "u", "${env:P}", study="s")
+HERE = files.ServerFederation("https://x/api", "hospitals", "u", "${env:P}", file="/f.yaml", study="s")
 
 
 def test_names_that_fit_are_taken() -> None:

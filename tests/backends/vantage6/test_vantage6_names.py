@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 from vantage6_fake import Asked, Fake, Say, Vantage6, say, session, transport
 
 from v6flow.backends.base import FederationFile
@@ -105,7 +105,7 @@ NODES = [
      "config": [{"key": "database_labels", "value": "default"}, {"key": "database_labels", "value": "omop"}]},
     {"id": 2, "name": "n2", "organization": {"id": 12}, "status": "offline", "last_seen": None, "config": []},
 ]  # fmt: skip
-THERE = files.ServerFederation("/f.yaml", "https://x/api", "hospitals", "u", "${env:P}")
+THERE = files.ServerFederation("https://x/api", "hospitals", "u", "${env:P}", file="/f.yaml")
 
 
 def world(**more: Callable[[Asked], Say]) -> Vantage6:
@@ -194,7 +194,7 @@ def test_the_federation_file_becomes_a_federation() -> None:
     }  # fmt: skip
     found = files.ServerFederation.parse(FederationFile("/d/f.yaml", raw, lambda text: f"/d/{text}", str))
     assert found == files.ServerFederation(
-        "/d/f.yaml", "https://x/api", 3, "u", "${env:P}", study="s",
+        "https://x/api", 3, "u", "${env:P}", file="/d/f.yaml", study="s",
         organizations=(
             files.ServerOrganization("alpha", name="St. Alpha (NL)"),
             files.ServerOrganization("gamma", id=12, databases={"default": "omop"}),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from driver import ORGANIZATIONS, Driver
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
+from msgspec.structs import replace
 from random_workflows import MAIN, REASON, Files, load, make, sound, spelt, write
 from world import World
 
@@ -80,8 +81,7 @@ def test_what_is_accepted_runs_to_an_end(folder: Path, files: Files, seed: int) 
 # -- what is refused: references drawn freely, sound or not
 
 
-@dataclass(frozen=True)
-class Names:
+class Names(Struct, frozen=True):
     """The steps that there will be, by what they offer, and what else may be named at a place."""
 
     steps: tuple[tuple[str, str], ...]  # names and kinds, wherever they stand
@@ -421,8 +421,7 @@ LEAKS = "a leak"
 PROTECTS = None  # there is nothing to run, or nothing but a person would be harmed: it is only refused
 
 
-@dataclass(frozen=True)
-class Mutation:
+class Mutation(Struct, frozen=True):
     """One thing that breaks a file: what is added where, which rule refuses it, and what stands at its place.
 
     `step` is added beside the steps of any level, or of the outer one where it is sound elsewhere; `file` changes the

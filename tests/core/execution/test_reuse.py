@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from driver import Driver, make
+from msgspec.structs import replace
 
 from v6flow.core.execution import events as ev
 from v6flow.core.execution import reuse

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from driver import make
+from msgspec.structs import replace
 
 from v6flow.core import expressions, roles
 from v6flow.core.execution import requests, reuse

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+from msgspec import Struct
 
 from v6flow import paths
 from v6flow.backends.base import Federation
@@ -33,8 +35,7 @@ _ENDINGS: dict[str, DatabaseType] = {
 _SQLITE = re.compile(r"(sqlite(?:\+\w+)?:///)([^?]*)(.*)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Database:
+class Database(Struct, frozen=True):
     """A database of an organization: an absolute path or a URI, and vantage6's type of it."""
 
     label: str
@@ -42,8 +43,7 @@ class Database:
     type: DatabaseType = "csv"
 
 
-@dataclass(frozen=True, slots=True)
-class Faults:
+class Faults(Struct, frozen=True):
     """What goes wrong at an organization, on purpose."""
 
     crash: bool = False
@@ -53,20 +53,18 @@ class Faults:
     start_failed: int = 0  # the first N attempts of each step do not start
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddedOrganization:
+class EmbeddedOrganization(Struct, frozen=True):
     """One organization of an embedded federation; `environment` is what its node would give to algorithms."""
 
     name: str
     id: int  # from 1, in the file's order
     databases: tuple[Database, ...]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = {}
     offline: bool = False
     faults: Faults = Faults()
 
 
-@dataclass(frozen=True, slots=True)
-class Algorithm:
+class Algorithm(Struct, frozen=True):
     """The package that implements an image: its import name, a folder to import it from, another interpreter."""
 
     image: str
@@ -75,8 +73,7 @@ class Algorithm:
     python: str | None = None  # absolute
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddedFederation(Federation):
+class EmbeddedFederation(Federation, frozen=True):
     """A federation simulated on this machine."""
 
     backend: ClassVar[str] = "embedded"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +18,7 @@ COLLABORATION_ID = 1
 NOT_SETTABLE = ("PKG_NAME",)  # a node refuses these: they belong to the image
 
 
-@dataclass(frozen=True, slots=True)
-class Files:
+class Files(Struct, frozen=True):
     """Where a task run finds what it is given and leaves what it makes."""
 
     input: str

@@ -10,9 +10,10 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from v6flow.backends.embedded import environment, logs, responses
 from v6flow.backends.embedded.jobs import method_of, prepare

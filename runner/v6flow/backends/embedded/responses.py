@@ -11,8 +11,9 @@ import json
 import os
 import re
 import shutil
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from v6flow.backends.embedded.logs import read
 from v6flow.core.execution.events import Subtask

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from v6flow.backends.embedded.environment import COLLABORATION_ID
 from v6flow.backends.embedded.server import ForbiddenError
@@ -29,8 +30,7 @@ DATABASE_KEYS = {"label", "arguments", "preprocessing", "query", "sheet_name"}
 LONGEST_NAME, LONGEST_DESCRIPTION = 128, 1024  # the server's limits
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(Struct, frozen=True):
     """A task that an algorithm wants to create: for each organization its input."""
 
     name: str

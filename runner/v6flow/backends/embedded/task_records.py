@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,16 +27,14 @@ STATUS_OF_KIND = {
 """vantage6's word for a run that failed, by our kind of failure."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A task run's result, as the bytes that its algorithm wrote."""
 
     body: bytes
     log: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Mishap:
+class Mishap(Struct, frozen=True):
     """Why a task run failed; `kind` and `own` are as in `backends.base.Failed`."""
 
     kind: str
@@ -48,8 +47,7 @@ class Mishap:
 Outcome: TypeAlias = Answer | Mishap
 
 
-@dataclass(slots=True, eq=False)
-class EmbeddedTask:
+class EmbeddedTask(Struct, eq=False):
     """A task as the server knows it; `parent` is the task run that created it, None if v6flow did."""
 
     id: int
@@ -71,8 +69,7 @@ class EmbeddedTask:
         return 0 if self.parent is None else self.parent.task.depth + 1
 
 
-@dataclass(slots=True, eq=False)
-class TaskRun:
+class TaskRun(Struct, eq=False):
     """A task at one organization. Everything below `input` changes, and only under the server's lock."""
 
     id: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random as _random
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
 
 from v6flow.backends.vantage6.refusals import NotSentError, RefusedError, UntrustedError
 from v6flow.errors import UnreachableError
@@ -16,8 +17,7 @@ T = TypeVar("T")
 LOOKS = 4  # at an answer that does not fit the request, or is not there yet, before that counts
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
+class Times(Struct, frozen=True):
     """The seconds that a backend waits, so that tests need not."""
 
     ladder: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from v6flow.backends.vantage6 import connecting, descriptions, dialects, members, paging, rights, server_names, sockets
 from v6flow.backends.vantage6.second_factor import PERSON

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from v6flow.backends.vantage6.refusals import plain
 
@@ -22,8 +23,7 @@ _SIBLING = re.compile(r"sibling run id=(\d{1,18}) failed with status '([^']{1,80
 _NO_LABEL = re.compile(r"KeyError: '([A-Z0-9_]*)_DATABASE_URI'")
 
 
-@dataclass(frozen=True, slots=True)
-class Classification:
+class Classification(Struct, frozen=True):
     """Why: `kind` and `own` as in `backends.base.Failed`."""
 
     kind: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec import Struct, field
 
 from v6flow.backends.base import Federation
 
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 _PATH_OF_KEY = re.compile(r"(?!.*-----).{1,255}\.[A-Za-z]\w{0,7}")
 
 
-@dataclass(frozen=True, slots=True)
-class ServerOrganization:
+class ServerOrganization(Struct, frozen=True):
     """An organization under its short name: its name at the server or its id there, never both.
 
     `databases` gives, for labels that workflows use, the labels that this organization's node uses.
@@ -30,8 +30,7 @@ class ServerOrganization:
     databases: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ServerFederation(Federation):
+class ServerFederation(Federation, frozen=True):
     """A collaboration at a vantage6 server; an integer is an id, a text is a name.
 
     Credentials are kept as they are written: as references. No organizations: all that the collaboration has.

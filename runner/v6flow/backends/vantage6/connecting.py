@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from v6flow import paths
 from v6flow.backends.vantage6 import address, dialects, encryption, server_names
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from v6flow.backends.vantage6.transport import Limits
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
+class Connected(Struct, frozen=True):
     """A server that can be asked."""
 
     session: Session

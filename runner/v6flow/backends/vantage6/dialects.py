@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from v6flow.backends.vantage6.refusals import RefusedError, plain
 from v6flow.core import json
@@ -23,8 +24,7 @@ KNOWN_PATHS = ("/api", "", "/hq")  # of vantage6 up to 4, behind some proxies, o
 LONGEST_NAME, LONGEST_DESCRIPTION = 128, 1024  # what a server accepts
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Struct, frozen=True):
     """A server's version, as text and as numbers."""
 
     text: str
@@ -40,8 +40,7 @@ class Version:
         return self.numbers >= numbers
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(Struct, frozen=True):
     """What a server understands. `blobs`: inputs and results are uploaded and named, not sent in the task."""
 
     version: Version
@@ -68,8 +67,7 @@ class Dialect:
         return self.version.at_least(4, 14)
 
 
-@dataclass(frozen=True, slots=True)
-class TaskDraft:
+class TaskDraft(Struct, frozen=True):
     """A task to be created; `inputs` has what each organization gets, by its id, as `Api.prepare_input` makes it."""
 
     token: str

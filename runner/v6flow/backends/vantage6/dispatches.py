@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from v6flow.backends.vantage6 import classification
 from v6flow.backends.vantage6.backoff import is_away
@@ -30,8 +32,7 @@ NOT_WAITED_FOR = "the central function ended without waiting for it"
 HELD_FINISHED = "the server takes their task for finished, since another run of it has failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """What the runs of a task have dispatched, by the organization whose run did; `open` are the runs that go on."""
 
     subtasks: Mapping[str, tuple[Subtask, ...]] = field(default_factory=dict)

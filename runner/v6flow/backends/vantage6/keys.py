@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 from v6flow import paths
 from v6flow.backends.base import UploadedKey
@@ -32,8 +33,7 @@ MEANING = (
 _DONE: dict[str, Literal["added", "kept", "replaced"]] = {"same": "kept", "none": "added", "different": "replaced"}
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """Our public key and the one that the server has of our organization, as fingerprints.
 
     `theirs` is None if the server has none, and also where what it has is no public key.

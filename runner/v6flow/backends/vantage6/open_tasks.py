@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from v6flow.core.execution.events import Subtask
 
 
-@dataclass(slots=True, eq=False)
-class OpenTask:
+class OpenTask(Struct, eq=False):
     """A request and the task that it became; all that changes is changed by who holds the backend's lock.
 
     Organizations are named as the federation file does, runs by their ids at the server.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from msgspec import Struct
 
 from v6flow.backends.vantage6.refusals import plain
 from v6flow.errors import PersonNeededError
@@ -46,16 +47,14 @@ class StrangeResultError(StrangeError):
     """A result belongs to the requested run, but is stored in a way that cannot be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskDatabase:
+class TaskDatabase(Struct, frozen=True):
     """A database that a task uses; `parameters` is what the server keeps besides its label, as text."""
 
     label: str
     parameters: str
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """A task at the server. Its status is any failed run's; wait for the runs."""
 
     id: int
@@ -74,8 +73,7 @@ class Task:
     databases: tuple[TaskDatabase, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """One organization's part of a task. The log is empty where the node does not share it."""
 
     id: int
@@ -116,8 +114,7 @@ class Run:
         return self.status in FAILED and SIBLING in self.log
 
 
-@dataclass(frozen=True, slots=True)
-class StoredResult:
+class StoredResult(Struct, frozen=True):
     """What the server holds as the result of a run, as it is: encoded, encrypted, or a blob's name.
 
     None while the run has none.
@@ -128,8 +125,7 @@ class StoredResult:
     blob: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TaskWithRuns:
+class TaskWithRuns(Struct, frozen=True):
     """A task with all its runs, and their results by the id of the run."""
 
     task: Task

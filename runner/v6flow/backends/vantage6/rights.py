@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from msgspec import Struct, field
 
 from v6flow.backends.vantage6 import paging
 from v6flow.backends.vantage6.records import StrangeError
@@ -25,8 +26,7 @@ _SHORT: dict[str, Scope] = {each[:3]: each for each in SCOPES}  # how a server's
 _OPERATIONS = {"v": "view", "e": "edit", "c": "create", "d": "delete", "s": "send", "r": "receive"}
 
 
-@dataclass(frozen=True, slots=True)
-class Rights:
+class Rights(Struct, frozen=True):
     """The widest scope of each right, by resource and operation; `whole`: there are no others for certain."""
 
     scopes: Mapping[tuple[str, str], Scope] = field(default_factory=dict)

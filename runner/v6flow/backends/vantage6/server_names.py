@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from v6flow.backends.vantage6 import paging
 from v6flow.backends.vantage6.paging import repeatedly
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from v6flow.backends.vantage6.session import Session
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Struct, frozen=True):
     """Who is logged in, and of which organization."""
 
     id: int
@@ -32,8 +32,7 @@ class User:
     public_key: str  # of the organization, "" if the server has none
 
 
-@dataclass(frozen=True, slots=True)
-class Collaboration:
+class Collaboration(Struct, frozen=True):
     """A collaboration at the server."""
 
     id: int
@@ -41,8 +40,7 @@ class Collaboration:
     encrypted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Study:
+class Study(Struct, frozen=True):
     """A study: some of a collaboration's organizations, by their ids; empty until they are asked for."""
 
     id: int
@@ -50,8 +48,7 @@ class Study:
     members: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StoreLink:
+class StoreLink(Struct, frozen=True):
     """An algorithm store as a server names it."""
 
     id: int
@@ -59,8 +56,7 @@ class StoreLink:
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class Organization:
+class Organization(Struct, frozen=True):
     """An organization: `short` is what the federation file calls it, `name` what the server does.
 
     `databases` gives, for labels that workflows use, the labels of its node.
@@ -73,8 +69,7 @@ class Organization:
     databases: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ServerNode:
+class ServerNode(Struct, frozen=True):
     """An organization's node; `status` is None if it was never seen, `config` what it shares while it is online."""
 
     id: int
@@ -95,8 +90,7 @@ class ServerNode:
         return self.config.get("database_labels")
 
 
-@dataclass(frozen=True, slots=True)
-class ServerDirectory:
+class ServerDirectory(Struct, frozen=True):
     """Who there is at a server, with the ids and keys that requests need; organizations in the federation's order."""
 
     server: str

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
+
+from msgspec.structs import replace
 
 from v6flow.backends.vantage6 import totp
 from v6flow.backends.vantage6.records import StrangeError

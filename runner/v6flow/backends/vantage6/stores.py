@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from v6flow.backends.vantage6 import address, paging, server_names
 from v6flow.backends.vantage6.records import StrangeError
@@ -67,8 +69,7 @@ def is_same_image(kept: str, asked: str) -> bool:
 # --------------------------------------------------------------------------------------------------- the store
 
 
-@dataclass(slots=True)
-class _Reader:
+class _Reader(Struct):
     """Reads from a store.
 
     What is sent is what vantage6's own client sends: the header `Server-Url`, which says by which server the store

@@ -6,9 +6,11 @@ import base64
 import binascii
 import logging
 import shlex
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from v6flow.backends.vantage6 import dialects, reconciliation, stores
 from v6flow.backends.vantage6.backoff import backoff, is_away, not_sent_again
@@ -33,8 +35,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(Struct, frozen=True):
     """A task at the server. `adopted`: it was found there; `doubtful`: it was sent twice, a twin may show up."""
 
     task: int

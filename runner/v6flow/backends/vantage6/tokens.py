@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from v6flow.references import Secret
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Struct, frozen=True):
     """What a person logs in with; `totp` is the secret of two-factor log-in."""
 
     username: Secret
@@ -23,8 +23,7 @@ class Credentials:
         return [each for each in (self.username, self.password, self.totp) if each is not None]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Tokens:
+class Tokens(Struct, frozen=True):
     """What a log-in gave; they cannot be shown or pickled. `until` is on our own clock."""
 
     access: str

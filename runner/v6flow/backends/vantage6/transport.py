@@ -13,7 +13,6 @@ import os
 import random as _random
 import time
 import zlib
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from threading import BoundedSemaphore
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import requests
+from msgspec import Struct
 from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
@@ -48,8 +48,7 @@ Again: TypeAlias = Literal["never", "unsent", "always"]
 """When a request is sent again by itself: never; if it has certainly not arrived; whenever there was no answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """How long a request may take (seconds) and how large its answer may be (bytes, decoded)."""
 
     connect: float = 10.0
@@ -62,8 +61,7 @@ class Limits:
     longest_retry_after: float = 120.0  # of what a server asks for
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Struct, frozen=True):
     """A server's success: `value` is its JSON, None for what went to a file; names of headers are in lower case."""
 
     status: int
@@ -71,8 +69,7 @@ class Response:
     headers: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(Struct, frozen=True):
     method: str
     path: str
     params: tuple[tuple[str, str], ...] = ()

@@ -12,9 +12,9 @@ import io
 import socket
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -30,8 +30,7 @@ class TotalDeadlineError(TimeoutError):
     """A request took longer in all than it may."""
 
 
-@dataclass(slots=True)
-class RequestAttempt:
+class RequestAttempt(Struct):
     """One request on its way: until when it may last, how long a silence may be, whether any of it left."""
 
     until: float  # on `clock`

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from v6flow.core import expressions, json
 from v6flow.core.expressions import Template
@@ -24,8 +26,7 @@ MOST_NAMED = 10  # names that a hint lists
 LONGEST = 60  # characters of a value that a message repeats
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(Struct, frozen=True):
     """An argument of a function.
 
     `type` is a word of the store's, "" if it says none. `has_default` is None where a store is too old to say. What
@@ -46,8 +47,7 @@ class Argument:
         return self.has_default is False and not self.frontend_only
 
 
-@dataclass(frozen=True, slots=True)
-class DeclaredFunction:
+class DeclaredFunction(Struct, frozen=True):
     """A function that a task may name as its method; `databases` are its own names for what it reads, in order."""
 
     name: str
@@ -56,8 +56,7 @@ class DeclaredFunction:
     databases: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class DeclaredAlgorithm:
+class DeclaredAlgorithm(Struct, frozen=True):
     """An image and what it is declared to do; `store` says who declares it, `digest` which build is meant."""
 
     image: str
@@ -66,8 +65,7 @@ class DeclaredAlgorithm:
     digest: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """What an image takes is not known; `reason` says why.
 
     `absent`: the store was read, and has nothing for this image. A server that is asked for it by way of that
@@ -79,8 +77,7 @@ class Unknown:
     absent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Misfit:
+class Misfit(Struct, frozen=True):
     """One thing in a step that does not fit; `path` is its place in the step, of a key that may not be written."""
 
     message: str

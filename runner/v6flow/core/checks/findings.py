@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from v6flow.core.expressions import Template
 from v6flow.core.language.messages import choice
@@ -25,8 +27,7 @@ MOST_NAMED = 12  # names that a sentence lists
 _WRONG = 2  # the exit code of what is wrong in a workflow or a federation
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that was looked at: what (`subject`), how it stands, and what to do about it.
 
     With an `organization`, `message` goes on after its name, as in "is offline". A problem of an organization is one
@@ -49,8 +50,7 @@ class Finding:
         return told if self.remedy is None else f"{told} ({self.remedy})"
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(Struct, frozen=True):
     """What a task step needs of each of some organizations; where it is known only later whom it asks: of all."""
 
     step: str

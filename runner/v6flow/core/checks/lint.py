@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from v6flow.core.checks import lint_rules
 from v6flow.core.language.problem import Position, Problem
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 _IGNORED = re.compile(r"(?:^|\s)#\s*lint:\s*ignore\s+([\w-]+(?:\s*,\s*[\w-]+)*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """A rule: what it finds, why that matters, a file in which it finds something, and the same file mended."""
 
     summary: str

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from v6flow.core.checks.cross_site import followed
 from v6flow.core.kinds import STEP_KINDS
@@ -24,8 +26,7 @@ if TYPE_CHECKING:
 REASON = "or say mixed_cohorts: <reason>"
 
 
-@dataclass(frozen=True, slots=True)
-class _Cohort:
+class _Cohort(Struct, frozen=True):
     """Who answers a step if all do, and the step that may lose some.
 
     They are the names in its list, or all that there are in `study`; if that is None, too, all of the federation.
@@ -43,8 +44,7 @@ class _Cohort:
         return self.study if self.names is None else self.names
 
 
-@dataclass(frozen=True, slots=True)
-class _Use:
+class _Use(Struct, frozen=True):
     """A reference to a step that carries cohorts, and the place of the value that it stands in."""
 
     step: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from msgspec import Struct
 
 from v6flow.core.language.words import nearest
 
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["function", "async function", "generator", "async generator"]
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Struct, frozen=True):
     """The parameters of a function, those with a default under `optional`; `any_keyword` is `**kwargs`."""
 
     name: str
@@ -28,8 +28,7 @@ class Signature:
     any_keyword: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownSignature:
+class UnknownSignature(Struct, frozen=True):
     """The name is there, or may be, but what it takes only shows when the code runs."""
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
+
+from msgspec import NODEFAULT, Struct
 
 from v6flow.core.execution.events import EVENTS, Failure, Subtask
 
@@ -22,12 +23,17 @@ _DECODERS: dict[object, Callable[[Any], Any]] = {
 }
 """For each type of a field that JSON does not keep, by its annotation: what makes it of the JSON."""
 
-_DEFAULTS = {
-    kind: {field.name: field.default for field in fields(kind)} for kind in (*EVENTS.values(), Failure, Subtask)
-}
+
+def _defaults(kind: type[Struct]) -> dict[str, Any]:
+    """The fields of a record, each with its default, or NODEFAULT."""
+    names, defaults = kind.__struct_fields__, kind.__struct_defaults__
+    return dict(zip(names, (NODEFAULT,) * (len(names) - len(defaults)) + defaults, strict=True))
+
+
+_DEFAULTS = {kind: _defaults(kind) for kind in (*EVENTS.values(), Failure, Subtask)}
 """What equals its default is left out of a journal."""
 
-_TYPES = {name: {field.name: field.type for field in fields(kind)} for name, kind in EVENTS.items()}
+_TYPES = {name: kind.__annotations__ for name, kind in EVENTS.items()}
 
 
 def encode(event: Event) -> tuple[str, dict[str, Any], Json]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from v6flow.core.kinds.settings import DatabaseChoice
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRequest:
+class TaskRequest(Struct, frozen=True):
     """One task to create; `kwargs` holds, for each organization asked, what the method gets there.
 
     `token` names this request for ever: the same token is the same question, to be answered at most once. `withheld`:
@@ -37,8 +37,7 @@ class TaskRequest:
     withheld: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LocalRequest:
+class LocalRequest(Struct, frozen=True):
     """One attempt of a local step: a function or a command, never both.
 
     `function` is `file.py:name` (relative to `folder`) or `package.module:name`; `kwargs` are its keyword arguments,
@@ -55,15 +54,13 @@ class LocalRequest:
     memory: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """Write down what follows from what is known; nothing else happens."""
 
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """Ask organizations. `event` is the durable intent, None if it is already written down.
 
     `again`: this token may have been submitted before, so that what it became is looked for first.
@@ -74,38 +71,33 @@ class Ask:
     again: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StartLocal:
+class StartLocal(Struct, frozen=True):
     """Start a local step's child process."""
 
     request: LocalRequest
     event: LocalRequested
 
 
-@dataclass(frozen=True, slots=True)
-class Kill:
+class Kill(Struct, frozen=True):
     """Stop what organizations do for a token: nobody waits for it any longer."""
 
     token: str
     organizations: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """See once more what is there under a token: a deadline is judged only after that."""
 
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class KillLocal:
+class KillLocal(Struct, frozen=True):
     """End a local step's child process."""
 
     step: str
 
 
-@dataclass(frozen=True, slots=True)
-class Recall:
+class Recall(Struct, frozen=True):
     """See what an earlier run has of a step, answered no longer than `longest` seconds ago."""
 
     step: str
@@ -113,8 +105,7 @@ class Recall:
     longest: float
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(Struct, frozen=True):
     """Have later runs find the result that a step has completed with."""
 
     step: str

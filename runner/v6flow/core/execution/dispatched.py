@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from v6flow.core.execution.events import Failure
 
@@ -57,8 +59,7 @@ class AskingStep(Protocol):
     central: bool
 
 
-@dataclass(frozen=True, slots=True)
-class CohortPart:
+class CohortPart(Struct, frozen=True):
     """How one organization stands in a step, and why it failed if it did; `working`: a node has begun."""
 
     organization: str
@@ -67,8 +68,7 @@ class CohortPart:
     working: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
+class _Node(Struct, frozen=True):
     """A subtask's run with the runs that it dispatched itself; a leaf has none."""
 
     subtask: Subtask

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from v6flow.core.execution.state import SETTLED
 from v6flow.core.kinds import STEP_KINDS
@@ -17,16 +18,14 @@ if TYPE_CHECKING:
     from v6flow.core.planning.plan import Plan
 
 
-@dataclass(slots=True)
-class Level:
+class Level(Struct):
     """Steps that stand together: those of the file, or those of one iteration or item. `open` are not yet settled."""
 
     steps: tuple[str, ...]
     open: int = 0
 
 
-@dataclass(slots=True)
-class Inside:
+class Inside(Struct):
     """The iterations or items of a step whose nested steps can begin, by number; `settled`: nothing of them is open.
 
     `last` is the number that was opened last.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -11,8 +12,7 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
 
 
-@dataclass(frozen=True, slots=True)
-class Pinned:
+class Pinned(Struct, frozen=True):
     """What a run was started with, or last resumed with after a change.
 
     The defaults stand for what runs of earlier versions did not have.
@@ -53,7 +53,7 @@ class Pinned:
     """Whether the run may reuse results of earlier runs."""
 
 
-_KEYS = {each.name: each.name for each in fields(Pinned)} | {"final": "finally"}
+_KEYS = {name: name for name in Pinned.__struct_fields__} | {"final": "finally"}
 _TUPLES = ("organizations", "steps", "final")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from v6flow.core.execution import dispatched
 from v6flow.core.execution import events as ev
@@ -22,8 +24,7 @@ if TYPE_CHECKING:
     from v6flow.core.planning.plan import Plan
 
 
-@dataclass(frozen=True, slots=True)
-class Basis:
+class Basis(Struct, frozen=True):
     """What results depend on and no plan says.
 
     `sources` are digests of the functions, scripts and files of local steps, by step; `data` is one of the data and the
@@ -34,8 +35,7 @@ class Basis:
     data: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """What a result depends on: `parts` by the name that people know each by, and the `digest` of them all."""
 
     parts: Mapping[str, str]
@@ -45,16 +45,14 @@ class Key:
         return digest(dict(self.parts))
 
 
-@dataclass(frozen=True, slots=True)
-class ReusableAnswer:
+class ReusableAnswer(Struct, frozen=True):
     """What an organization answered, and for a central function how those fared whom it asked."""
 
     value: Json
     subtasks: tuple[Subtask, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """The result that a step of a run has: `value` of a local step, `answers` of a task step.
 
     `ended` is when the step completed, `answered` when the oldest of the answers came; `sent` are digests of what each

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,8 +16,7 @@ Cohort: TypeAlias = "tuple[str, tuple[str, ...]]"
 """The step whose answers they are, and the organizations that answered."""
 
 
-@dataclass(slots=True)
-class OrganizationState:
+class OrganizationState(Struct):
     """How one organization fares in a task step.
 
     `requested` until it has answered or failed; a `failed` one may be asked again; `waiting` has yet to be asked.
@@ -44,8 +44,7 @@ class OrganizationState:
     hidden: bool = False  # it may have dispatched subtasks, which this user may not see
 
 
-@dataclass(slots=True)
-class ItemState:
+class ItemState(Struct):
     """How one item of a foreach step fares; `open` until it has ended."""
 
     key: str

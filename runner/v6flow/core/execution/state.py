@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from v6flow.core.execution import dispatched, pinned
 from v6flow.core.execution import events as ev
@@ -29,8 +31,7 @@ RunStatus = Literal["running", "waiting", "completed", "failed", "interrupted", 
 SETTLED = ("completed", "failed", "skipped")
 
 
-@dataclass(slots=True)
-class StepState:
+class StepState(Struct):
     """How a step fares. For a task step, `organizations` has each that the step itself asks, in the order asked.
 
     `asked`, `responded`, `failed` and `missing` name the organizations of its subtasks instead, where a central
@@ -115,8 +116,7 @@ class StepState:
         return max((each.attempt for each in self.organizations.values()), default=self.attempt)
 
 
-@dataclass(slots=True)
-class RunState:
+class RunState(Struct):
     """How a run fares."""
 
     run: str = ""

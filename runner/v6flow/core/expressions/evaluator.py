@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from v6flow.core.expressions.computation import Frame, part_of
 from v6flow.core.expressions.functions import FUNCTIONS, function
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-@dataclass(frozen=True, slots=True)
-class Mention:
+class Mention(Struct, frozen=True):
     """A path that an expression names: the slot it begins with, or none, then what follows."""
 
     slot: int | None
@@ -46,8 +46,7 @@ class Mention:
         return self.path if self.slot is None else paths[self.slot] + self.path
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """An expression ready to be evaluated, for all expressions that differ only in the paths in its slots."""
 
     evaluate: Callable[[Frame], Any]

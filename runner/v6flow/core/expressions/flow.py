@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,8 +20,7 @@ Key: TypeAlias = "str | int | None"
 """A key or an index; None: one that is computed."""
 
 
-@dataclass(frozen=True, slots=True)
-class ValueOrigin:
+class ValueOrigin(Struct, frozen=True):
     """An answer to a step: of which organization, if that is known, and by which reference it came here."""
 
     step: str
@@ -27,8 +28,7 @@ class ValueOrigin:
     reference: Reference | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(Struct, frozen=True):
     """Answers of single organizations in a value that no reduction over organizations has merged yet.
 
     `parts` are the flows of its items by key or index, where the value is written out item by item. `inner` is the flow

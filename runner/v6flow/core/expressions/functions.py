@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import operator
-from dataclasses import dataclass, field
 from functools import cache, partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from v6flow.core import json
 from v6flow.core.expressions import flow
@@ -41,8 +42,7 @@ HIDDEN_IDS = "#organization_ids"
 _signature = cache(signature)  # which costs more than binding
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     """A function of the language: a line of documentation, what computes it, and what it makes of answers.
 
     The line is its usage, a colon, what it yields. `choices` lists the words that an argument may be, so that a wrong

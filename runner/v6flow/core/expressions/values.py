@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
 
 from v6flow.core.expressions.limits import MAX_INTEGER
 from v6flow.core.expressions.names import place, quoted
@@ -52,8 +53,7 @@ class Undefined:
         return f"Undefined({self.reason!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A path that an expression names.
 
     `path` is what follows the root; None stands for a computed subscript, where the path stops. `at` is the

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from v6flow.core.kinds import programs
 from v6flow.core.kinds.programs import CHOOSING, CODE_OPTIONS, INTERPRETERS, SEARCHES, STARTERS, Interpreter, Starter
@@ -21,8 +22,7 @@ _EXPRESSION = re.compile(r"\{\{[^{}\"]{1,80}\}\}")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 
 
-@dataclass(frozen=True, slots=True)
-class Misuse:
+class Misuse(Struct, frozen=True):
     """A word of a command, by its index, whose expression must not stand there: why, and the remedy."""
 
     index: int

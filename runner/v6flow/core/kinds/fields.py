@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,8 +24,7 @@ THIS = STEPS | {"this"}
 EACH = frozenset({"params", "result", "organization"})
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """A place in a step where expressions may stand, and the names they may use there.
 
     `inside`: it is evaluated where the rounds or items of this one are known, and if `nested` the steps in it too.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +24,7 @@ First: TypeAlias = Literal["file", "code", "database", "data", "rest"]
 """What the first word that is no option is: a file that is run, code, a database before code, data, code to the end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Interpreter:
+class Interpreter(Struct, frozen=True):
     """How an interpreter reads its command line.
 
     `permutes`: it reads options behind other words too; `stops`: none behind the code; `clusters`: `-ec` is `-e -c`;
@@ -41,8 +42,7 @@ class Interpreter:
     prefixes: bool = False  # an option may be cut short, in any case: -Comm
 
 
-@dataclass(frozen=True, slots=True)
-class Starter:
+class Starter(Struct, frozen=True):
     """How a program reads its command line that starts another one: its `words` come first, `NAME=text` if it may.
 
     `options` are as an interpreter's. `searched`: its options are too many to list, and the other program is searched.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from v6flow.core import expressions
 from v6flow.core.kinds.fields import EACH, PARAMS, STEPS, Field
@@ -39,8 +40,7 @@ LATE = ("organizations", "quorum")
 """The settings that steps may decide, so that they need not be known before anything runs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True):
     """How often an organization is asked in all, and the seconds between."""
 
     attempts: int = 1
@@ -59,8 +59,7 @@ class Retry:
             return self.max_delay
 
 
-@dataclass(frozen=True, slots=True)
-class Quorum:
+class Quorum(Struct, frozen=True):
     """Who must answer; `minimum` is `all`, a number, `P%`, or an expression that gives one of these."""
 
     minimum: int | str | Template = "all"
@@ -90,16 +89,14 @@ COUNT = expressions.compile("{{ result.count }}")
 """How many a result is about, where nothing else is said."""
 
 
-@dataclass(frozen=True, slots=True)
-class Disclosure:
+class Disclosure(Struct, frozen=True):
     """How many a result must be about, and where it says how many those are; None: what the federation demands."""
 
     min_count: int | None = None
     count: Template | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseChoice:
+class DatabaseChoice(Struct, frozen=True):
     """A database that a task uses at each organization, by the label the node gives it."""
 
     label: str

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from v6flow.core.language import document
 from v6flow.core.language.layout import Block, layout
@@ -28,8 +29,7 @@ TOP = (
 _STEPS = ("steps", "finally")  # the keys whose values are steps by name
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """The order of the keys of a mapping, and where those inside it have one.
 
     `inside` is by key, `each` for all keys that stand in no order: names of steps, of cases.
@@ -203,8 +203,7 @@ def _key(entry: Block) -> Block:
 # --------------------------------------------------------------------------------------------------- the layout
 
 
-@dataclass(slots=True)
-class _Lines:
+class _Lines(Struct):
     """What each line is, by its number from 0; columns are pairs of the old and the new one."""
 
     openings: dict[int, list[tuple[int, int]]] = field(default_factory=dict)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from msgspec import Struct, field
 from yaml.events import CollectionEndEvent, MappingStartEvent, ScalarEvent
 
 if TYPE_CHECKING:
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-@dataclass(slots=True)
-class Block:
+class Block(Struct):
     """A mapping, a list or a scalar; lines and columns count from 0, `start` and `end` are offsets in the text.
 
     `key` is that of the entry of a mapping, None of a list's item and at the top. `last` is the last line with

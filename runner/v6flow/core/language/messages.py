@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from v6flow.core.language import scalars
 from v6flow.core.language.redaction import BLANK, SECRET_VALUE, is_secret
@@ -32,8 +33,7 @@ _BOOLEANS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "fa
 _COUNT = re.compile(r"[1-9][0-9]{0,59}")
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(Struct, frozen=True):
     """One keyword of a schema that a value does not fit; `limit` is what the keyword says.
 
     Of the schema around it are used: `patternErrorMessage` (what is expected, whatever else is there),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec import Struct
 
 from v6flow.core import json
 from v6flow.core.expressions import ExpressionError, kind
-from v6flow.core.roles import Role, fixed, free, roles
+from v6flow.core.roles import Role, fixed, free
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
     from v6flow.core.expressions import Template
     from v6flow.core.language.document import Document
     from v6flow.core.language.problem import Path
+    from v6flow.core.roles import Roles
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """A condition on a step or, with `each`, on what each organization answers; `message` is said where it fails."""
 
     at: Path
@@ -55,31 +56,41 @@ def _conditions(checks: Iterable[Check], *, each: bool) -> Iterator[Any]:
     return (check.condition.source for check in checks if check.each == each)
 
 
-@dataclass(frozen=True, slots=True)
-class Common:
+class Common(Struct, frozen=True):
     """What a step of any kind may say; `at` is its place in the document.
 
     The name of a nested step begins with that of the step it is nested in, `parent`: `fit.gradient`.
     """
 
-    name: str = field(metadata=free("by which it is found", shown=True))
-    at: Path = field(metadata=free("where it stands in the file"))
-    needs: tuple[str, ...] = field(default=(), metadata=free("when it is asked"))
-    on_failure: str = field(default="fail", metadata=free("what becomes of the run when it fails", shown=True))
-    mixed_cohorts: str | None = field(default=None, metadata=free("what is accepted", shown=True))
-    allow_cross_site: str | None = field(default=None, metadata=free("what is accepted", shown=True))
-    description: str = field(default="", metadata=free("for people"))
-    when: Template | None = field(default=None, metadata=fixed("settled", shown=True))
-    checks: tuple[Check, ...] = field(
-        default=(),
-        metadata=roles(
+    ROLES: ClassVar[Roles] = {
+        "name": free("by which it is found", shown=True),
+        "at": free("where it stands in the file"),
+        "needs": free("when it is asked"),
+        "on_failure": free("what becomes of the run when it fails", shown=True),
+        "mixed_cohorts": free("what is accepted", shown=True),
+        "allow_cross_site": free("what is accepted", shown=True),
+        "description": free("for people"),
+        "when": fixed("settled", shown=True),
+        "checks": (
             Role(fixed="settled", shown=True, take=lambda checks: [*_conditions(checks, each=False)]),
             Role(fixed="asked", part="each", take=lambda checks: [*_conditions(checks, each=True)]),
         ),
-    )
-    output_schema: Mapping[str, Any] | None = field(default=None, metadata=fixed(shown=True))
-    properties: Template | None = field(default=None, metadata=fixed("settled", shown=True))
-    final: bool = field(default=False, metadata=free("when it is asked", shown=True))
+        "output_schema": fixed(shown=True),
+        "properties": fixed("settled", shown=True),
+        "final": free("when it is asked", shown=True),
+    }
+    name: str
+    at: Path
+    needs: tuple[str, ...] = ()
+    on_failure: str = "fail"
+    mixed_cohorts: str | None = None
+    allow_cross_site: str | None = None
+    description: str = ""
+    when: Template | None = None
+    checks: tuple[Check, ...] = ()
+    output_schema: Mapping[str, Any] | None = None
+    properties: Template | None = None
+    final: bool = False
     """Whether it stands under `finally`: it is run once all others are over."""
 
     @property
@@ -136,8 +147,7 @@ class Planned:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Param:
+class Param(Struct, frozen=True):
     """A parameter: its JSON Schema fragment; without a default it must be given."""
 
     name: str
@@ -152,8 +162,7 @@ class Param:
         return str(self.schema.get("description", ""))
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Struct, frozen=True):
     """A named output, and why it may mix cohorts, if it may."""
 
     name: str
@@ -162,8 +171,7 @@ class Output:
     mixed_cohorts: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Workflow:
+class Workflow(Struct, frozen=True, eq=False):
     """A workflow: its parameters, its steps in the file's order (those under `finally` last), its outputs.
 
     A nested step stands right behind the one it is nested in, under a name that begins with that one's.

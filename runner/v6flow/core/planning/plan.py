@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from v6flow.core.json import Json, canonical
 from v6flow.core.planning import ids
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from v6flow.core.planning.graph import StepGraph
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What a run will do; `steps` and `needs` are in an order in which each step follows what it needs.
 
     Nested steps stand behind the one they are nested in, by the names that the workflow gives them.

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec import Struct
 
 from v6flow.core.json import Json, digest
-from v6flow.core.roles import Role, fixed, roles, roles_of
+from v6flow.core.roles import Role, fixed, roles_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from v6flow.core.language.model import Planned
     from v6flow.core.planning.plan import Plan
+    from v6flow.core.roles import Roles
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """What answers depend on and no plan can see, as digests; None or empty where it is not known here.
 
     `source`: the functions, scripts and files of a local step. `federation`: its identity. `data`: its databases and
     algorithms. Which of these concern a step is declared by its plan, `Planned.origin`.
     """
 
-    source: str | None = field(default=None, metadata=fixed(reuse="source"))
-    federation: str = field(default="", metadata=roles(Role(fixed="asked"), Role(reuse="federation", take=digest)))
-    data: str = field(default="", metadata=roles(Role(reuse="data")))
+    ROLES: ClassVar[Roles] = {
+        "source": fixed(reuse="source"),
+        "federation": (Role(fixed="asked"), Role(reuse="federation", take=digest)),
+        "data": (Role(reuse="data"),),
+    }
+    source: str | None = None
+    federation: str = ""
+    data: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
+class Fingerprint(Struct, frozen=True):
     """What a resume must leave as it is: `asked` once somebody was asked, `settled` once the step is settled."""
 
     asked: Mapping[str, Json]
@@ -41,8 +46,7 @@ class Fingerprint:
         return {**self.asked, **self.settled}
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """What a step asks or computes. The request, the fingerprint and the reuse key are views of it.
 
     `fields` are the fields of its plan, of what all kinds have, and of its origin, each with one of its roles.
@@ -71,7 +75,10 @@ class Question:
         return {part: _short(values[0] if len(values) == 1 else values) for part, values in groups.items()}
 
 
-def of(step: Planned, origin: Origin = Origin(), **known: Any) -> Question:
+_UNKNOWN = Origin()
+
+
+def of(step: Planned, origin: Origin = _UNKNOWN, **known: Any) -> Question:
     """The question of a step; `known` are the values that fields have by now which the plan has as templates."""
     return Question(
         step.kind,

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from v6flow.stores.folder.files import read_whole, write_whole
 
@@ -19,16 +20,14 @@ _MAGIC = "v6flow-head-1"
 _READS = 20  # a reader may see half of what is just being written
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """A place in a journal: how many events are there, and the checksum of the last (hexadecimal)."""
 
     events: int
     checksum: str
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True):
     """What must be there: `durable` always, `reached` unless the machine has restarted since `boot`."""
 
     boot: str

@@ -6,8 +6,9 @@ import contextlib
 import json
 import signal
 import threading
-from dataclasses import asdict
 from typing import TYPE_CHECKING
+
+from msgspec.structs import asdict
 
 from v6flow.errors import JournalError
 from v6flow.stores.base import CancelRequest, DecisionRequest

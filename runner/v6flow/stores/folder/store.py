@@ -6,9 +6,10 @@ import contextlib
 import os
 import stat
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from v6flow.errors import UsageError
 from v6flow.stores import run_ids
@@ -28,8 +29,7 @@ _FOLDERS = ("results", "logs", "answers")  # the last one is the embedded backen
 _OVER = "over"  # a file that is there only while the run is over, so that nobody need read its journal to know
 
 
-@dataclass(frozen=True, slots=True)
-class RunFolder:
+class RunFolder(Struct, frozen=True):
     """A StoredRun: its journal, its lock, its requests, and what backends write, in one folder."""
 
     path: Path

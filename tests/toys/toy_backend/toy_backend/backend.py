@@ -6,10 +6,12 @@ import json
 import threading
 import time
 import traceback
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import to_builtins
 
 from toy_backend.configuration import IMAGE
 from toy_backend.methods import METHODS, NOTHING
@@ -206,7 +208,7 @@ class ToyBackend:
 
 
 def _write(path: Path, end: Answered | Failed) -> None:
-    values = asdict(end)
+    values = to_builtins(end)
     if isinstance(end, Answered):
         values["body"] = end.body.decode()
     part = path.with_suffix(".part")

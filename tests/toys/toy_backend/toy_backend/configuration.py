@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
+
+from msgspec import field
 
 from v6flow.backends.base import Federation
 from v6flow.core.directory import Directory
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 IMAGE = "toy"
 
 
-@dataclass(frozen=True, slots=True)
-class ToyFederation(Federation):
+class ToyFederation(Federation, frozen=True):
     """The numbers of each organization."""
 
     backend: ClassVar[str] = "toy"

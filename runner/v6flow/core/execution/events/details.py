@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 Time: TypeAlias = float
 """Seconds since 1970-01-01 UTC."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """Why an organization, a step or a run failed.
 
     `kind` is one word (`crashed`, `garbage`, `start_failed`, `unknown`, `not_allowed`, `timeout`, `quorum`,
@@ -25,8 +25,7 @@ class Failure:
     log_tail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Subtask:
+class Subtask(Struct, frozen=True):
     """How one organization fared in what a central function dispatched; `status` is vantage6's word.
 
     `task` names the task that this is a run of. A subtask of a subtask has as `parent` the `task` whose run at the

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(Struct, frozen=True):
     """A run began. `value` is what is pinned for every resume: params, paths, settings, fingerprints (see plan).
 
     `by` is the system's user who started it, and `via` what it was started from (see `starter`); empty: not recorded.
@@ -34,8 +34,7 @@ class RunStarted:
     labels: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunResumed:
+class RunResumed(Struct, frozen=True):
     """Somebody took the run up again; `down` is how many seconds nobody had held it.
 
     `changed` are the steps that were changed before they asked anybody; `value` is then what is pinned from now on.
@@ -56,24 +55,21 @@ class RunResumed:
     via: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RunPaused:
+class RunPaused(Struct, frozen=True):
     """Nothing can go on until people have decided at these gates: the process lets go of the run."""
 
     at: Time
     gates: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Struct, frozen=True):
     """Something that a person should know and that changes nothing: a task that could not be killed, say."""
 
     at: Time
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRequested:
+class CancelRequested(Struct, frozen=True):
     """A person asked for the run to be cancelled; `by` and `via` are as in RunStarted."""
 
     at: Time
@@ -81,8 +77,7 @@ class CancelRequested:
     via: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RunInterrupted:
+class RunInterrupted(Struct, frozen=True):
     """The process let go of the run, which can be resumed: a signal, an unreachable server, no space."""
 
     at: Time
@@ -90,8 +85,7 @@ class RunInterrupted:
     exit_code: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunEnding:
+class RunEnding(Struct, frozen=True):
     """It is known how the run ends, and what stands under `finally` is done before it does.
 
     `status` is `completed` (`value` holds its outputs), `failed` or `cancelled`. `mixed_cohorts` has, for each output
@@ -114,8 +108,7 @@ class RunEnding:
         return RunCancelled(now)
 
 
-@dataclass(frozen=True, slots=True)
-class RunCompleted:
+class RunCompleted(Struct, frozen=True):
     """The run completed; `value` holds its outputs, and `mixed_cohorts` why some of them may mix cohorts."""
 
     at: Time
@@ -123,8 +116,7 @@ class RunCompleted:
     mixed_cohorts: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunFailed:
+class RunFailed(Struct, frozen=True):
     """The run failed; `failure` is the first cause."""
 
     at: Time
@@ -132,8 +124,7 @@ class RunFailed:
     exit_code: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class RunCancelled:
+class RunCancelled(Struct, frozen=True):
     """The run was cancelled by a person."""
 
     at: Time

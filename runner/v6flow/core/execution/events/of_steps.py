@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
 
 
-@dataclass(frozen=True, slots=True)
-class StepStarted:
+class StepStarted(Struct, frozen=True):
     """A step began: who is asked (empty for a local step) and until when (None: no end).
 
     `central`: whom it asks runs a central function.
@@ -27,8 +27,7 @@ class StepStarted:
     central: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StepReused:
+class StepReused(Struct, frozen=True):
     """A step takes the result that the step `source` of an earlier run has, the oldest part of which is of `answered`.
 
     `value` is what each organization answered, by its name, and `subtasks` belong to that; None for a local step, whose
@@ -45,8 +44,7 @@ class StepReused:
     central: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StepNotReused:
+class StepNotReused(Struct, frozen=True):
     """A step that may reuse a result has found none; `reason` says why."""
 
     at: Time
@@ -54,8 +52,7 @@ class StepNotReused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class StepClosed:
+class StepClosed(Struct, frozen=True):
     """No answer is waited for any longer: the deadline passed, or the quorum is met and was not to wait."""
 
     at: Time
@@ -63,8 +60,7 @@ class StepClosed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class RoundEnded:
+class RoundEnded(Struct, frozen=True):
     """The state of a repeat step after a round, the first of which is 1; `round` 0: the state it begins with.
 
     `converged`: its condition holds, and there are no more rounds.
@@ -79,8 +75,7 @@ class RoundEnded:
     converged: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ItemsListed:
+class ItemsListed(Struct, frozen=True):
     """The items of a foreach step became known: `value` has the key and the item of each."""
 
     at: Time
@@ -90,8 +85,7 @@ class ItemsListed:
     accepted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ItemEnded:
+class ItemEnded(Struct, frozen=True):
     """An item of a foreach step, numbered from 1, ended: with its `value`, or with a failure."""
 
     at: Time
@@ -103,8 +97,7 @@ class ItemEnded:
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ParamsGiven:
+class ParamsGiven(Struct, frozen=True):
     """The params with which a workflow step runs the other file, its defaults included."""
 
     at: Time
@@ -114,8 +107,7 @@ class ParamsGiven:
     accepted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LocalRequested:
+class LocalRequested(Struct, frozen=True):
     """A local step's child process is about to start; it has until `deadline` (None: no end).
 
     `origin` has a digest of each thing that it computes with, by what it is (`function`, `script`, `files`); None: not
@@ -129,8 +121,7 @@ class LocalRequested:
     origin: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LocalFailed:
+class LocalFailed(Struct, frozen=True):
     """An attempt of a local step failed; there may be another."""
 
     at: Time
@@ -140,8 +131,7 @@ class LocalFailed:
     log: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StepCompleted:
+class StepCompleted(Struct, frozen=True):
     """A step completed; `value` is a local step's result, `carried` the cohorts its value was computed from.
 
     A cohort is (the step whose answers they are, the organizations that answered). `accepted` says that the
@@ -161,8 +151,7 @@ class StepCompleted:
     exhausted: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StepFailed:
+class StepFailed(Struct, frozen=True):
     """A step failed for good."""
 
     at: Time
@@ -170,8 +159,7 @@ class StepFailed:
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class StepSkipped:
+class StepSkipped(Struct, frozen=True):
     """A step is left out; `reason` says why.
 
     `when`: its condition does not hold, and `cause` is the step itself. `failed` and `skipped`: what it needs has not
@@ -184,8 +172,7 @@ class StepSkipped:
     reason: str = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Progressed:
+class Progressed(Struct, frozen=True):
     """How far a step has come, as its kind records it in `value`: of kinds that have no events of their own."""
 
     at: Time
@@ -193,8 +180,7 @@ class Progressed:
     value: Json
 
 
-@dataclass(frozen=True, slots=True)
-class GateAsked:
+class GateAsked(Struct, frozen=True):
     """A gate waits for a person, one of `approvers` if there are any; `message` is what it asks."""
 
     at: Time
@@ -203,8 +189,7 @@ class GateAsked:
     approvers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class GateDecided:
+class GateDecided(Struct, frozen=True):
     """A person, by the name of the system's user, has `approved` or `rejected` what a gate asks.
 
     `inputs` are the values that the person gave, by name; `via` is as in RunStarted.

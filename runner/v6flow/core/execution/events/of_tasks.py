@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRequested:
+class TaskRequested(Struct, frozen=True):
     """The intent to ask organizations, durable before anything is sent; `digest` is that of what is sent."""
 
     at: Time
@@ -24,8 +24,7 @@ class TaskRequested:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class TaskAccepted:
+class TaskAccepted(Struct, frozen=True):
     """The federation has the task; `remote` is its name there."""
 
     at: Time
@@ -34,8 +33,7 @@ class TaskAccepted:
     remote: str
 
 
-@dataclass(frozen=True, slots=True)
-class TaskStarted:
+class TaskStarted(Struct, frozen=True):
     """An organization began to work on an attempt: at the time `began`, if the federation records it.
 
     `began` is in seconds since 1970-01-01 UTC, by the federation's clock.
@@ -48,8 +46,7 @@ class TaskStarted:
     began: Time | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SubtasksSeen:
+class SubtasksSeen(Struct, frozen=True):
     """A task run that is still at work was seen to have dispatched these subtasks, or these were seen to have ended."""
 
     at: Time
@@ -59,8 +56,7 @@ class SubtasksSeen:
     subtasks: tuple[Subtask, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TaskAnswered:
+class TaskAnswered(Struct, frozen=True):
     """An organization's result, as parsed JSON; `log` is the digest of its log.
 
     `size` is that of the result in bytes, as it was received and before it was parsed; `image` is the digest of the
@@ -82,8 +78,7 @@ class TaskAnswered:
     hidden: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TaskFailed:
+class TaskFailed(Struct, frozen=True):
     """An organization answered an attempt with a failure."""
 
     at: Time
@@ -95,8 +90,7 @@ class TaskFailed:
     subtasks: tuple[Subtask, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TaskLate:
+class TaskLate(Struct, frozen=True):
     """An organization answered when the step no longer waited for it: the answer is not used, and not kept."""
 
     at: Time
@@ -105,8 +99,7 @@ class TaskLate:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class TaskWithdrawn:
+class TaskWithdrawn(Struct, frozen=True):
     """What was asked under a token is about to be killed, since the run is let go of: it may be asked anew."""
 
     at: Time

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec import Struct
 
 from v6flow.core import expressions, json
 from v6flow.core.expressions import CLEAN, counted, index, join, uniform
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from v6flow.core.kinds.fields import Defaults
     from v6flow.core.kinds.tracing import Tracing
     from v6flow.core.language.model import Common
+    from v6flow.core.roles import Roles
 
 KEY = "foreach"
 
@@ -34,8 +36,7 @@ _OFFERS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ForeachStep(Step):
+class ForeachStep(Step, Struct, frozen=True, eq=False):
     """What the file says: exactly one of `over` and `matrix` is not None."""
 
     kind: ClassVar[str] = KEY
@@ -50,19 +51,27 @@ class ForeachStep(Step):
     misplaced: tuple[str, ...] = ()  # keys beside it that are for other kinds
 
 
-@dataclass(frozen=True, slots=True)
-class ForeachPlan(Planned):
+class ForeachPlan(Planned, Struct, frozen=True):
     """A foreach step with its settings resolved."""
 
     kind: ClassVar[str] = KEY
+    ROLES: ClassVar[Roles] = {
+        "alias": fixed(part="as", shown=True),
+        "over": fixed(shown=True),
+        "matrix": fixed(shown=True),
+        "key": fixed(),
+        "result": fixed(shown=True),
+        "max_parallel": free("how many items are done at a time", shown=True),
+        "on_item_failure": free("what becomes of the step when an item fails", shown=True),
+    }
     common: Common
-    alias: str = field(metadata=fixed(part="as", shown=True))
-    over: Template | None = field(metadata=fixed(shown=True))
-    matrix: Template | None = field(metadata=fixed(shown=True))
-    key: Template | None = field(metadata=fixed())
-    result: Template | None = field(metadata=fixed(shown=True))
-    max_parallel: int = field(metadata=free("how many items are done at a time", shown=True))
-    on_item_failure: str = field(metadata=free("what becomes of the step when an item fails", shown=True))
+    alias: str
+    over: Template | None
+    matrix: Template | None
+    key: Template | None
+    result: Template | None
+    max_parallel: int
+    on_item_failure: str
 
 
 def items(over: Json, matrix: Json) -> list[tuple[str, Json]]:

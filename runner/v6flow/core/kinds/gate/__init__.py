@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec import Struct
 
 from v6flow.core import expressions
 from v6flow.core.kinds.base import StepKind
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
     from v6flow.core.kinds.fields import Defaults
     from v6flow.core.kinds.tracing import Mixing, Tracing
     from v6flow.core.language.model import Common
+    from v6flow.core.roles import Roles
 
 KEY = "gate"
 
 _NOT_BESIDE = ("timeout", "retry", "cache", "output_schema")
 
 
-@dataclass(frozen=True, slots=True)
-class GateStep(Step):
+class GateStep(Step, Struct, frozen=True):
     """What the file says; nobody among the approvers: anybody may decide. `misplaced` are keys that do not fit."""
 
     kind: ClassVar[str] = KEY
@@ -36,14 +37,17 @@ class GateStep(Step):
     misplaced: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class GatePlan(Planned):
+class GatePlan(Planned, Struct, frozen=True):
     """A gate as it will be asked; its message may depend on other steps."""
 
     kind: ClassVar[str] = KEY
+    ROLES: ClassVar[Roles] = {
+        "message": fixed(shown=True),
+        "approvers": fixed(shown=True),
+    }
     common: Common
-    message: Template = field(metadata=fixed(shown=True))
-    approvers: tuple[str, ...] = field(default=(), metadata=fixed(shown=True))
+    message: Template
+    approvers: tuple[str, ...] = ()
 
 
 class GateKind(StepKind):

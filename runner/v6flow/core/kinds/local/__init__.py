@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec import Struct
 
 from v6flow.core import expressions
 from v6flow.core.kinds import commandline
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from v6flow.core.kinds.tracing import Tracing
     from v6flow.core.language.model import Common
     from v6flow.core.language.problem import Path
+    from v6flow.core.roles import Roles
 
 KEY = "local"
 
@@ -32,8 +34,7 @@ _FROM_STEPS = frozenset({"steps", "each", "loop"})  # what they stand for may be
 _EMPTY = expressions.compile({})
 
 
-@dataclass(frozen=True, slots=True)
-class LocalStep(Step):
+class LocalStep(Step, Struct, frozen=True):
     """What the file says: exactly one of `function`, `command` and `value` is not None."""
 
     kind: ClassVar[str] = KEY
@@ -49,24 +50,35 @@ class LocalStep(Step):
     cache: Template | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LocalPlan(Planned):
+class LocalPlan(Planned, Struct, frozen=True):
     """A local step with its settings resolved; what depends on other steps is still a template."""
 
     kind: ClassVar[str] = KEY
     origin: ClassVar[frozenset[str]] = frozenset({"source"})
+    ROLES: ClassVar[Roles] = {
+        "function": fixed(reuse="function", shown=True),
+        "command": fixed(reuse="command", shown=True),
+        "value": fixed(shown=True),
+        "kwargs": fixed(reuse="kwargs", shown=True),
+        "timeout": free("how long it may take", shown=True),
+        "retry": free("how often the same is computed", shown=True),
+        "memory": free("how much it may use", shown=True),
+        "files": free("their contents are in its source"),
+        "cache": free("how old a result of the same may be", shown=True),
+        "folder": free("where its files are; their contents are in its source"),
+    }
     common: Common
-    function: str | None = field(metadata=fixed(reuse="function", shown=True))
-    command: Template | None = field(metadata=fixed(reuse="command", shown=True))
-    value: Template | None = field(metadata=fixed(shown=True))  # is never reused: nothing is quicker than to compute it
-    kwargs: Template = field(metadata=fixed(reuse="kwargs", shown=True))
-    timeout: float | None = field(metadata=free("how long it may take", shown=True))
-    retry: Retry = field(metadata=free("how often the same is computed", shown=True))
-    memory: int | None = field(metadata=free("how much it may use", shown=True))
-    files: tuple[str, ...] = field(default=(), metadata=free("their contents are in its source"))
-    cache: float | None = field(default=None, metadata=free("how old a result of the same may be", shown=True))
+    function: str | None
+    command: Template | None
+    value: Template | None  # is never reused: nothing is quicker than to compute it
+    kwargs: Template
+    timeout: float | None
+    retry: Retry
+    memory: int | None
+    files: tuple[str, ...] = ()
+    cache: float | None = None
     """How long, in seconds, its result may be reused by later runs; None: not at all."""
-    folder: str = field(default="", metadata=free("where its files are; their contents are in its source"))
+    folder: str = ""
     """Absolute, that of its file; empty: that of the workflow that is run."""
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from v6flow.core.execution import events, reuse
 from v6flow.core.execution.cohorts import Uses
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from v6flow.core.kinds.local import LocalPlan
 
 
-@dataclass(slots=True)
-class _Computing:
+class _Computing(Struct):
     """What is remembered of a local step at work: what its function or command is given."""
 
     kwargs: Mapping[str, Json]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec import Struct
 
 from v6flow.core import expressions
 from v6flow.core.expressions import CLEAN, either, join, uniform
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from v6flow.core.kinds.tracing import Mixing, Tracing
     from v6flow.core.language.model import Common
     from v6flow.core.language.problem import Path
+    from v6flow.core.roles import Roles
 
 KEY = "repeat"
 
@@ -32,8 +34,7 @@ _LOOP = STEPS | {"loop"}
 _OFFERS = frozenset({"status", "error", "result", "iterations", "converged", "history", "responded"})
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RepeatStep(Step):
+class RepeatStep(Step, Struct, frozen=True, eq=False):
     """What the file says; its nested steps stand among the workflow's, under its own name."""
 
     kind: ClassVar[str] = KEY
@@ -48,19 +49,27 @@ class RepeatStep(Step):
     misplaced: tuple[str, ...] = ()  # keys beside it that are for other kinds
 
 
-@dataclass(frozen=True, slots=True)
-class RepeatPlan(Planned):
+class RepeatPlan(Planned, Struct, frozen=True):
     """A repeat step with its settings resolved; `max` is the most rounds there may be."""
 
     kind: ClassVar[str] = KEY
+    ROLES: ClassVar[Roles] = {
+        "state": fixed(shown=True),
+        "update": fixed(shown=True),
+        "max": free("how many iterations there may be, not what any of them asks", shown=True),
+        "until": fixed(shown=True),
+        "on_max": free("what becomes of the step when max is reached", shown=True),
+        "cohort": fixed(shown=True),
+        "alias": fixed(part="as"),
+    }
     common: Common
-    state: Template = field(metadata=fixed(shown=True))
-    update: Template = field(metadata=fixed(shown=True))
-    max: int = field(metadata=free("how many iterations there may be, not what any of them asks", shown=True))
-    until: Template | None = field(metadata=fixed(shown=True))
-    on_max: str = field(metadata=free("what becomes of the step when max is reached", shown=True))
-    cohort: str = field(metadata=fixed(shown=True))
-    alias: str | None = field(metadata=fixed(part="as"))
+    state: Template
+    update: Template
+    max: int
+    until: Template | None
+    on_max: str
+    cohort: str
+    alias: str | None
 
 
 class RepeatKind(StepKind):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from v6flow.core.execution import cohorts, events, nesting
 from v6flow.core.execution.commands import Record

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec import Struct
 
 from v6flow.core import expressions
 from v6flow.core.expressions import CLEAN, Flow, ValueOrigin
@@ -25,7 +26,7 @@ from v6flow.core.kinds.settings import (
 )
 from v6flow.core.language.model import Planned, Step
 from v6flow.core.language.words import suggestion
-from v6flow.core.roles import Role, fixed, free, named, roles
+from v6flow.core.roles import Role, fixed, free, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from v6flow.core.kinds.tracing import Mixing, Tracing
     from v6flow.core.language.model import Common
     from v6flow.core.language.problem import Path
-    from v6flow.core.roles import Metadata
+    from v6flow.core.roles import Roles
 
 KEY = "task"
 
@@ -49,8 +50,7 @@ _MANY = frozenset(
 _ONE = frozenset({"status", "error", "result", "asked", "responded", "failed", "missing", "failures"})
 
 
-@dataclass(frozen=True, slots=True)
-class TaskStep(Step):
+class TaskStep(Step, Struct, frozen=True):
     """What the file says. `settings` are the templates of those settings that the file itself gives."""
 
     kind: ClassVar[str] = KEY
@@ -69,13 +69,12 @@ class TaskStep(Step):
     cache: Template | None = None
 
 
-def _asked(reuse: str, *, sent: bool = False, shown: bool = True) -> Metadata:
-    """The metadata of what decides an answer."""
-    return roles(Role(sent=sent, reuse=reuse, fixed="asked", shown=shown))
+def _asked(reuse: str, *, sent: bool = False, shown: bool = True) -> tuple[Role, ...]:
+    """The role of what decides an answer."""
+    return (Role(sent=sent, reuse=reuse, fixed="asked", shown=shown),)
 
 
-@dataclass(frozen=True, slots=True)
-class TaskPlan(Planned):
+class TaskPlan(Planned, Struct, frozen=True):
     """A task step with its settings resolved; what depends on other steps is still a template.
 
     `members` are all who may be asked: those of the study, else of the federation.
@@ -83,29 +82,49 @@ class TaskPlan(Planned):
 
     kind: ClassVar[str] = KEY
     origin: ClassVar[frozenset[str]] = frozenset({"federation", "data"})
+    ROLES: ClassVar[Roles] = {
+        "image": _asked("image", sent=True),
+        "method": _asked("method", sent=True),
+        "kwargs": _asked("kwargs", sent=True),
+        "organizations": _asked("organizations"),
+        "databases": (Role(sent=True, reuse="databases", shown=True), Role(fixed="asked", take=named)),
+        "central": _asked("settings", sent=True),
+        "subtasks": _asked("settings", shown=False),
+        "study": _asked("settings", sent=True),
+        "store": _asked("settings", sent=True),
+        "isolation": _asked("settings"),
+        "allow_nonfinite": _asked("settings", shown=False),
+        "quorum": fixed(shown=True),
+        "disclosure": fixed(shown=True),
+        "single": free("how its organizations are written"),
+        "members": free("who may be asked; who is asked is in organizations"),
+        "retry": free("how often the same is asked", shown=True),
+        "timeout": free("how long an answer is waited for", shown=True),
+        "label": free("the task's name at a server", shown=True),
+        "description": free("for people at a server"),
+        "cache": free("how old a result of the same may be", shown=True),
+    }
     common: Common
-    image: str = field(metadata=_asked("image", sent=True))
-    method: str = field(metadata=_asked("method", sent=True))
-    kwargs: Template = field(metadata=_asked("kwargs", sent=True))
-    organizations: tuple[str, ...] | Template = field(metadata=_asked("organizations"))
-    databases: tuple[DatabaseChoice, ...] = field(
-        metadata=roles(Role(sent=True, reuse="databases", shown=True), Role(fixed="asked", take=named))
-    )
-    central: bool = field(metadata=_asked("settings", sent=True))
-    subtasks: str = field(metadata=_asked("settings", shown=False))
-    study: str | int | None = field(metadata=_asked("settings", sent=True))
-    store: str | int | None = field(metadata=_asked("settings", sent=True))
-    isolation: str = field(metadata=_asked("settings"))
-    allow_nonfinite: bool = field(metadata=_asked("settings", shown=False))
-    quorum: Quorum = field(metadata=fixed(shown=True))
-    disclosure: Disclosure = field(metadata=fixed(shown=True))
-    single: bool = field(metadata=free("how its organizations are written"))
-    members: tuple[str, ...] = field(metadata=free("who may be asked; who is asked is in organizations"))
-    retry: Retry = field(metadata=free("how often the same is asked", shown=True))
-    timeout: float | None = field(metadata=free("how long an answer is waited for", shown=True))
-    label: str = field(metadata=free("the task's name at a server", shown=True))  # empty: of the workflow and the step
-    description: str = field(metadata=free("for people at a server"))
-    cache: float | None = field(default=None, metadata=free("how old a result of the same may be", shown=True))
+    image: str
+    method: str
+    kwargs: Template
+    organizations: tuple[str, ...] | Template
+    databases: tuple[DatabaseChoice, ...]
+    central: bool
+    subtasks: str
+    study: str | int | None
+    store: str | int | None
+    isolation: str
+    allow_nonfinite: bool
+    quorum: Quorum
+    disclosure: Disclosure
+    single: bool
+    members: tuple[str, ...]
+    retry: Retry
+    timeout: float | None
+    label: str  # empty: of the workflow and the step
+    description: str
+    cache: float | None = None
     """How long, in seconds, what was answered may be reused by later runs; None: not at all."""
 
     @property

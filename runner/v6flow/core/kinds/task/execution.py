@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from v6flow.core.execution import cohorts, dispatched, events, judge, requests, reuse
 from v6flow.core.execution.commands import Ask, Kill, Recall, Record
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
     from v6flow.core.planning.plan import Plan
 
 
-@dataclass(slots=True)
-class Asking:
+class Asking(Struct):
     """What is remembered of a task step at work: what it sends to each, and how many must answer."""
 
     kwargs: Mapping[str, Json]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from v6flow.core import expressions
 from v6flow.core.expressions import NotKnownYet, Undefined
@@ -22,14 +24,14 @@ if TYPE_CHECKING:
     from v6flow.core.kinds.fields import Defaults
     from v6flow.core.kinds.tracing import Mixing, Tracing
     from v6flow.core.language.model import Common, Workflow
+    from v6flow.core.roles import Roles
 
 KEY = "workflow"
 
 _OFFERS = frozenset({"status", "error", "result", "responded"})
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class WorkflowStep(Step):
+class WorkflowStep(Step, Struct, frozen=True, eq=False):
     """What the file says. `inner` is the workflow of the other file, None where that could not be read."""
 
     kind: ClassVar[str] = KEY
@@ -45,15 +47,19 @@ def _outputs(workflow: Workflow) -> dict[str, Any]:
     return {name: output.value.source for name, output in workflow.outputs.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowPlan(Planned):
+class WorkflowPlan(Planned, Struct, frozen=True):
     """A workflow step; the steps of the other file stand among the plan's, under its own name."""
 
     kind: ClassVar[str] = KEY
+    ROLES: ClassVar[Roles] = {
+        "file": free("its steps are in the plan by themselves", shown=True),
+        "params": fixed(shown=True),
+        "inner": fixed(part="outputs", take=_outputs),
+    }
     common: Common
-    file: str = field(metadata=free("its steps are in the plan by themselves", shown=True))
-    params: Template = field(metadata=fixed(shown=True))
-    inner: Workflow = field(metadata=fixed(part="outputs", take=_outputs))
+    file: str
+    params: Template
+    inner: Workflow
 
 
 def _has_gates(workflow: Workflow) -> bool:
