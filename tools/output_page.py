@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import inspect
 import re
 from pathlib import Path
@@ -57,17 +56,16 @@ def rows_of(view: type[View]) -> Iterator[tuple[str, str, str, str]]:
     Raises KeyError for a field that the docstring of the view does not describe.
     """
     meanings = described(view)
-    for each in dataclasses.fields(view):  # type: ignore[arg-type]
-        if "hidden" in each.metadata:
+    annotations = inspect.get_annotations(view)
+    for name in view.__struct_fields__:
+        if name in view.HIDDEN:
             continue
-        annotation = str(each.type)
-        if "flat" in each.metadata:
-            inner = VIEWS[annotation.removesuffix(" | None")]
-            if dataclasses.is_dataclass(inner):
-                yield from rows_of(inner)
+        annotation = annotations[name]
+        if name in view.FLAT:
+            yield from rows_of(VIEWS[annotation.removesuffix(" | None")])
             continue
-        of, meaning = meanings[each.name]
-        yield each.metadata.get("name", each.name), of, spelt(annotation, optional=bool(of)), meaning
+        of, meaning = meanings[name]
+        yield view.NAMES.get(name, name), of, spelt(annotation, optional=bool(of)), meaning
 
 
 def described(view: type[View]) -> Mapping[str, tuple[str, str]]:

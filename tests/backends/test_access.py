@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
+from msgspec import field
 
 from v6flow import backends
 from v6flow.backends.base import Access, Federation, FederationFile
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from v6flow.errors import V6flowError
 
 
-@dataclass(frozen=True, slots=True)
-class Plainest(Federation):
+class Plainest(Federation, frozen=True):
     """Says nothing but what all federations say; `accesses` are those that were made."""
 
     backend: ClassVar[str] = "plainest"

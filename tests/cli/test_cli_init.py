@@ -361,7 +361,7 @@ def test_a_template_that_is_not_there(capsys: Capture) -> None:
 
 def test_what_python_compiled_is_no_part_of_a_project(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(init.TEMPLATES, here / "templates")
-    (here / "templates" / "common" / "data" / "__pycache__").mkdir()
+    (here / "templates" / "common" / "data" / "__pycache__").mkdir(exist_ok=True)
     (here / "templates" / "common" / "data" / "__pycache__" / "generate.pyc").touch()
     monkeypatch.setattr(init, "TEMPLATES", here / "templates")
     assert not [name for name in init.project("average") if "__pycache__" in name]

@@ -72,7 +72,8 @@ def _find(names: list[str]) -> dict[str, list[Problem]]:
 def _remedied(problem: Problem) -> Problem:
     """A problem; of a file of another kind, with the command that looks at those."""
     import shlex
-    from dataclasses import replace
+
+    from msgspec.structs import replace
 
     if problem.rule != "wrong-file":
         return problem

@@ -183,7 +183,7 @@ def detached(folder: StoredRun, code: int | None, arguments: argparse.Namespace)
 
 def carry_on(run: ActiveRun, arguments: argparse.Namespace) -> int:
     """Carry a run on to its end, tell it, and return its exit code."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from v6flow.cli import show
     from v6flow.core.views.summary import of_run

@@ -26,7 +26,7 @@ def configure(parser: Parser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from v6flow.cli import show
     from v6flow.cli.run import conclude, finish

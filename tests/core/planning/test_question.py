@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from driver import make
+from msgspec import Struct
 from msgspec.structs import replace
 
 from v6flow.core import expressions, roles
@@ -17,7 +17,7 @@ from v6flow.core.kinds.settings import DatabaseChoice, Disclosure, Quorum, Retry
 from v6flow.core.language.model import Check, Common
 from v6flow.core.planning import question
 from v6flow.core.planning.question import Origin
-from v6flow.core.roles import Role, fixed, free, roles_of
+from v6flow.core.roles import Role, Roles, fixed, free, roles_of
 from v6flow.core.views.preview import preview
 
 if TYPE_CHECKING:
@@ -140,14 +140,14 @@ def changes() -> Iterator[Any]:
     for kind, text in PLANS.items():
         of = STEP_KINDS[planned(kind).steps["s"].kind].plan_type
         wanted = {"command": ("command",), "value": ("value",), "matrix": ("matrix",)}.get(kind)
-        for each in fields(of):
-            if each.name == "common" or (wanted and each.name not in wanted):
+        for name in of.__struct_fields__:
+            if name == "common" or (wanted and name not in wanted):
                 continue
-            if not wanted and f"{each.name}:" not in text and each.name in ("command", "value", "matrix"):
+            if not wanted and f"{name}:" not in text and name in ("command", "value", "matrix"):
                 continue  # they are had by another plan of the kind
-            yield pytest.param(kind, of, each.name, id=f"{kind}-{each.name}")
-    for each in fields(Common):
-        yield pytest.param("task", Common, each.name, id=f"common-{each.name}")
+            yield pytest.param(kind, of, name, id=f"{kind}-{name}")
+    for name in Common.__struct_fields__:
+        yield pytest.param("task", Common, name, id=f"common-{name}")
 
 
 def changed(kind: str, of: type, name: str) -> tuple[Plan, Plan]:
@@ -195,8 +195,8 @@ def differing(before: Plan, after: Plan) -> set[str]:
 
 
 @pytest.mark.parametrize("of", [*(kind.plan_type for kind in STEP_KINDS.values()), Common, Origin])
-def test_each_field_of_each_plan_has_a_role(of: type) -> None:
-    assert {name for name, _ in roles_of(of)} == {each.name for each in fields(of)} - {"common"}
+def test_each_field_of_each_plan_has_a_role(of: type[Struct]) -> None:
+    assert {name for name, _ in roles_of(of)} == set(of.__struct_fields__) - {"common"}
 
 
 @pytest.mark.parametrize(("kind", "of", "name"), [*changes()])
@@ -238,11 +238,11 @@ def test_a_kind_depends_on_what_it_declares_only() -> None:
 
 
 def test_a_field_without_a_role_is_refused() -> None:
-    @dataclass(frozen=True)
-    class Some:
+    class Some(Struct, frozen=True):
+        ROLES: ClassVar[Roles] = {"known": fixed(), "free": free("for people")}
         common: Common
-        known: str = field(metadata=fixed())
-        free: str = field(metadata=free("for people"))
+        known: str
+        free: str
         forgotten: str = ""
 
     with pytest.raises(TypeError, match=r"Some\.forgotten has no role"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from msgspec import Struct
@@ -83,7 +82,7 @@ class EmbeddedFederation(Federation, frozen=True):
     collaboration: str
     organizations: tuple[EmbeddedOrganization, ...]
     algorithms: Mapping[str, Algorithm]
-    studies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    studies: Mapping[str, tuple[str, ...]] = {}
     identity: str = ""
 
     @classmethod

@@ -73,9 +73,7 @@ class Nodes:
         self._lock = server.changed
         self._slots = Slots(jobs)
         self._warm = warm
-        self._working = working
-        self._tell = tell
-        self._dispatched = dispatched
+        self._working, self._tell, self._dispatched = working, tell, dispatched
         self._left = left
         self._broken = broken
         self._launchers: dict[str, Launcher] = {}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from v6flow.core.execution import disclosure
 from v6flow.core.language import units
-from v6flow.core.views.base import OPTIONAL, View
+from v6flow.core.views.base import View
 
 if TYPE_CHECKING:
     from v6flow.core.json import Json
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
     from v6flow.core.views.known import Reading
 
 
-@dataclass(frozen=True, slots=True)
-class PreviewDatabase(View):
+class PreviewDatabase(View, frozen=True):
     """A database that a task uses.
 
     label: its label at the nodes
@@ -26,15 +24,15 @@ class PreviewDatabase(View):
     arguments (with arguments): further arguments
     """
 
+    OPTIONAL = ("query", "sheet_name", "preprocessing", "arguments")
     label: str
-    query: str | None = field(metadata=OPTIONAL)
-    sheet_name: str | None = field(metadata=OPTIONAL)
-    preprocessing: list[Json] | None = field(metadata=OPTIONAL)
-    arguments: dict[str, Json] | None = field(metadata=OPTIONAL)
+    query: str | None
+    sheet_name: str | None
+    preprocessing: list[Json] | None
+    arguments: dict[str, Json] | None
 
 
-@dataclass(frozen=True, slots=True)
-class PreviewQuorum(View):
+class PreviewQuorum(View, frozen=True):
     """How many must answer.
 
     min: how many must answer: a number, a share, or `all`
@@ -47,8 +45,7 @@ class PreviewQuorum(View):
     wait: str
 
 
-@dataclass(frozen=True, slots=True)
-class PreviewRetry(View):
+class PreviewRetry(View, frozen=True):
     """How often it is tried.
 
     attempts: how often at the most
@@ -58,18 +55,18 @@ class PreviewRetry(View):
     max_delay (with a longest delay): the longest delay
     """
 
+    OPTIONAL = ("delay", "backoff", "on", "max_delay")
     attempts: int
-    delay: float | None = field(default=None, metadata=OPTIONAL)
-    backoff: float | None = field(default=None, metadata=OPTIONAL)
-    on: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
-    max_delay: float | None = field(default=None, metadata=OPTIONAL)
+    delay: float | None = None
+    backoff: float | None = None
+    on: tuple[str, ...] | None = None
+    max_delay: float | None = None
 
     def lines(self) -> list[str]:
         return [f"up to {self.attempts} attempts, after {', '.join(self.on or ())}"] if self.attempts > 1 else []
 
 
-@dataclass(frozen=True, slots=True)
-class SmallestCount(View):
+class SmallestCount(View, frozen=True):
     """The smallest count of a result.
 
     min_count: the smallest count
@@ -77,9 +74,10 @@ class SmallestCount(View):
     also (with several): further such expressions
     """
 
+    OPTIONAL = ("also",)
     min_count: int
     count: Json
-    also: list[Json] | None = field(metadata=OPTIONAL)
+    also: list[Json] | None
 
 
 def database(choice: settings.DatabaseChoice) -> PreviewDatabase:

@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from v6flow.core.json import Json
 
 
-OPTIONAL: Mapping[str, Any] = {"optional": True}
-"""The metadata of a field that JSON leaves out where it is None."""
-
-FLAT: Mapping[str, Any] = {"flat": True}
-"""The metadata of a view, or None, whose keys stand among those of the view that holds it."""
-
-
-HIDDEN: Mapping[str, Any] = {"hidden": True}
-"""The metadata of a field that JSON never shows."""
-
-
-def renamed(key: str, *, optional: bool = False) -> Mapping[str, Any]:
-    """The metadata of a field that has another name in JSON."""
-    return {"name": key, "optional": optional}
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Struct, frozen=True):
     """A plain value that may be null, in a field that is left out where it is None."""
 
     value: Json
@@ -46,27 +30,29 @@ def as_json(value: Any) -> Any:
     return value
 
 
-class View:
+class View(Struct, frozen=True):
     """What all views share.
 
     The docstring of a view has a line for each field: `name: meaning`, and `name (cases): meaning` for one that is
     there in these cases only. The tables in docs/output.md are made of them.
     """
 
-    __slots__ = ()
+    OPTIONAL: ClassVar[tuple[str, ...]] = ()
+    """The fields that JSON leaves out where they are None."""
+    FLAT: ClassVar[tuple[str, ...]] = ()
+    """The fields that hold a view, or None, whose keys stand among those of this one."""
+    HIDDEN: ClassVar[tuple[str, ...]] = ()
+    """The fields that JSON never shows."""
+    NAMES: ClassVar[Mapping[str, str]] = {}
+    """The names in JSON of the fields that have another there."""
 
     def as_json(self) -> dict[str, Any]:
         """It as a JSON document shows it."""
-        document: dict[str, Any] = _fields(self)
+        document: dict[str, Any] = {}
+        for name in self.__struct_fields__:
+            held = getattr(self, name)
+            if name in self.FLAT:
+                document |= as_json(held) if held is not None else {}
+            elif name not in self.HIDDEN and (held is not None or name not in self.OPTIONAL):
+                document[self.NAMES.get(name, name)] = as_json(held)
         return document
-
-
-def _fields(view: Any) -> dict[str, Json]:
-    document: dict[str, Json] = {}
-    for each in fields(view):
-        held, how = getattr(view, each.name), each.metadata
-        if "flat" in how:
-            document |= as_json(held) if held is not None else {}
-        elif "hidden" not in how and (held is not None or not how.get("optional")):
-            document[how.get("name", each.name)] = as_json(held)
-    return document

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from v6flow.core.kinds import STEP_KINDS
-from v6flow.core.views.base import HIDDEN, View, renamed
+from v6flow.core.views.base import View
 from v6flow.core.views.by_kind import details, view_of
 
 if TYPE_CHECKING:
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 MAX_LABEL = 60  # characters of a free text in a label
 
 
-@dataclass(frozen=True, slots=True)
-class Node(View):
+class Node(View, frozen=True):
     """A step in a graph.
 
     step: its name
@@ -30,20 +28,21 @@ class Node(View):
     needs: the steps that it waits for by itself
     """
 
+    HIDDEN = ("shape", "texts", "tooltip", "above")
+    NAMES: ClassVar = {"final": "finally"}
     step: str
     kind: str
     within: str | None
-    final: bool = field(metadata=renamed("finally"))
+    final: bool
     file: str | None
     needs: tuple[str, ...]
-    shape: str = field(metadata=HIDDEN)  # `task`, `central`, `local`, `gate`, or another kind
-    texts: tuple[str, ...] = field(metadata=HIDDEN)  # what it does, and what is nested in it
-    tooltip: str = field(metadata=HIDDEN)
-    above: tuple[str, ...] = field(metadata=HIDDEN)  # the steps from which a line is drawn to it
+    shape: str  # `task`, `central`, `local`, `gate`, or another kind
+    texts: tuple[str, ...]  # what it does, and what is nested in it
+    tooltip: str
+    above: tuple[str, ...]  # the steps from which a line is drawn to it
 
 
-@dataclass(frozen=True, slots=True)
-class Graph(View):
+class Graph(View, frozen=True):
     """The steps of a workflow and what each needs.
 
     workflow: the workflow's name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import json
@@ -12,7 +11,7 @@ from v6flow.core.expressions import ExpressionError, NotKnownYet, Template
 from v6flow.core.language.messages import choice
 from v6flow.core.planning import ids
 from v6flow.core.planning.plan import iso
-from v6flow.core.views.base import OPTIONAL, View
+from v6flow.core.views.base import View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,10 +25,8 @@ _STATES = 6  # of a repeat step, the last ones: enough to see whether they come 
 _LONGEST = 200  # characters of a state
 
 
-class Explained(View):
+class Explained(View, frozen=True):
     """The part of an explanation that depends on the kind of its step, as JSON and in words."""
-
-    __slots__ = ()
 
     @property
     def organizations(self) -> tuple[str, ...]:
@@ -54,8 +51,7 @@ class Explained(View):
         return []
 
 
-@dataclass(frozen=True, slots=True)
-class Reuse(View):
+class Reuse(View, frozen=True):
     """Whose result a step has, or why it was done anew.
 
     run: the run whose result it has, or null
@@ -83,8 +79,7 @@ def reuse(step: StepState, reason: str | None) -> Reuse | None:
     return None if reason is None else Reuse(None, None, None, reason)
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement(View):
+class Judgement(View, frozen=True):
     """The rule of a quorum, how many it came to, and whether it is met.
 
     min: how many must answer, as the file says it
@@ -103,8 +98,7 @@ class Judgement(View):
     met: bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainedTask(Explained):
+class ExplainedTask(Explained, frozen=True):
     """Whom a task asked, and how they were judged.
 
     asked: as in a run
@@ -202,8 +196,7 @@ def _judged(plan: Plan, state: RunState, planned: TaskPlan, step: StepState) -> 
     return Judgement(source, tuple(quorum.required), wait, needed, len(step.answered), met)
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainedLocal(Explained):
+class ExplainedLocal(Explained, frozen=True):
     """Whose result a local step has.
 
     reuse: whose result it has, or why it was done anew
@@ -215,8 +208,7 @@ class ExplainedLocal(Explained):
         return self.reuse.lines() if self.reuse is not None else []
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainedRepeat(Explained):
+class ExplainedRepeat(Explained, frozen=True):
     """The iterations of a repeat step.
 
     rounds: how many iterations have ended
@@ -241,8 +233,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-@dataclass(frozen=True, slots=True)
-class Item(View):
+class Item(View, frozen=True):
     """An item of a foreach step.
 
     key: its key
@@ -253,8 +244,7 @@ class Item(View):
     status: str
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainedForeach(Explained):
+class ExplainedForeach(Explained, frozen=True):
     """The items of a foreach step.
 
     items: its items: `{key, status}`
@@ -266,8 +256,7 @@ class ExplainedForeach(Explained):
         return [f"  item {each.key}: {each.status}" for each in self.items]
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainedDecision(View):
+class ExplainedDecision(View, frozen=True):
     """What a gate asked whom, and what was decided.
 
     message: what it asks
@@ -279,17 +268,17 @@ class ExplainedDecision(View):
     comment (decided gate): why
     """
 
+    OPTIONAL = ("decision", "by", "at", "comment")
     message: str
     approvers: tuple[str, ...]
     asked: str
-    decision: str | None = field(default=None, metadata=OPTIONAL)
-    by: str | None = field(default=None, metadata=OPTIONAL)
-    at: str | None = field(default=None, metadata=OPTIONAL)
-    comment: str | None = field(default=None, metadata=OPTIONAL)
+    decision: str | None = None
+    by: str | None = None
+    at: str | None = None
+    comment: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainedGate(Explained):
+class ExplainedGate(Explained, frozen=True):
     """What a gate asked, and what was decided.
 
     gate: what it asked whom, and what was decided

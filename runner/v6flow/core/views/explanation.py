@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from v6flow.core.execution import dispatched
 from v6flow.core.execution import events as ev
@@ -11,7 +12,7 @@ from v6flow.core.execution.state import RunState, apply
 from v6flow.core.planning import ids
 from v6flow.core.planning.plan import iso
 from v6flow.core.views import incomplete
-from v6flow.core.views.base import FLAT, OPTIONAL, View
+from v6flow.core.views.base import View
 from v6flow.core.views.by_kind import view_of
 from v6flow.core.views.preview import preview
 from v6flow.core.views.summary import Error, error, moment, seconds
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from v6flow.core.views.preview import Preview
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainedSubtask(View):
+class ExplainedSubtask(View, frozen=True):
     """A subtask that a central function sent.
 
     name: its organization, with a number where it has several
@@ -44,8 +44,7 @@ class ExplainedSubtask(View):
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainedTaskRun(View):
+class ExplainedTaskRun(View, frozen=True):
     """What only an attempt of a task has.
 
     token: the token that the task carries
@@ -55,15 +54,15 @@ class ExplainedTaskRun(View):
     withdrawn (killed when the run was let go of): true
     """
 
+    OPTIONAL = ("withdrawn",)
     token: str
     began: str | None = None
     size: int | None = None
     image: str | None = None
-    withdrawn: bool | None = field(default=None, metadata=OPTIONAL)
+    withdrawn: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt(View):
+class Attempt(View, frozen=True):
     """An attempt of an organization or of a local step.
 
     attempt: its number
@@ -77,6 +76,8 @@ class Attempt(View):
     subtasks (of a central function): the subtasks that it sent
     """
 
+    OPTIONAL = ("subtasks",)
+    FLAT = ("run",)
     attempt: int
     asked: str
     task: str | None = None
@@ -85,12 +86,11 @@ class Attempt(View):
     outcome: str = "open"
     failure: Error | None = None
     origin: Mapping[str, Json] | None = None
-    run: ExplainedTaskRun | None = field(default=None, metadata=FLAT)
-    subtasks: tuple[ExplainedSubtask, ...] | None = field(default=None, metadata=OPTIONAL)
+    run: ExplainedTaskRun | None = None
+    subtasks: tuple[ExplainedSubtask, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Needed(View):
+class Needed(View, frozen=True):
     """A step that was waited for.
 
     step: its name
@@ -103,8 +103,7 @@ class Needed(View):
     ended: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Resumption(View):
+class Resumption(View, frozen=True):
     """That the run was resumed while the step was at work.
 
     at: when
@@ -115,8 +114,7 @@ class Resumption(View):
     asks_failed_again: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainedCohort(View):
+class ExplainedCohort(View, frozen=True):
     """Answers that a value was computed from.
 
     step: the step whose answers they are
@@ -127,20 +125,19 @@ class ExplainedCohort(View):
     organizations: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Reasons(View):
+class Reasons(View, frozen=True):
     """The reasons that a step gives for what is otherwise refused.
 
     mixed_cohorts (with `mixed_cohorts`): why cohorts may mix
     allow_cross_site (with `allow_cross_site`): why others may be sent what single organizations answered
     """
 
-    mixed_cohorts: str | None = field(metadata=OPTIONAL)
-    allow_cross_site: str | None = field(metadata=OPTIONAL)
+    OPTIONAL = ("mixed_cohorts", "allow_cross_site")
+    mixed_cohorts: str | None
+    allow_cross_site: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Cause(View):
+class Cause(View, frozen=True):
     """Why a step was skipped.
 
     reason: `when`, `failed` or `skipped`
@@ -153,8 +150,7 @@ class Cause(View):
     message: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation(View):
+class Explanation(View, frozen=True):
     """All that is known of a step. Times are UTC, as text; `attempts` are under "" for a local step.
 
     run: the run's id
@@ -182,6 +178,8 @@ class Explanation(View):
     organization (with ORGANIZATION): whose attempts these are
     """
 
+    OPTIONAL = ("organization",)
+    FLAT = ("more",)
     run: str
     workflow: str
     step: str
@@ -204,8 +202,8 @@ class Explanation(View):
     cause: Cause | None
     properties: Mapping[str, Json]
     incomplete: tuple[Incomplete, ...]
-    more: Explained | None = field(metadata=FLAT)
-    organization: str | None = field(default=None, metadata=OPTIONAL)
+    more: Explained | None
+    organization: str | None = None
 
     @property
     def organizations(self) -> list[str]:

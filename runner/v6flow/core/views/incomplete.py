@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from v6flow.core.execution import dispatched
 from v6flow.core.language.units import spell
@@ -25,8 +26,7 @@ NAMED = 12  # names in one message
 QUOTED = 120  # characters of a failure's message in one message
 
 
-@dataclass(frozen=True, slots=True)
-class Incomplete(View):
+class Incomplete(View, frozen=True):
     """One thing in a run that is less than the whole, and is used all the same.
 
     `kind`: `partial` (organizations failed or are missing, and the quorum did without them, or a central function

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from v6flow.core.expressions import Template
 from v6flow.core.roles import roles_of
 from v6flow.core.views import asking
-from v6flow.core.views.base import OPTIONAL, Given, View, renamed
+from v6flow.core.views.base import Given, View
 from v6flow.core.views.known import bare, spell, spell_source
 
 if TYPE_CHECKING:
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
     from v6flow.core.views.known import Reading
 
 
-class Work(View):
+class Work(View, frozen=True):
     """The part of a preview that depends on the kind of its step."""
-
-    __slots__ = ()
 
     @property
     def kind(self) -> str | None:
@@ -42,8 +39,7 @@ class Work(View):
         return []
 
 
-@dataclass(frozen=True, slots=True)
-class OtherWork(Work):
+class OtherWork(Work, frozen=True):
     """The work of a kind that has no preview of its own: what its plan declares, by the names of the fields."""
 
     values: Mapping[str, Json]
@@ -66,8 +62,7 @@ def of_other(step: Any, reading: Reading) -> OtherWork:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class TaskWork(Work):
+class TaskWork(Work, frozen=True):
     """What a task sends to whom.
 
     image: the image of the algorithm
@@ -88,21 +83,22 @@ class TaskWork(Work):
     name: the task's name at the server
     """
 
+    OPTIONAL = ("kwargs_by_organization", "kwargs", "study", "store", "cache", "disclosure")
     image: str
     method: str
     central: bool
     organizations: Json
     databases: tuple[asking.PreviewDatabase, ...]
-    kwargs_by_organization: dict[str, Json] | None = field(metadata=OPTIONAL)
-    kwargs: Given | None = field(metadata=OPTIONAL)
-    study: str | int | None = field(metadata=OPTIONAL)
-    store: str | int | None = field(metadata=OPTIONAL)
+    kwargs_by_organization: dict[str, Json] | None
+    kwargs: Given | None
+    study: str | int | None
+    store: str | int | None
     isolation: str
     quorum: asking.PreviewQuorum
     retry: asking.PreviewRetry
     timeout: float | None
-    cache: float | None = field(metadata=OPTIONAL)
-    disclosure: asking.SmallestCount | None = field(metadata=OPTIONAL)
+    cache: float | None
+    disclosure: asking.SmallestCount | None
     name: str
 
     @property
@@ -167,8 +163,7 @@ def of_task(step: TaskPlan, reading: Reading) -> TaskWork:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ValueWork(Work):
+class ValueWork(Work, frozen=True):
     """The value that a local step computes.
 
     value: what it computes
@@ -180,8 +175,7 @@ class ValueWork(Work):
         return [f"value {spell(self.value)}"]
 
 
-@dataclass(frozen=True, slots=True)
-class LocalWork(Work):
+class LocalWork(Work, frozen=True):
     """The function or command that a local step runs.
 
     function (local step with a function): the function
@@ -193,13 +187,14 @@ class LocalWork(Work):
     cache (with `cache`): seconds for which its result is reused
     """
 
-    function: str | None = field(metadata=OPTIONAL)
-    command: Json = field(metadata=OPTIONAL)
+    OPTIONAL = ("function", "command", "cache")
+    function: str | None
+    command: Json
     kwargs: Json
     timeout: float | None
     memory: int | None
     retry: asking.PreviewRetry
-    cache: float | None = field(metadata=OPTIONAL)
+    cache: float | None
 
     def lines(self) -> list[str]:
         told = [f"function {self.function}"] if self.function is not None else []
@@ -221,8 +216,7 @@ def of_local(step: LocalPlan, reading: Reading) -> LocalWork | ValueWork:
     return LocalWork(step.function or None, command, kwargs, step.timeout, step.memory, retry, step.cache)
 
 
-@dataclass(frozen=True, slots=True)
-class GateWork(Work):
+class GateWork(Work, frozen=True):
     """What a gate asks whom.
 
     message: what it asks
@@ -240,8 +234,7 @@ def of_gate(step: GatePlan, reading: Reading) -> GateWork:
     return GateWork(reading.value(step.message), step.approvers)
 
 
-@dataclass(frozen=True, slots=True)
-class RepeatWork(Work):
+class RepeatWork(Work, frozen=True):
     """What a repeat step iterates.
 
     state: the state it begins with
@@ -274,8 +267,7 @@ def of_repeat(step: RepeatPlan, reading: Reading) -> RepeatWork:
     return RepeatWork(reading.value(step.state), step.update.source, until, step.max, step.on_max, step.cohort)
 
 
-@dataclass(frozen=True, slots=True)
-class ForeachWork(Work):
+class ForeachWork(Work, frozen=True):
     """What a foreach step does for which items.
 
     over (foreach over a list or mapping): the items
@@ -286,9 +278,11 @@ class ForeachWork(Work):
     result: the result of an item
     """
 
-    over: Given | None = field(metadata=OPTIONAL)
-    matrix: Given | None = field(metadata=OPTIONAL)
-    alias: str = field(metadata=renamed("as"))
+    OPTIONAL = ("over", "matrix")
+    NAMES: ClassVar = {"alias": "as"}
+    over: Given | None
+    matrix: Given | None
+    alias: str
     max_parallel: int
     on_item_failure: str
     result: Json
@@ -310,8 +304,7 @@ def of_foreach(step: ForeachPlan, reading: Reading) -> ForeachWork:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowWork(Work):
+class WorkflowWork(Work, frozen=True):
     """The file that a workflow step runs.
 
     file: the file

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
+
+from msgspec import Struct, field
 
 from v6flow.core.views.drawing import visible
 
@@ -55,8 +56,7 @@ def _listed(graph: Graph) -> str:
     return "\n".join(lines) + "\n"
 
 
-@dataclass(slots=True)
-class _Box:
+class _Box(Struct):
     """A step in its layer, or the place where a line passes through a layer (then `step` is None)."""
 
     name: str
@@ -76,8 +76,7 @@ class _Box:
         return self.centre if self.step is not None else next(iter(self.ports.values()), self.centre)
 
 
-@dataclass(slots=True)
-class _Net:
+class _Net(Struct):
     """All lines from one box to the next layer: they share one track."""
 
     start: int

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from v6flow.core.views.base import FLAT, OPTIONAL, Given, View, renamed
+from v6flow.core.views.base import Given, View
 from v6flow.core.views.by_kind import view_of
 from v6flow.core.views.known import Reading, bare, spell
 
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from v6flow.core.views.inputs import Work
 
 
-@dataclass(frozen=True, slots=True)
-class PreviewCheck(View):
+class PreviewCheck(View, frozen=True):
     """A condition on a step, or on what each organization answers.
 
     that (on the step): the condition
@@ -26,13 +24,13 @@ class PreviewCheck(View):
     message: what is reported where it does not hold
     """
 
-    that: Json = field(metadata=OPTIONAL)
-    each: Json = field(metadata=OPTIONAL)
+    OPTIONAL = ("that", "each")
+    that: Json
+    each: Json
     message: Json
 
 
-@dataclass(frozen=True, slots=True)
-class Preview(View):
+class Preview(View, frozen=True):
     """A step of a plan before it runs.
 
     step: its name
@@ -48,18 +46,24 @@ class Preview(View):
     allow_cross_site (that may pass on single answers): the reason
     """
 
+    OPTIONAL = (
+        "when", "checks", "output_schema", "properties", "final", "on_failure", "mixed_cohorts",
+        "allow_cross_site",
+    )  # fmt: skip
+    FLAT = ("work",)
+    NAMES: ClassVar = {"final": "finally"}
     step: str
     kind: str
     needs: tuple[str, ...]
-    work: Work = field(metadata=FLAT)
-    when: Given | None = field(metadata=OPTIONAL)
-    checks: tuple[PreviewCheck, ...] | None = field(metadata=OPTIONAL)
-    output_schema: Mapping[str, Json] | None = field(metadata=OPTIONAL)
-    properties: Json = field(metadata=OPTIONAL)
-    final: bool | None = field(metadata=renamed("finally", optional=True))
-    on_failure: str | None = field(metadata=OPTIONAL)
-    mixed_cohorts: str | None = field(metadata=OPTIONAL)
-    allow_cross_site: str | None = field(metadata=OPTIONAL)
+    work: Work
+    when: Given | None
+    checks: tuple[PreviewCheck, ...] | None
+    output_schema: Mapping[str, Json] | None
+    properties: Json
+    final: bool | None
+    on_failure: str | None
+    mixed_cohorts: str | None
+    allow_cross_site: str | None
 
     @property
     def kind_in_words(self) -> str:

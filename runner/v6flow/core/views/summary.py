@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from v6flow.core.execution import failures
@@ -10,7 +9,7 @@ from v6flow.core.execution.state import SETTLED
 from v6flow.core.kinds.foreach.execution import item_counts
 from v6flow.core.planning.plan import iso
 from v6flow.core.views import incomplete
-from v6flow.core.views.base import FLAT, OPTIONAL, View
+from v6flow.core.views.base import View
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,8 +24,7 @@ WITH_RESULTS = ("completed", "cancelled", "waiting")
 """The statuses of a run whose results somebody may use."""
 
 
-@dataclass(frozen=True, slots=True)
-class Error(View):
+class Error(View, frozen=True):
     """Why a run or a step failed.
 
     kind: see [Kinds of failure](#kinds-of-failure)
@@ -43,8 +41,7 @@ class Error(View):
     hint: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal(View):
+class Refusal(View, frozen=True):
     """Why an organization gave no answer.
 
     status: the kind of failure
@@ -57,8 +54,7 @@ class Refusal(View):
     log_tail: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReusedFrom(View):
+class ReusedFrom(View, frozen=True):
     """The earlier run whose result a step has.
 
     run: the run
@@ -71,8 +67,7 @@ class ReusedFrom(View):
     answered: str
 
 
-@dataclass(frozen=True, slots=True)
-class Items(View):
+class Items(View, frozen=True):
     """How many items a foreach step has, and what became of them.
 
     total: how many there are
@@ -82,15 +77,15 @@ class Items(View):
     open (running): have not ended
     """
 
+    OPTIONAL = ("open",)
     total: int
     completed: int
     failed: int
     skipped: int
-    open: int | None = field(default=None, metadata=OPTIONAL)
+    open: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StepSummary(View):
+class StepSummary(View, frozen=True):
     """A step of a run.
 
     coordinator (central task that has begun): the organization that runs the central function; `asked` and the like
@@ -118,10 +113,14 @@ class StepSummary(View):
     error (failed): as the run's `error`
     """
 
-    coordinator: str | None = field(metadata=OPTIONAL)
-    iterations: int | None = field(metadata=OPTIONAL)
-    converged: bool | None = field(metadata=OPTIONAL)
-    items: Items | None = field(metadata=OPTIONAL)
+    OPTIONAL = (
+        "coordinator", "iterations", "converged", "items", "message", "approvers", "decision", "by", "comment",
+        "reused", "properties", "reason", "error",
+    )  # fmt: skip
+    coordinator: str | None
+    iterations: int | None
+    converged: bool | None
+    items: Items | None
     status: str
     asked: tuple[str, ...]
     responded: tuple[str, ...]
@@ -130,19 +129,18 @@ class StepSummary(View):
     missing: tuple[str, ...]
     seconds: float | None
     attempts: int
-    message: str | None = field(metadata=OPTIONAL)
-    approvers: tuple[str, ...] | None = field(metadata=OPTIONAL)
-    decision: str | None = field(metadata=OPTIONAL)
-    by: str | None = field(metadata=OPTIONAL)
-    comment: str | None = field(metadata=OPTIONAL)
-    reused: ReusedFrom | None = field(metadata=OPTIONAL)
-    properties: Mapping[str, Json] | None = field(metadata=OPTIONAL)
-    reason: str | None = field(metadata=OPTIONAL)
-    error: Error | None = field(metadata=OPTIONAL)
+    message: str | None
+    approvers: tuple[str, ...] | None
+    decision: str | None
+    by: str | None
+    comment: str | None
+    reused: ReusedFrom | None
+    properties: Mapping[str, Json] | None
+    reason: str | None
+    error: Error | None
 
 
-@dataclass(frozen=True, slots=True)
-class StartedBy(View):
+class StartedBy(View, frozen=True):
     """When and by whom a run was started, and what was said of it.
 
     started: a moment in UTC, as `2026-11-21T05:23:01Z`
@@ -166,8 +164,7 @@ class StartedBy(View):
     labels: Mapping[str, str] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Summary(View):
+class Summary(View, frozen=True):
     """A run; without an `origin` none came about.
 
     run: its id; null if none came about
@@ -183,19 +180,19 @@ class Summary(View):
         failure](#kinds-of-failure)
     """
 
+    FLAT = ("origin",)
     run: str | None
     workflow: str | None
     status: str
     exit_code: int | None
-    origin: StartedBy | None = field(metadata=FLAT)
+    origin: StartedBy | None
     outputs: Mapping[str, Json]
     incomplete: tuple[Incomplete, ...]
     steps: Mapping[str, StepSummary]
     error: Error | None
 
 
-@dataclass(frozen=True, slots=True)
-class Detached(View):
+class Detached(View, frozen=True):
     """A run that continues in the background, or has ended there.
 
     run: its id
@@ -210,8 +207,7 @@ class Detached(View):
     incomplete: tuple[Incomplete, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SetSummary(View):
+class SetSummary(View, frozen=True):
     """The run of one set of params of a sweep.
 
     params: all params of the run
@@ -234,8 +230,7 @@ class SetSummary(View):
     completed_before: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Entry(View):
+class Entry(View, frozen=True):
     """A run in a list of runs.
 
     run: its id
