@@ -39,7 +39,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # The same inside the core. What stands in the same line knows nothing of its neighbours, but for the language and its
 # expressions, whose modules go on each other without circles.
 CORE_LAYERS = (
-    ("json",),
+    ("json", "patterns"),
     ("roles",),
     ("language", "expressions"),
     ("policy",),

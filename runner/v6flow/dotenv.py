@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
+from v6flow.core.patterns import pattern
 from v6flow.errors import FederationError
 
-_LINE = re.compile(r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(.*)")
-_DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"[ \t]*(?:#.*)?')
-_SINGLE = re.compile(r"'([^']*)'[ \t]*(?:#.*)?")
+_LINE = pattern(r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(.*)")
+_DOUBLE = pattern(r'"((?:[^"\\]|\\.)*)"[ \t]*(?:#.*)?')
+_SINGLE = pattern(r"'([^']*)'[ \t]*(?:#.*)?")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$"}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from v6flow.core.language.messages import choice
 from v6flow.core.language.problem import InvalidError, Problem
 from v6flow.core.language.redaction import is_secret
 from v6flow.core.language.words import nearest, suggestion
+from v6flow.core.patterns import pattern
 from v6flow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 ENVIRONMENT = "V6FLOW_PARAM_"
 _SHOWN = 60  # characters of a text that a message repeats
 
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_INTEGER = pattern(r"-?(0|[1-9][0-9]*)")
+_NUMBER = pattern(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WORDS = {
     "null": "null", "boolean": "true or false", "integer": "a whole number", "number": "a number",
     "array": "a JSON list", "object": "a JSON mapping", "string": "text",

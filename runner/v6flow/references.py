@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from v6flow import dotenv, paths
+from v6flow.core.patterns import pattern
 from v6flow.errors import FederationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _LARGEST = 1 << 20  # bytes of a file with a secret, or with variables
-REFERENCE = re.compile(r"\$\{(env|file|keyring):([^{}]+)\}")
+REFERENCE = pattern(r"\$\{(env|file|keyring):([^{}]+)\}")
 
 
 class Secret:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +10,14 @@ from v6flow import paths
 from v6flow.core import json
 from v6flow.core.language import redaction
 from v6flow.core.language.problem import InvalidError
+from v6flow.core.patterns import pattern
 from v6flow.core.views.summary import Error, no_run
 from v6flow.errors import V6flowError
 from v6flow.reporters import terminal
 from v6flow.reporters.terminal import plain
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterable, Iterator, Sequence
 
     from v6flow.backends.base import Federation
@@ -156,7 +157,7 @@ def _excerpt(problem: Problem, texts: dict[str, str]) -> list[str]:
     return [f"{number}{plain(shown)}", f"{' ' * (len(number) - 2)}| {' ' * len(before)}^"]
 
 
-_ODD = re.compile(r"[^\n -~]+")
+_ODD = pattern(r"[^\n -~]+")
 
 
 def _spell_odd(match: re.Match[str]) -> str:

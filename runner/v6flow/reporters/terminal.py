@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from v6flow.core.patterns import pattern
+
 if TYPE_CHECKING:
+    import re
     from collections.abc import Mapping
     from typing import TextIO
 
 TAB = "    "
 
-_UNSAFE = re.compile(
+_UNSAFE = pattern(
     "["
     "\\x00-\\x1f\\x7f-\\x9f"  # controls: ESC, CSI, OSC, BEL, CR, NEL …
     "\\u2028\\u2029"  # separators of lines and paragraphs

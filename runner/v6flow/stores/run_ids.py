@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from v6flow.core.language.words import suggestion
+from v6flow.core.patterns import pattern
 from v6flow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 MAX_NAME = 128  # with what SQLite appends, well below what file systems take
 MAX_SLUG = 60
 _LISTED = 10
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_TIME = re.compile(r"-(\d{8}-\d{4})-[a-z0-9]+$")
+_NAME = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_TIME = pattern(r"-(\d{8}-\d{4})-[a-z0-9]+$")
 
 
 def run_id(workflow: str, at: float, random4: str) -> str:

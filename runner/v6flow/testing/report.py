@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from msgspec import Struct
 
 from v6flow.core.json import dumps
+from v6flow.core.patterns import pattern
 from v6flow.core.planning.plan import iso
 from v6flow.core.views.incomplete import kinds_by_name
 from v6flow.reporters.terminal import plain
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from v6flow.core.views.incomplete import Incomplete
     from v6flow.testing.judging import Complaint
 
-_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_IN_XML = pattern("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Verdict(Struct, frozen=True):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from v6flow.core import json
 from v6flow.core.language import scalars
+from v6flow.core.patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 WIDTH = 110
 """Characters of a line; a single long text makes a longer one."""
 
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*|(?=[0-9])([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?")
+_PLAIN = pattern(r"[A-Za-z_][A-Za-z0-9_./-]*|(?=[0-9])([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?")
 _WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}  # something else than text to some reader
-_ODD = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")  # what JSON leaves, and no YAML file holds
+_ODD = pattern("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")  # what JSON leaves, and no YAML file holds
 
 
 def dump(value: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from v6flow.core.json import canonical
 from v6flow.core.language import units
 from v6flow.core.language.problem import Problem
 from v6flow.core.language.words import nearest, suggestion
+from v6flow.core.patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,7 +32,7 @@ _ENDINGS: dict[str, DatabaseType] = {
     ".csv": "csv", ".parquet": "parquet", ".xlsx": "excel", ".xls": "excel",
     ".sqlite": "sql", ".sqlite3": "sql", ".db": "sql",
 }  # fmt: skip
-_SQLITE = re.compile(r"(sqlite(?:\+\w+)?:///)([^?]*)(.*)", re.DOTALL)
+_SQLITE = pattern(r"(sqlite(?:\+\w+)?:///)([^?]*)(.*)", re.DOTALL)
 
 
 class Database(Struct, frozen=True):

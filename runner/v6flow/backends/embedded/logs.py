@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from v6flow.backends.embedded.task_records import Mishap
 from v6flow.core.language.words import suggestion
+from v6flow.core.patterns import pattern
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +18,8 @@ TAIL_LINES = 20
 TAIL_CHARACTERS = 4000
 
 _TRACEBACK = "Traceback (most recent call last):"
-_EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(:.*)?$")
-_OFFERS = re.compile(r"^v6flow > the package has (.*)$", re.MULTILINE)
+_EXCEPTION = pattern(r"^[A-Za-z_][\w.]*(:.*)?$")
+_OFFERS = pattern(r"^v6flow > the package has (.*)$", re.MULTILINE)
 
 
 def read(path: Path) -> str:

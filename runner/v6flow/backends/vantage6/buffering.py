@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from v6flow.backends.vantage6.refusals import TooLargeError
+from v6flow.core.patterns import pattern
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
 LONGEST_KEPT = 1024 * 1024  # bytes of a text that stay in the document
 STAND_IN = "(in the file)"
-_END = re.compile(rb'["\\]')
+_END = pattern(rb'["\\]')
 
 
 class Spill:

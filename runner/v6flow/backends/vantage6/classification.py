@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from v6flow.backends.vantage6.refusals import plain
+from v6flow.core.patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,9 +18,9 @@ UNSHARED = "Node does not allow sharing algorithm logs"  # what a node sends ins
 TAIL_LINES, TAIL_CHARACTERS = 20, 4000
 
 _TRACEBACK = "Traceback (most recent call last):"
-_EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(:.*)?$")
-_SIBLING = re.compile(r"sibling run id=(\d{1,18}) failed with status '([^']{1,80})'")
-_NO_LABEL = re.compile(r"KeyError: '([A-Z0-9_]*)_DATABASE_URI'")
+_EXCEPTION = pattern(r"^[A-Za-z_][\w.]*(:.*)?$")
+_SIBLING = pattern(r"sibling run id=(\d{1,18}) failed with status '([^']{1,80})'")
+_NO_LABEL = pattern(r"KeyError: '([A-Z0-9_]*)_DATABASE_URI'")
 
 
 class Classification(Struct, frozen=True):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct, field
 
 from v6flow.backends.base import Federation
+from v6flow.core.patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from v6flow.backends.base import FederationFile
     from v6flow.backends.existence import ExistenceCheck
 
-_PATH_OF_KEY = re.compile(r"(?!.*-----).{1,255}\.[A-Za-z]\w{0,7}")
+_PATH_OF_KEY = pattern(r"(?!.*-----).{1,255}\.[A-Za-z]\w{0,7}")
 
 
 class ServerOrganization(Struct, frozen=True):

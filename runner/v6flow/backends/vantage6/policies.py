@@ -6,12 +6,14 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+from v6flow.core.patterns import pattern
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ALL = "all"  # what a node shares that has no such policy
 
-_PATTERN = re.compile(r"[*\\?$^\[\](){}|+]")  # by any of these a node takes a text for a pattern
+_PATTERN = pattern(r"[*\\?$^\[\](){}|+]")  # by any of these a node takes a text for a pattern
 _MOST_WORK = 10_000_000  # steps of matching
 _HUB = "docker.io"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from v6flow.backends.vantage6.masking import hide
 from v6flow.backends.vantage6.wire import TotalDeadlineError
+from v6flow.core.patterns import pattern
 from v6flow.errors import AccessError, UnreachableError, V6flowError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class StaleTokenError(AccessError):
 
 
 # flask-jwt-extended's words for a token it does not take; all come before anything is done
-_STALE = re.compile(
+_STALE = pattern(
     r"token has expired|token has been revoked|missing authorization header|error loading the user|jwt|segments"
     r"|signature verification|only non-refresh tokens|token is not yet valid|invalid (crypto|header|payload|token)",
     re.IGNORECASE,

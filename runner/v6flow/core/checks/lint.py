@@ -10,6 +10,7 @@ from msgspec import Struct
 from v6flow.core.checks import lint_rules
 from v6flow.core.language.problem import Position, Problem
 from v6flow.core.language.words import suggestion
+from v6flow.core.patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from v6flow.core.checks.lint_rules import Found
     from v6flow.core.language.model import Workflow
 
-_IGNORED = re.compile(r"(?:^|\s)#\s*lint:\s*ignore\s+([\w-]+(?:\s*,\s*[\w-]+)*)")
+_IGNORED = pattern(r"(?:^|\s)#\s*lint:\s*ignore\s+([\w-]+(?:\s*,\s*[\w-]+)*)")
 
 
 class Rule(Struct, frozen=True):

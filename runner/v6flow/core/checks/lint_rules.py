@@ -10,6 +10,7 @@ from v6flow.core.kinds import STEP_KINDS, settings
 from v6flow.core.kinds.base import NOT_CARRYING
 from v6flow.core.language.naming import resolve
 from v6flow.core.language.redaction import SECRET_VALUE
+from v6flow.core.patterns import pattern
 from v6flow.core.planning.dependencies import fields
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ Found: TypeAlias = "Iterator[tuple[Position, str, str]]"
 """What a rule finds: each time where, what, and the remedy."""
 
 
-_SECRET_KEY = re.compile(
+_SECRET_KEY = pattern(
     r"(?:^|_)(?:pass|passwd|password|passphrase|secret|token|api_?key|private_?key|credentials?)$", re.IGNORECASE
 )
-_WHOLE = re.compile(r"\s*\{\{\s*steps\.(\w+)\.(results|by_organization)\s*\}\}\s*")
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_WHOLE = pattern(r"\s*\{\{\s*steps\.(\w+)\.(results|by_organization)\s*\}\}\s*")
+_HUMP = pattern(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def unused_param(workflow: Workflow) -> Found:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from msgspec import Struct
 
 from v6flow.core.language.words import nearest
+from v6flow.core.patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -34,7 +35,7 @@ class UnknownSignature(Struct, frozen=True):
 
 _CAPTURES = (ast.MatchAs, ast.MatchStar, ast.ExceptHandler)
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-_MADE_AT_RUN_TIME = re.compile(r"\b(?:globals|locals|vars|exec|eval|setattr|__getattr__)\b")
+_MADE_AT_RUN_TIME = pattern(r"\b(?:globals|locals|vars|exec|eval|setattr|__getattr__)\b")
 
 
 def find(source: str, name: str) -> Signature | UnknownSignature | None:

@@ -7,6 +7,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from v6flow.core.expressions.limits import MAX_QUOTED
+from v6flow.core.patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,8 +46,8 @@ HABITS: dict[str, str] = {
 """What to write instead of functions and filters that Jinja, Python or Ansible have."""
 
 NAME_LENGTH = 63
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_PLAIN_KEY = re.compile(r"[^\W\d]\w*")
+_NAME = pattern(r"[A-Za-z][A-Za-z0-9_]*")
+_PLAIN_KEY = pattern(r"[^\W\d]\w*")
 
 
 def name_problem(name: str) -> str | None:

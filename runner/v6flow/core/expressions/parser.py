@@ -13,6 +13,7 @@ from v6flow.core.expressions.operators import TESTS
 from v6flow.core.expressions.values import Fault
 from v6flow.core.json import MAX_DIGITS
 from v6flow.core.language.words import suggestion
+from v6flow.core.patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +29,7 @@ OPERATORS: dict[str, str] = {
 }  # fmt: skip
 """Each operator with the name that Jinja has for it."""
 
-_TOKEN = re.compile(
+_TOKEN = pattern(
     r"""
     (?P<space>\s+)
   | (?P<name>[^\W\d]\w*)
@@ -38,8 +39,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_NUMBER = re.compile(r"(?P<whole>0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_NUMBER = pattern(r"(?P<whole>0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_ESCAPE = pattern(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"', "/": "/"}
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _ARITHMETIC = frozenset(("+", "-", "*", "/", "//", "%", "**"))

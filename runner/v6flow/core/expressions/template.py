@@ -14,6 +14,7 @@ from v6flow.core.expressions.names import ROOTS
 from v6flow.core.expressions.parser import SLOT, control_fault, lex, parse
 from v6flow.core.expressions.taint import of_tree
 from v6flow.core.expressions.values import ExpressionError, Fault, NotKnownYet, Reference, as_text, plain
+from v6flow.core.patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
 _STRING = r"""'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*\""""
 _LINK = r"""\.[^\W\d]\w*|\[(?:0|-?[1-9][0-9]{0,8}|'[^'\\]*'|"[^"\\]*")\]"""
 _ROOT = rf"(?:{'|'.join(sorted(ROOTS))})(?!\w)"
-_WHOLE_PATH = re.compile(rf"\s*\{{\{{\s*({_ROOT}(?:{_LINK})*)\s*\}}\}}\s*")
-_LINKS = re.compile(_LINK)
-_PATHS = re.compile(rf"{_STRING}|(?P<path>{_ROOT}(?:{_LINK})*)|[.|]\s*\w+|\w+", re.DOTALL)
+_WHOLE_PATH = pattern(rf"\s*\{{\{{\s*({_ROOT}(?:{_LINK})*)\s*\}}\}}\s*")
+_LINKS = pattern(_LINK)
+_PATHS = pattern(rf"{_STRING}|(?P<path>{_ROOT}(?:{_LINK})*)|[.|]\s*\w+|\w+", re.DOTALL)
 """Plain paths, where what precedes cannot make them part of a text, a key, a filter or another word."""
-_SIMPLE = re.compile(rf"\{{\{{(?![-+])([^'\"{{}}]*(?:(?:{_STRING})[^'\"{{}}]*)*)\}}\}}", re.DOTALL)
+_SIMPLE = pattern(rf"\{{\{{(?![-+])([^'\"{{}}]*(?:(?:{_STRING})[^'\"{{}}]*)*)\}}\}}", re.DOTALL)
 """An expression without braces in it; what this does not find is lexed."""
-_MARK = re.compile(r"\{\{|\}\}|\{%|\{#")
+_MARK = pattern(r"\{\{|\}\}|\{%|\{#")
 
 
 class _Expression:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from v6flow.core.kinds import programs
 from v6flow.core.kinds.programs import CHOOSING, CODE_OPTIONS, INTERPRETERS, SEARCHES, STARTERS, Interpreter, Starter
 from v6flow.core.language.messages import clip
+from v6flow.core.patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 STDIN = "or pass it as kwargs, which the program gets as JSON on stdin and in the file $V6FLOW_INPUT"
 
-_EXPRESSION = re.compile(r"\{\{[^{}\"]{1,80}\}\}")
-_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
+_EXPRESSION = pattern(r"\{\{[^{}\"]{1,80}\}\}")
+_ASSIGNMENT = pattern(r"([A-Za-z_][A-Za-z0-9_]*)=")
 
 
 class Misuse(Struct, frozen=True):

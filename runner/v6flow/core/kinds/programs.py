@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from v6flow.core.patterns import pattern
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -263,8 +265,8 @@ CHOOSING = frozenset(
 )
 """The environment variables that choose what runs."""
 
-_VERSION = re.compile(r"[-_]?v?[0-9][\w.-]*$")
-_ENDING = re.compile(r"\.(?:exe|com|bat|cmd)$")
+_VERSION = pattern(r"[-_]?v?[0-9][\w.-]*$")
+_ENDING = pattern(r"\.(?:exe|com|bat|cmd)$")
 
 
 def name(word: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
@@ -21,6 +20,7 @@ from v6flow.core.language.problem import InvalidError
 from v6flow.core.language.redaction import NOT_YAML, is_secret
 from v6flow.core.language.source import MAX_BYTES, Source, decode
 from v6flow.core.language.syntax import TIGHT_COLON, explain
+from v6flow.core.patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ MAX_CONTAINERS = 500_000  # mappings and lists: ten times a workflow of 10,000 s
 MAX_PROBLEMS = 50  # nobody reads more, and a bomb is nothing but problems
 
 _UNKNOWN = object()
-_UNFIT = re.compile("[\0\ud800-\udfff]")  # no file name, argument or UTF-8 text can hold these
+_UNFIT = pattern("[\0\ud800-\udfff]")  # no file name, argument or UTF-8 text can hold these
 
 
 class Document:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from v6flow.core.language import scalars
 from v6flow.core.language.redaction import BLANK, SECRET_VALUE, is_secret
 from v6flow.core.language.words import suggestion
+from v6flow.core.patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -30,7 +31,7 @@ _TYPES = {
 _BOOLEANS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
 
-_COUNT = re.compile(r"[1-9][0-9]{0,59}")
+_COUNT = pattern(r"[1-9][0-9]{0,59}")
 
 
 class Violation(Struct, frozen=True):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
 
+from v6flow.core.patterns import pattern
+
 if TYPE_CHECKING:
     from v6flow.core.language.source import Source
 
@@ -15,10 +17,10 @@ MAX_READ = 100_000  # characters read again for a hint; beyond, it says less
 
 _WHOLE = "put quotes around the whole value"
 _OPEN = {"FlowMappingStartToken": 1, "FlowSequenceStartToken": 1, "FlowMappingEndToken": -1, "FlowSequenceEndToken": -1}
-_STOP = re.compile(r"[\r\n]| #")
-_STOP_IN_FLOW = re.compile(r"[\r\n,\[\]{}]| #")
-_COLON = re.compile(r":(?= |\r|\n|$)")
-_BREAK = re.compile(r"[ ]*\r?\n[ ]*")
+_STOP = pattern(r"[\r\n]| #")
+_STOP_IN_FLOW = pattern(r"[\r\n,\[\]{}]| #")
+_COLON = pattern(r":(?= |\r|\n|$)")
+_BREAK = pattern(r"[ ]*\r?\n[ ]*")
 
 
 class Value(NamedTuple):

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from v6flow.core.language.problem import Problem
 from v6flow.core.language.words import nearest
+from v6flow.core.patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,17 +21,17 @@ NOT_YAML = "this is not YAML"  # begins a message that goes on in a parser's wor
 MARKS = {"federation": "v6flow_federation", "test": "v6flow_test", "workflow": "v6flow"}
 """The key that says of what kind a file is."""
 
-SECRET_VALUE = re.compile(
+SECRET_VALUE = pattern(
     r"-----BEGIN [A-Z ]*PRIVATE KEY|\bAKIA[0-9A-Z]{16}\b|\bgh[opsu]_\w{30,}|\beyJ[\w-]+\.eyJ[\w-]+\.[\w-]*"
     r"|(?<=/)[^/\s:@]*:[^/\s@]+(?=@)"
 )
 """What looks like a secret wherever it stands: a private key, tokens, a user and a password in an address."""
 
-_MARK = re.compile(
+_MARK = pattern(
     rb"^(?:\xef\xbb\xbf)?[\"']?(v6flow(?:_federation|_test)?)[\"']?\s*:|\A\s*\{\s*[\"']?(v6flow\w*)[\"']?\s*:",
     re.MULTILINE,
 )
-_SECRET = re.compile(
+_SECRET = pattern(
     r"passw|passphrase|passcode|(?:^|[_.-])pass(?:$|[_.-])|[a-z]pass$|pwd|secret|token|credential|totp|(?:^|[_.-])otp"
     r"|(?:api|private|access|ssh|sign|signing|encryption|master|account|storage|shared|app)[_.-]?key"
     r"|authoriz|(?:^|[_.-])auth(?:$|[_.-])|bearer|cookie|mfa_?code",
@@ -49,12 +50,12 @@ _NAMES = (
 _INITIALS = frozenset(name[0] for name in _NAMES)
 _NEAR = 0.8
 _SHORTEST = 3  # characters: what is shorter stands in any message
-_KEY = re.compile(
+_KEY = pattern(
     r"(?<!\w)([\"']?)([A-Za-z_][\w.-]{0,99})\1[ \t]*[:=][ \t]*"
     r"|(?:^|(?<=[{\[,]))[ \t]*(?:- +|\? +)*([A-Za-z_][\w.-]{0,99})(?:[ \t]+|$)"
 )
-_REFERENCE = re.compile(r"([\"']?)\$\{(?:env|file|keyring):[^{}]+\}\1(?=[\s,}\]]|$)")
-_END_OF_KEY = re.compile(r"-----END [A-Z ]*PRIVATE KEY")
+_REFERENCE = pattern(r"([\"']?)\$\{(?:env|file|keyring):[^{}]+\}\1(?=[\s,}\]]|$)")
+_END_OF_KEY = pattern(r"-----END [A-Z ]*PRIVATE KEY")
 
 _STATIC = {
     "blank": "a key or an item with no value",

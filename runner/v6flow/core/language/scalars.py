@@ -6,6 +6,7 @@ import math
 import re
 
 from v6flow.core.json import MAX_DIGITS
+from v6flow.core.patterns import pattern
 
 WORDS: dict[str, bool | None] = {
     "true": True,
@@ -20,8 +21,8 @@ WORDS: dict[str, bool | None] = {
 """The scalars that are neither text nor numbers."""
 
 _NUMBER_START = frozenset("0123456789+-.")
-_JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
-_ODD_NUMBER = re.compile(
+_JSON_NUMBER = pattern(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+_ODD_NUMBER = pattern(
     r"[-+]?(?:"
     r"0x[0-9a-f_]+|0o[0-7_]+|0b[01_]+"  # other bases
     r"|[0-9][0-9_,]*(?:\.[0-9_]*)?(?:e[-+]?[0-9]+)?"  # 010, +1, 1_000, 1,000 (Ruby reads it as 1000), 1.

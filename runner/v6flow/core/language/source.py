@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from typing import NoReturn
 
 from v6flow.core.language.problem import InvalidError, Position, Problem
+from v6flow.core.patterns import pattern
 
 MAX_BYTES = 8 * 1024 * 1024  # eight times a workflow of 10,000 steps; read in two seconds
 
@@ -16,10 +16,10 @@ _ENCODINGS = (
     (b"\xff\xfe", "UTF-16"),
     (b"\xfe\xff", "UTF-16"),
 )
-_ODD_CHARACTER = re.compile(
+_ODD_CHARACTER = pattern(
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )  # NEL, LS and PS among them: some readers end a line there
-_LINE_END = re.compile(r"\r\n|\r|\n")
+_LINE_END = pattern(r"\r\n|\r|\n")
 
 
 class Source:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from v6flow.core.language import quoting
 from v6flow.core.language.problem import Position, Problem
 from v6flow.core.language.redaction import NOT_YAML
+from v6flow.core.patterns import pattern
 
 if TYPE_CHECKING:
     from yaml import MarkedYAMLError
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
 
 MAX_KEY = 1024  # characters: YAML's own limit for a key and its colon
 
-_BARE_EXPRESSION = re.compile(r"(?:^ *|[:\-\[,] +|[\[{,])\{\{")
-_INNER_EXPRESSION = re.compile(r"""(?:[^"']|"[^"]*"|'[^']*')*?[\[{,:][^"'\[\]{},]*[^"'\[\]{}, ][^"'\[\]{},]*\{\{""")
-_SECOND_COLON = re.compile(r" *(?:- +)*[^:\[{]*: .*: ")
-_BROKEN_QUOTES = re.compile(r"""(?:^|[\s\[,])(["'])(?:(?!\1).)*\{\{(?:(?!\1|\}\}).)*\1$""")
-TIGHT_COLON = re.compile(r" *(?:- +)?[\w.-]+:(?=[^\s:])")  # `key:value`, which YAML reads as one text
+_BARE_EXPRESSION = pattern(r"(?:^ *|[:\-\[,] +|[\[{,])\{\{")
+_INNER_EXPRESSION = pattern(r"""(?:[^"']|"[^"]*"|'[^']*')*?[\[{,:][^"'\[\]{},]*[^"'\[\]{}, ][^"'\[\]{},]*\{\{""")
+_SECOND_COLON = pattern(r" *(?:- +)*[^:\[{]*: .*: ")
+_BROKEN_QUOTES = pattern(r"""(?:^|[\s\[,])(["'])(?:(?!\1).)*\{\{(?:(?!\1|\}\}).)*\1$""")
+TIGHT_COLON = pattern(r" *(?:- +)?[\w.-]+:(?=[^\s:])")  # `key:value`, which YAML reads as one text
 
 
 class _Fault(NamedTuple):

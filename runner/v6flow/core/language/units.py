@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
+from v6flow.core.patterns import pattern
 
-_DURATION = re.compile(r"(?=[0-9])(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?")
+_DURATION = pattern(r"(?=[0-9])(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?")
 _SECONDS = (86400, 3600, 60, 1)
 _MOST_DIGITS = 10  # of one number; int() of a text without end takes as long
 LONGEST = 100 * 365 * 86400  # seconds: a moment that is farther away than this may not be a date any more
-_SIZE = re.compile(r"([0-9]+)([KMGT]?)(?:i?B)?")
+_SIZE = pattern(r"([0-9]+)([KMGT]?)(?:i?B)?")
 _BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 

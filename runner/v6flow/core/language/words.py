@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from difflib import get_close_matches
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from v6flow.core.patterns import pattern
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_PLAIN = re.compile(r"(?![&*!|>%@`?#'\"])(?:[^,{}:#\"]|:(?! |$)|(?<! )#)+")  # needs no quotes in YAML, nor in a list
+_PLAIN = pattern(r"(?![&*!|>%@`?#'\"])(?:[^,{}:#\"]|:(?! |$)|(?<! )#)+")  # needs no quotes in YAML, nor in a list
 
 MAX_WORD = 200  # characters: nobody mistypes a longer word
 NEAR_FILE = 0.75  # how alike the names of files must be for one to be taken for the other

@@ -6,9 +6,9 @@ nothing, is the same for all that stand together.
 
 from __future__ import annotations
 
-import re
+from v6flow.core.patterns import pattern
 
-_NUMBER = re.compile(r"\[\d+\]")
+_NUMBER = pattern(r"\[\d+\]")
 
 
 def definition(path: str) -> str:

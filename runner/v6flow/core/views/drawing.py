@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from v6flow.core.kinds import STEP_KINDS
+from v6flow.core.patterns import pattern
 from v6flow.core.views.base import View
 from v6flow.core.views.by_kind import details, view_of
 
@@ -124,8 +125,8 @@ def visible(text: str) -> str:
 # -- Mermaid
 
 _MERMAID_SHAPES = {"gate": ('{{"', '"}}'), "task": ('["', '"]'), "central": ('[["', '"]]'), "local": ('("', '")')}
-_MERMAID_UNSAFE = re.compile(r"[^\w .,:/()=+-]", re.ASCII)
-_MERMAID_WORDS = re.compile(
+_MERMAID_UNSAFE = pattern(r"[^\w .,:/()=+-]", re.ASCII)
+_MERMAID_WORDS = pattern(
     r"(^|_)(end|graph|flowchart|subgraph|style|linkstyle|classdef|class|click|call|href|default|direction"
     r"|interpolate|accdescr|acctitle)",
     re.IGNORECASE,

@@ -6,10 +6,10 @@ import contextlib
 import errno
 import hashlib
 import os
-import re
 import sys
 from typing import TYPE_CHECKING
 
+from v6flow.core.patterns import pattern
 from v6flow.errors import JournalError, NoSpaceError, UsageError, V6flowError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ BACKUP_HINT = "restore the whole folder of the run from a backup"
 
 # To a writer, a process's file size limit and a failing disk are as a full disk: the same way out.
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_DIGEST = pattern(r"[0-9a-f]{64}")
 
 
 def sync(descriptor: int) -> None:
