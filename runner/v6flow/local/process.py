@@ -138,6 +138,11 @@ class Child:
             return psutil.Process(self._supervisor.pid).children(recursive=True)
         return []
 
+    @staticmethod
+    def exceeded(reached: int, limit: int) -> tuple[str, str]:
+        """The sentence and the remedy for a tree of processes above its limit."""
+        return f"reached {size(reached)} of memory, its limit is {size(limit)}", "raise `memory`, or read less at once"
+
     def terminate(self) -> None:
         """Ask everything that runs to end (SIGTERM)."""
         if self._life is not None:
@@ -224,7 +229,7 @@ class Child:
             return self._supervisor_died()
         limit = self.request.memory
         if limit is not None and end.largest > limit:
-            return self.failed("memory", *exceeded(end.largest, limit))
+            return self.failed("memory", *self.exceeded(end.largest, limit))
         failure = self._told()
         if failure is not None:
             return failure
@@ -305,14 +310,6 @@ class Child:
                 hint = "stdout must be one JSON text and nothing else, or write it to $V6FLOW_OUTPUT"
             return self.failed("garbage", f"what it wrote to {source} is no result: {error}", hint)
         return AttemptAnswered(self.request.step, self.request.attempt, body, log)
-
-
-def exceeded(reached: int, limit: int) -> tuple[str, str]:
-    """The sentence and the remedy for a tree of processes above its limit."""
-    return (
-        f"reached {size(reached)} of memory, its limit is {size(limit)}",
-        "raise `memory`, or read less at once",
-    )
 
 
 def size(count: int) -> str:

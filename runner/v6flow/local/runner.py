@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from v6flow.clock import SystemClock
 from v6flow.local.base import AttemptFailed
-from v6flow.local.process import Child, exceeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from v6flow.clock import Clock
     from v6flow.core.execution.commands import LocalRequest
     from v6flow.local.base import LocalReport
+    from v6flow.local.process import Child
 
 DEFAULT_GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL; SIGTERM to v6flow is promised to end within 5."""
@@ -154,6 +154,8 @@ class ChildRunner:
 
     def _fill(self) -> None:
         """Start what waits while there is room."""
+        if self._queue:
+            from v6flow.local.process import Child  # many runs never start one
         while self._queue and len(self._running) < self._jobs and not self._closing:
             request = self._queue[0]
             try:
@@ -198,7 +200,7 @@ class ChildRunner:
         elif now >= running.look_at and request.memory is not None:
             used = running.child.memory()
             if used > request.memory:
-                message, hint = exceeded(used, request.memory)
+                message, hint = running.child.exceeded(used, request.memory)
                 running.end("memory", message, now, grace=0.0, hint=hint)
             cost = self._clock() - now
             running.look_at = now + cost + _next_look(request.memory - used, cost)
