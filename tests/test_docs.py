@@ -618,7 +618,7 @@ def test_a_sweep_prints_what_is_shown(
 
 
 def test_the_words_for_how_runs_and_steps_stand_are_those_there_are() -> None:
-    section = OUTPUT.partition("\n## Words for how it stands\n")[2].partition("\n## ")[0]
+    section = OUTPUT.partition("\n## Status values\n")[2].partition("\n## ")[0]
     of_runs, _, of_steps = section.partition("| of a step |")
     assert {code for row in _rows(of_runs) for code in _CODE.findall(row[0])} == set(get_args(state.RunStatus))
     told = {code for row in _rows("| of a step |" + of_steps) for code in _CODE.findall(row[0])}
@@ -634,14 +634,14 @@ def test_the_kinds_of_failure_of_steps_are_those_there_are() -> None:
     made = set(re.findall(r'(?:Failure|StepInvalid|Refused|failed|self\.end)\(\s*"(\w+)"', text))
     page = (DOCS / "server.md").read_text("utf-8").partition("\n## Failures")[2].partition("\n## ")[0]
     of_organizations = {key for row in _rows(page) for key in _CODE.findall(row[0])}
-    kinds = OUTPUT.partition("\n## Kinds of failure\n")[2].partition("What ends the program")[0]
+    kinds = OUTPUT.partition("\n## Kinds of failure\n")[2].partition("Errors that end the program")[0]
     told = {key for row in _rows(kinds) for key in _CODE.findall(row[0])}
     assert {"cohorts", "max", "memory", "disclosure", "subtask_failed"} <= made
     assert told == made - of_organizations - {"bug"}
 
 
 def test_the_kinds_of_errors_are_those_there_are() -> None:
-    rows = _rows(OUTPUT.partition("What ends the program")[2].partition("\n## ")[0])
+    rows = _rows(OUTPUT.partition("Errors that end the program")[2].partition("\n## ")[0])
     told = {kind: int(row[1]) for row in rows for kind in _CODE.findall(row[0])}
     found = [each for module in (errors, problem, show, sources, encryption) for each in vars(module).values()]
     signals = (errors.InterruptedRunError, errors.TerminatedRunError)

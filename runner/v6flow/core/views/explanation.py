@@ -158,7 +158,7 @@ class Explanation(View, frozen=True):
     step: the step as it is run, `fit[3].gradient`
     kind: its kind
     description: as in the file
-    status: see [Words for how it stands](#words-for-how-it-stands)
+    status: see [Status values](#status-values)
     does: what it sends or computes, as `v6flow plan` shows it
     needs: the steps that it waits for: `{step, status, ended}`
     began_after: the one of them that ended last

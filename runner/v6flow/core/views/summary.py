@@ -93,7 +93,7 @@ class StepSummary(View, frozen=True):
     iterations (repeat that has begun): how many iterations have ended
     converged (repeat that has begun): whether `until` holds
     items (foreach that has begun): how many: `{total, completed, failed, skipped}`, and `open` while it goes on
-    status: see [Words for how it stands](#words-for-how-it-stands)
+    status: see [Status values](#status-values)
     asked: the organizations asked, in that order; empty unless it is a task
     responded: those of them that answered
     failed: those that answered with a failure
@@ -169,7 +169,7 @@ class Summary(View, frozen=True):
 
     run: its id; null if none came about
     workflow: the workflow's name
-    status: see [Words for how it stands](#words-for-how-it-stands)
+    status: see [Status values](#status-values)
     exit_code: what `v6flow run` exits with, or did; `v6flow status`, which exits with 0, says null while the run is
         not over
     outputs: by name; empty unless the run has completed
