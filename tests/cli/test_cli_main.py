@@ -376,3 +376,11 @@ def test_a_journal_that_cannot_be_read_is_an_error_of_one_line(
     monkeypatch.setattr("v6flow.stores.folder.store.FolderStore.runs", unreadable)
     said = call(capsys, "list")
     assert (said.code, said.err) == (2, "error: no \\x1b[2J journal\n  hint: see    there\n")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_fits_the_terminal(command: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    said = call(capsys, *([command] if command else []), "--help").out.splitlines()
+    assert [line for line in said if len(line) > width] == []

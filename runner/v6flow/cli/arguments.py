@@ -17,11 +17,22 @@ if TYPE_CHECKING:
     from v6flow.stores.base import RunStore
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Wraps paragraphs to the width of the terminal, and leaves indented lines, which are examples, as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = [
+            block if block.startswith(" ") else super(_Formatter, self)._fill_text(block, width, indent)
+            for block in text.split("\n\n")
+        ]
+        return "\n\n".join(paragraphs)
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises UsageError, with the nearest right word."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+        super().__init__(**kwargs, allow_abbrev=False, formatter_class=_Formatter)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, hint=f"{self.prog} --help shows what there is")
@@ -52,51 +63,68 @@ def output(parser: Parser) -> None:
     )
 
 
+FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "fish": "(__fish_complete_path)", "tcsh": "f"}
+FOLDERS = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "fish": "(__fish_complete_directories)", "tcsh": "d"}
+
+
+def candidates(what: str) -> dict[str, Any]:
+    """How shells complete ids of `runs`, or `steps` or `gates` of the run that the line names (see `completion`)."""
+    name, ask = f"_v6flow_{what}", f"v6flow completion --candidates {what}"
+    return {
+        "bash": name, "zsh": name, "fish": f"({name})", "tcsh": f"`{ask}`",
+        "preamble": {
+            "bash": f'{name}() {{ compgen -W "$({ask} "${{COMP_WORDS[@]}}" 2>/dev/null)" -- "$1"; }}',
+            "zsh": f'{name}() {{ compadd -- ${{(f)"$({ask} "${{words[@]}}" 2>/dev/null)"}} }}',
+            "fish": f"function {name}; {ask} (commandline -opc) 2>/dev/null; end",
+        },
+    }  # fmt: skip
+
+
+def completed(action: argparse.Action, how: dict[str, Any]) -> None:
+    """Have shells complete the value of an argument."""
+    action.complete = how  # type: ignore[attr-defined]
+
+
 def store(parser: Parser) -> None:
-    parser.add_argument(
-        "--store",
-        metavar="FOLDER",
-        help="where runs are kept (V6FLOW_STORE; built in: .v6flow in the current folder)",
-    )
+    place = "where runs are kept (V6FLOW_STORE; default: .v6flow in the current folder)"
+    completed(parser.add_argument("--store", metavar="FOLDER", help=place), FOLDERS)
 
 
-def run_id(parser: Parser) -> None:
-    parser.add_argument(
-        "run", metavar="RUN", nargs="?", help="the run's id or the beginning of it; left out: the newest"
-    )
+def run_id(parser: Parser, left_out: str = "") -> None:
+    """The run; `left_out`: which one is meant where none is named, empty if one must be."""
+    meaning = "the run's id or the beginning of it" + (f"; default: {left_out}" if left_out else "")
+    run = parser.add_argument("run", metavar="RUN", nargs="?" if left_out else None, help=meaning)
+    completed(run, candidates("runs"))
+
+
+def step(parser: Parser, meaning: str, *, what: str = "steps", nargs: str | None = None) -> None:
+    completed(parser.add_argument("step", metavar="STEP", nargs=nargs, help=meaning), candidates(what))
 
 
 def workflow(parser: Parser) -> None:
-    parser.add_argument("workflow", metavar="WORKFLOW", help="the workflow's YAML file").complete = {  # type: ignore[attr-defined]
-        "bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f",
-    }  # fmt: skip
+    completed(parser.add_argument("workflow", metavar="WORKFLOW", help="the workflow's YAML file"), FILES)
 
 
 def files(parser: Parser, what: str, *, nargs: str = "+") -> None:
-    parser.add_argument("files", metavar="FILE", nargs=nargs, help=what).complete = {  # type: ignore[attr-defined]
-        "bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f",
-    }  # fmt: skip
+    completed(parser.add_argument("files", metavar="FILE", nargs=nargs, help=what), FILES)
 
 
 def federation(parser: Parser) -> None:
-    parser.add_argument(
-        "-f",
-        "--federation",
-        metavar="FILE",
-        help="where it runs (else V6FLOW_FEDERATION, else what the workflow names)",
-    )
+    meaning = "where it runs (default: V6FLOW_FEDERATION, then the file that the workflow names)"
+    completed(parser.add_argument("-f", "--federation", metavar="FILE", help=meaning), FILES)
 
 
 def params(parser: Parser) -> None:
     parser.add_argument("-p", "--param", metavar="NAME=VALUE", action="append", default=[], help="a parameter's value")
-    parser.add_argument("--params", metavar="FILE", action="append", default=[], help="a YAML file of parameters")
+    file = parser.add_argument(
+        "--params", metavar="FILE", action="append", default=[], help="a YAML file of parameters"
+    )
+    completed(file, FILES)
 
 
 def progress(parser: Parser) -> None:
-    parser.add_argument("-q", "--quiet", action="store_true", help="tell no progress; only results and errors")
-    parser.add_argument(
-        "-j", "--jobs", metavar="N", type=_count, help="how much goes on at once (built in: by the machine)"
-    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress; only results and errors")
+    parser.add_argument("-j", "--jobs", metavar="N", type=_count, help="how many at once (default: by the machine)")
 
 
 def on_interrupt(parser: Parser) -> None:
@@ -104,7 +132,7 @@ def on_interrupt(parser: Parser) -> None:
         "--on-interrupt",
         choices=["detach", "kill"],
         default="detach",
-        help="what Ctrl-C does to tasks at a server: detach (built in) lets them go on, kill has them killed",
+        help="what Ctrl-C does to tasks at a server: they go on (detach, the default) or are killed (kill)",
     )
 
 

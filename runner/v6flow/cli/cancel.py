@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def configure(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", help="the run's id or the beginning of it")
+    common.run_id(parser)
     common.federation(parser)
     common.store(parser)
     common.output(parser)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def configure(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", help="the run's id or the beginning of it")
-    parser.add_argument("step", metavar="STEP", help="the gate that waits")
+    common.run_id(parser)
+    common.step(parser, "the gate that waits", what="gates")
     parser.add_argument("--comment", metavar="TEXT", default="", help="why, for the record")
     common.store(parser)
     common.output(parser)

@@ -29,8 +29,8 @@ _NAMED = 10  # names that an error lists
 
 
 def configure(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", help="the run's id or the beginning of it")
-    parser.add_argument("step", metavar="STEP", help="the step")
+    common.run_id(parser)
+    common.step(parser, "the step")
     parser.add_argument("organization", metavar="ORGANIZATION", nargs="?", help="left out: all that were asked")
     common.store(parser)
     common.output(parser)

@@ -31,16 +31,13 @@ _UNKNOWN = ("", "")  # why a log is withheld, before that was looked up
 
 
 def configure(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", help="the run's id or the beginning of it")
-    parser.add_argument(
-        "step",
-        metavar="STEP",
-        nargs="?",
-        help="the step, in a round or for an item with its number: fit[3].part; left out: the story of the run",
-    )
+    common.run_id(parser)
+    meaning = "the step, in an iteration or a loop item with its number: fit[3].part; default: the story of the run"
+    common.step(parser, meaning, nargs="?")
     parser.add_argument("organization", metavar="ORGANIZATION", nargs="?", help="left out: all of the step")
-    parser.add_argument("-f", "--follow", action="store_true", help="go on showing what comes, until it is over")
-    parser.add_argument("--federation", metavar="FILE", help="another federation file than that of the run")
+    parser.add_argument("-f", "--follow", action="store_true", help="keep showing what is printed until it is over")
+    meaning = "another federation file than that of the run"
+    common.completed(parser.add_argument("--federation", metavar="FILE", help=meaning), common.FILES)
     common.store(parser)
     common.output(parser)
 

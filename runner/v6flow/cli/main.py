@@ -92,9 +92,28 @@ def _dispatch(words: Sequence[str]) -> int:
 
 
 def _help() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
-    return "\n".join([USAGE, "", "Run chains of vantage6 tasks from a YAML file.", "", *lines, "", "  --version", ""])
+    import shutil
+    import textwrap
+
+    first = max(map(len, COMMANDS)) + 4
+    rest = max(shutil.get_terminal_size().columns - 2, first + 20)
+    lines = [
+        line
+        for name, summary in COMMANDS.items()
+        for line in textwrap.wrap(f"  {name:<{first - 2}}{summary}", rest, subsequent_indent=" " * first)
+    ]
+    return "\n".join(
+        [
+            USAGE.replace("      v6flow", "\n       v6flow"),
+            "",
+            "Run chains of vantage6 tasks from a YAML file.",
+            "",
+            *lines,
+            "",
+            "  --version",
+            "",
+        ]
+    )
 
 
 def _wants_json(words: Sequence[str]) -> bool:

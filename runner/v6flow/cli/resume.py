@@ -19,12 +19,7 @@ if TYPE_CHECKING:
 
 
 def configure(parser: Parser) -> None:
-    parser.add_argument(
-        "run",
-        metavar="RUN",
-        nargs="?",
-        help="the run's id or the beginning of it; left out: the only unfinished one",
-    )
+    common.run_id(parser, "the only unfinished one")
     parser.add_argument("--retry-failed", action="store_true", help="ask failed and missing organizations again")
     parser.add_argument(
         "--deadline", metavar="DURATION", help="bounds the run from now on, in place of its own deadline"

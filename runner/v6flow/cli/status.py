@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def configure(parser: Parser) -> None:
-    common.run_id(parser)
+    common.run_id(parser, "the newest")
     common.store(parser)
     common.output(parser)
 

@@ -27,13 +27,12 @@ NONE_FOUND = 5  # as pytest has it
 
 
 def configure(parser: Parser) -> None:
-    parser.add_argument("files", metavar="FILE", nargs="*", help="test files, folders, or FILE::CASE").complete = {  # type: ignore[attr-defined]
-        "bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f",
-    }  # fmt: skip
+    common.files(parser, "test files, folders, or FILE::CASE", nargs="*")
     parser.add_argument("-k", dest="chosen", metavar="TEXT", help="only cases with this in their FILE::CASE")
     parser.add_argument("-v", "--verbose", action="store_true", help="a line for each case")
     parser.add_argument("--junit", metavar="XML", help="write a JUnit report into this file too")
-    parser.add_argument("--record", metavar="RUN", help="write FILE, a test, from this run; never over a file")
+    record = parser.add_argument("--record", metavar="RUN", help="write FILE, a test, from this run; never over a file")
+    common.completed(record, common.candidates("runs"))
     parser.add_argument("--values", action="store_true", help="with --record: keep the values as they are")
     common.store(parser)
     common.output(parser)

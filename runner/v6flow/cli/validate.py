@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def configure(parser: Parser) -> None:
     common.files(parser, "workflow, federation or test files")
     common.federation(parser)
-    parser.add_argument("--root", metavar="DIR", help="read nothing outside of this folder (built in: no bound)")
+    parser.add_argument("--root", metavar="DIR", help="read nothing outside of this folder (default: no bound)")
     common.output(parser)
 
 

@@ -19,7 +19,7 @@ LOOK = 0.2  # seconds between looks at who holds the run
 
 
 def configure(parser: Parser) -> None:
-    common.run_id(parser)
+    common.run_id(parser, "the newest")
     parser.add_argument("--timeout", metavar="DURATION", help="wait no longer than this, like 2h; then exit 124")
     common.store(parser)
     common.output(parser)
