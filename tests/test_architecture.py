@@ -222,10 +222,10 @@ SURFACE: dict[str, set[str]] = {
     "core.planning": {"dependencies", "graph", "ids", "plan", "planner", "preconditions", "question"},
     "core.views": {
         "base", "by_kind", "drawing", "explained", "explanation", "incomplete", "known", "picture", "preview",
-        "summary",
+        "summary", "timeline",
     },
     "local": {"base", "runner", "sources"},
-    "reporters": {"base", "lines", "live", "prose", "terminal"},
+    "reporters": {"bars", "base", "lines", "live", "prose", "terminal"},
     "runs": {"active", "cancel", "detach", "gates", "opened", "pinning", "reach", "resume", "signals", "starting"},
     "stores": {"base", "memory", "registry", "results", "run_ids"},
     "stores.folder": {"store"},
