@@ -221,8 +221,8 @@ SURFACE: dict[str, set[str]] = {
     },
     "core.planning": {"dependencies", "graph", "ids", "plan", "planner", "preconditions", "question"},
     "core.views": {
-        "base", "by_kind", "drawing", "explained", "explanation", "incomplete", "known", "picture", "preview",
-        "summary", "timeline",
+        "base", "by_kind", "documents", "drawing", "explained", "explanation", "incomplete", "known", "picture",
+        "preview", "summary", "timeline",
     },
     "local": {"base", "runner", "sources"},
     "reporters": {"bars", "base", "lines", "live", "prose", "terminal"},
