@@ -57,7 +57,7 @@ def _expression_fault(source: Source, at: Position, opened: Position) -> _Fault 
     for number in (at.line, opened.line):
         line = source.line(number)
         if bare := _BARE_EXPRESSION.search(line) or (_INNER_EXPRESSION.match(line) if number == at.line else None):
-            inside = bare.re is _INNER_EXPRESSION or _SECOND_COLON.match(line[: bare.end()])
+            inside = bare.re.pattern == _INNER_EXPRESSION.pattern or _SECOND_COLON.match(line[: bare.end()])
             found = quoting.unquoted(source, source.offset(Position(number, bare.end() - 1)), colons=bool(inside))
             message = "an expression stands here without quotes"
             return _Fault(source.place(found.start), message, found.hint, "unquoted-expression")
