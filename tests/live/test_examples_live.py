@@ -88,8 +88,8 @@ def is_near(found: Any, wanted: Any) -> bool:
     return bool(found == wanted)
 
 
-# Each example in one of the federations by turns, and the first two in both: what differs between the federations is how
-# kwargs and results travel, whatever the workflow (see test_vantage6_live.py).
+# Each example in one of the federations by turns, and two in both: the federations differ in how kwargs and results
+# travel, whatever the workflow (see test_vantage6_live.py).
 PLACES = [
     pytest.param(example, encrypted, id=f"{example.stem}-{'encrypted' if encrypted else 'plain'}")
     for number, example in enumerate(EXAMPLES)
