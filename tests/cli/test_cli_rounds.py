@@ -92,8 +92,8 @@ def test_logs_are_found_by_numbered_names(rounds: Path, capsys: Capture) -> None
 @pytest.mark.parametrize(
     ("name", "message", "hint"),
     [
-        ("fit", "step fit prints nothing itself", "like fit[2]."),
-        ("fit.more", "step fit.more is done for each round or item", "like fit[2].more"),
+        ("fit", "step fit has no log of its own", "like fit[2]."),
+        ("fit.more", "step fit.more runs once for each iteration or item", "like fit[2].more"),
         ("fit[1].moree", "has no step 'fit[1].moree'", "fit[1].more"),
         ("nothing", "has no step 'nothing'", ""),
     ],
