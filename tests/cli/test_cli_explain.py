@@ -127,7 +127,7 @@ def test_steps_in_rounds_are_named_as_they_are_done(here: Path, capsys: Capture)
     assert (second.code, "when fit[2].one had ended" in second.out) == (0, True)
     assert "since its condition does not hold" in call(capsys, "explain", run, "never").out
     said = call(capsys, "explain", run, "fit.twice")
-    assert (said.code, "is done more than once: fit[1].twice, fit[2].twice" in said.err) == (2, True)
+    assert (said.code, "runs more than once: fit[1].twice, fit[2].twice" in said.err) == (2, True)
     assert "did you mean" in call(capsys, "explain", run, "fit[3].twice").err
 
 

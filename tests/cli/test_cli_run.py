@@ -337,7 +337,7 @@ def test_printed_commands_work_as_they_stand(
         if way == "environment":
             patch.setenv("V6FLOW_STORE", "my runs")
         said = call(capsys, "run", "failing.yaml", *option)
-    (line,) = re.findall(r"again: (v6flow resume .*)", said.err)
+    (line,) = re.findall(r"what failed: (v6flow resume .*)", said.err)
     said = call(capsys, *shlex.split(line)[1:])
     assert (said.code, "run FAILED" in said.err) == (1, True)
     with monkeypatch.context() as patch:

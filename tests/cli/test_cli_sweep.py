@@ -245,4 +245,4 @@ def test_a_quiet_sweep_says_why_a_set_failed(here: Path, capsys: Capture) -> Non
     said = call(capsys, "run", "roots.yaml", "--sweep", "n=4,-1", "--quiet")
     assert said.code == 1
     assert said.err.startswith("step root: ")
-    assert "to go on after mending the workflow: v6flow resume --retry-failed roots-" in said.err
+    assert "to resume after fixing the workflow: v6flow resume --retry-failed roots-" in said.err

@@ -1519,7 +1519,7 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "subtasks: partial accepts what a central function makes of those that answered",
         "the organization may be offline; to ask it again, resume the run with --retry-failed",
         "to give it more time, resume the run with --retry-failed and --deadline",
-        "to go on with more time, say 2 hours: {}",
+        "to resume with more time, say 2 hours: {}",
         "its open tasks at the server keep running; {} tries again",
         "{} resumes it",
         "{} returns its result",
