@@ -774,7 +774,7 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
         kind="test",
         files=TESTED,
     ),
-    "write step, or fit[2].step for a round, or table[age].step for an item": File(
+    "write step, or fit[2].step for an iteration, or table[age].step for an item": File(
         TEST + "cases: {c: {answers: {'p[': {default: {value: 1}}}}}\n",
         "'p['",
         "write (step)",
@@ -785,7 +785,7 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
     "the gates are: {}": File(
         TEST + "cases: {c: {decisions: {p: approve}}}\n", "{p:", r"gates are: (\w+)", "{{0}:", kind="test", files=TESTED
     ),
-    "what people decide at a gate stands under `decisions`": File(
+    "decisions of people at a gate are given under `decisions`": File(
         TEST + "cases: {c: {answers: {g: {default: {value: 1}}}}}\n",
         "answers: {g: {default: {value: 1}}}",
         r"under `(\w+)`",
@@ -822,7 +822,7 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
         File(APPROVED, "carol", r"it asks (\w+)", kind="test", files=APPROVERS),
         File(APPROVED, ", by: carol", r"without `by`, (\w+) decides", "", kind="test", files=APPROVERS),
     ),
-    "write {}[2] for the second round": File(
+    "write {}[2] for the second iteration": File(
         TEST.replace("v.yaml", "r.yaml") + "cases: {c: {answers: {'fit[x].p': {default: {value: 1}}}}}\n",
         "fit[x]",
         r"write (\S+) for",
@@ -1124,7 +1124,7 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
     "`v6flow run --help-params {}` lists them": Line(
         "v6flow run 'my flow.yaml'", r"`(v6flow run --help-params .*?)`", files={"my flow.yaml": NEEDY["w.yaml"]}
     ),
-    "the params are: {}; the text of any other file is not shown": Line(
+    "the params are: {}; the content of other files is not shown": Line(
         "v6flow run w.yaml --params p.yaml",
         r"the params are: (n);",
         again=0,
@@ -1247,7 +1247,7 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
         "g.py:f",
         files={"f.py": "def f():\n    return {1: 2}\n", "g.py": "def f():\n    return {'1': 2}\n"},
     ),
-    "decisions: {{}: approve} decides it; status: waiting expects that nobody does": (
+    "decisions: {{}: approve} decides it; status: waiting expects no decision": (
         Line(
             "v6flow test",
             r"(decisions: {.*?approve})",
@@ -1378,16 +1378,16 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "install it for the interpreter that the federation file names, or give its folder as `path`",
         "install it, or {}",
         'install vantage6\'s tools for it: pip install "v6flow[embedded]"',
-        "install {} again, in a version for this v6flow",
+        "install a version of {} that fits this v6flow",
         "install {} for the interpreter that the federation file names",
         "is it installed, and on the PATH of v6flow?",
         "let it go on with `kill -CONT {}`, or end it with `kill -KILL {}`",
         "make space and resume the run",
         "make space on that disk, then repeat the command",
-        "make space on that disk, then {}",
+        "free space on that disk, then {}",
         "free disk space, then run: {}",
         "name a file in a folder that you can write to, on a file system with hard links (FAT has none)",
-        "name a file that is not there yet",
+        "name a new file",
         "name a folder that you can write to; no files were left behind",
         "name another file; data encrypted for an old key can be read only with that key",
         "often because the machine had no memory left",
@@ -1406,7 +1406,7 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "wait until it has ended",
         "wait until it has ended, or end it: `kill {}`",
         "when the server is back, resume the run",
-        "{} stands for it; a file .env beside the federation file is read too",
+        "{} refers to it; a file .env beside the federation file is read too",
     ),
     "it names what must change in a file or a program, and only its author knows how": (
         "a colon is missing",

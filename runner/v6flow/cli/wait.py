@@ -49,7 +49,7 @@ def main(arguments: argparse.Namespace) -> int:
         if arguments.output == "json":
             show.write(replace(of_run(state, status=status), exit_code=1).as_json())
         resume = prose.resume_command(folder.id, arguments.store or "")
-        show.error(f"run {folder.id} is not finished, and no process works on it", f"{resume} resumes it")
+        show.error(f"no process works on run {folder.id}, and it is not finished", f"{resume} resumes it")
         return 1
     conclude(state, arguments)
     return finish(state, arguments)
