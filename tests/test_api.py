@@ -127,7 +127,7 @@ def test_the_store_is_an_argument(file: Path) -> None:
     [
         ({"params": {"m": 3}}, "no param 'm'"),
         ({"params": {"n": "3"}}, "expected a whole number"),
-        ({"params": {"n": {1, 2}}}, "values are plain JSON"),
+        ({"params": {"n": {1, 2}}}, "values must be plain JSON"),
         ({"params": {"factor": math.nan}}, "not finite"),
         ({"deadline": "30"}, "deadline: '30' is not a duration"),
         ({"federation": "nowhere.yaml"}, "no federation file nowhere.yaml"),
@@ -212,7 +212,7 @@ steps:
     assert run.value("fit") == 8
     assert run.value("table") == {"a": 1, "b": 2}
     for forgotten in ("fit[1].twice", "table[2].v"):
-        with pytest.raises(KeyError, match="is all that is kept of it"):
+        with pytest.raises(KeyError, match="only the result of that is kept"):
             run.value(forgotten)
 
 

@@ -195,7 +195,7 @@ def test_a_federation_that_names_what_is_there(
                 "reference",
                 "warning",
                 "the environment variable NONE is not set",
-                "${env:NONE} stands for it; a file .env beside the federation file is read too",
+                "${env:NONE} refers to it; a file .env beside the federation file is read too",
             ),
         ),
         ("${file:no}", ("4", "reference", "warning", "${file:no} cannot be read: No such file or directory", "")),

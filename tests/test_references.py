@@ -41,7 +41,7 @@ def test_references_are_looked_up_when_they_are_needed(tmp_path: Path) -> None:
     ("written", "words"),
     [
         ("${env:NONE}", "the environment variable NONE is not set"),
-        ("${env:EMPTY}", "stands for is empty"),
+        ("${env:EMPTY}", "is empty"),
         ("${file:none}", "cannot be read: No such file"),
         ("${file:.}", "cannot be read: it is a folder"),
         ("${file:binary}", "not UTF-8"),

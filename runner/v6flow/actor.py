@@ -1,4 +1,4 @@
-"""Who acts on a run, and from where, for its record."""
+"""The user and program that act on a run, for its record."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ _SYSTEMS = {
     "PREFECT__FLOW_RUN_ID": "Prefect",
     "CI": "CI",
 }
-"""What each system that runs jobs sets in the environment of a job, the most telling first."""
+"""The environment variable that each job system sets, most specific first."""
 
 
 class Actor(Struct, frozen=True):
-    """Who acts: `by` is the system's user, `via` what the action came from (`terminal`, `script`, `Python`, …)."""
+    """The actor: `by` is the system's user, `via` the origin of the action (`terminal`, `script`, `Python`, …)."""
 
     by: str
     via: str
 
 
 def here(*, python: bool = False, environment: Mapping[str, str] = os.environ) -> Actor:
-    """Who runs this program, and from where; `python` if it was called from a Python program."""
+    """The actor that runs this program; `python` if a Python program called it."""
     return Actor(user(), _via(environment, python=python))
 
 
 def user() -> str:
-    """The name of the system's user who runs this program, whatever the environment says."""
+    """The name of the system's user who runs this program, independent of the environment."""
     try:
         import pwd
 
         return pwd.getpwuid(os.getuid()).pw_name
-    except (ImportError, KeyError):  # no such names on this system, or none for this number
+    except (ImportError, KeyError):  # the system has no user names, or none for this id
         return f"user {os.getuid()}" if hasattr(os, "getuid") else os.getlogin()
 
 
@@ -54,6 +54,6 @@ def _via(environment: Mapping[str, str], *, python: bool) -> str:
 
 
 def _is_terminal() -> bool:
-    """Whether a person sits at one of the program's streams; a stream may be closed, or be none."""
+    """Whether one of the program's streams is a terminal; a stream may be closed or None."""
     open_ = (stream for stream in (sys.stdin, sys.stderr) if stream is not None and not stream.closed)
     return any(stream.isatty() for stream in open_)

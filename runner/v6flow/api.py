@@ -1,4 +1,4 @@
-"""The Python API: load a workflow, run it, read what came of it."""
+"""The Python API: load a workflow, run it, read its result."""
 
 from __future__ import annotations
 
@@ -55,21 +55,21 @@ PathLike: TypeAlias = "str | os.PathLike[str]"
 
 
 class RunFailedError(V6flowError):
-    """A run failed, was cancelled, or waits for a person; `result` has what is known of it."""
+    """A run failed, was cancelled, or waits for a person; `result` is its result so far."""
 
     kind = "run_failed"
 
     def __init__(self, result: Result) -> None:
         store = result.store_option
-        told = prose.failure_text(result.state, store) or prose.waiting_text(result.state, store)
-        super().__init__("\n".join(told) or f"run {result.run} {result.status}")
+        lines = prose.failure_text(result.state, store) or prose.waiting_text(result.state, store)
+        super().__init__("\n".join(lines) or f"run {result.run} {result.status}")
         self.result = result
 
 
 class Cohort(Struct, frozen=True):
-    """Who was asked in a task step, and what became of each; all are names, in the order asked.
+    """The organizations that a task step asked, and their outcomes; all are names, in the order asked.
 
-    Of a central step they are the organizations of its subtasks, and `coordinator` is the one that ran it.
+    For a central step they are the organizations of its subtasks, and `coordinator` is the one that ran it.
     """
 
     asked: tuple[str, ...]
@@ -81,7 +81,7 @@ class Cohort(Struct, frozen=True):
 
 
 class Result:
-    """What came of a run."""
+    """The result of a run."""
 
     def __init__(self, state: RunState, stored: StoredRun) -> None:
         self.state = state
@@ -98,7 +98,7 @@ class Result:
 
     @property
     def store_option(self) -> str:
-        """The folder to give as `--store` to commands about this run; empty where they look there anyway."""
+        """The value of `--store` for commands about this run; empty if it is the default store."""
         store = self._stored.store.name
         return "" if store == open_store().name else store
 
@@ -109,7 +109,7 @@ class Result:
 
     @property
     def exit_code(self) -> int | None:
-        """What the command line would exit with."""
+        """The exit code of the command line for this run."""
         return self.state.exit_code
 
     @property
@@ -119,21 +119,21 @@ class Result:
 
     @property
     def summary(self) -> Summary:
-        """All of it, typed."""
+        """The whole result as a typed record."""
         return views.of_run(self.state)
 
     @property
     def incomplete(self) -> tuple[Incomplete, ...]:
-        """What in the run is less than the whole and used all the same, the most serious first; empty if it is whole.
+        """The incomplete parts of the run that were accepted, most serious first; empty if the run is complete.
 
-        Organizations that failed or are missing, items that failed, loops that did not converge, steps that failed or
-        were skipped for it, mixtures of cohorts that were accepted, results of earlier runs.
+        These are failed or missing organizations, failed items, loops that did not converge, steps that failed or were
+        skipped for that reason, accepted mixtures of cohorts, and reused results of earlier runs.
         """
         return incomplete.of_run(self.state)
 
     @property
     def cohorts(self) -> dict[str, Cohort]:
-        """For each task step that began: who was asked, and what became of each."""
+        """For each task step that began: the organizations that it asked, and their outcomes."""
         return {
             name: Cohort(
                 step.asked, step.responded, step.failed, step.missing, as_json(step.failures), step.coordinator
@@ -145,11 +145,11 @@ class Result:
     def value(self, step: str) -> Json:
         """A local step's result, a task step's by organization, a repeat step's last state, a foreach step's by key.
 
-        Raises KeyError if there is none; of the steps in a round that has ended, or an item, nothing is kept in mind.
+        Raises KeyError if there is none: nested steps of an ended iteration or item keep no result.
         """
         state = self.state.steps[step]
         if not is_open(self.state, step):
-            raise KeyError(f"{step}: what came of the round or the item is all that is kept of it")
+            raise KeyError(f"{step}: its iteration or item has ended, and only the result of that is kept")
         if state.history:
             return state.history[-1]
         if state.items is not None:
@@ -161,10 +161,10 @@ class Result:
         return state.value
 
     def logs(self, step: str, organization: str | None = None) -> str:
-        """What an organization's algorithm, or a local step, printed. Raises KeyError if it is unknown.
+        """The log of an organization's algorithm, or of a local step. Raises KeyError if there is no such log.
 
-        Of an organization that a central function asked, it is what its subtasks printed, in their order. Empty where
-        it is withheld, because the federation's policy or the step's `disclosure` sets `min_count`.
+        For an organization that a central function asked, it is the logs of its subtasks, in their order. Empty if the
+        log is withheld, because the federation's policy or the step's `disclosure` sets `min_count`.
         """
         state = self.state.steps[step]
         if log_withheld(self.state, step) is not None:
@@ -183,7 +183,7 @@ class Result:
         return self._stored.fetch(digest).decode("utf-8", "replace") if digest else ""
 
     def document(self) -> dict[str, Any]:
-        """All of it as the command line's `--output json` prints it."""
+        """The JSON document that the command line prints with `--output json`."""
         return self.summary.as_json()
 
     def check(self) -> Result:
@@ -194,7 +194,7 @@ class Result:
 
 
 def load(path: PathLike) -> Workflow:
-    """The workflow in a file, checked in all that can be known without a federation.
+    """The workflow in a file, with every check that needs no federation.
 
     Raises UsageError if the file cannot be read, InvalidError with all its problems.
     """
@@ -213,15 +213,14 @@ def run(
     cache: bool = True,
     reporter: Reporter | None = None,
 ) -> Result:
-    """Run a workflow to its end and return what came of it; a failed run is a result too (`Result.check`).
+    """Run a workflow to its end and return its result; a failed run has a result too (see `Result.check`).
 
-    `federation` is a file, and wins over V6FLOW_FEDERATION and what the workflow names; `store` is the folder
-    where runs are kept (else V6FLOW_STORE, else `.v6flow`); `deadline` is a duration like `6h`; without `preflight`
-    the federation is not asked first whether it can do what is asked; without `cache` no result of an earlier run is
-    reused.
-    Raises V6flowError if the run cannot start or cannot go on for now, and KeyboardInterrupt for Ctrl-C: once the run
-    exists, an InterruptedRunError with its id. SIGTERM raises TerminatedRunError, a SystemExit. After each of these
-    `resume` resumes the run. A run in another thread than the main one hears no signals.
+    `federation` is a file, and overrides V6FLOW_FEDERATION and the workflow's federation; `store` is the folder
+    where runs are kept (default: V6FLOW_STORE, then `.v6flow`); `deadline` is a duration like `6h`; without `preflight`
+    the federation is not checked before the first task; without `cache` no result of an earlier run is reused.
+    Raises V6flowError if the run cannot start or cannot continue for now, and KeyboardInterrupt for Ctrl-C: once the
+    run exists, an InterruptedRunError with its id. SIGTERM raises TerminatedRunError, a SystemExit. After each of
+    these `resume` resumes the run. Only a run in the main thread receives signals.
     """
     found = workflow if isinstance(workflow, Workflow) else load(workflow)
     values = _params(found, params or {})
@@ -252,7 +251,7 @@ def resume(
     jobs: int | None = None,
     reporter: Reporter | None = None,
 ) -> Result:
-    """Resume a run by its id (or the beginning of it; left out: the newest) and return what came of it.
+    """Resume a run by its id (or the beginning of it; default: the newest) and return its result.
 
     A run that is over is returned as it is, a failed one only without `retry_failed`. Raises what `run` does.
     """
@@ -276,10 +275,10 @@ def _carry_on(run: ActiveRun, reporter: Reporter | None, store: PathLike | None)
         message = f"run {state.run} was interrupted"
         raise InterruptedRunError(message, hint=hint, run=state.run) from interrupt
     except NoSpaceError as error:
-        raise NoSpaceError(error.message, hint=f"make space on that disk, then {again}") from error
+        raise NoSpaceError(error.message, hint=f"free space on that disk, then {again}") from error
     if state.status == "interrupted":
         raise _released(state, hint)
-    if run.signals.first is not None:  # it came when the run was over, and still means the program
+    if run.signals.first is not None:  # it arrived after the run was over, and still concerns the program
         kind = InterruptedRunError if run.signals.first == signal.SIGINT else TerminatedRunError
         message = f"a signal came when run {state.run} was over: {state.status}"
         raise kind(message, hint=f"{again} returns its result", run=state.run)
@@ -287,7 +286,7 @@ def _carry_on(run: ActiveRun, reporter: Reporter | None, store: PathLike | None)
 
 
 def _result(state: RunState, stored: StoredRun, *, reported: bool = False) -> Result:
-    """The result of a run; each thing that is incomplete is logged as a warning, unless a reporter has reported it."""
+    """The result of a run; each incomplete part is logged as a warning, unless a reporter has reported it."""
     result = Result(state, stored)
     if state.status == "completed" and not reported:
         for each in result.incomplete:
@@ -296,9 +295,9 @@ def _result(state: RunState, stored: StoredRun, *, reported: bool = False) -> Re
 
 
 def _released(state: RunState, hint: str) -> V6flowError | InterruptedRunError | TerminatedRunError:
-    """The error of a run that can be resumed: by a signal, or what keeps it from going on for now."""
+    """The error of a resumable run: a signal, or the reason why it cannot continue for now."""
     failure = state.failure
-    assert failure is not None  # why it was interrupted stands in the event
+    assert failure is not None  # the event has the reason of the interruption
     if failure.kind == InterruptedRunError.kind:
         return InterruptedRunError(f"run {state.run} was interrupted", hint=hint, run=state.run)
     if failure.kind == TerminatedRunError.kind:
@@ -315,7 +314,7 @@ def _params(workflow: Workflow, given: Mapping[str, Json]) -> dict[str, Json]:
     try:
         plain = json.loads(json.dumps(dict(given)))
     except (TypeError, ValueError) as error:
-        raise UsageError(f"params: values are plain JSON, and {error}") from error
+        raise UsageError(f"params: values must be plain JSON: {error}") from error
     assert isinstance(plain, dict)
     return params.resolve(workflow, values=[("params", plain)], environment=os.environ)
 

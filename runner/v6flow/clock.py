@@ -1,4 +1,4 @@
-"""The clock of a run: UTC, unmoved by jumps of the system's time, counting suspend."""
+"""The clock of a run: UTC, unaffected by jumps of the system's time, and counting suspended time."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time. Within one process it never goes back."""
+    """Returns the time. Within one process it never goes back."""
 
     def now(self) -> float:
         """Seconds since 1970-01-01 UTC."""
 
 
 class SystemClock:
-    """UTC as it was when this was made, carried on by a clock that counts suspend."""
+    """UTC at creation, advanced by a monotonic clock that counts suspended time."""
 
     def __init__(self) -> None:
         self._offset = time.time() - _elapsed()
@@ -24,9 +24,9 @@ class SystemClock:
 
 
 class LaterClock:
-    """A clock put forward so that it starts from a moment at the earliest.
+    """A clock moved forward so that it starts no earlier than a given moment.
 
-    A run that is taken up again does not go back behind what has happened, if the system's time did.
+    The time of a resumed run does not go back before its last event, even if the system's time did.
     """
 
     def __init__(self, clock: Clock, moment: float) -> None:
@@ -38,5 +38,5 @@ class LaterClock:
 
 
 def _elapsed() -> float:
-    # Linux stops CLOCK_MONOTONIC while it is suspended and has CLOCK_BOOTTIME; macOS goes on counting
+    # Linux stops CLOCK_MONOTONIC during suspend and has CLOCK_BOOTTIME; macOS continues counting
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

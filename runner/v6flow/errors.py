@@ -1,4 +1,4 @@
-"""The errors of v6flow: one root, and for each family the exit code it ends with."""
+"""The errors of v6flow: one root, and one exit code for each family."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import ClassVar
 
 
 class V6flowError(Exception):
-    """What stops the program: what happened and where (`message`), and what to do next (`hint`).
+    """An error that ends the program: what happened and where (`message`), and what to do next (`hint`).
 
-    A failing step is not an error but an event; an error is for what ends the program.
+    A failing step is an event, not an error.
     """
 
     exit_code: ClassVar[int] = 1
@@ -21,14 +21,14 @@ class V6flowError(Exception):
 
 
 class UsageError(V6flowError):
-    """The command line asks for something that cannot be (exit 2)."""
+    """The command line is invalid or cannot be carried out (exit 2)."""
 
     exit_code = 2
     kind = "usage"
 
 
 class FederationError(UsageError):
-    """A federation file cannot be used, or what it names is not there (exit 2)."""
+    """A federation file cannot be used, or names something that does not exist (exit 2)."""
 
     kind = "federation"
 
@@ -67,7 +67,7 @@ class NoSpaceError(V6flowError):
 
 
 class PersonNeededError(V6flowError):
-    """Only a person can decide: a submission's fate is unknown, or server and journal disagree (exit 6)."""
+    """Only a person can decide: the result of a submission is unknown, or server and journal disagree (exit 6)."""
 
     exit_code = 6
     kind = "person_needed"
@@ -81,10 +81,10 @@ class HeldError(V6flowError):
 
 
 class InterruptedRunError(KeyboardInterrupt):
-    """Ctrl-C, or Stop in a notebook, interrupted the work; a run is journalled and resumable (exit 130).
+    """Ctrl-C, or Stop in a notebook, interrupted the program; its run can be resumed (exit 130).
 
-    It is a KeyboardInterrupt and not an Exception, so that a loop with `except Exception` ends too.
-    `run` is the id of the run, None where none had begun; `hint` is how to resume it.
+    It is a KeyboardInterrupt and not an Exception, so it also ends a loop with `except Exception`.
+    `run` is the id of the run, None if none had begun; `hint` is how to resume it.
     """
 
     exit_code: ClassVar[int] = 130
@@ -98,9 +98,9 @@ class InterruptedRunError(KeyboardInterrupt):
 
 
 class TerminatedRunError(SystemExit):
-    """SIGTERM or a lost terminal (SIGHUP) ended the work on a run; it is journalled and resumable (exit 143).
+    """SIGTERM or a lost terminal (SIGHUP) ended the program; its run can be resumed (exit 143).
 
-    Uncaught, it ends the program with exit code 143, as the signal would have done. Not an Exception either.
+    Uncaught, it ends the program with exit code 143, as the signal would. It is not an Exception either.
     `run` is the id of the run; `hint` is how to resume it.
     """
 

@@ -1,4 +1,4 @@
-"""Parameters as people give them: from the command line, files and the environment, read by their declared type."""
+"""Params from the command line, files and the environment, parsed by their declared types."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from v6flow.core.language.model import Workflow
 
 ENVIRONMENT = "V6FLOW_PARAM_"
-_SHOWN = 60  # characters of a text that a message repeats
+_SHOWN = 60  # characters of a text that a message quotes
 
 _INTEGER = pattern(r"-?(0|[1-9][0-9]*)")
 _NUMBER = pattern(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -43,8 +43,8 @@ def resolve(
 ) -> dict[str, Json]:
     """The value of every param of a workflow.
 
-    `texts` (the command line) win over `values` (files as (name, mapping), later ones first), these over
-    `environment` (`V6FLOW_PARAM_X`), and that over the default. Raises InvalidError with all that is wrong.
+    `texts` (the command line) override `values` (files as (name, mapping), later ones first), these override
+    `environment` (`V6FLOW_PARAM_X`), and that overrides the default. Raises InvalidError with all problems.
     """
     problems: list[tuple[str | None, str]] = []
     found: dict[str, tuple[str, Any]] = {}
@@ -54,21 +54,21 @@ def resolve(
             continue
         near = suggestion(name, workflow.params)
         known = ", ".join(workflow.params) or "none"
-        told = f"{source}: no param {name!r}: this workflow has {known}" + (f" ({near})" if near else "")
-        problems.append((None, told))
+        message = f"{source}: no param {name!r}: this workflow has {known}" + (f" ({near})" if near else "")
+        problems.append((None, message))
     resolved: dict[str, Json] = {}
     for name, param in workflow.params.items():
         if name in found:
             source, value = found[name]
             try:
                 resolved[name] = _read_given(name, param.schema, value) if isinstance(value, _Text) else value
-                told_of = schema.param_problems(name, param.schema, resolved[name])
-                problems += [(name, f"{source}: {what}") for what in told_of]
+                found_problems = schema.param_problems(name, param.schema, resolved[name])
+                problems += [(name, f"{source}: {what}") for what in found_problems]
             except ValueError as error:
                 problems.append((name, f"{source}: param {name}: {error}"))
         elif param.required:
-            said = f": {param.description}" if param.description else ""
-            problems.append((name, f"param {name} is required{said} (give it with --param {name}=…)"))
+            purpose = f": {param.description}" if param.description else ""
+            problems.append((name, f"param {name} is required{purpose} (give it with --param {name}=…)"))
         else:
             resolved[name] = param.schema["default"]
     if problems:
@@ -91,32 +91,32 @@ def resolve(
 
 
 def check_file(workflow: Workflow, file: str, mapping: Mapping[str, Json]) -> None:
-    """That a file of params is one of this workflow: has it, or almost, one of the names; else none is repeated.
+    """Check that a file has params of this workflow: a key that is, or resembles, a param. The message quotes no key.
 
     Raises UsageError.
     """
     if mapping and not any(name in workflow.params or nearest(name, workflow.params) for name in mapping):
         known = ", ".join(workflow.params) or "none"
         raise UsageError(
-            f"{file} is no file of params of this workflow: none of its keys is one",
-            hint=f"the params are: {known}; the text of any other file is not shown",
+            f"{file} is not a params file of this workflow: none of its keys is a param",
+            hint=f"the params are: {known}; the content of other files is not shown",
         )
 
 
 def _read_given(name: str, fragment: Mapping[str, Any], given: _Text) -> Json:
-    """The value of a param's text (see `read`); that of a secret param is not repeated."""
+    """The value of a param's text (see `read`); messages do not quote the text of a secret param."""
     try:
         return read(fragment, given.text)
     except ValueError as error:
         if fragment.get("writeOnly") or is_secret(name):
-            raise ValueError("the text is not of its type") from None
+            raise ValueError("the text does not fit its type") from None
         raise ValueError(str(error)) from error
 
 
 def read_several(workflow: Workflow, name: str, text: str) -> list[Json]:
-    """The values that a param is to take one after the other: `age,bmi`, or a JSON list of them.
+    """The values of a param in a sweep: `age,bmi`, or a JSON list.
 
-    Raises ValueError with what is wrong; a name that there is not is left to `resolve`.
+    Raises ValueError with the problem; unknown names are left to `resolve`.
     """
     try:
         values = json.loads(text) if text.lstrip().startswith("[") else None
@@ -125,17 +125,17 @@ def read_several(workflow: Workflow, name: str, text: str) -> list[Json]:
     if values is None:
         pieces = [piece.strip() for piece in text.split(",")]
         if not all(pieces):
-            raise ValueError("there is nothing between two commas, or before or behind one")
+            raise ValueError("a value is missing before, after or between commas")
         fragment = workflow.params[name].schema if name in workflow.params else {}
         values = [read(fragment, piece) for piece in pieces]
-    assert isinstance(values, list)  # its first character says so
+    assert isinstance(values, list)  # it begins with [
     if not values:
         raise ValueError("the list of values is empty")
     return values
 
 
 def sets(files: Sequence[Mapping[str, Json]], sweeps: Mapping[str, Sequence[Json]]) -> list[dict[str, Json]]:
-    """Each of the sets of params in `files` (or the empty one) with each of the products of `sweeps`, in order."""
+    """Each set of params in `files` (or the empty set) combined with each product of `sweeps`, in order."""
     return [
         {**given, **dict(zip(sweeps, values, strict=True))}
         for given in files or [{}]
@@ -144,7 +144,7 @@ def sets(files: Sequence[Mapping[str, Json]], sweeps: Mapping[str, Sequence[Json
 
 
 def described(workflow: Workflow) -> list[dict[str, Json]]:
-    """Each param of a workflow: what it is for, what it may be, and how the environment calls it."""
+    """Each param of a workflow: its description, allowed values, and environment variable."""
     told: list[dict[str, Json]] = []
     for name, param in workflow.params.items():
         given: dict[str, Json] = {} if param.required else {"default": param.schema["default"]}
@@ -164,7 +164,7 @@ def described(workflow: Workflow) -> list[dict[str, Json]]:
 
 
 def allowed(fragment: Mapping[str, Any]) -> str:
-    """What a fragment allows, in words: `a whole number from 2 to 10`."""
+    """The values that a fragment allows, in words: `a whole number from 2 to 10`."""
     if "enum" in fragment or "const" in fragment:
         return choice(fragment.get("enum", [fragment.get("const")]))
     declared = fragment.get("type", list(_WORDS))
@@ -194,7 +194,7 @@ _LIMITS: Mapping[str, Callable[[Any], str]] = {
 
 
 class _Text(Struct, frozen=True):
-    """A value that is still to be read by the type of its param."""
+    """A text that is still to be parsed by the type of its param."""
 
     text: str
 
@@ -205,7 +205,7 @@ def _given(
     values: Sequence[tuple[str, Mapping[str, Json]]],
     environment: Mapping[str, str],
 ) -> Iterator[tuple[str, str, Any]]:
-    """What was given, the weakest first, so that what comes later wins."""
+    """The given params, lowest priority first: later ones override earlier ones."""
     for name in workflow.params:
         for key in (ENVIRONMENT + name.upper(), ENVIRONMENT + name):
             if key in environment:
@@ -219,15 +219,15 @@ def _given(
 
 
 def read(fragment: Mapping[str, Any], text: str) -> Json:
-    """The value that a text stands for, by the declared type (where none is declared, that of the choices or default).
+    """The value of a text by the declared type (without one, by the type of the choices or the default).
 
-    Raises ValueError if the text is nothing of any such type.
+    Raises ValueError if the text fits none of these types.
     """
     examples = fragment.get("enum") or [fragment[key] for key in ("const", "default") if key in fragment] or [""]
     declared = fragment.get("type") or [_type_of(example) for example in examples]
     types = [declared] if isinstance(declared, str) else list(dict.fromkeys(declared))
     if types == ["null"] and "type" not in fragment and "enum" not in fragment:
-        types.append("string")  # a default of null says nothing of what else it may be
+        types.append("string")  # a default of null does not restrict the type
     for kind in ("null", "boolean", "integer", "number", "array", "object", "string"):
         if kind in types:
             try:

@@ -1,4 +1,4 @@
-"""Looks at files that people name and reads them: regular files only, and only within a folder where one is set."""
+"""Checks and reads files that people name: regular files only, and only within the root folder if one is set."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _bound: ContextVar[str | None] = ContextVar("bound", default=None)
 
 
 class OutsideError(UsageError):
-    """A file lies outside of the folder that bounds what may be read (exit 2)."""
+    """A file is outside the folder that may be read (exit 2)."""
 
     kind = "outside"
 
 
 @contextmanager
 def within(root: Named | None) -> Iterator[None]:
-    """While this lasts, nothing outside of a folder is read or looked at; None: no bound.
+    """Within this context, nothing outside `root` is read or inspected; None: no limit.
 
-    Links are followed before it is judged. Raises UsageError if there is no such folder.
+    Links are resolved first. Raises UsageError if there is no such folder.
     """
     real: str | None = None
     if root is not None:
@@ -58,12 +58,12 @@ def within(root: Named | None) -> Iterator[None]:
 
 
 def bounded() -> bool:
-    """Whether only files within a folder may be read now: what was written by somebody else is being checked."""
+    """Whether reading is limited to a folder, because untrusted files are being checked."""
     return _bound.get() is not None
 
 
 def check(path: Named) -> None:
-    """That a path lies within the bound, if there is one. Raises OutsideError."""
+    """Check that a path is within the root folder, if one is set. Raises OutsideError."""
     root = _bound.get()
     if root is None:
         return
@@ -73,13 +73,13 @@ def check(path: Named) -> None:
         real = ""
     if real != root and not real.startswith(root.rstrip("/") + "/"):
         raise OutsideError(
-            f"{os.path.normpath(path)} lies outside of {root}, the folder that may be read",
+            f"{os.path.normpath(path)} is outside {root}, the folder that may be read",
             hint="name a file in that folder; --root DIR sets another one",
         )
 
 
 def expand(path: Named) -> Path:
-    """A path with `~` and `~user` replaced; one of a user that there is not stays as it is written."""
+    """A path with `~` and `~user` replaced; an unknown user's path is unchanged."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -87,17 +87,17 @@ def expand(path: Named) -> Path:
 
 
 def is_file(path: Named) -> bool:
-    """Whether there is a regular file; False for whatever cannot be looked at. Raises OutsideError."""
+    """Whether there is a regular file; False if it cannot be inspected. Raises OutsideError."""
     return obstacle(path) is None
 
 
 def is_folder(path: Named) -> bool:
-    """Whether there is a folder; False for whatever cannot be looked at. Raises OutsideError."""
+    """Whether there is a folder; False if it cannot be inspected. Raises OutsideError."""
     return obstacle(path) == "it is a folder"
 
 
 def obstacle(path: Named) -> str | None:
-    """Why a path cannot be read as a regular file, None if it can be: `it is a FIFO`, `it is not there`.
+    """The reason why a path cannot be read as a regular file, such as `it is a FIFO`; None if it can.
 
     Raises OutsideError.
     """
@@ -119,9 +119,9 @@ def readable(path: Named) -> bool:
 
 
 def read(path: Named, limit: int | None = None, *, inherited: bool = False) -> bytes:
-    """The bytes of a regular file, at most `limit`. It never waits for a FIFO or a device.
+    """The bytes of a regular file, at most `limit`. Never waits for a FIFO or a device.
 
-    `inherited` allows a pipe that the shell has opened for us: `/dev/stdin`, and `/dev/fd/63` of `<(…)`.
+    `inherited` allows a pipe that the shell has opened for this process: `/dev/stdin`, and `/dev/fd/63` of `<(…)`.
     Raises OSError with a sentence as its `strerror`, and OutsideError.
     """
     descriptor = _open(path, inherited=inherited)
@@ -139,7 +139,7 @@ def read(path: Named, limit: int | None = None, *, inherited: bool = False) -> b
 
 
 def chunks(path: Named) -> Iterator[bytes]:
-    """The bytes of a regular file, piece by piece (see `read`)."""
+    """The bytes of a regular file, in chunks (see `read`)."""
     descriptor = _open(path, inherited=False)
     try:
         while chunk := os.read(descriptor, _CHUNK):
@@ -153,7 +153,7 @@ def _open(path: Named, *, inherited: bool) -> int:
         return _open_inherited(path)
     check(path)
     try:
-        _refuse_special(Path(path).stat().st_mode)  # before it is opened: that alone can do something to a device
+        _refuse_special(Path(path).stat().st_mode)  # before it is opened: opening alone can affect a device
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except ValueError as error:
         raise OSError(errno.EINVAL, "no file can have this name") from error
@@ -166,7 +166,7 @@ def _open(path: Named, *, inherited: bool) -> int:
 
 
 def _open_inherited(path: Named) -> int:
-    """A descriptor of what the shell has opened for us, if it is a pipe or a file."""
+    """A descriptor that the shell has opened for this process, if it is a pipe or a file."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISFIFO(mode):
@@ -184,14 +184,14 @@ def _refuse_special(mode: int) -> None:
 
 
 def _special(mode: int) -> str | None:
-    """What a file is that is no regular one."""
+    """The kind of a file that is not regular."""
     if stat.S_ISREG(mode):
         return None
     return f"it is {next((what for fits, what in _SPECIAL if fits(mode)), 'no regular file')}"
 
 
 def entries(folder: Named) -> list[Path]:
-    """What is in a folder, sorted; empty where that cannot be read. Raises OutsideError."""
+    """The entries of a folder, sorted; empty if it cannot be read. Raises OutsideError."""
     check(folder)
     try:
         return sorted(Path(folder).iterdir())
@@ -200,7 +200,7 @@ def entries(folder: Named) -> list[Path]:
 
 
 def write_new(path: Named, text: str) -> None:
-    """Put a text in a new file that only its owner can read (0600). Raises OSError, also if it exists."""
+    """Write a text to a new file that only its owner can read (0600). Raises OSError, also if the file exists."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except ValueError as error:

@@ -1,6 +1,6 @@
-"""Parts of v6flow that other packages bring, found by the entry points that they declare.
+"""Plugins: parts of v6flow in other packages, found by the entry points that these declare.
 
-They are read only for a name that v6flow itself does not have: looking through all installed packages takes longer
+Entry points are read only for a name that v6flow itself does not have: searching all installed packages takes longer
 than a whole `validate`.
 """
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class PluginError(UsageError):
-    """A part that another package brings cannot be used (exit 2)."""
+    """A plugin cannot be used (exit 2)."""
 
 
 def names(group: str) -> list[str]:
@@ -24,9 +24,9 @@ def names(group: str) -> list[str]:
 
 
 def load(group: str, name: str) -> object | None:
-    """What a name stands for in a group of entry points; None if no installed package declares it.
+    """The object behind a name in a group of entry points; None if no installed package declares it.
 
-    Raises PluginError if several packages declare it, or if what it stands for cannot be imported.
+    Raises PluginError if several packages declare it, or if it cannot be imported.
     """
     found = {each.value: each for each in _declared(group) if each.name == name}
     if not found:
@@ -36,12 +36,12 @@ def load(group: str, name: str) -> object | None:
         raise PluginError(f"{packages} both declare {name} in {group}", hint="uninstall one of them")
     (only,) = found.values()
     try:
-        return only.load()  # type: ignore[no-any-return]  # what it is, its group's reader checks
-    except Exception as error:  # whatever its modules raise while they are imported
+        return only.load()  # type: ignore[no-any-return]  # the reader of the group checks its type
+    except Exception as error:  # imported modules may raise anything
         message = (
             f"{name} of the package {packages} cannot be loaded from {only.value}: {type(error).__name__}: {error}"
         )
-        raise PluginError(message, hint=f"install {packages} again, in a version for this v6flow") from error
+        raise PluginError(message, hint=f"install a version of {packages} that fits this v6flow") from error
 
 
 def _declared(group: str) -> list[EntryPoint]:

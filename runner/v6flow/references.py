@@ -1,4 +1,4 @@
-"""References to what a file does not say itself: only where it stands is kept, and it is looked up when needed."""
+"""References to secrets and variables outside a file: only the reference is kept, and it is resolved when needed."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ REFERENCE = pattern(r"\$\{(env|file|keyring):([^{}]+)\}")
 
 
 class Secret:
-    """A text or a reference (`${env:NAME}`, `${file:PATH}`, `${keyring:SERVICE/USER}`) to what is secret.
+    """A secret: a text, or a reference (`${env:NAME}`, `${file:PATH}`, `${keyring:SERVICE/USER}`).
 
-    Paths and `.env` are those beside the federation file, in `folder`; the environment goes before `.env`. Showing it
-    shows the reference. A text that is none is kept, but not shown.
+    Paths and `.env` are relative to the federation file, in `folder`; the environment overrides `.env`. Its repr shows
+    the reference, and never a plain text.
     """
 
     __slots__ = ("_environ", "_folder", "_keyring", "_written")
@@ -53,7 +53,9 @@ class Secret:
         else:
             service, _, user = match[2].rpartition("/")
             if not service or not user:
-                raise FederationError(f"{self._written}: a reference to the keyring is ${{keyring:SERVICE/USER}}")
+                raise FederationError(
+                    f"{self._written}: a reference to the keyring has the form ${{keyring:SERVICE/USER}}"
+                )
             kept = self._keyring(service, user)
             if kept is None:
                 raise FederationError(
@@ -61,11 +63,11 @@ class Secret:
                 )
             found = kept
         if not found and not may_be_empty:
-            raise FederationError(f"what {self._written} stands for is empty")
+            raise FederationError(f"the value of {self._written} is empty")
         return found
 
     def unset(self) -> FederationError | None:
-        """What `reveal` would raise where it is an environment variable that is not set; nothing else is looked up."""
+        """Raise what `reveal` would raise for an unset environment variable; nothing else is looked up."""
         match = REFERENCE.fullmatch(self._written)
         if match is None or match[1] != "env":
             return None
@@ -88,7 +90,7 @@ class Secret:
         if name not in variables:
             raise FederationError(
                 f"the environment variable {name} is not set",
-                hint=f"{self._written} stands for it; a file .env beside the federation file is read too",
+                hint=f"{self._written} refers to it; a file .env beside the federation file is read too",
             )
         return variables[name]
 
@@ -109,9 +111,9 @@ class Secret:
 
 
 def reveal(text: str, *, folder: Path) -> str:
-    """What a reference (see `Secret`) stands for; else the text itself.
+    """The value of a reference (see `Secret`); for any other text, the text itself.
 
-    Where somebody else's file is checked, nothing is looked up, and a reference stays as it is. Raises FederationError.
+    When an untrusted file is checked, references are not resolved, and stay as they are. Raises FederationError.
     """
     if not text.startswith("${") or paths.bounded():
         return text

@@ -1,4 +1,4 @@
-"""Interprets what backends and local steps report: which event it is, if any."""
+"""Translates reports of backends and local steps into events."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
     from v6flow.core.planning.plan import Plan
 
-LOG_TAIL = 20  # lines of a log that stand in a failure
+LOG_TAIL = 20  # lines of a log that a failure quotes
 
 TaskReport: TypeAlias = backends.Accepted | backends.Working | backends.Dispatched | backends.Answered | backends.Failed
-"""What a backend reports about one request."""
+"""A backend's report about one request."""
 
 
 class Reports:
-    """Interprets reports by the plan and the state of a run, which it does not change.
+    """Translates reports, given the plan and the state of a run, which it does not change.
 
-    `withheld` are the task runs (token, organization) reported since it was last emptied of which the backend must
-    keep nothing, once their outcome is written down.
+    `withheld` has the task runs (token, organization) reported since it was last cleared of which the backend must keep
+    nothing, once their outcome is recorded.
     """
 
     def __init__(self, plan: Plan, state: RunState, scheduler: Scheduler, keep: Callable[[bytes], str]) -> None:
-        """`keep` keeps a log, and returns its digest."""
+        """`keep` stores a log and returns its digest."""
         self.withheld: list[tuple[str, str]] = []
         self._plan = plan
         self._state = state
@@ -45,7 +45,7 @@ class Reports:
         self._kept = keep
 
     def of_task(self, request: TaskRequest, message: TaskReport, now: float) -> Iterable[Event]:
-        """What a backend's report about a request means."""
+        """The event for a backend's report about a request."""
         match message:
             case backends.Accepted():
                 yield ev.TaskAccepted(now, request.step, message.token, message.remote)
@@ -61,7 +61,7 @@ class Reports:
                     yield ev.TaskLate(now, request.step, message.organization, request.attempt)
 
     def _began(self, request: TaskRequest, message: backends.Working, now: float) -> Iterable[Event]:
-        """That an organization has begun to work, unless just that is known already, as after a resume."""
+        """The event that an organization has begun to work, unless it is already known, as after a resume."""
         asked = self._state.step(request.step).organizations.get(message.organization)
         if asked is None or asked.token != message.token or asked.status != "requested":
             return
@@ -69,14 +69,14 @@ class Reports:
             yield ev.TaskStarted(now, request.step, message.organization, request.attempt, message.began)
 
     def _is_late(self, step: str, message: backends.Answered) -> bool:
-        """Whether an answer that does not enter is the first one to its question."""
+        """Whether an unused answer is the first one to its request."""
         asked = self._state.step(step).organizations.get(message.organization)
         return asked is not None and asked.status == "requested" and asked.token == message.token and not asked.late
 
     def _redacted(
         self, request: TaskRequest, message: backends.Answered | backends.Failed
     ) -> backends.Answered | backends.Failed:
-        """A report without anything that an algorithm printed or raised, where a smallest count is demanded."""
+        """The report without the algorithm's log and error text, if a minimum count is required."""
         why = self.why_withheld(request.step)
         if why is None:
             return message
@@ -88,7 +88,7 @@ class Reports:
         return replace(message, message=told, hint=disclosure.who_can_see(self._plan.directory.policy))
 
     def _dispatched(self, request: TaskRequest, message: backends.Dispatched, now: float) -> Iterable[Event]:
-        """What is new of what a task run has dispatched, as long as its step waits or may still fail by that."""
+        """The new subtasks of a task run, while its step is waiting or may still fail because of them."""
         step = self._state.step(request.step)
         asked = step.organizations.get(message.organization)
         if step.status != "running" or step.closed is not None or asked is None or asked.token != message.token:
@@ -115,7 +115,7 @@ class Reports:
         return ev.TaskFailed(*place, found, self._keep(message.log), self._with_logs(message.subtasks))
 
     def _failed(self, name: str, message: backends.Failed) -> ev.Failure:
-        """Why an organization failed: of a central function whose subtask was lost, that one first."""
+        """The failure of an organization; for a central function with a failed subtask, that one first."""
         found = _failure(message, name, message.organization)
         step = self._plan.step(name).task
         if message.subtasks and not step.central:
@@ -127,16 +127,16 @@ class Reports:
         return dispatched.of_cause(found, lost, message.organization)
 
     def _with_logs(self, subtasks: tuple[Subtask, ...]) -> tuple[Subtask, ...]:
-        """Reported subtasks, with the digests of their logs in place of these."""
+        """The reported subtasks, with digests in place of their logs."""
         return tuple(replace(each, log=self._keep(each.log) if each.log else None) for each in subtasks)
 
     def _judge(self, name: str, message: backends.Answered) -> Json | ev.Failure:
-        """What an organization answered, or why that is not its result."""
+        """The event for an organization's answer, or for the reason why the answer is refused."""
         step = self._plan.step(name).task
         if message.subtasks and not step.central:
             return dispatched.undeclared(name, step.method, message.organization, message.subtasks)
         if message.hidden and step.central and step.subtasks == "fail":
-            told = "the central function answered, but this user may not see whom it asked, nor who of them answered"
+            told = "the central function answered, but this user may not see whom it asked, or which of them answered"
             hint = "an administrator of the server gives the rule task | view | collaboration; " + _PARTIAL
             return ev.Failure("subtasks_hidden", told, name, message.organization, hint)
         lost = dispatched.first_lost(message.subtasks) if step.subtasks == "fail" else None
@@ -162,7 +162,7 @@ class Reports:
         return replace(refused, log_tail=_tail(message.log))
 
     def of_local(self, message: local.LocalReport, now: float) -> Event:
-        """What the end of a local step's attempt means."""
+        """The event for the end of a local step's attempt."""
         log = self._keep(message.log)
         if isinstance(message, local.AttemptFailed):
             failure = _failure(message, message.step, None)
@@ -175,7 +175,7 @@ class Reports:
         return self._scheduler.computed(message.step, value, log, now)
 
     def why_withheld(self, name: str) -> str | None:
-        """Why what the algorithms of a step print is neither kept nor shown; None if it is."""
+        """The reason why the logs of a step's algorithms are neither kept nor shown; None if they are."""
         return disclosure.why_withheld(self._plan.directory.policy, self._plan.steps.get(ids.definition(name)))
 
     def _keep(self, log: str) -> str | None:

@@ -70,7 +70,7 @@ def test_the_log_is_that_of_the_run_that_asked(here: Path, capsys: Capture) -> N
     federated(here, text=CACHED)
     first, second = (call(capsys, "run", "federated.yaml", "-o", "json").document["run"] for _ in range(2))
     said = call(capsys, "logs", second, "sums", "beta")
-    assert f"the result of an earlier run is reused; its log: v6flow logs {first} sums beta" in said.err
+    assert f"reuses the result of an earlier run; the log of that run: v6flow logs {first} sums beta" in said.err
     assert call(capsys, "logs", first, "sums", "beta").out != ""
 
 

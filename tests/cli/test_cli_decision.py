@@ -80,7 +80,7 @@ def test_the_run_waits_until_somebody_has_approved(here: Path, capsys: Capture) 
 def test_a_rejected_gate_fails_the_run(here: Path, capsys: Capture) -> None:
     run = gated(here, capsys)
     said = call(capsys, "reject", run, "agreed", "--comment", "too few")
-    assert said.err == f"rejected agreed of run {run}, as {actor.user()}\nv6flow resume {run} goes on\n"
+    assert said.err == f"rejected agreed of run {run}, as {actor.user()}\nv6flow resume {run} continues the run\n"
     done = call(capsys, "resume", run, "--quiet")
     assert (done.code, done.out) == (1, "")
     assert f"step agreed: {actor.user()} rejected it: too few" in done.err
@@ -131,7 +131,7 @@ def test_while_other_steps_go_on_the_process_that_works_on_the_run_is_told(
     assert call(capsys, command, run, "n").code == 2
     said = call(capsys, command, run, "agreed", "--comment", "go on")
     assert said.code == 0
-    assert f"as {actor.user()}: told process {process.pid}" in said.err
+    assert f"as {actor.user()}; process {process.pid}" in said.err
     (here / "gate").write_text("1", encoding="utf-8")
     assert end(process).code == code
     step = call(capsys, "status", run, "-o", "json").document["steps"]["agreed"]

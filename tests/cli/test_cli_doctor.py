@@ -28,7 +28,7 @@ def test_all_is_well(here: Path, capsys: Capture) -> None:
     federated(here)
     for words in (("federated.yaml",), ("-f", "federation.yaml"), ("federated.yaml", "-f", "federation.yaml")):
         said = call(capsys, "doctor", *words)
-        assert (said.code, said.err) == (0, "all is well\n")
+        assert (said.code, said.err) == (0, "no problems found\n")
         assert [line.split()[:2] for line in said.out.splitlines()] == [
             *([["ok", "workflow"]] if words[0] == "federated.yaml" else []),
             ["ok", "federation"], ["ok", "image"], ["ok", "alpha"], ["ok", "beta"], ["ok", "gamma"],

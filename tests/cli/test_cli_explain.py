@@ -50,7 +50,7 @@ def test_a_step_that_some_answered(here: Path, capsys: Capture) -> None:
     (beta,) = [line for line in lines if line.startswith("  beta: asked at ")]
     assert "(crashed): " in beta
     assert "  2 of 3 must answer, alpha among them; alpha and gamma answered: enough; beta failed" in lines
-    assert lines[-2:] == ["whose data its value was computed from:", "  sums: alpha, gamma"]
+    assert lines[-2:] == ["organizations whose data its value was computed from:", "  sums: alpha, gamma"]
     assert "when sums had ended" in call(capsys, "explain", run, "total").out
 
 
@@ -96,7 +96,7 @@ def test_a_run_that_was_let_go_of(here: Path, capsys: Capture) -> None:
     assert call(capsys, "explain", run, "wait").out.startswith(f"step wait of run {run}: interrupted\n")
     plus = call(capsys, "explain", run, "plus").out
     assert "plus of run" in plus
-    assert "it waits for wait (running)" in plus
+    assert "it is waiting for wait (running)" in plus
 
 
 ROUNDS = """\
@@ -127,7 +127,7 @@ def test_steps_in_rounds_are_named_as_they_are_done(here: Path, capsys: Capture)
     assert (second.code, "when fit[2].one had ended" in second.out) == (0, True)
     assert "since its condition does not hold" in call(capsys, "explain", run, "never").out
     said = call(capsys, "explain", run, "fit.twice")
-    assert (said.code, "is done more than once: fit[1].twice, fit[2].twice" in said.err) == (2, True)
+    assert (said.code, "runs more than once: fit[1].twice, fit[2].twice" in said.err) == (2, True)
     assert "did you mean" in call(capsys, "explain", run, "fit[3].twice").err
 
 

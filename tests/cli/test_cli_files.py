@@ -198,7 +198,7 @@ steps:
     said = call(capsys, "explain", run, "fit[1].tab[1].sub.after")
     assert (said.code, said.err) == (0, "")
     assert said.out.startswith(f"step fit[1].tab[1].sub.after of run {run}: pending\n")
-    assert "it waits for fit[1].tab[1].sub.agreed (waiting)" in said.out
+    assert "it is waiting for fit[1].tab[1].sub.agreed (waiting)" in said.out
     assert call(capsys, "explain", run, "fit[1].tab[1].sub.after", "-o", "json").document["status"] == "pending"
     for wrong in (
         "fit[2].tab[1].sub.after",

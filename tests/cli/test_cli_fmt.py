@@ -25,11 +25,11 @@ TIDY = "v6flow: 1\n# its name\nname: x\nsteps:\n  a: {local: {value: 1}}\n"
 def test_files_are_put_in_order(here: Path, capsys: Capture) -> None:
     write(here, messy_yaml=MESSY, small_yaml=SMALL)
     said = call(capsys, "fmt", "messy.yaml", "small.yaml", "messy.yaml")
-    assert (said.code, said.out, said.err) == (0, "messy.yaml\n", "1 formatted, 1 in order already\n")
+    assert (said.code, said.out, said.err) == (0, "messy.yaml\n", "1 formatted, 1 already formatted\n")
     assert (here / "messy.yaml").read_text() == TIDY
     assert (here / "small.yaml").read_text() == SMALL
     assert {path.name for path in here.iterdir()} == {"messy.yaml", "small.yaml"}
-    assert call(capsys, "fmt", "messy.yaml").err == "0 formatted, 1 in order already\n"
+    assert call(capsys, "fmt", "messy.yaml").err == "0 formatted, 1 already formatted\n"
 
 
 def test_tests_and_federations_are_put_in_order_too(here: Path, capsys: Capture) -> None:
@@ -49,7 +49,7 @@ def test_tests_and_federations_are_put_in_order_too(here: Path, capsys: Capture)
 def test_a_check_writes_nothing(here: Path, capsys: Capture) -> None:
     write(here, messy_yaml=MESSY, small_yaml=SMALL)
     said = call(capsys, "fmt", "--check", "messy.yaml", "small.yaml")
-    assert (said.code, said.out, said.err) == (1, "messy.yaml\n", "1 would change, 1 in order already\n")
+    assert (said.code, said.out, said.err) == (1, "messy.yaml\n", "1 would change, 1 already formatted\n")
     assert (here / "messy.yaml").read_text() == MESSY
     assert call(capsys, "fmt", "--check", "small.yaml").code == 0
 

@@ -158,7 +158,7 @@ def test_of_many_the_first_ones_and_where_the_others_are(here: Path, capsys: Cap
     status = call(capsys, "status", "--store", "a store", run).err.splitlines()
     heading = status.index("incomplete:")
     assert status[heading + 4] == "  b: skipped, since a failed"
-    assert any("2 rounds, not converged" in line for line in status)
+    assert any("2 iterations, not converged" in line for line in status)
 
 
 GATED = QUORUM.replace("outputs:", '  agreed: {gate: {message: "{{ steps.total.result }}?"}}\noutputs:')

@@ -247,7 +247,7 @@ def test_nothing_is_written_over(name: str, here: Path, capsys: Capture) -> None
     path.write_text("mine")
     said = call(capsys, "init", "project")
     assert (said.code, said.out) == (2, "")
-    assert f"project/{name} is there already" in said.err
+    assert f"project/{name} already exists" in said.err
     assert [each for each in (here / "project").rglob("*") if each.is_file()] == [path]
     assert path.read_text() == "mine"
 
@@ -258,7 +258,7 @@ def test_a_file_where_a_folder_should_be_is_in_the_way(name: str, here: Path, ca
     (here / name).write_text("mine")
     said = call(capsys, "init", "project")
     assert (said.code, said.out) == (2, "")
-    assert f"{name} is there already" in said.err
+    assert f"{name} already exists" in said.err
     assert (here / name).read_text() == "mine"
 
 
@@ -338,7 +338,7 @@ def test_what_a_person_wrote_into_what_was_left_is_not_written_over(here: Path, 
     first.write_text("mine")
     said = call(capsys, "init")
     assert (said.code, first.read_text()) == (2, "mine")
-    assert f"{first.name} is there already" in said.err
+    assert f"{first.name} already exists" in said.err
 
 
 def test_a_file_system_without_links(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

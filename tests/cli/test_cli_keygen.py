@@ -82,7 +82,7 @@ def test_what_is_there_is_not_written_over(there: str, here: Path, capsys: Captu
         path.symlink_to("elsewhere")
     said = call(capsys, "keygen", "ours.pem")
     assert (said.code, said.out) == (2, "")
-    assert "is there already" in said.err
+    assert "already exists" in said.err
     assert "name another file" in said.err
     assert there != "a file" or path.read_text() == "precious"
     assert [each.name for each in here.iterdir()] == ["ours.pem"]
@@ -91,7 +91,7 @@ def test_what_is_there_is_not_written_over(there: str, here: Path, capsys: Captu
 
 def test_what_comes_to_be_there_meanwhile_is_not_written_over(here: Path) -> None:
     (here / "ours.pem").write_text("precious")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         keygen.write(here / "ours.pem", b"new")
     assert (here / "ours.pem").read_text() == "precious"
     assert [each.name for each in here.iterdir()] == ["ours.pem"]
@@ -107,7 +107,7 @@ def test_without_space_there_is_no_part_of_a_key(here: Path, monkeypatch: pytest
     assert list(here.iterdir()) == []
 
 
-@pytest.mark.parametrize(("file", "told"), [("none/ours.pem", "there is no folder none"), ("", "is there already")])
+@pytest.mark.parametrize(("file", "told"), [("none/ours.pem", "there is no folder none"), ("", "already exists")])
 def test_a_place_that_is_none(file: str, told: str, here: Path, capsys: Capture) -> None:
     said = call(capsys, "keygen", file)
     assert (said.code, said.out) == (2, "")

@@ -74,7 +74,7 @@ def test_a_test_is_no_workflow_either_and_the_remedy_is_told(here: Path, capsys:
     said = call(capsys, "lint", "x_test.yaml")
     assert said.code == 2
     assert "x_test.yaml:1:1: this is a test file, where a workflow file is expected" in said.err
-    assert "lint checks workflows only: `v6flow validate x_test.yaml` shows what is wrong" in said.err
+    assert "lint checks workflows only: `v6flow validate x_test.yaml` reports its problems" in said.err
 
 
 def test_rules_are_listed(capsys: Capture) -> None:

@@ -42,7 +42,7 @@ def test_the_document(here: Path, capsys: Capture) -> None:
 
 def test_no_runs_are_no_error(here: Path, capsys: Capture) -> None:
     said = call(capsys, "list")
-    assert (said.code, said.out, said.err) == (0, "", "no runs yet\n")
+    assert (said.code, said.out, said.err) == (0, "", "no runs found\n")
     assert call(capsys, "list", "-o", "json").document == {"runs": []}
     assert not (here / ".v6flow").exists()
 

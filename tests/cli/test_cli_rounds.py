@@ -72,9 +72,9 @@ def test_rounds_and_items_are_told_as_they_end(rounds: Path, capsys: Capture) ->
     said = call(capsys, "run", "rounds.yaml")
     assert (said.code, said.out) == (0, 'o: [2,{"a":"a"},["b"]]\n')
     lines = told(said.err)
-    assert "fit: begins its rounds" in lines
-    assert "fit: round 1 ended" in lines
-    assert "fit: round 2 ended, and it has converged" in lines
+    assert "fit: begins its iterations" in lines
+    assert "fit: iteration 1 ended" in lines
+    assert "fit: iteration 2 ended, converged" in lines
     assert "table: 2 items" in lines
     assert any(line.startswith("table: item a (") and line.endswith("completed") for line in lines)
     assert any(line.startswith("table: item b (") and "FAILED: " in line and "no b here" in line for line in lines)
@@ -92,8 +92,8 @@ def test_logs_are_found_by_numbered_names(rounds: Path, capsys: Capture) -> None
 @pytest.mark.parametrize(
     ("name", "message", "hint"),
     [
-        ("fit", "step fit prints nothing itself", "like fit[2]."),
-        ("fit.more", "step fit.more is done for each round or item", "like fit[2].more"),
+        ("fit", "step fit has no log of its own", "like fit[2]."),
+        ("fit.more", "step fit.more runs once for each iteration or item", "like fit[2].more"),
         ("fit[1].moree", "has no step 'fit[1].moree'", "fit[1].more"),
         ("nothing", "has no step 'nothing'", ""),
     ],
@@ -112,7 +112,7 @@ def test_status_tells_how_many_and_what_failed_inside(rounds: Path, capsys: Capt
     call(capsys, "run", "rounds.yaml")
     said = call(capsys, "status")
     rows = {line.split()[0]: line for line in said.err.splitlines() if line}
-    assert "2 rounds, converged" in rows["fit"]
+    assert "2 iterations, converged" in rows["fit"]
     assert "1 of 2 items; failed: b" in rows["table"]
     assert "failed" in rows["table[2].look"]
     assert "fit[1].more" not in rows
@@ -164,11 +164,11 @@ steps:
 outputs: {o: "{{ steps.fit.result }}"}
 """,
     )
-    process = start("run", "federated.yaml", until="fit: round 3 ended")
+    process = start("run", "federated.yaml", until="fit: iteration 3 ended")
     process.kill()
     end(process)
     said = call(capsys, "resume")
     assert (said.code, said.out) == (0, "o: 18\n")
     assert all(6 <= count <= 7 for count in notes(here).values())  # what was at work when it was killed, at most
-    assert "fit: round 6 ended" in told(said.err)
-    assert "fit: round 3 ended" not in told(said.err)
+    assert "fit: iteration 6 ended" in told(said.err)
+    assert "fit: iteration 3 ended" not in told(said.err)

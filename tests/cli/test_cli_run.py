@@ -229,7 +229,7 @@ def test_an_unfinished_run_is_named_first(here: Path, capsys: Capture) -> None:
     said = call(capsys, "run", "waiting.yaml")
     assert said.code == 0
     first = said.err.splitlines()[0]
-    assert first == f"note: run {run} of this workflow is unfinished; v6flow resume {run} takes it up"
+    assert first == f"note: run {run} of this workflow is unfinished; v6flow resume {run} resumes it"
     assert len(run_ids(here)) == 2
 
 
@@ -243,7 +243,7 @@ def test_a_run_that_goes_on_is_named_with_its_process(here: Path, capsys: Captur
         process.terminate()
         end(process)
     assert said.code == 0
-    assert f"is going on (process {process.pid}" in said.err.splitlines()[0]
+    assert f"is still running (process {process.pid}" in said.err.splitlines()[0]
 
 
 def test_continue_takes_up_the_unfinished_run_of_the_same_fingerprint(here: Path, capsys: Capture) -> None:
@@ -337,12 +337,12 @@ def test_printed_commands_work_as_they_stand(
         if way == "environment":
             patch.setenv("V6FLOW_STORE", "my runs")
         said = call(capsys, "run", "failing.yaml", *option)
-    (line,) = re.findall(r"again: (v6flow resume .*)", said.err)
+    (line,) = re.findall(r"what failed: (v6flow resume .*)", said.err)
     said = call(capsys, *shlex.split(line)[1:])
     assert (said.code, "run FAILED" in said.err) == (1, True)
     with monkeypatch.context() as patch:
         if way == "environment":
             patch.setenv("V6FLOW_STORE", "my runs")
         said = call(capsys, "resume", *option)
-    (line,) = re.findall(r"hint: (v6flow list.*) shows the runs", said.err)
+    (line,) = re.findall(r"hint: (v6flow list.*) lists the runs", said.err)
     assert len(call(capsys, *shlex.split(line)[1:], "-o", "json").document["runs"]) == 1

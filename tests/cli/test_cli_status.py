@@ -73,7 +73,7 @@ def test_a_run_that_goes_on_and_one_that_was_killed(here: Path, capsys: Capture)
     said = call(capsys, "status")
     (run,) = run_ids(here)
     assert "interrupted" in said.err
-    assert said.err.splitlines()[-1] == f"v6flow resume {run} takes it up"
+    assert said.err.splitlines()[-1] == f"v6flow resume {run} resumes it"
 
 
 def test_an_interrupted_run_names_the_way_on_once(here: Path, capsys: Capture) -> None:
@@ -119,7 +119,7 @@ def test_a_run_of_which_nothing_was_written_is_said_to_be_so(here: Path, capsys:
     FolderStore(here / ".v6flow").create("small-20261121-0523-k3f9")
     said = call(capsys, "status")
     assert said.code == 2
-    assert "ended before anything was written" in said.err
+    assert "ended before its first journal entry" in said.err
     assert "not started" in call(capsys, "list").out
 
 

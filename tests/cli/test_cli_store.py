@@ -58,7 +58,7 @@ def name(here: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_a_run_is_listed_decided_and_resumed(here: Path, name: str, capsys: Capture) -> None:
     write(here, gated_yaml=GATED)
-    assert call(capsys, "list", "--store", name).err == "no runs yet\n"
+    assert call(capsys, "list", "--store", name).err == "no runs found\n"
     assert call(capsys, "run", "gated.yaml", "--quiet", "--store", name).code == 6
     (run,) = open_store(name).runs()
     (listed,) = call(capsys, "list", "--store", name, "-o", "json").document["runs"]

@@ -116,14 +116,14 @@ def test_the_worst_exit_code_wins_and_the_others_run_nevertheless(here: Path, ca
         (["--sweep", "n=1,"], "nothing between two commas"),
         (["--sweep", "n=[1"], "not a JSON list"),
         (["--sweep", "n=[]"], "the list of values is empty"),
-        (["--sweep", "n=1,1"], "the set n=1 stands twice"),
+        (["--sweep", "n=1,1"], "the set n=1 is given twice"),
         (["--sweep", "n=1", "--sweep", "n=2"], "--sweep n is given twice"),
         (["--sweep", "n=1,2", "-p", "n=3"], "n is given by --param and swept"),
         (["--sweep", "n=1,2", "--sweep-file", "sets.yaml"], "n is given by --sweep-file and swept"),
-        (["--sweep", "n=1,2", "--detach"], "--detach lets one run go on"),
+        (["--sweep", "n=1,2", "--detach"], "--detach works for a single run"),
         (["--sweep-file", "empty.yaml"], "a file of sets of params is a list of mappings"),
         (["--sweep-file", "roots.yaml"], "a file of sets of params is a list of mappings"),
-        (["--sweep", f"n=[{','.join(map(str, range(MOST + 1)))}]"], "10,000 are the most"),
+        (["--sweep", f"n=[{','.join(map(str, range(MOST + 1)))}]"], "the limit is 10,000"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_runs(words: list[str], told: str, here: Path, capsys: Capture) -> None:
@@ -218,7 +218,7 @@ def test_a_run_that_another_process_has_is_left_alone(here: Path, capsys: Captur
     process = start("run", "gated.yaml", until="computes here")
     (here / "gate3").write_text("3", "utf-8")
     said = call(capsys, "run", "gated.yaml", "--sweep", "n=3", "-q")
-    assert (said.code, "of this workflow is going on" in said.err) == (0, True)
+    assert (said.code, "of this workflow is still running" in said.err) == (0, True)
     document = swept(capsys, "gated.yaml", "--sweep", "n=1,2", "--continue")
     assert [(each["status"], each["exit_code"]) for each in document["sweep"]] == [("running", 75), ("pending", None)]
     assert document["exit_code"] == 75
@@ -232,7 +232,7 @@ def test_the_params_that_there_are(here: Path, capsys: Capture) -> None:
     write(here, roots_yaml=ROOTS, none_yaml="v6flow: 1\nsteps: {a: {local: {value: 1}}}\n")
     said = call(capsys, "run", "roots.yaml", "--help-params")
     assert said.code == 0
-    assert said.out.splitlines()[0] == "n     a whole number from -9; built in: 4"
+    assert said.out.splitlines()[0] == "n     a whole number from -9; default: 4"
     assert "V6FLOW_PARAM_N" in said.err
     document = call(capsys, "run", "roots.yaml", "--help-params", "-o", "json").document
     assert [each["name"] for each in document["params"]] == ["n", "unit", "list"]
@@ -245,4 +245,4 @@ def test_a_quiet_sweep_says_why_a_set_failed(here: Path, capsys: Capture) -> Non
     said = call(capsys, "run", "roots.yaml", "--sweep", "n=4,-1", "--quiet")
     assert said.code == 1
     assert said.err.startswith("step root: ")
-    assert "to go on after mending the workflow: v6flow resume --retry-failed roots-" in said.err
+    assert "to resume after fixing the workflow: v6flow resume --retry-failed roots-" in said.err

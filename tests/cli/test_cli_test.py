@@ -190,9 +190,9 @@ def test_invalid_files_are_told_at_once_and_nothing_is_run(here: Path, capsys: C
         (("nowhere.yaml",), "no file or folder nowhere.yaml"),
         (("federated.yaml",), "this is a workflow file, where a test file is expected"),
         (("federated.test.yaml::on crashes",), "did you mean one crashes?"),
-        (("--values",), "--values is for --record"),
-        (("--record", "x"), "--record writes one test file"),
-        (("--record", "x", "a.yaml", "b.yaml"), "--record writes one test file"),
+        (("--values",), "--values needs --record"),
+        (("--record", "x"), "--record needs exactly one test file"),
+        (("--record", "x", "a.yaml", "b.yaml"), "--record needs exactly one test file"),
     ],
 )
 def test_what_cannot_be(words: tuple[str, ...], told: str, here: Path, capsys: Capture) -> None:
@@ -235,7 +235,7 @@ def test_a_test_is_written_from_a_run_and_passes(here: Path, capsys: Capture) ->
     assert stat.S_IMODE(Path("new.test.yaml").stat().st_mode) == 0o600, "nobody else reads what was answered"
     (run_id,) = run_ids(here)
     assert said.code == 0
-    assert said.err == f"new.test.yaml is written from run {run_id}\n"
+    assert said.err == f"new.test.yaml was written from run {run_id}\n"
     assert without_seconds(said.out) == "new.test.yaml .\n\n1 passed in 0.0s\n"
     sums = case["answers"]["sums"]
     assert {name: answer["value"] for name, answer in sums.items()} == {

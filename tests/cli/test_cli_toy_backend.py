@@ -47,7 +47,7 @@ def test_a_run_from_validate_to_status(toy: Path, capsys: Capture) -> None:
         said = call(capsys, "validate", *words)
         assert (said.code, said.err) == (0, "")
     said = call(capsys, "doctor", "workflow.yaml")
-    assert (said.code, said.err) == (0, "all is well\n")
+    assert (said.code, said.err) == (0, "no problems found\n")
     assert "federation  3 organizations have numbers" in said.out
     assert call(capsys, "doctor", "-f", "federation.yaml").code == 0
     planned = call(capsys, "plan", "workflow.yaml", "--output", "json")

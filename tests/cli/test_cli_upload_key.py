@@ -101,7 +101,7 @@ def test_where_there_is_none_it_is_added(ours: str, here: Path, capsys: Capture)
         said = upload(server, here, capsys)
         assert (said.code, said.out) == (0, f"{encryption.fingerprint(ours)}\n")
         assert server.patches == [{"public_key": ours}]
-        assert "Hospital alpha; the server has it now; it had none" in said.err
+        assert "Hospital alpha; the server now has this key; it had none before" in said.err
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
@@ -111,7 +111,7 @@ def test_the_same_key_stays(words: tuple[str, ...], ending: str, ours: str, here
     server = Hospital(public_key=written)
     said = upload(server, here, capsys, *words)
     assert (said.code, server.patches) == (0, [])
-    assert "the server had it already" in said.err
+    assert "the server already had this key" in said.err
 
 
 @pytest.mark.parametrize("theirs", ["other", "aGVsbG8=", "hello", CURVE])

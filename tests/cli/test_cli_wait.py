@@ -30,7 +30,7 @@ def test_a_detached_run_prints_its_id_and_goes_on(here: Path, capsys: Capture) -
     said = child("run", "waiting.yaml", "--detach")
     (run,) = run_ids(here)
     assert (said.code, said.out) == (0, f"{run}\n")
-    assert "goes on in the background" in said.err
+    assert "continues in the background" in said.err
     assert call(capsys, "status", "-o", "json").document["status"] == "running"
     late = call(capsys, "wait", run, "--timeout", "1s")
     assert (late.code, late.out) == (124, "")
@@ -57,7 +57,7 @@ def test_a_run_that_was_killed_is_not_waited_for(here: Path, capsys: Capture) ->
     end(process)
     said = call(capsys, "wait")
     assert (said.code, said.out) == (1, "")
-    assert "nobody works on run" in said.err
+    assert "no process works on run" in said.err
     assert "v6flow resume" in said.err
 
 

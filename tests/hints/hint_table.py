@@ -774,7 +774,7 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
         kind="test",
         files=TESTED,
     ),
-    "write step, or fit[2].step for a round, or table[age].step for an item": File(
+    "write step, or fit[2].step for an iteration, or table[age].step for an item": File(
         TEST + "cases: {c: {answers: {'p[': {default: {value: 1}}}}}\n",
         "'p['",
         "write (step)",
@@ -785,7 +785,7 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
     "the gates are: {}": File(
         TEST + "cases: {c: {decisions: {p: approve}}}\n", "{p:", r"gates are: (\w+)", "{{0}:", kind="test", files=TESTED
     ),
-    "what people decide at a gate stands under `decisions`": File(
+    "decisions of people at a gate are given under `decisions`": File(
         TEST + "cases: {c: {answers: {g: {default: {value: 1}}}}}\n",
         "answers: {g: {default: {value: 1}}}",
         r"under `(\w+)`",
@@ -822,7 +822,7 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
         File(APPROVED, "carol", r"it asks (\w+)", kind="test", files=APPROVERS),
         File(APPROVED, ", by: carol", r"without `by`, (\w+) decides", "", kind="test", files=APPROVERS),
     ),
-    "write {}[2] for the second round": File(
+    "write {}[2] for the second iteration": File(
         TEST.replace("v.yaml", "r.yaml") + "cases: {c: {answers: {'fit[x].p': {default: {value: 1}}}}}\n",
         "fit[x]",
         r"write (\S+) for",
@@ -1124,7 +1124,7 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
     "`v6flow run --help-params {}` lists them": Line(
         "v6flow run 'my flow.yaml'", r"`(v6flow run --help-params .*?)`", files={"my flow.yaml": NEEDY["w.yaml"]}
     ),
-    "the params are: {}; the text of any other file is not shown": Line(
+    "the params are: {}; the content of other files is not shown": Line(
         "v6flow run w.yaml --params p.yaml",
         r"the params are: (n);",
         again=0,
@@ -1156,7 +1156,7 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
     "{}; `v6flow lint --explain {}` explains the first": Line(
         "v6flow lint w.yaml", r"`(v6flow lint --explain [\w-]+)`", files=SLOPPY
     ),
-    "lint checks workflows only: `v6flow validate {}` shows what is wrong": Line(
+    "lint checks workflows only: `v6flow validate {}` reports its problems": Line(
         "v6flow lint 'my fed.yaml'",
         r"`(v6flow validate .*?)`",
         files={"my fed.yaml": federation(EMBEDDED + "algorithms: {}\n")},
@@ -1178,7 +1178,7 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
         given={"FILE": "fed.yaml"},
         files={"fed.yaml": BROKEN["fed.yaml"]},
     ),
-    "{} shows the runs": Line("v6flow resume --store 'my runs'", r"hint: (v6flow list .*?) shows"),
+    "{} lists the runs": Line("v6flow resume --store 'my runs'", r"hint: (v6flow list .*?) lists"),
     "name one: {}": Line(
         "v6flow resume --store 'my runs'",
         r"name one: (v6flow resume .*)",
@@ -1199,9 +1199,9 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
         files=SOUND,
         before=("v6flow run w.yaml --store 'my runs'",),
     ),
-    "write all its values behind one --sweep": Line(
+    "write all its values after one --sweep": Line(
         "v6flow run w.yaml --sweep n=1 --sweep n=2",
-        r"behind one (--sweep)",
+        r"after one (--sweep)",
         given={"--sweep": "v6flow run w.yaml --sweep n=1,2"},
         files=SOUND,
     ),
@@ -1247,7 +1247,7 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
         "g.py:f",
         files={"f.py": "def f():\n    return {1: 2}\n", "g.py": "def f():\n    return {'1': 2}\n"},
     ),
-    "decisions: {{}: approve} decides it; status: waiting expects that nobody does": (
+    "decisions: {{}: approve} decides it; status: waiting expects no decision": (
         Line(
             "v6flow test",
             r"(decisions: {.*?approve})",
@@ -1284,7 +1284,7 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
         before=("v6flow run w.yaml",),
         given={"RUN": "w-"},
     ),
-    "leave --detach out, and send the command itself to the background: nohup v6flow run … &": Line(
+    "leave out --detach, and run the whole command in the background: nohup v6flow run … &": Line(
         "v6flow run w.yaml --sweep n=1 --detach",
         r"nohup (v6flow run …) &",
         given={"…": "w.yaml --sweep n=1"},
@@ -1308,7 +1308,7 @@ COMMANDS: tuple[str, ...] = (
         "results are encrypted for the key at the server: use its private key; "
         "`v6flow upload-key --federation FILE` shows what replacing it would mean"
     ),
-    "then: `v6flow upload-key --federation FILE` puts its public key at the server",
+    "then: `v6flow upload-key --federation FILE` uploads its public key to the server",
 )
 """What needs a server: that these can be parsed is tried, and the tests of a live server use them."""
 
@@ -1378,18 +1378,18 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "install it for the interpreter that the federation file names, or give its folder as `path`",
         "install it, or {}",
         'install vantage6\'s tools for it: pip install "v6flow[embedded]"',
-        "install {} again, in a version for this v6flow",
+        "install a version of {} that fits this v6flow",
         "install {} for the interpreter that the federation file names",
         "is it installed, and on the PATH of v6flow?",
         "let it go on with `kill -CONT {}`, or end it with `kill -KILL {}`",
         "make space and resume the run",
         "make space on that disk, then repeat the command",
-        "make space on that disk, then {}",
-        "make space, then: {}",
-        "name a file in a folder of your own, on a disk that has links (FAT has none)",
-        "name a file that is not there yet",
-        "name a folder of your own; nothing is left behind",
-        "name another file; what was encrypted for an old key can be read with that key only",
+        "free space on that disk, then {}",
+        "free disk space, then run: {}",
+        "name a file in a folder that you can write to, on a file system with hard links (FAT has none)",
+        "name a new file",
+        "name a folder that you can write to; no files were left behind",
+        "name another file; data encrypted for an old key can be read only with that key",
         "often because the machine had no memory left",
         'pip install "v6flow[embedded]"',
         "pip install keyring",
@@ -1406,7 +1406,7 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "wait until it has ended",
         "wait until it has ended, or end it: `kill {}`",
         "when the server is back, resume the run",
-        "{} stands for it; a file .env beside the federation file is read too",
+        "{} refers to it; a file .env beside the federation file is read too",
     ),
     "it names what must change in a file or a program, and only its author knows how": (
         "a colon is missing",
@@ -1476,17 +1476,17 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "give more of the id",
         "it declares {}",
         "it defines no functions",
-        "it is as it was",
+        "the file is unchanged",
         "it is known under `finally`",
         "it is one of {}",
         "it takes {}",
         "loop.state is what came of the round before",
-        "name a step in it, like {}",
+        "name a nested step, like {}",
         "name one of its own",
         "name one of its own: {}",
         "no gate of this run waits; its status says how it stands",
         "nothing was written",
-        "say of which, like {}",
+        "name one of them, like {}",
         "start a new run",
         "steps.{}.{}",
         "the state after the round is known in until only",
@@ -1519,11 +1519,10 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "subtasks: partial accepts what a central function makes of those that answered",
         "the organization may be offline; to ask it again, resume the run with --retry-failed",
         "to give it more time, resume the run with --retry-failed and --deadline",
-        "to go on with more time, say 2 hours: {}",
-        "what it has open at the server goes on; {} tries again",
+        "to resume with more time, say 2 hours: {}",
+        "its open tasks at the server keep running; {} tries again",
         "{} resumes it",
         "{} returns its result",
-        "{} takes it up",
     ),
 }
 """Hints that show no text to write, by the reason."""

@@ -46,7 +46,7 @@ def test_a_run_is_told_fact_by_fact() -> None:
         "05:23:04Z moments: beta FAILED: no such image (again in 30s)",
         "05:23:34Z moments: asks beta again (attempt 2 of 3)",
         "05:23:36Z moments: beta answered (2 of 3)",
-        "07:23:01Z moments: waits no longer: its time is up; not yet answered: gamma",
+        "07:23:01Z moments: stopped waiting: its timeout has passed; not yet answered: gamma",
         "07:23:01Z moments: completed in 2h00m, 2 of 3 answered (gamma did not answer in time)",
         "07:23:01Z pooled: computes here",
         "07:23:03Z pooled: completed in 2.0s",
@@ -73,17 +73,17 @@ def test_a_failure_is_told_when_it_happens_and_at_the_end() -> None:
 def test_an_interrupted_run_says_how_to_go_on() -> None:
     assert told(INTERRUPTED)[-2:] == [
         "07:23:04Z run INTERRUPTED",
-        f"to go on where it stopped: v6flow resume {RUN}",
+        f"to resume where it stopped: v6flow resume {RUN}",
     ]
     access = ev.RunInterrupted(START + 9, ev.Failure("access", "the log-in was refused"), 4)
     assert told([*BEGUN, access])[-2:] == [
         "05:23:09Z run INTERRUPTED: the log-in was refused",
-        f"to go on where it stopped: v6flow resume {RUN}",
+        f"to resume where it stopped: v6flow resume {RUN}",
     ]
 
 
 def test_a_run_that_is_let_go_of_without_an_event_says_how_to_go_on() -> None:
-    assert told(BEGUN)[-1].endswith(f"run let go of while it was running; to go on: v6flow resume {RUN}")
+    assert told(BEGUN)[-1].endswith(f"run released while still running; to resume: v6flow resume {RUN}")
 
 
 def test_a_retry_counts_from_the_resume_and_the_last_attempt_promises_none() -> None:
@@ -126,10 +126,10 @@ def test_who_has_answered_before_is_not_said_to_be_asked() -> None:
     for event in resumed:
         reporter.event(event, state)
     assert stream.getvalue().splitlines() == [
-        f"07:36:20Z run {RUN} of workflow variance resumed, 2026-11-21, 4 steps, 2 of them settled before",
+        f"07:36:20Z run {RUN} of workflow variance resumed, 2026-11-21, 4 steps, 2 of them already settled",
         "07:36:20Z offline: gamma",
-        "07:36:20Z taken up again; nobody had held the run for 13m15s",
-        "07:36:20Z deviations: asks beta (1 of 2 have answered before)",
+        "07:36:20Z resumed; no process had worked on the run for 13m15s",
+        "07:36:20Z deviations: asks beta (1 of 2 have already answered)",
     ]
 
 
@@ -177,7 +177,7 @@ def test_a_new_day_is_told_once() -> None:
     day: list[Event] = [*BEGUN, ev.CancelRequested(START + 86400), ev.RunCancelled(START + 86401)]
     assert told(day)[-3:] == [
         "05:23:00Z it is 2026-11-22",
-        "05:23:00Z asked to cancel the run",
+        "05:23:00Z cancellation requested",
         "05:23:01Z run CANCELLED after 1d0h",
     ]
 
@@ -257,7 +257,7 @@ def test_what_was_done_for_items_does_not_count_as_settled_steps() -> None:
     ]
     stream = io.StringIO()
     Lines(stream).begin(plan, replay(events))
-    assert stream.getvalue().splitlines()[0].endswith(", 3 steps, 2 of them settled before")
+    assert stream.getvalue().splitlines()[0].endswith(", 3 steps, 2 of them already settled")
 
 
 def test_a_late_answer_is_reported_and_why_it_is_missing() -> None:

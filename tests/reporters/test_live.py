@@ -182,7 +182,7 @@ def test_a_step_that_is_done_no_longer_counts_as_running() -> None:
 def test_the_heading_says_where_it_is_kept_and_who_is_offline() -> None:
     text = heading(make(), replay(BEGUN[:1]), "/data/runs/x").plain
     assert text == f"run {RUN} of variance\nkept in /data/runs/x\noffline: gamma"
-    assert heading(make(offline=()), replay(MOMENTS), "").plain == f"run {RUN} of variance, taken up again"
+    assert heading(make(offline=()), replay(MOMENTS), "").plain == f"run {RUN} of variance, resumed"
 
 
 def test_the_final_table() -> None:
@@ -220,13 +220,13 @@ def test_how_a_run_ended() -> None:
     ]
     assert ending(replay(INTERRUPTED)).plain.splitlines() == [
         f"run {RUN} interrupted after 2h00m",
-        f"to go on where it stopped: v6flow resume {RUN}",
+        f"to resume where it stopped: v6flow resume {RUN}",
     ]
     assert ending(replay(FAILED)).plain.splitlines()[:2] == [
         f"run {RUN} failed after 2h00m",
         "step deviations at beta: beta crashed: KeyError: 'age' (1 of 2 answered, all must)",
     ]
-    assert ending(replay(BEGUN)).plain.splitlines()[-1] == f"to go on where it stopped: v6flow resume {RUN}"
+    assert ending(replay(BEGUN)).plain.splitlines()[-1] == f"to resume where it stopped: v6flow resume {RUN}"
 
 
 def test_markup_and_escapes_in_what_hospitals_say_are_only_text() -> None:

@@ -55,7 +55,7 @@ def test_the_live_table_shows_what_is_at_work_inside() -> None:
     view = shown_of(PLAN, now, Board(PLAN.nested(""), now), room=10)
     lines = screen(view, 3.0, width=100).plain.splitlines()
     assert len(lines) == 3
-    assert "in round 1  part 1/2" in lines[0]
+    assert "in iteration 1  part 1/2" in lines[0]
     assert "0 of 500 items  [1].look" in lines[1]
 
 

@@ -125,7 +125,7 @@ def test_the_first_cause_is_on_top_with_its_log_and_what_to_do() -> None:
         "  what to do: mend the column",
         "also failed: step other: nobody answered",
         "1 step was skipped: report",
-        f"to do only what failed again: v6flow resume --retry-failed {RUN}",
+        f"to retry only what failed: v6flow resume --retry-failed {RUN}",
     ]
 
 
@@ -136,7 +136,7 @@ def test_a_long_log_is_told_by_its_last_lines() -> None:
 
 
 def test_an_interrupted_run_says_how_to_go_on() -> None:
-    assert prose.failure_text(replay(INTERRUPTED))[-1] == f"to go on where it stopped: v6flow resume {RUN}"
+    assert prose.failure_text(replay(INTERRUPTED))[-1] == f"to resume where it stopped: v6flow resume {RUN}"
 
 
 def test_nothing_is_told_of_a_run_that_went_well() -> None:

@@ -86,9 +86,9 @@ def test_a_case_ends_at_a_gate(bench: Bench) -> None:
     assert bench.complaints({"expect": {"status": "waiting", "exit_code": 6, "steps": steps}}, text=text) == []
     (complaint,) = bench.complaints({}, text=text)
     assert complaint.split("\n") == [
-        "the run is waiting, and nothing says that it should",
+        "the run is waiting, and the case does not expect that",
         "  step agreed asks: go?",
-        "  decisions: {agreed: approve} decides it; status: waiting expects that nobody does",
+        "  decisions: {agreed: approve} decides it; status: waiting expects no decision",
     ]
 
 
@@ -165,12 +165,12 @@ def test_who_has_no_answer_is_told_with_what_was_sent(bench: Bench) -> None:
     answers = {"parts": {"alpha": {"value": {"sum": 1}}}}
     (complaint,) = bench.complaints({"expect": {"status": "failed"}}, answers=answers)
     assert complaint == (
-        "step parts asks beta, and the test gives no answer for it\n"
+        "step parts asks beta, and the test has no answer for it\n"
         '  it was sent: {"column":"age","who":"beta"}'
     )  # fmt: skip
     case = {"answers": {"parts": {"alpha": ["start_failed"]}}}
     (complaint,) = bench.complaints(case, settings="retry: {attempts: 2, delay: 1s}")
-    assert complaint.startswith("step parts asks alpha in attempt 2, and the test gives no answer")
+    assert complaint.startswith("step parts asks alpha in attempt 2, and the test has no answer")
 
 
 def test_all_who_are_asked_together_without_an_answer_are_told_together(bench: Bench) -> None:
@@ -292,9 +292,9 @@ def test_what_is_as_expected_is_not_complained_of(bench: Bench) -> None:
         ({"steps": {"parts": {"attempts": {"beta": 0}}}}, "steps.parts.attempts.beta: expected 0, found 1"),
         ({"steps": {"parts": {"error": "x"}}}, "steps.parts.error: expected a failure, found none"),
         ({"steps": {"parts": {"result": 1}}},
-         "steps.parts.result: expected the one result of a step that has completed, found a task step"),
+         "steps.parts.result: expected the single result of a completed step, found a task step"),
         ({"steps": {"total": {"result": 4}}}, "steps.total.result: expected 4, found 3"),
-        ({"sent": {"parts": None}}, "sent.parts: expected that nobody is asked, found alpha, beta"),
+        ({"sent": {"parts": None}}, "sent.parts: expected no request, found alpha, beta"),
         ({"sent": {"parts": {"beta": None}}},
          'sent.parts.beta: expected nothing, found {"column":"age","who":"beta"}'),
         ({"sent": {"parts": {"alpha": {"column": "age"}}}},
@@ -310,7 +310,7 @@ def test_what_is_not_as_expected_is_told(bench: Bench, expect: dict[str, Any], c
 @pytest.mark.parametrize(
     ("expect", "complaint"),
     [
-        ({}, "the run failed, and nothing says that it should\n  step parts at beta: beta crashed: KeyError: no age"),
+        ({}, "the run failed, and the case does not expect that\n  step parts at beta: beta crashed: KeyError: no age"),
         ({"status": "completed"}, "status: expected completed, found failed\n  step parts at beta"),
         ({"exit_code": 0}, "exit_code: expected 0, found 1\n  step parts at beta"),
         ({"status": "failed", "outputs": {"half": 1}}, "outputs.half: expected a value, found none"),
@@ -339,7 +339,7 @@ def test_what_differs_in_a_large_value_is_shown_as_a_difference(bench: Bench) ->
     settings = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6).strip()
     (complaint,) = bench.complaints({"expect": {"outputs": {"it": expected}}}, text=text, settings=settings, answers={})
     lines = complaint.split("\n")
-    assert lines[0] == "outputs.it: expected what has a -, found what has a +"
+    assert lines[0] == "outputs.it: expected the lines with -, found the lines with +"
     assert [line.strip() for line in lines if line.lstrip()[0] in "+-"] == ['-      "n": 70,', '+      "n": 7,']
     assert len(lines) < 12
 
@@ -551,7 +551,7 @@ def test_each_round_is_decided_by_itself(bench: Bench) -> None:
 def test_decisions_that_nobody_asked_for_are_told(bench: Bench) -> None:
     case = {"decisions": {"fit.agreed": "approve", "fit[9].agreed": "approve"}, "expect": {"outputs": {"it": 3}}}
     assert bench.complaints(case, text=GATED_ROUNDS, answers={}) == [
-        "decisions.fit[9].agreed (line 11): nobody was asked to decide there\n  the step is pending"
+        "decisions.fit[9].agreed (line 11): no gate asked for this decision\n  the step is pending"
     ]
     # of what stands there for all cases, some may use it and some not
     case = {"expect": {"outputs": {"it": 3}}}
@@ -618,7 +618,7 @@ def test_unknown_keys_are_told_with_those_there_are(bench: Bench) -> None:
 def test_a_misspelt_key_of_the_file_is_told_where_an_answer_lacks(bench: Bench) -> None:
     answers = {"tab[aeg].mean": {"default": {"value": 1}}, "tab[2].mean": {"default": {"value": 2}}}
     found = bench.complaints({"decisions": YES}, text=ITEMS, answers=answers)
-    assert "step tab[1].mean asks alpha, and the test gives no answer for it" in found[0]
+    assert "step tab[1].mean asks alpha, and the test has no answer for it" in found[0]
     assert found[-1].startswith("answers.tab[aeg].mean (line 7): step tab has no item aeg")
     fewer = {"decisions": YES, "params": {"columns": ["body mass"]}}  # the others of the file are not missed
     assert bench.complaints(fewer, text=ITEMS, answers=MEANS) == []
@@ -668,7 +668,7 @@ def test_results_in_rounds_and_items_are_there(bench: Bench) -> None:
     assert bench.complaints({"expect": {"steps": wrong}}, text=RESULTS, answers={}) == [
         "steps.fit[2].v.result: expected null, found 2",
         "steps.fit.result: expected 1, found 2",
-        "steps.all.result: expected the one result of a step that has completed, found a foreach step",
+        "steps.all.result: expected the single result of a completed step, found a foreach step",
     ]
 
 

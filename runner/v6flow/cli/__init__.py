@@ -1,1 +1,1 @@
-"""The command line: `v6flow COMMAND …`, one command a file."""
+"""The command line: `v6flow COMMAND …`, one file per command."""

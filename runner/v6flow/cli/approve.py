@@ -1,4 +1,4 @@
-"""Approve what a gate of a run waits for; `v6flow resume` then goes on."""
+"""Approve a waiting gate of a run; `v6flow resume` then continues the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cancel a run: what it has open, here and at a server, is ended, and it cannot be resumed."""
+"""Cancel a run: stop its open work, here and at a server. A cancelled run cannot be resumed."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def main(arguments: argparse.Namespace) -> int:
         if arguments.output == "json":
             show.write(Cancelled(folder.id, "cancelling", opened.pid).as_json())
         else:
-            show.lines([f"asked {opened} to cancel run {folder.id}"])
+            show.lines([f"requested cancellation of run {folder.id} from {opened}"])
             if opened.stopped:
-                show.lines(["it is stopped, and cancels when it goes on"])
+                show.lines(["its process is stopped (suspended), and cancels the run when it continues"])
         return 0
     with opened:
         if opened.state.over:
@@ -49,13 +49,13 @@ def main(arguments: argparse.Namespace) -> int:
             notes = cancel(opened, arguments.federation)
         except UnreachableError as error:
             command = prose.command("cancel", folder.id, store=arguments.store or "")
-            again = f"what it has open at the server goes on; {command} tries again"
+            again = f"its open tasks at the server keep running; {command} tries again"
             raise UnreachableError(f"run {folder.id} is not cancelled: {error.message}", hint=again) from error
     if arguments.output == "json":
         show.write(Cancelled(folder.id, opened.state.status, None, tuple(notes)).as_json())
     else:
-        told = f"cancelled run {folder.id}"
-        if opened.state.status != "cancelled":  # only what stands under `finally` was: the run had ended before
-            told = f"run {folder.id} {opened.state.status}; what was still to be done is not"
-        show.lines([*(f"note: {note}" for note in notes), told])
+        message = f"cancelled run {folder.id}"
+        if opened.state.status != "cancelled":  # only its `finally` steps were: the run had ended before
+            message = f"run {folder.id} {opened.state.status}; its remaining `finally` steps were cancelled"
+        show.lines([*(f"note: {note}" for note in notes), message])
     return 0

@@ -1,4 +1,4 @@
-"""What the commands approve and reject share: the decision of a person at a gate, written into the run's journal."""
+"""The shared part of the commands approve and reject: record a person's decision at a gate in the run's journal."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 def configure(parser: Parser) -> None:
     common.run_id(parser)
-    common.step(parser, "the gate that waits", what="gates")
-    parser.add_argument("--comment", metavar="TEXT", default="", help="why, for the record")
+    common.step(parser, "the waiting gate", what="gates")
+    parser.add_argument("--comment", metavar="TEXT", default="", help="the reason, for the record")
     common.store(parser)
     common.output(parser)
 
 
 def decide(arguments: argparse.Namespace, decision: str) -> int:
-    """Write down a decision (`approved` or `rejected`)."""
+    """Record a decision (`approved` or `rejected`)."""
     from v6flow import actor
     from v6flow.cli import show
     from v6flow.core.execution.state import replay
@@ -51,17 +51,17 @@ def decide(arguments: argparse.Namespace, decision: str) -> int:
             return 0
         show.lines([f"{decision} {decided.step} of run {folder.id}, as {decided.by}"])
         more = prose.waiting_text(opened.state, arguments.store or "")
-        show.lines(more or [f"{prose.resume_command(folder.id, arguments.store or '')} goes on"])
+        show.lines(more or [f"{prose.resume_command(folder.id, arguments.store or '')} continues the run"])
     return 0
 
 
 def _told(folder: StoredRun, arguments: argparse.Namespace, decision: str, by: str, holder: str) -> int:
-    """Say that who works on the run has been told."""
+    """Report that the process that works on the run received the decision."""
     from v6flow.cli import show
     from v6flow.core.views.documents import Decided
 
     if arguments.output == "json":
         show.write(Decided(folder.id, arguments.step, decision, by, None, arguments.comment).as_json())
     else:
-        show.lines([f"{decision} {arguments.step} of run {folder.id}, as {by}: told {holder}, which goes on"])
+        show.lines([f"{decision} {arguments.step} of run {folder.id}, as {by}; {holder} continues the run"])
     return 0

@@ -1,7 +1,7 @@
-"""Look a federation over: what is well, what is not, and what to do about it.
+"""Check a federation: report each check, its result, and the remedy for each problem.
 
-With a workflow, what its steps need is looked at too: databases, images, and whether enough organizations can answer.
-Nothing is submitted.
+With a workflow, also check what its steps need: databases, images, and enough organizations to answer.
+Nothing is submitted to the server.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from v6flow.core.directory import Directory
     from v6flow.core.planning.plan import Plan
 
-WIDEST = 24  # characters of a subject that widen its column
+WIDEST = 24  # characters: a longer subject does not widen its column
 
 
 def configure(parser: Parser) -> None:
     parser.add_argument(
-        "workflow", metavar="WORKFLOW", nargs="?", help="the YAML file of a workflow that is to run there"
+        "workflow", metavar="WORKFLOW", nargs="?", help="the YAML file of a workflow to check against the federation"
     ).complete = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # type: ignore[attr-defined]
     common.params(parser)
     common.federation(parser)
@@ -49,7 +49,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _meant(arguments: argparse.Namespace) -> tuple[Federation, Planner | None]:
-    """The federation that is meant, and how to plan the workflow there if one was given."""
+    """The requested federation, and a function that plans the workflow there if one was given."""
     import os
     from pathlib import Path
 
@@ -62,7 +62,7 @@ def _meant(arguments: argparse.Namespace) -> tuple[Federation, Planner | None]:
         file = arguments.federation or os.environ.get("V6FLOW_FEDERATION")
         if not file:
             raise UsageError(
-                "nothing to look at", hint="name a workflow, or a federation: v6flow doctor --federation FILE"
+                "nothing to check", hint="name a workflow, or a federation: v6flow doctor --federation FILE"
             )
         return loading.read_federation(file), None
     workflow = loading.read_workflow(arguments.workflow)
@@ -83,7 +83,7 @@ def _meant(arguments: argparse.Namespace) -> tuple[Federation, Planner | None]:
 
 
 def table(found: Sequence[Finding], *, width: int | None = None) -> Iterator[str]:
-    """Lines of plain text: how it stands, what, and in what way, with the remedy below; wrapped at `width`."""
+    """The checks as plain text: status, subject and message, with the remedy below; wrapped at `width`."""
     from v6flow.reporters.terminal import plain
 
     rows = [(each.status, plain(each.subject), plain(each.message), each.remedy) for each in found]
@@ -101,12 +101,12 @@ def _wrapped(text: str, indent: str, width: int | None) -> Iterable[str]:
 
     if width is None or len(text) <= width:
         return [text]
-    room = max(width, len(indent) + 40)  # on a narrow terminal long lines read better than a column of words
+    room = max(width, len(indent) + 40)  # on a narrow terminal long lines are easier to read than a narrow column
     return textwrap.wrap(text, room, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _width() -> int | None:
-    """How wide the terminal is, None if there is none."""
+    """The width of the terminal; None if there is no terminal."""
     import shutil
     import sys
 
@@ -115,5 +115,23 @@ def _width() -> int | None:
 
 def _summary(found: Sequence[Finding]) -> str:
     counts = {status: sum(each.status == status for each in found) for status in ("problem", "warning")}
+<<<<<<< HEAD
     told = [f"{count} {status}{'s' if count > 1 else ''}" for status, count in counts.items() if count]
     return ", ".join(told) or "all is well"
+=======
+    parts = [f"{count} {status}{'s' if count > 1 else ''}" for status, count in counts.items() if count]
+    return ", ".join(parts) or "no problems found"
+
+
+def _document(finding: Finding) -> dict[str, Any]:
+    return {
+        "status": finding.status,
+        "subject": finding.subject,
+        "organization": finding.organization,
+        "message": finding.message,
+        "remedy": finding.remedy,
+        "image": finding.image,
+        "label": finding.label,
+        "exit_code": finding.exit_code,
+    }
+>>>>>>> en3

@@ -1,4 +1,4 @@
-"""The runs of a workflow that were started before."""
+"""Earlier runs of a workflow."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def unfinished(store: RunStore, workflow: str) -> list[tuple[StoredRun, RunState]]:
-    """The unfinished runs of a workflow of this name, newest first."""
+    """The unfinished runs of the workflow with this name, newest first."""
     return [(folder, state) for folder, state in earlier(store, workflow, over=False) if not state.over]
 
 
 def earlier(
     store: RunStore, workflow: str, *, over: bool, known: Container[str] = ()
 ) -> Iterator[tuple[StoredRun, RunState]]:
-    """The runs of a workflow of this name, newest first, but for those known; with those that are over, if wanted."""
+    """The runs of the workflow with this name except `known`, newest first; finished runs only with `over`."""
     from v6flow.core.execution.state import replay
     from v6flow.errors import JournalError
     from v6flow.stores.run_ids import run_prefix
@@ -34,27 +34,27 @@ def earlier(
         try:
             state = replay(folder.events())
         except JournalError:
-            continue  # it is named when somebody asks for it
+            continue  # commands about this run report it
         if state.run and state.workflow == workflow:
             yield folder, state
 
 
 def tell_unfinished(folder: StoredRun, arguments: argparse.Namespace) -> None:
-    """Name an unfinished run, with what to do about it."""
+    """Report an unfinished run and how to resume it."""
     from v6flow.cli import show
     from v6flow.reporters.prose import resume_command
 
     holder = folder.holder()
     if holder is not None:
-        told = f"run {folder.id} of this workflow is going on ({holder})"
+        message = f"run {folder.id} of this workflow is still running ({holder})"
     else:
         command = resume_command(folder.id, arguments.store or "")
-        told = f"run {folder.id} of this workflow is unfinished; {command} takes it up"
-    show.lines([f"note: {told}"])
+        message = f"run {folder.id} of this workflow is unfinished; {command} resumes it"
+    show.lines([f"note: {message}"])
 
 
 def resumed(folder: StoredRun, arguments: argparse.Namespace) -> ActiveRun | None:
-    """An unfinished run, ready to be worked on; None, and a note, if it no longer fits its files. Raises HeldError."""
+    """An unfinished run, ready to continue; None, with a note, if its files have changed. Raises HeldError."""
     from v6flow.cli import show
     from v6flow.errors import ResumeError
     from v6flow.reporters.terminal import plain

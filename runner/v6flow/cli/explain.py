@@ -1,8 +1,8 @@
-"""Say what a step of a run did and why, from the journal alone.
+"""Explain what a step of a run did and why, from the journal alone.
 
-When it began and what it waited for, what was sent to whom, each attempt with its failure, how the quorum was judged,
-whose data its value was computed from, and why it failed, was skipped, or has the result of an earlier run. What was
-sent is shown as `v6flow plan` does. Steps in rounds and for items have a number: `fit[3].part`.
+Shows when the step began and what it waited for, what was sent to whom, each attempt with its failure, how the quorum
+was evaluated, which organizations' data its value comes from, and why it failed, was skipped, or reused the result of
+an earlier run. Requests are shown as in `v6flow plan`. Steps in iterations and items have a number: `fit[3].part`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main(arguments: argparse.Namespace) -> int:
     events = list(folder.events())
     state = replay(events)
     if not state.run:
-        raise UsageError(f"run {folder.id} ended before anything was written of it", hint="start a new run")
+        raise UsageError(f"run {folder.id} ended before its first journal entry", hint="start a new run")
     plan = pinned_plan(state)
     _check_step(arguments.step, plan, state)
     status = current(folder, state)
@@ -65,22 +65,20 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _check_step(name: str, plan: Plan, state: RunState) -> None:
-    """Raise UsageError for a step that there is not, and for one that is done more than once."""
+    """Raise UsageError for an unknown step, and for one that runs more than once."""
     from v6flow.core.planning.ids import definition
 
     done = [each for each in state.steps if each != name and definition(each) == name]
     if done:
         more = f" and {len(done) - _NAMED} more" if len(done) > _NAMED else ""
-        raise UsageError(
-            f"step {name} is done more than once: {', '.join(done[:_NAMED])}{more}", hint="name one of them"
-        )
+        raise UsageError(f"step {name} runs more than once: {', '.join(done[:_NAMED])}{more}", hint="name one of them")
     if definition(name) not in plan.steps or ("[" in name and not _is_there(name, plan, state)):
         near = suggestion(name, [*plan.steps, *state.steps])
         raise UsageError(f"run {state.run} has no step {name!r}", hint=near)
 
 
 def _is_there(name: str, plan: Plan, state: RunState) -> bool:
-    """Whether a step is done by this name, or is to be: in a round that goes on, or for an item that is known."""
+    """Whether a step has this name, now or later: in the current iteration, or for a known item."""
     from v6flow.core.planning import ids
     from v6flow.core.views.by_kind import view_of
 
@@ -96,7 +94,7 @@ def _is_there(name: str, plan: Plan, state: RunState) -> bool:
 
 
 def _narrow(told: Explanation, organization: str) -> Explanation:
-    """Only what is about one organization."""
+    """The part of the explanation about one organization."""
     asked = told.organizations
     if organization not in asked:
         if not asked:
@@ -114,7 +112,7 @@ def _text(told: Explanation) -> list[str]:
     more = told.more if told.more is not None else Explained()
 
     def time(moment: str) -> str:
-        """A moment as the time of day; with its date where that is another day than the step's first."""
+        """A moment as the time of day; with the date if it is not the day on which the step began."""
         return moment[11:] if moment.startswith(day) and day else moment
 
     lines = [f"step {told.step} of run {told.run}: {told.status}"]
@@ -135,7 +133,7 @@ def _text(told: Explanation) -> list[str]:
     lines += more.after(time)
     facts = [f"  {name}: {json.dumps(json.printable(value))}" for name, value in told.properties.items()]
     for heading, found in (
-        ("what came of it:", [*more.results(), *facts]),
+        ("result:", [*more.results(), *facts]),
         ("incomplete:", [f"  {each.step}: {each.message}" for each in told.incomplete]),
     ):
         lines += [heading, *found] if found else []
@@ -147,14 +145,14 @@ def _waiting(told: Explanation, time: Time) -> list[str]:
     lines = [f"it needs {choice([each.step for each in needs], 'and')}"] if needs else ["it needs no other step"]
     if told.status == "pending":
         open_ = [f"{each.step} ({each.status})" for each in needs if each.ended is None]
-        return [*lines, f"it waits for {choice(open_, 'and')}" if open_ else "it has not begun"]
+        return [*lines, f"it is waiting for {choice(open_, 'and')}" if open_ else "it has not begun"]
     if told.started is not None and told.status != "skipped":
         ended = next((each.ended for each in needs if each.step == told.began_after), None)
         when = f", when {told.began_after} had ended ({time(ended)})" if ended is not None else ""
         lines.append(f"it began on {told.started[:10]} at {time(told.started)}{when}")
     lines += [
-        f"the run was taken up again at {time(each.at)}"
-        + (", to ask those who had failed or not answered" if each.asks_failed_again else "")
+        f"the run was resumed at {time(each.at)}"
+        + (", to ask those again that had failed or not answered" if each.asks_failed_again else "")
         for each in told.taken_up_again
     ]
     return lines
@@ -167,7 +165,7 @@ def _ending(told: Explanation, closing: str | None, time: Time) -> list[str]:
     if told.deadline is not None and told.ended is None:
         lines.append(f"it waits until {time(told.deadline)} at the latest")
     if closing:
-        lines.append(f"it waited no longer, since {closing}")
+        lines.append(f"it stopped waiting, because {closing}")
     if told.ended is not None and told.seconds is not None and told.status != "skipped":
         lines.append(f"it {told.status} at {time(told.ended)}, after {spell(told.seconds)}")
     return lines
@@ -193,19 +191,20 @@ def _attempt(each: Attempt, time: Time) -> str:
         return f"{told}, and no answer came"
     if each.failure is not None:
         return f"{told}, failed after {took} ({each.outcome}): {each.failure.message}"
-    return f"{told}, failed after {took}" if each.outcome == "failed" else f"{told}, not over"
+    return f"{told}, failed after {took}" if each.outcome == "failed" else f"{told}, not finished"
 
 
 def _cohorts(told: Explanation) -> list[str]:
     lines = [f"  {each.step}: {', '.join(each.organizations) or 'nobody'}" for each in told.cohorts]
     if lines:
         done = told.status == "completed"
-        lines.insert(0, "whose data its value was computed from:" if done else "whose data it was sent:")
+        use = "its value was computed from" if done else "it was sent"
+        lines.insert(0, f"organizations whose data {use}:")
     reasons = told.reasons
     if told.mixture_accepted:
-        lines.append(f"  these may mix: {reasons.mixed_cohorts or 'it was accepted in a step before'}")
+        lines.append(f"  mixing these cohorts is accepted: {reasons.mixed_cohorts or 'by an earlier step'}")
     if reasons.allow_cross_site is not None:
-        lines.append(f"others may be sent what single organizations answered: {reasons.allow_cross_site}")
+        lines.append(f"sending single organizations' answers to others is accepted: {reasons.allow_cross_site}")
     return lines
 
 

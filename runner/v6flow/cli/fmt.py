@@ -1,7 +1,7 @@
-"""Put workflow, federation and test files in the one way to write them: keys in order, comments kept.
+"""Format workflow, federation and test files: put keys in the standard order and keep comments.
 
-What a file says never changes: what comes out is read again, and if it said anything else, the file would be left as
-it is. If one file cannot be formatted, none is written.
+The meaning of a file never changes: the formatted text is read again, and a file whose content would differ is left
+as it is. If one file cannot be formatted, none is written.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def configure(parser: Parser) -> None:
 
     common.files(parser, "workflow, federation or test files")
     parser.add_argument(
-        "--check", action="store_true", help="write nothing; list the files that would change, and exit 1 if any would"
+        "--check", action="store_true", help="write nothing; list the files that would change, and exit with 1 if any"
     )
     parser.add_argument("--diff", action="store_true", help="write nothing; show what would change")
     common.output(parser)
@@ -49,12 +49,12 @@ def main(arguments: argparse.Namespace) -> int:
         else:
             show.data(f"{plain(file)}\n")
     word = "formatted" if writes else "would change"
-    show.lines([f"{len(changes)} {word}, {len(dict.fromkeys(arguments.files)) - len(changes)} in order already"])
+    show.lines([f"{len(changes)} {word}, {len(dict.fromkeys(arguments.files)) - len(changes)} already formatted"])
     return code
 
 
 def _changes(files: list[str]) -> dict[str, tuple[str, str]]:
-    """The files that are not in order, each with its text before and after. Raises UsageError, InvalidError."""
+    """The files that are not formatted, each with its text before and after. Raises UsageError, InvalidError."""
     from v6flow import loading
     from v6flow.core.language import formatting, redaction, source
     from v6flow.core.language.problem import InvalidError, Problem
@@ -78,25 +78,25 @@ def _changes(files: list[str]) -> dict[str, tuple[str, str]]:
         if after != before:
             changes[file] = (before, after)
     if problems:
-        raise InvalidError(problems, what="what is to be formatted", hint="nothing was written")
+        raise InvalidError(problems, what="the files to format", hint="nothing was written")
     return changes
 
 
 def diff(file: str, before: str, after: str) -> str:
-    """What changes in a file, as a unified diff without the values under secret keys."""
+    """The changes to a file as a unified diff, without the values under secret keys."""
     from difflib import unified_diff
 
     from v6flow.core.language import redaction
 
-    told = ""
+    changes = ""
     old, new = (redaction.blank(text).splitlines(keepends=True) for text in (before, after))
     for line in unified_diff(old, new, file, file):
-        told += line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
-    return told
+        changes += line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+    return changes
 
 
 def write(file: str, text: str) -> None:
-    """Put a text in the place of a file's, whole or not at all, also behind a link. Raises UsageError."""
+    """Replace the text of a file atomically, also through a symbolic link. Raises UsageError."""
     import os
     import shutil
     import tempfile
@@ -116,7 +116,7 @@ def write(file: str, text: str) -> None:
         part.replace(path)
         part = None
     except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror}", hint="it is as it was") from error
+        raise UsageError(f"{file} cannot be written: {error.strerror}", hint="the file is unchanged") from error
     finally:
         if part is not None:
             part.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Draw the steps of a workflow and what each needs: in the terminal, as Mermaid, or as DOT."""
+"""Draw the steps of a workflow and their dependencies: in the terminal, as Mermaid, or as DOT."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def configure(parser: Parser) -> None:
     common.workflow(parser)
-    parser.add_argument("--format", choices=["picture", "mermaid", "dot"], default="picture", help="built in: picture")
+    parser.add_argument("--format", choices=["picture", "mermaid", "dot"], default="picture", help="default: picture")
     common.output(parser)
 
 
@@ -45,7 +45,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _draws_lines() -> bool:
-    """Whether stdout's encoding has the characters that boxes are drawn with."""
+    """Whether the encoding of stdout has box-drawing characters."""
     try:
         "┌─│▼".encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:

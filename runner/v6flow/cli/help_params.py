@@ -1,4 +1,4 @@
-"""What `v6flow run WORKFLOW --help-params` shows: the params of a workflow, and what each may be."""
+"""The output of `v6flow run WORKFLOW --help-params`: the params of a workflow and their allowed values."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def tell(workflow: Workflow, output: str) -> None:
         return
     width = max(len(name) for name in workflow.params)
     for param in described:
-        rest = "required" if param["required"] else f"built in: {show.spell(param['default'])}"
+        rest = "required" if param["required"] else f"default: {show.spell(param['default'])}"
         lines = [f"{param['name']:<{width}}  {plain(str(param['allowed']))}; {plain(rest)}"]
         lines += [f"{'':<{width}}  {plain(line)}" for line in str(param["description"]).strip().splitlines()]
         show.data("".join(f"{line.rstrip()}\n" for line in lines))
     name = next(iter(workflow.params))
     variable = f"{params.ENVIRONMENT}{name.upper()}"
-    show.lines([f"given by --param {name}=VALUE, --params FILE, or {variable} in the environment"])
+    show.lines([f"values come from --param {name}=VALUE, --params FILE, or {variable} in the environment"])

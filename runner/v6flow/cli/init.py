@@ -1,6 +1,6 @@
-"""Start a project folder: a workflow that runs at once on three invented hospitals on this machine.
+"""Create a project folder with a workflow that runs at once, on three simulated hospitals on this machine.
 
-Nothing that exists is written over. --list shows the templates there are.
+Existing files are never overwritten. --list shows the templates.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from v6flow.cli.arguments import Parser
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
-COMMON = "common"  # the folder of what all templates have
+COMMON = "common"  # the folder with the files of all templates
 WORKFLOW = "workflow.yaml"
-BUILT_IN = "average"
-STAGE = ".v6flow-init"  # where files wait until all are written
+DEFAULT = "average"
+STAGE = ".v6flow-init"  # where files are staged until all are written
 
 
 def configure(parser: Parser) -> None:
     from v6flow.cli import arguments as common
 
     parser.add_argument(
-        "folder", metavar="FOLDER", nargs="?", default=".", help="the project's folder (built in: the current one)"
+        "folder", metavar="FOLDER", nargs="?", default=".", help="the project's folder (default: the current folder)"
     )
     parser.add_argument(
-        "-t", "--template", metavar="NAME", default=BUILT_IN, help=f"what to start from (built in: {BUILT_IN})"
+        "-t", "--template", metavar="NAME", default=DEFAULT, help=f"the template to use (default: {DEFAULT})"
     )
-    parser.add_argument("--list", action="store_true", help="list the templates, and write nothing")
+    parser.add_argument("--list", action="store_true", help="list the templates and write nothing")
     common.output(parser)
 
 
@@ -55,7 +55,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def templates() -> dict[str, str]:
-    """The templates by name, each with what it computes."""
+    """The templates by name, each with a description of what it computes."""
     from v6flow.core.language import document
 
     found = {}
@@ -67,7 +67,7 @@ def templates() -> dict[str, str]:
 
 
 def project(template: str) -> dict[str, bytes]:
-    """The files of a project by their path in its folder, the schemas among them. Raises UsageError."""
+    """The files of a project, including the schemas, by their path in its folder. Raises UsageError."""
     from v6flow import loading
     from v6flow.core.language.words import suggestion
     from v6flow.errors import UsageError
@@ -101,12 +101,12 @@ def write(folder: Path, files: Mapping[str, bytes]) -> None:
     except OSError as error:
         raise UsageError(
             f"{error.filename or folder} cannot be written: {error.strerror}",
-            hint="name a folder of your own; nothing is left behind",
+            hint="name a folder that you can write to; no files were left behind",
         ) from error
 
 
 def _make(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Make a folder, and those above it that are missing, with all its files at once."""
+    """Create a folder and its missing parents, with all its files at once."""
     import os
     import shutil
     import tempfile
@@ -126,9 +126,9 @@ def _make(folder: Path, files: Mapping[str, bytes]) -> None:
         top = missing.parts[0]
         try:
             (stage / top).rename(above / top)
-        except OSError as error:  # somebody has made it meanwhile
+        except OSError as error:  # another process has created it meanwhile
             raise (_there(above / top) if os.path.lexists(above / top) else error) from error
-    except OSError as error:  # told of where it was to be
+    except OSError as error:  # reported with the final path
         error.filename = error.filename and str(error.filename).replace(str(stage), str(above))
         raise
     finally:
@@ -136,13 +136,13 @@ def _make(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Put files into a folder that is there."""
+    """Write files into an existing folder."""
     import shutil
 
     stage = folder / STAGE
     files = {name: content for name, content in files.items() if not _is_done(folder, name, content)}
     _check(folder, files)
-    shutil.rmtree(stage, ignore_errors=True)  # what a kill has left
+    shutil.rmtree(stage, ignore_errors=True)  # left by a kill
     made: list[Path] = [stage]
     try:
         stage.mkdir()
@@ -162,19 +162,19 @@ def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _is_done(folder: Path, name: str, content: bytes) -> bool:
-    """Whether a file was put there by what was killed before it had put all of them there."""
+    """Whether an earlier, killed command has already put this file there."""
     path = folder / name
     left = (folder / STAGE).is_dir() and path.is_file() and not path.is_symlink()
     return left and path.read_bytes() == content
 
 
 def _place(file: Path, path: Path) -> None:
-    """Put a file in its place, whole, unless something is there. Raises FileExistsError."""
+    """Move a file to its place atomically. Raises FileExistsError if something is there."""
     import errno
     import os
 
     try:
-        os.link(file, path)  # which, unlike renaming, takes the place of nothing
+        os.link(file, path)  # unlike renaming, this never replaces a file
     except FileExistsError:
         raise _there(path) from None
     except OSError as error:
@@ -188,7 +188,7 @@ def _place(file: Path, path: Path) -> None:
 def _there(path: Path) -> FileExistsError:
     import errno
 
-    return FileExistsError(errno.EEXIST, "is there already", str(path))
+    return FileExistsError(errno.EEXIST, "already exists", str(path))
 
 
 def _list(*, as_json: bool) -> int:
@@ -204,13 +204,13 @@ def _list(*, as_json: bool) -> int:
 
 
 def _files(folder: Path) -> dict[str, bytes]:
-    """The files below a folder; what Python compiled there, where the package is installed, is none of them."""
+    """The files below a folder, without `__pycache__` folders, which an installed package has."""
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def _check(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Refuse before anything is written, if something is in the way. Raises FileExistsError."""
+    """Check that no file is in the way, before anything is written. Raises FileExistsError."""
     import os
 
     wanted: set[Path] = set()
@@ -225,7 +225,7 @@ def _check(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _make_folders(folder: Path, made: list[Path]) -> None:
-    """Make a folder and those above it that are missing, and note them in `made`."""
+    """Create a folder and its missing parents, and append them to `made`."""
     missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
     for each in reversed(missing):
         each.mkdir()
@@ -236,6 +236,6 @@ def _exists(path: Path) -> Exception:
     from v6flow.errors import UsageError
 
     return UsageError(
-        f"{path} is there already: nothing is written over, and nothing was written",
+        f"{path} already exists: v6flow init overwrites nothing, and nothing was written",
         hint="name another folder: v6flow init FOLDER",
     )

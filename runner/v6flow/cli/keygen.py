@@ -1,4 +1,4 @@
-"""Make a private key for an organization in encrypted collaborations, as vantage6 makes them, in a new file."""
+"""Create a private key for an organization in encrypted collaborations, in vantage6's format, in a new file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FINGERPRINT = "the SHA-256 of the public key as DER SubjectPublicKeyInfo"
 def configure(parser: Parser) -> None:
     from v6flow.cli import arguments as common
 
-    parser.add_argument("file", metavar="FILE", help="the new file; one that exists is never written over")
+    parser.add_argument("file", metavar="FILE", help="the new file; an existing file is never overwritten")
     common.output(parser)
 
 
@@ -40,18 +40,18 @@ def main(arguments: argparse.Namespace) -> int:
     show.data(f"{fingerprint}\n")
     show.lines(
         [
-            f"a private key of {encryption.NEW_KEY_BITS} bits is in {path}; above is its fingerprint: {FINGERPRINT}",
-            "keep it and a copy of it where nobody else can read it: without it, what is encrypted for it is lost",
+            f"wrote a private key of {encryption.NEW_KEY_BITS} bits to {path}; above is its fingerprint: {FINGERPRINT}",
+            "keep the key and a backup where nobody else can read them: without the key, data encrypted for it is lost",
             f"next: name it in the federation file (private_key: {_spell(path)})",
-            "then: `v6flow upload-key --federation FILE` puts its public key at the server",
-            "and: your organization's nodes need this private key too",
+            "then: `v6flow upload-key --federation FILE` uploads its public key to the server",
+            "also: your organization's nodes need this private key",
         ]
     )
     return 0
 
 
 def write(path: Path, pem: bytes) -> None:
-    """Put a private key in a new file (0600), whole or not at all. Raises UsageError; what is there stays as it is."""
+    """Write a private key to a new file (0600) atomically. Raises UsageError, also if the file exists."""
     import os
     import tempfile
 
@@ -62,7 +62,7 @@ def write(path: Path, pem: bytes) -> None:
             part.write(pem)
             part.flush()
             os.fsync(part.fileno())
-            os.link(part.name, path)  # which, unlike a renaming, replaces nothing
+            os.link(part.name, path)  # unlike renaming, this never replaces a file
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
@@ -73,12 +73,12 @@ def write(path: Path, pem: bytes) -> None:
     except OSError as error:
         raise UsageError(
             f"the private key {path} cannot be written: {error.strerror}",
-            hint="name a file in a folder of your own, on a disk that has links (FAT has none)",
+            hint="name a file in a folder that you can write to, on a file system with hard links (FAT has none)",
         ) from error
 
 
 def _spell(path: Path) -> str:
-    """A path as a YAML value; absolute, since a federation file takes others relative to its own folder."""
+    """The absolute path as a YAML value: a federation file reads relative paths from its own folder."""
     from v6flow.core.language import quoting
 
     text = str(path.absolute())
@@ -102,6 +102,6 @@ def _exists(path: Path) -> UsageError:
     from v6flow.errors import UsageError
 
     return UsageError(
-        f"{path} is there already, and may be a private key: it is not written over",
-        hint="name another file; what was encrypted for an old key can be read with that key only",
+        f"{path} already exists and may be a private key: it was not overwritten",
+        hint="name another file; data encrypted for an old key can be read only with that key",
     )

@@ -1,4 +1,4 @@
-"""Warn of what is allowed in a workflow, and seldom meant: `v6flow validate` says what is wrong.
+"""Warn about parts of a workflow that are valid but rarely intended; `v6flow validate` reports errors.
 
 A comment `# lint: ignore RULE` silences a rule on its line. Exit codes: 0 nothing found, 1 something found, 2 a file
 is invalid.
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from v6flow.cli.arguments import Parser
     from v6flow.core.language.problem import Problem
 
-_ALL = ""  # what --explain stands for where no rule follows it
+_ALL = ""  # the value of --explain without a rule
 
 
 def configure(parser: Parser) -> None:
@@ -23,7 +23,7 @@ def configure(parser: Parser) -> None:
     common.files(parser, "workflow files", nargs="*")
     parser.add_argument(
         "--explain", metavar="RULE", nargs="?", const=_ALL,
-        help="explain a rule with a bad and a good example, or list the rules; no file is read",
+        help="explain a rule with a bad and a good example, or list all rules; reads no file",
     )  # fmt: skip
     common.output(parser)
 
@@ -37,7 +37,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.explain is not None:
         return _explain(arguments.explain, as_json=arguments.output == "json")
     if not arguments.files:
-        raise UsageError("nothing to look at", hint="name workflow files, or --explain a rule")
+        raise UsageError("nothing to check", hint="name workflow files, or --explain a rule")
     files = _find(arguments.files)
     found = [problem for problems in files.values() for problem in problems]
     code = 1 if found else 0
@@ -47,13 +47,13 @@ def main(arguments: argparse.Namespace) -> int:
     show.problems(found)
     show.data("".join(f"{plain(file)}: nothing found\n" for file, problems in files.items() if not problems))
     if found:
-        told = "1 finding" if len(found) == 1 else f"{len(found)} findings"
-        show.lines([f"{told}; `v6flow lint --explain {found[0].rule}` explains the first"])
+        count = "1 finding" if len(found) == 1 else f"{len(found)} findings"
+        show.lines([f"{count}; `v6flow lint --explain {found[0].rule}` explains the first"])
     return code
 
 
 def _find(names: list[str]) -> dict[str, list[Problem]]:
-    """What the rules find in each file. Raises UsageError, and InvalidError with the problems of all."""
+    """The findings in each file. Raises UsageError, and InvalidError with the problems of all files."""
     from v6flow import loading
     from v6flow.core.checks import lint
     from v6flow.core.language.problem import InvalidError
@@ -63,15 +63,15 @@ def _find(names: list[str]) -> dict[str, list[Problem]]:
     for file in dict.fromkeys(names):
         try:
             files[file] = lint.lint(loading.read_workflow(file))
-        except InvalidError as error:  # noqa: PERF203 - all that is wrong is told, of all files
+        except InvalidError as error:  # noqa: PERF203 - the problems of all files are reported
             problems += (_remedied(problem) for problem in error.problems)
     if problems:
-        raise InvalidError(problems, what="what is to be looked at")
+        raise InvalidError(problems, what="the files to check")
     return files
 
 
 def _remedied(problem: Problem) -> Problem:
-    """A problem; of a file of another kind, with the command that looks at those."""
+    """The problem; if the file is no workflow, with the command that checks such files."""
     import shlex
 
     from msgspec.structs import replace
@@ -80,7 +80,7 @@ def _remedied(problem: Problem) -> Problem:
         return problem
     return replace(
         problem,
-        hint=f"lint checks workflows only: `v6flow validate {shlex.quote(problem.file)}` shows what is wrong",
+        hint=f"lint checks workflows only: `v6flow validate {shlex.quote(problem.file)}` reports its problems",
     )
 
 
@@ -107,7 +107,7 @@ def _explain(name: str, *, as_json: bool) -> int:
 
 
 def _page(name: str) -> str:
-    """A rule for people, as wide as a terminal usually is."""
+    """The page on a rule, as wide as a usual terminal."""
     from textwrap import fill, indent
 
     from v6flow.core.checks.lint import RULES

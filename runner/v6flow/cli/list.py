@@ -31,7 +31,7 @@ def main(arguments: argparse.Namespace) -> int:
         show.write({"runs": as_json(runs)})
         return 0
     if not runs:
-        show.lines(["no runs yet"])
+        show.lines(["no runs found"])
         return 0
     width = max(len(run.run) for run in runs)
     for run in runs:

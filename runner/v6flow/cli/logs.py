@@ -1,6 +1,6 @@
-"""Show how a run went or, with STEP, what an organization's algorithm or a local step printed.
+"""Show the events of a run or, with STEP, what an organization's algorithm or a local step printed.
 
-What is still at work shows what it has printed so far. With --follow, more is shown as it comes.
+For running work, shows the output so far. With --follow, continues to show new output.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from v6flow.core.execution.state import RunState
     from v6flow.stores.base import StoredRun
 
-LOOK = 0.5  # seconds between looks at the journal of a run that is followed
-ASK = 2.0  # seconds between questions to a federation, for logs that are followed
-_UNKNOWN = ("", "")  # why a log is withheld, before that was looked up
+LOOK = 0.5  # seconds between reads of the journal with --follow
+ASK = 2.0  # seconds between requests for logs to a federation with --follow
+_UNKNOWN = ("", "")  # the reason why a log is withheld, before it was looked up
 
 
 def configure(parser: Parser) -> None:
@@ -48,7 +48,10 @@ def main(arguments: argparse.Namespace) -> int:
     folder = common.open_store(arguments).find(arguments.run)
     state = replay(folder.events())
     if arguments.follow and arguments.output == "json":
-        raise UsageError("--follow has no end that one JSON document could wait for", hint="leave one of them out")
+        raise UsageError(
+            "--follow prints lines as they come, --output json one document at the end",
+            hint="leave one of them out",
+        )
     if arguments.step is None:
         return _story(folder, state, arguments)
     _check_step(state, arguments.step)
@@ -60,23 +63,23 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _check_step(state: RunState, name: str) -> None:
-    """Raise UsageError if no such step is done, or only steps in it."""
+    """Raise UsageError if there is no such step, or if it is a container step."""
     steps = list(state.pinned.steps)
     wanted = ids.definition(name)
     if wanted not in steps:
         raise UsageError(f"run {state.run} has no step {name!r}", hint=suggestion(name, [*steps, *state.steps]))
     if name in state.steps and (state.step(name).history or state.step(name).items is not None):
         inside = next((each for each in reversed(state.steps) if each.startswith(f"{name}[")), None)
-        hint = f"name a step in it, like {inside}" if inside is not None else None
-        raise UsageError(f"step {name} prints nothing itself", hint=hint)
+        hint = f"name a nested step, like {inside}" if inside is not None else None
+        raise UsageError(f"step {name} has no log of its own", hint=hint)
     if name == wanted and "." in name:
         done = next((each for each in reversed(state.steps) if ids.definition(each) == name), None)
-        hint = f"say of which, like {done}" if done is not None else None
-        raise UsageError(f"step {name} is done for each round or item", hint=hint)
+        hint = f"name one of them, like {done}" if done is not None else None
+        raise UsageError(f"step {name} runs once for each iteration or item", hint=hint)
 
 
 def _story(folder: StoredRun, state: RunState, arguments: argparse.Namespace) -> int:
-    """What was told while the run went on, told again from its journal."""
+    """Print the progress lines of the run again, from its journal."""
     from v6flow.cli import show
     from v6flow.core.execution.state import RunState, apply
     from v6flow.core.views.documents import Story
@@ -84,7 +87,7 @@ def _story(folder: StoredRun, state: RunState, arguments: argparse.Namespace) ->
     from v6flow.runs.pinning import pinned_plan
 
     if not state.run:
-        raise UsageError(f"run {folder.id} ended before anything was written of it", hint="start a new run")
+        raise UsageError(f"run {folder.id} ended before its first journal entry", hint="start a new run")
     told = io.StringIO() if arguments.output == "json" else None
     reporter = Lines(told or sys.stdout, kept=folder.place, store=arguments.store or "")
     retold, seen = RunState(), 0
@@ -110,7 +113,7 @@ def _story(folder: StoredRun, state: RunState, arguments: argparse.Namespace) ->
 
 
 class _Logs:
-    """The logs of one step, kept or still being written."""
+    """The logs of one step, stored or still being written."""
 
     def __init__(self, folder: StoredRun, arguments: argparse.Namespace) -> None:
         self._folder = folder
@@ -125,7 +128,7 @@ class _Logs:
             self._access.close()
 
     def show(self) -> int:
-        """Show what there is."""
+        """Show the logs."""
         from v6flow.cli import show
         from v6flow.core.language.messages import choice
         from v6flow.core.views.documents import StepLogs
@@ -155,7 +158,7 @@ class _Logs:
         return 0
 
     def follow(self) -> int:
-        """Show what there is and what comes, until the step is over or nobody works on the run."""
+        """Show the logs and new lines until the step is over or no process works on the run."""
         from v6flow.cli import show
         from v6flow.core.execution.state import SETTLED
 
@@ -174,13 +177,13 @@ class _Logs:
                     self._more(name, self._text(state, name, subtask), last=over, alone=len(whose) == 1)
             if over:
                 if step.status not in SETTLED and not state.over:
-                    show.lines([f"nobody works on run {state.run} now"])
+                    show.lines([f"no process works on run {state.run} now"])
                 return 0
             sys.stdout.flush()
             time.sleep(LOOK)
 
     def _more(self, name: str, text: str | None, *, last: bool, alone: bool) -> None:
-        """Show the whole lines that are new; at the end, all that is left."""
+        """Show the new whole lines; at the end, all remaining text."""
         from v6flow.cli import show
         from v6flow.reporters.terminal import plain
 
@@ -198,7 +201,7 @@ class _Logs:
         return replay(self._folder.events())
 
     def _whose(self, state: RunState) -> dict[str, Subtask | None]:
-        """Whose logs are meant, by the names that they are shown under: organizations, and subtasks; "" locally."""
+        """The requested logs by displayed name: organizations and subtasks; "" for a local step."""
         wanted = self._arguments.organization
         asked = state.step(self._step).organizations
         if not asked:
@@ -216,7 +219,7 @@ class _Logs:
         return found
 
     def _text(self, state: RunState, name: str, subtask: Subtask | None) -> str | None:
-        """A log as it is kept, else what is known of it so far."""
+        """The stored log, else the log so far."""
         step = state.step(self._step)
         if self._withheld(state) is not None:
             return None
@@ -228,7 +231,7 @@ class _Logs:
         return self._kept(step.log if asked is None else asked.log)
 
     def _text_of(self, state: RunState, subtask: Subtask) -> str | None:
-        """The log of a subtask: as it is kept, else as the federation has it, as long as its step runs."""
+        """The log of a subtask: the stored one, else, while its step runs, the federation's."""
         if subtask.log is not None or not subtask.run or state.step(self._step).status != "running":
             return self._kept(subtask.log) or subtask.log_tail or None
         access = self._reach(state)
@@ -238,7 +241,7 @@ class _Logs:
         return self._folder.fetch(digest).decode("utf-8", "replace") if digest else None
 
     def _withheld(self, state: RunState) -> tuple[str, str] | None:
-        """Why nothing of it is shown, and what a person can do; None if it is."""
+        """The reason why the logs are withheld, and a hint; None if they are shown."""
         from v6flow.runs.pinning import log_withheld
 
         if self._why is _UNKNOWN:
@@ -270,7 +273,7 @@ class _Logs:
         if step.reused is not None:
             words = [step.reused.run, step.reused.source, *([name] if name else [])]
             again = prose.command("logs", *words, store=self._arguments.store or "")
-            return f"nothing was done{where}, since the result of an earlier run is reused; its log: {again}"
+            return f"nothing was run{where}: the step reuses the result of an earlier run; the log of that run: {again}"
         is_at_work = (
             step.status == "running" and dispatched.is_open(subtask)
             if subtask is not None

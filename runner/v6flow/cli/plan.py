@@ -1,7 +1,7 @@
-"""Show what a run would do: the steps in order, and what each would send to whom.
+"""Show what a run would do: the steps in order, and what each would send to which organization.
 
-Parameters are filled in; a value that is known only when another step has completed is marked as such. Where
-cohorts are bound to mix, that is told on stderr. Nothing is submitted.
+Params are filled in; values that are known only after another step completes are marked. Warnings about cohorts that
+are certain to mix go to stderr. Nothing is submitted.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _text(name: str, params: Any, directory: Any, steps: list[Preview]) -> list[
         after = f" after {', '.join(short[1:])}" if step.needs else ""
         margin = "   " if not depth else " " * (3 + 2 * depth)
         begin = f"\n{number}." if not depth else f"{margin[:-2]}-"
-        last = ", when all else is over" if step.final and not depth else ""
+        last = ", after all other steps" if step.final and not depth else ""
         told.append(f"{begin} {short[0]} ({step.kind_in_words}{last}){after}\n")
         told += [f"{margin}{line}\n" for line in step.lines()]
     return [plain(line, keep_newlines=True) for line in told]

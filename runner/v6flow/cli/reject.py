@@ -1,4 +1,4 @@
-"""Reject what a gate of a run waits for; the gate fails when `v6flow resume` goes on."""
+"""Reject a waiting gate of a run; the gate fails when `v6flow resume` continues the run."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Take up a run that was interrupted, or that has waited for a person to decide.
+"""Resume a run that was interrupted, or that waited for a person's decision.
 
-Nobody is asked again whose answer or failure is in the journal. A failed run prints its failure and exits 1;
-with --retry-failed the failed and missing organizations, and only they, are asked again.
+An organization whose answer or failure is in the journal is not asked again. A failed run prints its failure and exits
+with 1; with --retry-failed only the failed and missing organizations are asked again.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ def configure(parser: Parser) -> None:
     common.run_id(parser, "the only unfinished one")
     parser.add_argument("--retry-failed", action="store_true", help="ask failed and missing organizations again")
     parser.add_argument(
-        "--deadline", metavar="DURATION", help="bounds the run from now on, in place of its own deadline"
+        "--deadline", metavar="DURATION", help="limit for the run from now on, instead of its own deadline"
     )
     parser.add_argument(
         "--resubmit",
         metavar="STEP[/ORGANIZATION]",
         action="append",
         default=[],
-        help="send again a task whose fate is unknown: you have seen that it is not at the server",
+        help="send a task again whose submission had no clear result; first make sure that it is not at the server",
     )
     common.on_interrupt(parser)
     common.federation(parser)
@@ -66,9 +66,9 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _pick(store: RunStore, arguments: argparse.Namespace) -> StoredRun:
-    """The run that is named, else the only unfinished one (with --retry-failed: or failed one).
+    """The named run, else the only unfinished one (with --retry-failed also a failed one).
 
-    One that another process works on is meant only if there is no other.
+    A run that another process works on counts only if there is no other.
     """
     from v6flow.errors import UsageError
     from v6flow.reporters import prose
@@ -84,19 +84,19 @@ def _pick(store: RunStore, arguments: argparse.Namespace) -> StoredRun:
     what = "failed or unfinished" if arguments.retry_failed else "unfinished"
     if not found:
         shown = prose.command("list", store=arguments.store or "")
-        raise UsageError(f"no {what} run in {store.name}", hint=f"{shown} shows the runs")
+        raise UsageError(f"no {what} run in {store.name}", hint=f"{shown} lists the runs")
     ids = ", ".join(folder.id for folder in found)
     one = prose.resume_command("RUN", arguments.store or "", retry=arguments.retry_failed)
     raise UsageError(f"several runs are {what}: {ids}", hint=f"name one: {one}")
 
 
 def _status(folder: StoredRun) -> str | None:
-    """The status of a run by its journal; None if that has nothing, or cannot be trusted."""
+    """The status of a run according to its journal; None if the journal is empty or damaged."""
     from v6flow.core.execution.state import replay
     from v6flow.errors import JournalError
 
     try:
         state = replay(folder.events())
     except JournalError:
-        return None  # it is named when somebody asks for it
+        return None  # commands about this run report it
     return state.status if state.run else None

@@ -1,9 +1,9 @@
 """Run a workflow.
 
-The outputs go to stdout, one `name: <JSON>` line each; progress goes to stderr. The run is kept in the store
-and can be resumed with `v6flow resume`. With --detach, the run goes on in the background, and stdout is its id.
-With --sweep, there is a run for each set of params, one after the other, and stdout is a table of them.
-A run that waits for a person at a gate ends with exit code 6: see `v6flow approve` and `v6flow reject`.
+Outputs go to stdout, one `name: <JSON>` line each; progress goes to stderr. The run is kept in the store
+and can be resumed with `v6flow resume`. With --detach, the run continues in the background, and stdout is its id.
+With --sweep, each set of params is one run, one after the other, and stdout is a table of the runs.
+A run that waits for a person at a gate exits with 6: see `v6flow approve` and `v6flow reject`.
 """
 
 from __future__ import annotations
@@ -36,40 +36,40 @@ def configure(parser: Parser) -> None:
         metavar="NAME=VALUE,VALUE",
         action="append",
         default=[],
-        help="a run for each value; given several times, for each combination; values may be a JSON list",
+        help="one run for each value; if repeated, for each combination of values; VALUE,VALUE may be a JSON list",
     )
     parser.add_argument(
         "--sweep-file",
         metavar="FILE",
         action="append",
         default=[],
-        help="a run for each set of params in a YAML file: a list of mappings",
+        help="one run for each set of params in a YAML file, which is a list of mappings",
     )
-    parser.add_argument("--help-params", action="store_true", help="show the workflow's params and end: nothing runs")
+    parser.add_argument("--help-params", action="store_true", help="show the workflow's params and exit without a run")
     common.federation(parser)
     parser.add_argument(
-        "--deadline", metavar="DURATION", help="bounds the whole run, like 6h; when it passes, exit 124"
+        "--deadline", metavar="DURATION", help="time limit for the whole run, like 6h; exit with 124 when it passes"
     )
     parser.add_argument(
         "--continue",
         dest="go_on",
         action="store_true",
         help="resume the unfinished run of the same file, params and federation, if there is one; "
-        "of a sweep, also leave out what has completed",
+        "in a sweep, also skip the sets whose runs have completed",
     )
     parser.add_argument(
         "--skip-preflight",
         action="store_true",
-        help="send the first task without asking first whether the federation can do what is asked",
+        help="do not check before the first task that the federation has what the workflow needs",
     )
     parser.add_argument(
         "--no-cache",
         dest="cache",
         action="store_false",
-        help="ask and compute everything anew: reuse no results of earlier runs",
+        help="do not reuse results of earlier runs: ask and compute everything again",
     )
     parser.add_argument(
-        "--detach", action="store_true", help="print the run's id and let it go on in the background (see wait, logs)"
+        "--detach", action="store_true", help="print the run's id and continue in the background (see wait, logs)"
     )
     common.on_interrupt(parser)
     common.store(parser)
@@ -143,7 +143,7 @@ def _continued(
     store: RunStore,
     arguments: argparse.Namespace,
 ) -> ActiveRun | None:
-    """The unfinished run that --continue means, ready to be worked on; the others are named."""
+    """The unfinished run that --continue selects, ready to continue; the other unfinished runs are reported."""
     from v6flow.runs.starting import same_run
 
     for folder, state in unfinished(store, workflow.name):
@@ -155,7 +155,7 @@ def _continued(
 
 
 def detached(folder: StoredRun, code: int | None, arguments: argparse.Namespace) -> int:
-    """Tell of a run that goes on in the background, or that has ended there already; returns the exit code."""
+    """Report a run that continues in the background or has already ended there; returns the exit code."""
     from v6flow.cli import show
     from v6flow.cli.status import current
     from v6flow.core.execution.state import replay
@@ -177,12 +177,12 @@ def detached(folder: StoredRun, code: int | None, arguments: argparse.Namespace)
         show.data(f"{folder.id}\n")
         if code is None:
             wait = prose.command("wait", folder.id, store=arguments.store or "")
-            show.lines([f"it goes on in the background; {wait} waits for it"])
+            show.lines([f"the run continues in the background; {wait} waits for it"])
     return code or 0
 
 
 def carry_on(run: ActiveRun, arguments: argparse.Namespace) -> int:
-    """Carry a run on to its end, tell it, and return its exit code."""
+    """Work on a run to its end, report it, and return its exit code."""
     from msgspec.structs import replace
 
     from v6flow.cli import show
@@ -199,10 +199,10 @@ def carry_on(run: ActiveRun, arguments: argparse.Namespace) -> int:
             hint = prose.resume_command(run.plan.run, arguments.store or "")
             raise InterruptedRunError(f"run {run.plan.run} was interrupted", hint=hint) from interrupt
         except NoSpaceError as error:
-            hint = f"make space, then: {prose.resume_command(run.plan.run, arguments.store or '')}"
+            hint = f"free disk space, then run: {prose.resume_command(run.plan.run, arguments.store or '')}"
             if arguments.output == "json":
-                told = of_run(run.opened.state, status="interrupted")
-                show.write(replace(told, exit_code=error.exit_code, error=show.why(error)).as_json())
+                summary = of_run(run.opened.state, status="interrupted")
+                show.write(replace(summary, exit_code=error.exit_code, error=show.why(error)).as_json())
             show.error(error.message, hint)
             return error.exit_code
         if arguments.quiet:
@@ -211,9 +211,9 @@ def carry_on(run: ActiveRun, arguments: argparse.Namespace) -> int:
 
 
 def conclude(state: RunState, arguments: argparse.Namespace) -> None:
-    """Report on stderr what no reporter has: why a run failed, what is incomplete, what it waits for.
+    """Report on stderr what no reporter has reported: why a run failed, what is incomplete, what it waits for.
 
-    What is incomplete is reported beside a JSON document too: the exit code does not say it.
+    Incomplete results are reported even beside a JSON document, because the exit code does not show them.
     """
     from v6flow.cli import show
     from v6flow.reporters import prose
@@ -226,7 +226,7 @@ def conclude(state: RunState, arguments: argparse.Namespace) -> None:
 
 
 def finish(state: RunState, arguments: argparse.Namespace) -> int:
-    """Print the outputs or the document of a run; returns its exit code."""
+    """Print the outputs or the JSON document of a run; returns its exit code."""
     from v6flow.cli import show
     from v6flow.core.views.summary import of_run
 

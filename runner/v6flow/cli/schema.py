@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 def configure(parser: Parser) -> None:
     parser.add_argument(
-        "name", nargs="?", choices=["workflow", "federation", "test"], default="workflow", help="built in: workflow"
+        "name", nargs="?", choices=["workflow", "federation", "test"], default="workflow", help="default: workflow"
     )
     parser.add_argument(
-        "--reference", action="store_true", help="print a page on every key of all files instead, as Markdown"
+        "--reference", action="store_true", help="print a reference of every key of all files instead, as Markdown"
     )
 
 

@@ -1,4 +1,4 @@
-"""What commands print: data on stdout, people's words on stderr."""
+"""Output of commands: data on stdout, messages for people on stderr."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from v6flow.errors import InterruptedRunError
 
 
-_SILENCE = 3.0  # seconds that nobody wonders at
+_SILENCE = 3.0  # seconds before a message about a slow server
 
 
 class OutputError(V6flowError):
-    """Stdout cannot be written: the disk is full, say (exit 1)."""
+    """Stdout cannot be written, for example because the disk is full (exit 1)."""
 
     kind = "output"
 
 
 def write(document: Any) -> None:
-    """One JSON document on stdout."""
+    """Write one JSON document to stdout."""
     data(spell(document, indent=2) + "\n")
 
 
 def spell(value: Any, *, indent: int | None = None) -> str:
-    """JSON that any terminal and any reader takes: what is unsafe to show as `\\u` escapes, NaN as text."""
+    """JSON that is safe for any terminal and parser: unsafe characters as `\\u` escapes, NaN as text."""
     text = json.dumps(value, indent=indent)
     if "NaN" in text or "Infinity" in text:
         text = json.dumps(json.printable(value), indent=indent)
@@ -49,7 +49,7 @@ def spell(value: Any, *, indent: int | None = None) -> str:
 
 
 def data(text: str) -> None:
-    """Text on stdout; what is not in its encoding as escapes. Raises OutputError, BrokenPipeError."""
+    """Write text to stdout, with escapes for characters outside its encoding. Raises OutputError, BrokenPipeError."""
     try:
         terminal.write(sys.stdout, text)
     except BrokenPipeError:
@@ -59,7 +59,7 @@ def data(text: str) -> None:
 
 
 def lines(text: Iterable[str]) -> None:
-    """Lines for people, on stderr. That nobody can read them stops nothing."""
+    """Write lines for people to stderr. Write errors are ignored."""
     with contextlib.suppress(OSError):
         for line in text:
             terminal.write(sys.stderr, line + "\n")
@@ -67,17 +67,17 @@ def lines(text: Iterable[str]) -> None:
 
 @contextlib.contextmanager
 def while_waiting(federation: Federation | None) -> Iterator[None]:
-    """What is done here may wait for a server: after a while, people are told for which."""
+    """While the body may wait for a server: after a few seconds, report which server it is waiting for."""
     if federation is None or federation.awaited() is None:
         yield
         return
     from threading import Timer
 
-    def tell() -> None:
+    def report() -> None:
         if (server := federation.awaited()) is not None:
             lines([f"{plain(server)} has not answered yet …"])
 
-    timer = Timer(_SILENCE, tell)
+    timer = Timer(_SILENCE, report)
     timer.daemon = True
     timer.start()
     try:
@@ -87,24 +87,24 @@ def while_waiting(federation: Federation | None) -> Iterator[None]:
 
 
 def outputs(values: dict[str, Any]) -> None:
-    """One `name: <JSON>` line for each output, on stdout."""
+    """Write one `name: <JSON>` line for each output to stdout."""
     data("".join(f"{name}: {spell(value)}\n" for name, value in values.items()))
 
 
 def error(message: str, hint_: str | None = None) -> None:
-    """An error and what to do next."""
+    """Write an error and a hint to stderr."""
     lines([f"error: {plain(message, keep_newlines=True)}"])
     hint(hint_)
 
 
 def hint(text: str | None) -> None:
-    """What to do next."""
+    """Write a hint to stderr."""
     if text:
         lines([f"  hint: {plain(text, keep_newlines=True)}"])
 
 
 def problems(found: Sequence[Problem]) -> None:
-    """Each problem with its place, the line it is in and a caret below it."""
+    """Write each problem with its position, its line and a caret below it."""
     texts: dict[str, str] = {}
     for problem in found:
         lines([plain(str(problem)), *_excerpt(problem, texts)])
@@ -113,13 +113,29 @@ def problems(found: Sequence[Problem]) -> None:
         lines([f"{count} problems"])
 
 
+<<<<<<< HEAD
+=======
+def problem_document(problem: Problem) -> dict[str, Any]:
+    """A problem as a JSON document."""
+    return {
+        "file": problem.file,
+        "line": problem.position.line,
+        "column": problem.position.column,
+        "message": problem.message,
+        "hint": problem.hint,
+        "rule": problem.rule,
+        "severity": problem.severity,
+    }
+
+
+>>>>>>> en3
 def why(error: V6flowError | InterruptedRunError) -> Error:
-    """An error as documents of runs show it."""
+    """An error as part of a run's JSON document."""
     return Error(error.kind, error.message, None, None, error.hint)
 
 
 def error_document(error: V6flowError | InterruptedRunError) -> dict[str, Any]:
-    """An error as the one document that `--output json` promises."""
+    """An error as the JSON document of `--output json`."""
     document = no_run(why(error), error.exit_code).as_json()
     if isinstance(error, InvalidError):
         document["problems"] = [documents.problem(each).as_json() for each in error.problems]
@@ -127,7 +143,7 @@ def error_document(error: V6flowError | InterruptedRunError) -> dict[str, Any]:
 
 
 def _excerpt(problem: Problem, texts: dict[str, str]) -> list[str]:
-    """The line that a problem is in and a caret below the place; nothing where it cannot be read, or be shown."""
+    """The line of a problem and a caret below its position; empty if the line cannot be read or may not be shown."""
     if problem.file not in texts:
         try:
             texts[problem.file] = redaction.normal(paths.read(problem.file, 8 * 2**20))
@@ -138,7 +154,7 @@ def _excerpt(problem: Problem, texts: dict[str, str]) -> list[str]:
     if shown_line is None:
         return []
     line, column = shown_line
-    start = max(0, column - 60)  # a long line is shown around the place
+    start = max(0, column - 60)  # a long line is cut around the position
     shown = line[start : start + 100]
     before = plain(shown[: column - 1 - start])
     number = f"{row:>5} | "

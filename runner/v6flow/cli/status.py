@@ -1,4 +1,4 @@
-"""Show how a run fares: its steps, its outputs or why it failed, and what it waits for. Without RUN: the newest."""
+"""Show the state of a run: its steps, its outputs or failure, and what it waits for. Without RUN: the newest run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def main(arguments: argparse.Namespace) -> int:
     state = replay(events)
     status = current(folder, state)
     if not state.run and status == "interrupted":
-        raise UsageError(f"run {folder.id} ended before anything was written of it", hint="start a new run")
+        raise UsageError(f"run {folder.id} ended before its first journal entry", hint="start a new run")
     steps = list(state.pinned.steps)
     times = timeline(events, time.time(), status) if arguments.timeline and state.run else None
     if arguments.output == "json":
@@ -53,12 +53,12 @@ def main(arguments: argparse.Namespace) -> int:
     elif state.failure is not None:
         show.lines(prose.failure_text(state, arguments.store or ""))
     elif status == "interrupted":
-        show.lines([f"{prose.resume_command(folder.id, arguments.store or '')} takes it up"])
+        show.lines([f"{prose.resume_command(folder.id, arguments.store or '')} resumes it"])
     return 0
 
 
 def current(folder: StoredRun, state: RunState) -> str:
-    """The status of a run; one that nobody holds any longer is interrupted."""
+    """The status of a run; a running one that no process holds is interrupted."""
     if state.status == "running" and folder.holder() is None:
         return "interrupted"
     return state.status

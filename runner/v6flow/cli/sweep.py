@@ -1,4 +1,4 @@
-"""What `v6flow run --sweep` does: an ordinary run for each set of params, one after the other, and a table of them."""
+"""Sweeps (`v6flow run --sweep`): one ordinary run for each set of params, one after the other, and a table of them."""
 
 from __future__ import annotations
 
@@ -40,40 +40,40 @@ if TYPE_CHECKING:
     from v6flow.runs.active import ActiveRun
     from v6flow.stores.base import StoredRun
 
-MOST = 10_000  # sets: as many as there is any sense in keeping runs of
+MOST = 10_000  # the most sets of params in a sweep
 
 _STOPPING = (70, 143, 130, 4, 5, 75)
-"""Exit codes after which no further set is begun: it would fare alike, nobody wants it to, or others are at it."""
+"""Exit codes that end the sweep: the next set would fail alike, the user stopped it, or another process runs it."""
 
 _WORST = (*_STOPPING, 6, 2, 124, 1, 0)
 """All exit codes, the worst first."""
 
 
 class Set(Struct, frozen=True):
-    """One set of params: those that it says, and what a run by it would do."""
+    """One set of params: its own values, and the plan of its run."""
 
     said: Mapping[str, Json]
     plan: Plan
 
 
 class Outcome(Struct, frozen=True):
-    """What became of a set; without an exit code, its run was never begun."""
+    """The outcome of a set; without an exit code, its run did not begin."""
 
     run: str | None = None
     status: str = "pending"
     exit_code: int | None = None
     outputs: Mapping[str, Json] = field(default_factory=dict)
     error: str | None = None
-    before: bool = False  # it had completed before
-    incomplete: tuple[Incomplete, ...] = ()  # what in its results is less than the whole
-    last: bool = False  # a signal came when its run was over: no further set begins
+    before: bool = False  # the run had already completed
+    incomplete: tuple[Incomplete, ...] = ()  # the incomplete parts of its results
+    last: bool = False  # a signal came after its run was over: no further set begins
 
 
 def run(arguments: argparse.Namespace, workflow: Workflow) -> int:
-    """Do all sets, tell of them, and return the worst exit code."""
+    """Run all sets, report them, and return the worst exit code."""
     if arguments.detach:
-        hint = "leave --detach out, and send the command itself to the background: nohup v6flow run … &"
-        raise UsageError("--detach lets one run go on in the background, and --sweep asks for several", hint=hint)
+        hint = "leave out --detach, and run the whole command in the background: nohup v6flow run … &"
+        raise UsageError("--detach works for a single run, and --sweep asks for several", hint=hint)
     federation = common.read_federation(arguments, workflow)
     deadline = common.duration("--deadline", arguments.deadline)
     every = _planned(arguments, workflow, federation)
@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace, workflow: Workflow) -> int:
 
 
 def _incomplete(every: Sequence[Set], outcomes: Sequence[Outcome], store: str) -> list[str]:
-    """A line for each run whose results are less than the whole; of many the first ones, and how many more."""
+    """One line for each run with incomplete results; if there are many, the first few and a count of the rest."""
     found = [
         f"run {outcome.run} ({_spell(each.said)}): {outcome.incomplete[0]}"
         + (f"; {len(outcome.incomplete) - 1} more" if len(outcome.incomplete) > 1 else "")
@@ -117,14 +117,14 @@ def _rank(code: int) -> int:
 
 
 def _sets_in(workflow: Workflow, file: str) -> list[dict[str, Any]]:
-    """The sets of params in a file, which is one of this workflow. Raises UsageError, InvalidError."""
+    """The sets of params in a file for this workflow. Raises UsageError, InvalidError."""
     found = loading.read_param_sets(file)
     params.check_file(workflow, file, {name: None for each in found for name in each})
     return found
 
 
 def _planned(arguments: argparse.Namespace, workflow: Workflow, federation: Federation | None) -> list[Set]:
-    """All sets, each of them found to be sound before any run begins."""
+    """All sets, each checked before any run begins."""
     said = _sets(arguments, workflow)
     given = [common.read_params(arguments, workflow, (_spell(each), each)) for each in said]
     folder = Path(arguments.workflow).absolute().parent
@@ -140,7 +140,7 @@ def _planned(arguments: argparse.Namespace, workflow: Workflow, federation: Fede
 
 
 def _plan(first: Plan, said: Mapping[str, Json], values: Mapping[str, Json]) -> Plan:
-    """The plan of another set than the first. Raises InvalidError, with the set."""
+    """The plan of a set after the first. Raises InvalidError, which names the set."""
     try:
         return planner.make(first.workflow, values, first.directory, folder=first.folder)
     except InvalidError as error:
@@ -155,7 +155,7 @@ def _sets(arguments: argparse.Namespace, workflow: Workflow) -> list[dict[str, J
         if not equals:
             raise UsageError(f"--sweep takes NAME=VALUE,VALUE, not {word!r}")
         if name in sweeps:
-            raise UsageError(f"--sweep {name} is given twice", hint="write all its values behind one --sweep")
+            raise UsageError(f"--sweep {name} is given twice", hint="write all its values after one --sweep")
         try:
             sweeps[name] = params.read_several(workflow, name, text)
         except ValueError as error:
@@ -168,18 +168,18 @@ def _sets(arguments: argparse.Namespace, workflow: Workflow) -> list[dict[str, J
             raise UsageError(f"{name} is given by {where} and swept", hint="leave one of them out")
     found = params.sets(files, sweeps)
     if len(found) > MOST:
-        raise UsageError(f"these are {len(found):,} sets of params, and {MOST:,} are the most")
+        raise UsageError(f"these are {len(found):,} sets of params, and the limit is {MOST:,}")
     seen: set[str] = set()
     for each in found:
         key = json.canonical(each)
         if key in seen:
-            raise UsageError(f"the set {_spell(each)} stands twice")
+            raise UsageError(f"the set {_spell(each)} is given twice")
         seen.add(key)
     return found
 
 
 class _Sweep:
-    """What the runs of all sets have in common."""
+    """The shared state of the runs of all sets."""
 
     def __init__(
         self,
@@ -195,25 +195,25 @@ class _Sweep:
         self._store = common.open_store(arguments)
         self._known: set[str] = set()
         self._earlier: dict[str, list[tuple[StoredRun, RunState]]] = {}
-        self._incomplete: dict[str, tuple[Incomplete, ...]] = {}  # of the earlier runs, by id
+        self._incomplete: dict[str, tuple[Incomplete, ...]] = {}  # for the earlier runs, by id
 
     def tell_unfinished(self) -> None:
-        """Name the unfinished runs of the workflow, which this sweep leaves alone."""
+        """Report the unfinished runs of the workflow, which this sweep does not touch."""
         for folder, _ in unfinished(self._store, self._workflow.name):
             tell_unfinished(folder, self._arguments)
 
     def outcome(self, each: Set) -> Outcome:
-        """What becomes of a set, whose run is begun or taken up again unless it has completed."""
+        """The outcome of a set: its run is started or resumed unless it has completed."""
         try:
             for folder, state in self._before(each.plan) if self._arguments.go_on else ():
                 if done_before(each.plan, state):
                     if not self._arguments.quiet:
-                        show.lines([f"run {folder.id} has completed it before"])
+                        show.lines([f"run {folder.id} has already completed this set"])
                     less = self._incomplete[folder.id]
                     return Outcome(folder.id, "completed", 0, state.outputs, before=True, incomplete=less)
                 holder = None if state.over else folder.holder()
                 if holder is not None:
-                    show.lines([f"run {folder.id} is going on elsewhere ({holder})"])
+                    show.lines([f"run {folder.id} is running in another process ({holder})"])
                     return Outcome(folder.id, "running", HeldError.exit_code, error="another process works on it")
                 if not state.over and (run := resumed(folder, self._arguments)) is not None:
                     return self._carried_on(run)
@@ -225,14 +225,14 @@ class _Sweep:
             return Outcome(None, "interrupted", InterruptedRunError.exit_code, error="interrupted")
 
     def _before(self, plan: Plan) -> list[tuple[StoredRun, RunState]]:
-        """The completed and unfinished runs of the same file, params and federation, newest first, as they are now."""
+        """The completed and unfinished runs of the same file, params and federation, newest first."""
         text, identity = plan.workflow.document.text, plan.directory.identity
         new: dict[str, list[tuple[StoredRun, RunState]]] = {}
         for folder, state in earlier(self._store, self._workflow.name, over=True, known=self._known):
             self._known.add(folder.id)
             if (state.pinned.text, state.pinned.identity) == (text, identity):
                 self._incomplete[folder.id] = incomplete.of_run(state)
-                state.steps.clear()  # their results are not wanted any more
+                state.steps.clear()  # their results are no longer needed
                 new.setdefault(json.canonical(dict(state.pinned.params)), []).append((folder, state))
         for key, runs in new.items():
             self._earlier[key] = [*runs, *self._earlier.get(key, ())]
@@ -299,17 +299,17 @@ def _table(every: Sequence[Set], outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def _word(outcome: Outcome) -> str:
-    """The status of a set's run, with a mark where its results are less than the whole."""
+    """The status of a set's run, marked if its results are incomplete."""
     return f"{outcome.status} (incomplete)" if _lacks(outcome) else outcome.status
 
 
 def _lacks(outcome: Outcome) -> bool:
-    """Whether the results of a set's run are less than the whole."""
+    """Whether the results of a set's run are incomplete."""
     return bool(outcome.incomplete) and outcome.status in WITH_RESULTS
 
 
 def _spell(said: Mapping[str, Json]) -> str:
-    """A set as one reads it: `column=age minimum=2`."""
+    """A set as text: `column=age minimum=2`."""
     return " ".join(
         f"{name}={plain(value) if isinstance(value, str) and value else show.spell(value)}"
         for name, value in said.items()

@@ -1,4 +1,4 @@
-"""The reporter that fits where stderr goes."""
+"""The reporter for the kind of stderr: a terminal or a pipe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def reporter(run: ActiveRun, arguments: argparse.Namespace) -> Reporter:
-    """The reporter that fits where stderr goes."""
+    """The reporter for the kind of stderr: a terminal or a pipe."""
     import os
 
     from v6flow.reporters.base import Silent

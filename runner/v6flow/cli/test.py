@@ -1,12 +1,12 @@
 """Run tests of workflows, without a server and without an algorithm.
 
-A test file says what organizations answer, and what is expected of the run: outputs, cohorts, and what was sent to
-whom. Time is virtual: nobody waits for an answer that takes three hours. Without FILE: all files *.test.yaml, and
-others that say `v6flow_test: 1`, below the current folder.
-Exit codes: 0 all passed, 1 some failed, 2 a test file is invalid, 5 no tests were found.
+A test file gives the answers of organizations and the expected outputs, cohorts and requests of the run. Time is
+virtual: an answer that takes three hours arrives at once. Without FILE: all files *.test.yaml, and all YAML files with
+`v6flow_test: 1`, below the current folder.
+Exit codes: 0 all tests passed, 1 a test failed, 2 a test file is invalid, 5 no tests were found.
 
-With --record RUN, a test is written from a run that is kept, and run. Its values are made up, of the same shapes as
-those of the run, unless --values is given.
+With --record RUN, a test is written from a stored run, and executed. Its values are made up and have the same shapes
+as those of the run, unless --values is given.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from v6flow.testing.report import Verdict
     from v6flow.testing.suites import Suite
 
-NONE_FOUND = 5  # as pytest has it
+NONE_FOUND = 5  # as in pytest
 
 
 def configure(parser: Parser) -> None:
     common.files(parser, "test files, folders, or FILE::CASE", nargs="*")
-    parser.add_argument("-k", dest="chosen", metavar="TEXT", help="only cases with this in their FILE::CASE")
-    parser.add_argument("-v", "--verbose", action="store_true", help="a line for each case")
-    parser.add_argument("--junit", metavar="XML", help="write a JUnit report into this file too")
-    record = parser.add_argument("--record", metavar="RUN", help="write FILE, a test, from this run; never over a file")
+    parser.add_argument("-k", dest="chosen", metavar="TEXT", help="only cases with this text in their FILE::CASE")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print one line for each case")
+    parser.add_argument("--junit", metavar="XML", help="also write a JUnit report into this file")
+    record = parser.add_argument("--record", metavar="RUN", help="write a test from this run into FILE, a new file")
     common.completed(record, common.candidates("runs"))
-    parser.add_argument("--values", action="store_true", help="with --record: keep the values as they are")
+    parser.add_argument("--values", action="store_true", help="with --record: keep the real values")
     common.store(parser)
     common.output(parser)
 
@@ -44,20 +44,20 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.record is not None:
         _record(arguments)
     elif arguments.values:
-        raise UsageError("--values is for --record RUN")
+        raise UsageError("--values needs --record RUN")
     suites, wanted = _read(arguments.files)
     return _run(suites, wanted, arguments)
 
 
 def _read(places: list[str]) -> tuple[list[Suite], set[str]]:
-    """The suites that are meant, and the ids of cases that are named. Raises InvalidError for all invalid files."""
+    """The requested suites, and the ids of the requested cases. Raises InvalidError with the problems of all files."""
     from os.path import normpath
 
     from v6flow.core.language.words import suggestion
     from v6flow.errors import UsageError
     from v6flow.testing.suites import find, read_all
 
-    named: dict[str, list[str]] = {}  # of each file or folder, the cases; an empty name is all
+    named: dict[str, list[str]] = {}  # the cases of each file or folder; an empty name means all
     for place in places or ["."]:
         file, _, case = place.partition("::")
         named.setdefault(normpath(file), []).append(case)
@@ -97,7 +97,7 @@ def _run(suites: list[Suite], wanted: set[str], arguments: argparse.Namespace) -
 
 
 def _run_suite(suite: Suite, wanted: set[str], arguments: argparse.Namespace) -> list[Verdict]:
-    """Run the cases of a file that are wanted, and tell each as it ends."""
+    """Run the requested cases of a file, and report each when it ends."""
     import time
 
     from v6flow.cli import show
@@ -123,7 +123,7 @@ def _run_suite(suite: Suite, wanted: set[str], arguments: argparse.Namespace) ->
 
 
 def _nothing(_text: str) -> None:
-    """Where the lines go that a JSON document replaces."""
+    """Print nothing: a JSON document replaces the lines."""
 
 
 def _write(file: str, body: bytes) -> None:
@@ -139,16 +139,16 @@ def _write(file: str, body: bytes) -> None:
 
 
 def _record(arguments: argparse.Namespace) -> None:
-    """Write the test that --record asks for."""
+    """Write the test for --record."""
     from v6flow.cli import show
     from v6flow.core.execution.state import replay
     from v6flow.errors import UsageError
     from v6flow.testing import recording
 
     if len(arguments.files) != 1:
-        raise UsageError("--record writes one test file", hint="v6flow test --record RUN average.test.yaml")
+        raise UsageError("--record needs exactly one test file", hint="v6flow test --record RUN average.test.yaml")
     (file,) = arguments.files
     folder = common.open_store(arguments).find(arguments.record)
     events = list(folder.events())
     notes = recording.write(Path(file), replay(events), events, values=arguments.values)
-    show.lines([f"{file} is written from run {folder.id}", *notes])
+    show.lines([f"{file} was written from run {folder.id}", *notes])

@@ -1,7 +1,7 @@
-"""Put the public key of your organization at the server, which others then encrypt for.
+"""Upload the public key of your organization to the server; others then encrypt with it.
 
-It belongs to the private key that the federation file names (`private_key`). A public key that is there already and
-differs stays, unless --replace is given: whoever has only the old private key can then no longer read what comes.
+The key belongs to the private key that the federation file names (`private_key`). A different public key at the server
+is kept unless --replace is given: after a replacement, the old private key cannot decrypt new data.
 """
 
 from __future__ import annotations
@@ -33,12 +33,17 @@ def main(arguments: argparse.Namespace) -> int:
     key = federation.access().upload_key(replace=arguments.replace, announce=show.lines)
     if key is None:
         raise FederationError(
-            f"{arguments.federation} {federation.unencrypted}", hint="`backend: vantage6` is a federation at a server"
+            f"{arguments.federation} {federation.unencrypted}",
+            hint="`backend: vantage6` is a federation at a server",
         )
     if arguments.output == "json":
         show.write({"status": key.status, "organization": key.organization, "old": key.old, "new": key.new})
         return 0
     show.data(f"{key.new}\n")
-    words = {"kept": "had it already", "added": "has it now; it had none", "replaced": "has it now"}[key.status]
+    words = {
+        "kept": "already had this key",
+        "added": "now has this key; it had none before",
+        "replaced": "now has this key instead of another",
+    }[key.status]
     show.lines([f"above is the fingerprint of the public key of {key.organization}; the server {words}"])
     return 0

@@ -1,12 +1,12 @@
-"""Say everything that is wrong with workflow, federation and test files, all at once, without running anything.
+"""Report every problem of workflow, federation and test files at once, without running anything.
 
-A workflow's federation (--federation, V6FLOW_FEDERATION, or its own `federation:`) is checked as well. A server is
-asked only with --federation: whether it has the organizations, studies and stores that are named, and whether the
-store's description of the algorithm fits what the steps call.
+The federation of a workflow (--federation, V6FLOW_FEDERATION, or its own `federation:`) is checked too. A server is
+contacted only with --federation: this checks that it has the named organizations, studies and stores, and that the
+steps fit the store's description of the algorithm.
 
-With --root DIR, for files that somebody else has written, nothing outside of DIR is read or looked at, links followed:
-not by the files that are named here, nor by those that they name. No reference to a secret is resolved, and no server
-is asked.
+Use --root DIR for untrusted files: nothing outside DIR is read or inspected, after links are resolved. This holds for
+the files on the command line and for the files that they name. References to secrets are not resolved, and no server
+is contacted.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def check(file: str, given: str | None) -> list[Problem]:
-    """All problems of a file and, for a workflow, of the federation that it would run on."""
+    """All problems of a file and, for a workflow, of its federation."""
     from v6flow import loading
     from v6flow.core.checks.soundness import warnings
     from v6flow.core.language import redaction
@@ -92,7 +92,7 @@ def check(file: str, given: str | None) -> list[Problem]:
 
 
 def _defaults(workflow: Workflow) -> dict[str, Json]:
-    """The params that have a value without anybody giving one."""
+    """The params with a default."""
     return {name: param.schema["default"] for name, param in workflow.params.items() if not param.required}
 
 
@@ -107,9 +107,9 @@ def _federation(file: str) -> list[Problem]:
 
 
 def _fit(workflow: Workflow, federation: str, *, asked_for: bool) -> tuple[list[Problem], Directory | None]:
-    """What of a workflow does not fit a federation, as far as the defaults of its params tell; and who there is.
+    """The problems of a workflow at a federation, as far as its params' defaults show; and the federation's directory.
 
-    A server is asked if that is wanted: what cannot be reached, or not be logged in to, is then an error.
+    A server is contacted only if requested: an unreachable server or a failed log-in is then an error.
     """
     from pathlib import Path
 
@@ -135,7 +135,7 @@ def _fit(workflow: Workflow, federation: str, *, asked_for: bool) -> tuple[list[
     except FederationError:
         if asked_for:
             raise
-        return [], None  # it cannot be used from here, for want of a secret say, and may be sound all the same
+        return [], None  # it cannot be used here, for example without a secret, but may be valid
     finally:
         if access is not None:
             access.close()

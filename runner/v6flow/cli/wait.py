@@ -1,6 +1,6 @@
-"""Wait for a run that another process works on, and end as that run does.
+"""Wait for a run in another process, and exit with the exit code of the run.
 
-Prints what the run itself would print: its outputs, or with --output json its document.
+Prints what the run itself would print: its outputs or, with --output json, its document.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from v6flow.cli.arguments import Parser
 
-LOOK = 0.2  # seconds between looks at who holds the run
+LOOK = 0.2  # seconds between checks whether a process holds the run
 
 
 def configure(parser: Parser) -> None:
     common.run_id(parser, "the newest")
-    parser.add_argument("--timeout", metavar="DURATION", help="wait no longer than this, like 2h; then exit 124")
+    parser.add_argument("--timeout", metavar="DURATION", help="stop waiting after this time, like 2h; exit with 124")
     common.store(parser)
     common.output(parser)
 
@@ -40,16 +40,16 @@ def main(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     while folder.holder() is not None:
         if patience is not None and time.monotonic() - began >= patience:
-            show.lines([f"run {folder.id} goes on after {arguments.timeout}"])
+            show.lines([f"run {folder.id} is still running after {arguments.timeout}"])
             return 124
         time.sleep(LOOK)
     state = replay(folder.events())
     status = current(folder, state)
-    if status == "interrupted" and state.status == "running":  # its process was killed and could write nothing
+    if status == "interrupted" and state.status == "running":  # its process was killed and could not write anything
         if arguments.output == "json":
             show.write(replace(of_run(state, status=status), exit_code=1).as_json())
         resume = prose.resume_command(folder.id, arguments.store or "")
-        show.error(f"nobody works on run {folder.id} any more, and it is not finished", f"{resume} takes it up")
+        show.error(f"no process works on run {folder.id}, and it is not finished", f"{resume} resumes it")
         return 1
     conclude(state, arguments)
     return finish(state, arguments)

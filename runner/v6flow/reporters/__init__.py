@@ -1,1 +1,1 @@
-"""Reporters: the only ones that write for people while a run goes on."""
+"""Reporters, which report the progress of a run to people; no other part does."""

@@ -1,4 +1,4 @@
-"""What a reporter is told while a run goes on."""
+"""The interface of reporters."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 
 class Reporter(Protocol):
-    """Tells people of a run. It never changes anything; what it raises does not stop the run."""
+    """Reports the progress of a run to people. It changes nothing; its exceptions do not stop the run."""
 
     def begin(self, plan: Plan, state: RunState) -> None:
-        """A run begins, or is taken up again."""
+        """A run starts or resumes."""
 
     def event(self, event: Event, state: RunState) -> None:
-        """An event was journalled and applied to the state."""
+        """An event was written to the journal and applied to the state."""
 
     def end(self, state: RunState) -> None:
-        """The run is over or let go of."""
+        """The run is over or released."""
 
 
 class Silent:
-    """Tells nothing."""
+    """Reports nothing."""
 
     def begin(self, plan: Plan, state: RunState) -> None:
         pass

@@ -1,4 +1,4 @@
-"""What a terminal keeps of a run once it is over: a table of its steps, and the words below."""
+"""The final report on a terminal once a run is over: a table of its steps, and the outcome below it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from v6flow.core.execution.state import RunState, StepState
 
-NARROW = 70  # columns: below, the final table spares seconds and attempts
-TABLE = 40  # rows of the final table; beyond, only the steps worth telling
-_NUMBERS = (2, 3, 4)  # columns of the table that stand to the right: answered, seconds, attempts
+NARROW = 70  # columns: a narrower final table leaves out seconds and attempts
+TABLE = 40  # rows of the final table; with more steps, only the important ones are shown
+_NUMBERS = (2, 3, 4)  # right-aligned columns of the table: answered, seconds, attempts
 _SPARED = (3, 4)
 
 STYLES = {
@@ -29,13 +29,13 @@ STYLES = {
 
 
 def final_table(state: RunState, names: Sequence[str], *, width: int) -> RenderableType:
-    """The steps with how they fared; of many, those that asked somebody or went wrong; others are counted."""
+    """The steps and their outcomes. Of many steps, shows those that failed or asked somebody, and counts the others."""
     from rich import box
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    shown, others = _told(state, names)
+    shown, others = _chosen(state, names)
     columns = [column for column in range(len(prose.HEAD)) if width >= NARROW or column not in _SPARED]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
@@ -55,13 +55,13 @@ def final_table(state: RunState, names: Sequence[str], *, width: int) -> Rendera
     return Group(*([table] if shown else []), *(Text(line, "dim") for line in others))
 
 
-def _told(state: RunState, names: Sequence[str]) -> tuple[list[StepState], list[str]]:
-    """The steps that the final table shows, and what it says of the others."""
+def _chosen(state: RunState, names: Sequence[str]) -> tuple[list[StepState], list[str]]:
+    """The steps that the final table shows, and counts of the others."""
     steps = [state.step(name) for name in names]
     if len(steps) <= TABLE:
         return steps, []
-    worth = sorted(steps, key=_worth)[:TABLE]
-    chosen = {step.name for step in worth if _worth(step) < _PLAIN}
+    worth = sorted(steps, key=_rank)[:TABLE]
+    chosen = {step.name for step in worth if _rank(step) < _PLAIN}
     shown = [step for step in steps if step.name in chosen]
     others: dict[str, int] = {}
     for step in steps:
@@ -74,8 +74,8 @@ def _told(state: RunState, names: Sequence[str]) -> tuple[list[StepState], list[
 _PLAIN = 4
 
 
-def _worth(step: StepState) -> int:
-    """The lower, the more worth a row: failures first, then who lacked answers, then who was asked."""
+def _rank(step: StepState) -> int:
+    """The rank of a step: failures first, then steps with missing answers, then those that asked somebody."""
     if step.status == "failed":
         return 0
     if step.organizations and len(step.responded) < len(step.asked):
@@ -86,17 +86,17 @@ def _worth(step: StepState) -> int:
 
 
 def ending(state: RunState, store: str = "") -> Text:
-    """What stands below the table: how the run ended, what went wrong, what to do next."""
+    """The text below the table: how the run ended, what failed, and what to do next."""
     from rich.text import Text
 
     until = state.last if state.ended is None else state.ended
-    status = "let go of while running" if state.status == "running" else state.status
+    status = "released while running" if state.status == "running" else state.status
     text = Text.assemble("run ", (plain(state.run), "bold"), " ", (status, STYLES[state.status]))
     took = spell(max(until - state.started, 0.0))
     text.append(f" in {took}" if state.status == "completed" else f" after {took}")
     lines = prose.failure_text(state, store) if state.status in ("failed", "interrupted") else []
     lines += prose.waiting_text(state, store)
     if state.status == "running":
-        lines = [f"to go on where it stopped: {prose.resume_command(state.run, store)}"]
+        lines = [f"to resume where it stopped: {prose.resume_command(state.run, store)}"]
     less = [Text(line, STYLES["missing"]) for line in prose.incomplete_text(state, store)]
     return Text("\n").join([text, *less, *(Text(line) for line in lines if line != state.status)])

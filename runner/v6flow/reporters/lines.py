@@ -1,4 +1,4 @@
-"""The reporter for pipes, cron and CI: a line for each fact, with its time."""
+"""The reporter for pipes, cron and CI: one line for each event, with its time."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
     from v6flow.core.kinds.settings import Retry
     from v6flow.core.planning.plan import Plan
 
-LARGE = 200  # steps: beyond, nobody reads a line for each value that was computed in no time
-COUNTED = 1000  # such steps told by one line, at the most
+LARGE = 200  # steps: in a larger run, value steps and skipped steps are only counted
+COUNTED = 1000  # the most such steps in one line
 
 _DAY = 86400
 
 
 class Lines:
-    """Tells each fact by one line in plain text. `kept` is the folder or file that holds the run.
+    """Reports each event as one line of plain text. `kept` is the folder or file that holds the run.
 
-    Value steps in rounds and items are not told. Of more than 200 items, those that complete are counted. In a run of
-    more than 200 steps, value steps and skipped steps are counted, and told by a line for each
-    second or each thousand of them.
+    Value steps in iterations and items are not reported. If there are more than 200 items, completed items are counted.
+    In a run of more than 200 steps, value steps and skipped steps are counted. The counts are reported in one line for
+    each second or each thousand.
     """
 
     def __init__(self, stream: TextIO, *, kept: str = "", store: str = "") -> None:
@@ -53,10 +53,10 @@ class Lines:
         self._kept = kept
         self._plan: Plan | None = None
         self._values: frozenset[str] = frozenset()
-        self._counted: frozenset[str] = frozenset()  # the value steps that are only counted
+        self._counted: frozenset[str] = frozenset()  # the value steps that are counted
         self._completed = 0
         self._skipped = 0
-        self._items: dict[str, int] = {}  # of each foreach step with many, how many completed since they were told
+        self._items: dict[str, int] = {}  # completed items of large foreach steps since the last report
         self._ended: dict[str, int] = {}
         self._second = 0
         self._day = 0
@@ -79,7 +79,7 @@ class Lines:
             self._count(event.at)
             self._skipped += 1
         elif type(event) is ev.StepCompleted and "." in event.step and ids.definition(event.step) in self._values:
-            pass  # the round that it stands in is told, or the item
+            pass  # its iteration or item is reported
         elif type(event) is ev.ItemEnded and len(state.step(event.step).items or ()) > LARGE:
             self._end_item(event, state)
         elif self._plan is not None:
@@ -92,19 +92,19 @@ class Lines:
         self._tell_counted()
         if state.status == "running":
             again = prose.resume_command(state.run, self._store)
-            self._tell(state.last, f"run let go of while it was running; to go on: {again}")
-        told = prose.failure_text(state, self._store)
+            self._tell(state.last, f"run released while still running; to resume: {again}")
+        lines = prose.failure_text(state, self._store)
         if state.status == "interrupted":
-            told = prose.what_next(state, self._store)  # the cause has been told; how to go on has not
+            lines = prose.what_next(state, self._store)  # the cause was already reported, the next command was not
         if state.status in ("failed", "interrupted"):
-            for line in told:
+            for line in lines:
                 terminal.write(self._stream, f"{line}\n")
         self.less(state)
         for line in prose.waiting_text(state, self._store):
             terminal.write(self._stream, f"{line}\n")
 
     def less(self, state: RunState) -> None:
-        """Report what in the results of the run is less than the whole."""
+        """Report the incomplete parts of the results of the run."""
         for line in prose.incomplete_text(state, self._store):
             terminal.write(self._stream, f"{line}\n")
 
@@ -113,16 +113,16 @@ class Lines:
         return self._plan is not None and len(self._plan.steps) > LARGE
 
     def _count(self, at: float) -> None:
-        """Make room for one more step to be counted."""
+        """Prepare the counts for one more step: report them if a second has passed or the limit is reached."""
         second = int(at)
         if second != self._second or self._completed + self._skipped + sum(self._items.values()) >= COUNTED:
             self._tell_counted()
             self._second = second
 
     def _end_item(self, event: ev.ItemEnded, state: RunState) -> None:
-        """Count an item of many that completed; tell of one that failed."""
+        """Count a completed item of a large foreach step; report a failed one."""
         items = state.step(event.step).items or []
-        if event.step not in self._ended:  # how many had ended before this one: the run may have been taken up again
+        if event.step not in self._ended:  # those that ended before this one: the run may have been resumed
             self._ended[event.step] = sum(each.status != "open" for each in items) - 1
         if event.failure is None:
             self._count(event.at)
@@ -161,14 +161,14 @@ def clock(at: float) -> str:
 
 
 def beginning(plan: Plan, state: RunState, now: float, kept: str) -> list[str]:
-    """What is said before anything happens: which run, where it is kept, who is offline."""
-    # what is nested in a step is settled with it, however often it was done
+    """The first lines: which run, where it is kept, which organizations are offline."""
+    # nested steps are settled together with their container step
     settled = sum(state.step(name.partition(".")[0]).status in SETTLED for name in plan.steps)
     resumed = bool(state.steps)
     lines = [
         f"run {plain(state.run or plan.run)} of workflow {plain(plan.workflow.name)} "
         f"{'resumed' if resumed else 'started'}, {iso(now)[:10]}, {_many(len(plan.steps), 'step')}"
-        + (f", {settled} of them settled before" if settled else "")
+        + (f", {settled} of them already settled" if settled else "")
     ]
     if kept:
         lines.append(f"kept in {plain(kept)}")
@@ -178,7 +178,7 @@ def beginning(plan: Plan, state: RunState, now: float, kept: str) -> list[str]:
 
 
 def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: C901, PLR0912 - one case for each event
-    """What an event says to people, the state being that after it; None for what they need not know."""
+    """The line for an event, given the state after it; None for an event that people need not see."""
     match event:
         case ev.StepStarted():
             return _started(event, state.step(event.step))
@@ -197,7 +197,7 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
         case ev.StepNotReused():
             return f"{event.step}: nothing to reuse: {plain(event.reason)}"
         case ev.StepClosed():
-            return f"{event.step}: waits no longer: {_closed(event, state.step(event.step))}"
+            return f"{event.step}: stopped waiting: {_closed(event, state.step(event.step))}"
         case ev.LocalRequested():
             tried = event.attempt - state.step(event.step).spared
             again = f" again (attempt {tried} of {_attempts(plan, event.step)})" if tried > 1 else ""
@@ -211,17 +211,17 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
         case ev.StepSkipped():
             return f"{event.step}: skipped, {plain(skipped(event.reason, event.cause))}"
         case ev.RunResumed() if not state.steps:
-            return None  # it had not begun: it was handed to a process in the background, say
+            return None  # it had not begun, for example because it was handed to a background process
         case ev.RunResumed():
-            return f"taken up again; nobody had held the run for {spell(event.down)}"
+            return f"resumed; no process had worked on the run for {spell(event.down)}"
         case ev.TaskWithdrawn():
             step = state.step(event.step)
             names = named([each.name for each in step.organizations.values() if each.token == event.token])
-            return f"{event.step}: what was asked of {names} is killed; it is asked anew when the run goes on"
+            return f"{event.step}: killed the tasks of {names}; they are submitted again when the run resumes"
         case ev.Noted():
             return f"note: {plain(event.message)}"
         case ev.CancelRequested():
-            return "asked to cancel the run"
+            return "cancellation requested"
         case ev.RunInterrupted():
             why = "" if event.failure.kind == "interrupted" else f": {_why(event.failure)}"
             return f"run INTERRUPTED{why}"
@@ -235,7 +235,7 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
             return f"run WAITS for a decision at {named(event.gates)}"
         case ev.RunEnding():
             failed = f": {_why(event.failure)}" if event.failure is not None else ""
-            return f"run {event.status}{failed}; now what stands under `finally`"
+            return f"run {event.status}{failed}; now running the `finally` steps"
         case ev.RunCompleted():
             return f"run completed in {spell(event.at - state.started)}"
         case ev.RunFailed():
@@ -244,8 +244,8 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
             return f"run CANCELLED after {spell(event.at - state.started)}"
         case ev.RoundEnded():
             if not event.round:
-                return f"{event.step}: begins its rounds"
-            return f"{event.step}: round {event.round} ended{', and it has converged' if event.converged else ''}"
+                return f"{event.step}: begins its iterations"
+            return f"{event.step}: iteration {event.round} ended{', converged' if event.converged else ''}"
         case ev.ItemsListed():
             return f"{event.step}: {_many(len(event.value), 'item')}"
         case ev.ParamsGiven():
@@ -253,7 +253,7 @@ def sentence(event: Event, state: RunState, plan: Plan) -> str | None:  # noqa: 
             return f"{event.step}: begins" + (f" with {plain(given[:200])}" if given else "")
         case ev.ItemEnded():
             return _item_ended(event, state.step(event.step))
-        case ev.RunStarted() | ev.TaskAccepted() | ev.TaskStarted() | ev.Progressed():  # its answer soon follows
+        case ev.RunStarted() | ev.TaskAccepted() | ev.TaskStarted() | ev.Progressed():  # its answer follows soon
             return None
         case _:
             assert_never(event)
@@ -268,12 +268,12 @@ def _item_ended(event: ev.ItemEnded, step: StepState) -> str:
 
 def _started(event: ev.StepStarted, step: StepState) -> str | None:
     if not event.asked:
-        return None  # of rounds or items, which are told
+        return None  # its iterations or items are reported
     asked = [each.name for each in step.organizations.values() if each.status != "answered"]
     known = len(step.organizations) - len(asked)
     line = f"{event.step}: asks {named(asked) or 'nobody'}"
     if known:
-        line += f" ({known} of {len(step.organizations)} have answered before)"
+        line += f" ({known} of {len(step.organizations)} have already answered)"
     return line if event.deadline is None else f"{line}, for at most {spell(event.deadline - event.at)}"
 
 
@@ -287,7 +287,7 @@ def _requested(event: ev.TaskRequested, step: StepState, plan: Plan) -> str | No
 
 
 def _dispatched(event: ev.SubtasksSeen) -> str | None:
-    """Whom a central function asks now, and which of those that it asked failed; the others are counted at the end."""
+    """The open and failed subtasks of a central function; its completed ones are counted at the end."""
     at = plain(event.organization)
     asked = [each.organization for each in event.subtasks if dispatched.is_open(each)]
     lost = [each for each in event.subtasks if each.status != dispatched.COMPLETED and not dispatched.is_open(each)]
@@ -311,7 +311,7 @@ def _failed(event: ev.TaskFailed, state: RunState, plan: Plan) -> str:
     step, policy = state.step(event.step), plan.directory.policy
     asked = step.organizations[event.organization]
     if asked.withdrawn and asked.status == "waiting":
-        return f"{event.step}: {plain(event.organization)} was killed, as was wanted"
+        return f"{event.step}: {plain(event.organization)} : its task was killed, as requested"
     tried = event.attempt - asked.spared
     again = _again(plan, event.step, event.failure, tried, event.at, step.deadline)
     if again is not None and not policy.may_ask(state.queries.get(event.organization, 0)):
@@ -320,7 +320,7 @@ def _failed(event: ev.TaskFailed, state: RunState, plan: Plan) -> str:
 
 
 def _local_failed(event: ev.LocalFailed, step: StepState, plan: Plan) -> str | None:
-    """Nothing if there is no other attempt: the step's own failure follows and says the same."""
+    """The line for a failed attempt; None after the last one, because the step's own failure follows."""
     again = _again(plan, event.step, event.failure, event.attempt - step.spared, event.at, step.deadline)
     return None if again is None else f"{event.step}: {_why(event.failure)}{again}"
 
@@ -335,7 +335,7 @@ def _again(plan: Plan, name: str, failure: Failure, tried: int, at: float, deadl
 
 def _closed(event: ev.StepClosed, step: StepState) -> str:
     silent = [each.organization for each in dispatched.parts(step).values() if each.standing == "open"]
-    why = {"timeout": "its time is up", "quorum": "enough have answered"}.get(event.reason, plain(event.reason))
+    why = {"timeout": "its timeout has passed", "quorum": "its quorum is met"}.get(event.reason, plain(event.reason))
     return f"{why}; not yet answered: {named(silent)}" if silent else why
 
 
@@ -343,7 +343,7 @@ def _completed(event: ev.StepCompleted, step: StepState, plan: Plan) -> str:
     line = f"{event.step}: completed"
     if not _is_value(plan.step(event.step)):
         line += f" in {_took(step)}"
-    less = [each for each in incomplete.of_value(step) if each.kind != "reused"]  # which has just been reported
+    less = [each for each in incomplete.of_value(step) if each.kind != "reused"]  # an earlier line reported it
     if step.organizations and not any(each.kind == "partial" for each in less):
         line += f", {len(step.responded)} of {len(step.asked)} answered"
     line += "".join(f", {plain(each.message)}" for each in less)

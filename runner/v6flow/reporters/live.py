@@ -1,4 +1,4 @@
-"""The reporter for a terminal: how each step and each organization fares, drawn in place."""
+"""The reporter for a terminal: the state of each step and each organization, redrawn in place."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from v6flow.core.planning.plan import Plan
 
 REFRESHES = 8  # a second
-FAILURES = 20  # told when they happen; all are told at the end
-MOST_INSIDE = 8  # items whose steps at work are told in the line of their step
-RECENT = 100  # settled steps remembered as recent: more than a screen shows
+FAILURES = 20  # the most that are reported when they happen; the end reports all
+MOST_INSIDE = 8  # the most items whose running steps are shown in the line of their container step
+RECENT = 100  # settled steps kept as recent: more than fit on a screen
 
 _SIGNS = {"waiting": "?", "completed": "✓", "failed": "✗", "skipped": "»", "pending": "·"}
 _ASCII_SIGNS = {"waiting": "?", "completed": "+", "failed": "x", "skipped": ">", "pending": ".", "running": "*"}
@@ -46,7 +46,7 @@ _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
 class Shown(Struct, frozen=True):
-    """What is drawn: the run, the steps worth a line, and how many there are of each status."""
+    """The content of the screen: the run, the steps that get a line, and the number of steps in each status."""
 
     run: str
     workflow: str
@@ -55,13 +55,13 @@ class Shown(Struct, frozen=True):
     counts: Mapping[str, int]
     total: int
     retries: Mapping[str, Retry] = field(default_factory=dict)
-    inside: Mapping[str, str] = field(default_factory=dict)  # what is at work in steps that have nested ones
+    inside: Mapping[str, str] = field(default_factory=dict)  # the running nested steps of container steps
     cancelling: bool = False
-    spent: frozenset[str] = frozenset()  # the organizations that the federation's policy does not let us ask again
+    spent: frozenset[str] = frozenset()  # the organizations that the federation's policy forbids to ask again
 
 
 class Board:
-    """Keeps count of the steps of a run, and remembers which are worth a line."""
+    """Counts the steps of a run, and selects those that get a line."""
 
     def __init__(self, names: Sequence[str], state: RunState) -> None:
         self._names = names
@@ -76,7 +76,7 @@ class Board:
             self.note(name)
 
     def note(self, name: str) -> None:
-        """Take note that something happened to a step; those that are nested have no line."""
+        """Note a change of a step; nested steps have no line."""
         if name not in self._place:
             return
         before = self._status.get(name, "pending")
@@ -96,7 +96,7 @@ class Board:
             self._recent.append(name)
 
     def lines(self, room: int) -> list[StepState]:
-        """The steps to show in so many lines, in the plan's order: all, or failed, running, recent ones."""
+        """The steps to show in `room` lines, in the plan's order: all, or the failed, running and recent ones."""
         if len(self._names) <= room:
             return [self._state.step(name) for name in self._names]
         failed = list(islice(self._failed, max(room // 2, room - len(self._running))))
@@ -109,9 +109,9 @@ class Board:
 
 
 class Live:
-    """Draws the run at the terminal that `stream` is.
+    """Draws the run on the terminal `stream`.
 
-    `kept` is the folder or file that holds the run; `now` must tell the time by the engine's clock.
+    `kept` is the folder or file that holds the run; `now` must return the time of the engine's clock.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Live:
         self._store = store
         self._kept = kept
         self._now = now
-        self._lock = threading.Lock()  # the thread that draws reads what the engine's thread writes
+        self._lock = threading.Lock()  # the drawing thread reads what the engine's thread writes
         self._plan: Plan | None = None
         self._state: RunState | None = None
         self._board: Board | None = None
@@ -169,11 +169,11 @@ class Live:
         if self._console is not None and self._plan is not None:
             table = final_table(state, self._plan.nested(""), width=self._console.width)
             self._console.print(table)
-            self._console.print(ending(state, self._store), soft_wrap=True)  # so that a command can be copied
+            self._console.print(ending(state, self._store), soft_wrap=True)  # so that commands can be copied
         self._live = None
 
     def _tell_failure(self, event: Event, state: RunState) -> None:
-        """Say above the steps what a row has no room for: the message of a failure."""
+        """Print the message of a failure above the steps: a row has no room for it."""
         self._failures += 1
         if self._failures > FAILURES or self._console is None or self._plan is None:
             return
@@ -196,7 +196,7 @@ class Live:
 
 
 def shown_of(plan: Plan, state: RunState, board: Board, *, room: int) -> Shown:
-    """What to draw in so many lines for steps."""
+    """The content of the screen with `room` lines for steps."""
     steps = board.lines(room)
     planned = [plan.steps[step.name] for step in steps]
     retries = {
@@ -221,7 +221,7 @@ def _is_outer(step: StepState) -> bool:
 
 
 def _at_work(state: RunState, step: StepState) -> str:
-    """Which round it is, or how many items have ended, and how the steps that are at work there fare."""
+    """The current iteration or the number of ended items, and the running steps in them."""
     told = [prose.remark(step)]
     numbers = (
         [step.rounds + 1]
@@ -239,12 +239,12 @@ def _at_work(state: RunState, step: StepState) -> str:
 
 
 def heading(plan: Plan, state: RunState, kept: str) -> Text:
-    """What stands above all: the run, where it is kept, who is offline."""
+    """The heading: the run, where it is kept, which organizations are offline."""
     from rich.text import Text
 
     text = Text.assemble("run ", (plain(state.run or plan.run), "bold"), f" of {plain(plan.workflow.name)}")
     if state.steps:
-        text.append(", taken up again")
+        text.append(", resumed")
     if kept:
         text.append(f"\nkept in {plain(kept)}", "dim")
     if plan.directory.offline:
@@ -253,7 +253,7 @@ def heading(plan: Plan, state: RunState, kept: str) -> Text:
 
 
 def screen(view: Shown, now: float, *, width: int, unicode: bool = True) -> Text:
-    """The steps, a line each, no wider than the terminal, and a line with counts."""
+    """One line for each step, cut to the width of the terminal, and one line with counts."""
     from rich.text import Text
 
     longest = max((len(step.name) for step in view.steps), default=0)
@@ -271,7 +271,7 @@ def _line(step: StepState, view: Shown, now: float, column: int, width: int, *, 
     text = Text(no_wrap=True, overflow="crop")
     text.append(_sign(step.status, now, unicode=unicode), STYLES[step.status])
     text.append(f" {name.ljust(column)} {_elapsed(step, now).rjust(6)}  ")
-    text.append_text(_fares(step, view, width - text.cell_len))
+    text.append_text(_progress(step, view, width - text.cell_len))
     text.truncate(width, overflow="ellipsis" if unicode else "crop")
     return text
 
@@ -289,8 +289,8 @@ def _elapsed(step: StepState, now: float) -> str:
     return spell(max(until - step.started, 0.0))
 
 
-def _fares(step: StepState, view: Shown, room: int) -> Text:
-    """How a step fares: each organization's state if that fits, else how many there are of each."""
+def _progress(step: StepState, view: Shown, room: int) -> Text:
+    """The progress of a step: each organization's state if that fits, else the number of them in each state."""
     from rich.text import Text
 
     organizations = step.organizations
@@ -311,7 +311,7 @@ def _fares(step: StepState, view: Shown, room: int) -> Text:
 
 
 def _subtasks(step: StepState) -> list[tuple[str, str]]:
-    """How each organization fares that a central function asked."""
+    """The state of each organization that a central function asked."""
     words = {"answered": "answered", "failed": "failed", "open": "missing" if step.status in SETTLED else "asked"}
     return [
         (each.organization, "working" if each.working and step.status not in SETTLED else words[each.standing])
@@ -320,32 +320,32 @@ def _subtasks(step: StepState) -> list[tuple[str, str]]:
 
 
 def _counted(told: Sequence[tuple[str, str]]) -> Text:
-    """How many answered, and the others by state, named where something is amiss."""
+    """The number of answers, and the other organizations by state; failed, missing and retried ones are named."""
     from rich.text import Text
 
     groups: dict[str, list[str]] = {}
     for name, word in told:
         groups.setdefault(word.split(maxsplit=1)[0], []).append(name)
     parts = [Text(f"{len(groups.pop('answered', []))}/{len(told)} answered", STYLES["answered"])]
-    amiss = [word for word in ("failed", "missing", "retrying") if word in groups]
-    parts += [Text(f"{word}: {named(groups.pop(word))}", STYLES[word]) for word in amiss]
+    problems = [word for word in ("failed", "missing", "retrying") if word in groups]
+    parts += [Text(f"{word}: {named(groups.pop(word))}", STYLES[word]) for word in problems]
     parts += [Text(f"{len(names)} {word}", STYLES[word]) for word, names in groups.items()]
     return Text("  ").join(parts)
 
 
 def _unasked(step: StepState) -> Text:
-    """How a step fares that asks nobody."""
+    """The progress of a step that asks nobody."""
     from rich.text import Text
 
     if step.status == "running":
-        return Text("computes here" if step.requested else "waits to be tried again", STYLES["running"])
+        return Text("computes here" if step.requested else "waiting for retry", STYLES["running"])
     if step.status == "failed":
         return Text(prose.remark(step), STYLES["failed"])
     return Text(prose.remark(step) or ("" if step.status == "completed" else step.status), STYLES[step.status])
 
 
 def _word(each: OrganizationState, step: StepState, view: Shown) -> str:
-    """One word for how an organization fares, with the attempt if it is not the first."""
+    """The state of an organization in one word, with the attempt if it is not the first."""
     if each.status == "answered":
         return "answered"
     if step.status in SETTLED:
@@ -368,7 +368,7 @@ def _style(word: str) -> str:
 
 
 def _tally(view: Shown, now: float, width: int) -> Text:
-    """How many steps there are of each status, and for how long the run has gone on."""
+    """The number of steps in each status, and the duration of the run."""
     from rich.text import Text
 
     text = Text(f"{view.total} steps", no_wrap=True)

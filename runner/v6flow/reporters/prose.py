@@ -1,4 +1,4 @@
-"""A run in words: why it failed and what to do next, what is incomplete, its steps as a table."""
+"""Text about a run: why it failed and what to do next, what is incomplete, and a table of its steps."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
     from v6flow.core.kinds.settings import Retry
 
-LOG_LINES = 12  # of a log's last lines, as many as leave the cause in view
+LOG_LINES = 12  # of the end of a log: few enough to keep the cause in view
 FACT = 80  # characters of a property in a table
-NAMED = 12  # as many names as a person reads in one line
+NAMED = 12  # the most names in one line
 FEW = 3  # lines about what is incomplete at the end of a run
 
-# asking again alone does not mend these
+# a retry alone does not fix these
 _OF_THE_FILE = ("check", "cohorts", "expression", "max", "organizations", "output_schema", "properties", "quorum")
 
-_NOISE = ("error > None",)  # vantage6's own tools end every log of a crash with it
+_NOISE = ("error > None",)  # vantage6's own tools end the log of each crash with it
 
 HEAD = ("step", "status", "answered", "seconds", "attempts", "")
 
 
 def started(state: RunState) -> str:
-    """When a run began, and by whom, for people."""
+    """When and by whom a run was started, for people."""
     begun = state.begun
     if begun is None or not begun.by:
         return f"started {iso(state.started)}; by whom is not recorded"
@@ -45,7 +45,7 @@ def started(state: RunState) -> str:
 
 
 def goes_on_elsewhere(state: RunState) -> bool:
-    """Whether tasks of a run are open at a server, which does not end them when the run is let go of."""
+    """Whether tasks of a run are open at a server, where they keep running after the run is released."""
     return state.pinned.backend == "vantage6" and any(
         asked.status == "requested" and not asked.withdrawn
         for step in state.steps.values()
@@ -54,12 +54,12 @@ def goes_on_elsewhere(state: RunState) -> bool:
 
 
 def resume_command(run: str, store: str = "", *, retry: bool = False) -> str:
-    """The command that takes up a run; `store` is where runs are kept, as given on the command line, if it was."""
+    """The command that resumes a run; `store` is the value of --store, empty if it was not given."""
     return command("resume", *(["--retry-failed"] if retry else []), run, store=store)
 
 
 def command(verb: str, *words: str, store: str = "") -> str:
-    """A command of v6flow as a shell takes it; `store` is where runs are kept, if the command line said so."""
+    """A v6flow command, quoted for a shell; `store` is the value of --store, empty if it was not given."""
     where = ["--store", store] if store else []
     options = [word for word in words if word.startswith("--")]
     rest = [word for word in words if not word.startswith("--")]
@@ -67,14 +67,14 @@ def command(verb: str, *words: str, store: str = "") -> str:
 
 
 def status_command(run: str, store: str = "") -> str:
-    """The command that shows how a run fares; `store` as in `resume_command`."""
+    """The command that shows the state of a run; `store` as in `resume_command`."""
     return command("status", run, store=store)
 
 
 def failure_text(state: RunState, store: str = "") -> list[str]:
-    """What went wrong in a run, the first cause on top, and what to do next.
+    """Why a run failed, first cause first, and what to do next.
 
-    Empty if nothing did, and for a run that goes on without what failed: that is incomplete (`incomplete_text`).
+    Empty if nothing failed, and for a run that continues without the failed parts, which is incomplete.
     """
     if state.status in ("completed", "waiting"):
         return []
@@ -92,9 +92,9 @@ def failure_text(state: RunState, store: str = "") -> list[str]:
 
 
 def incomplete_text(state: RunState, store: str = "") -> list[str]:
-    """What in the results of a run is less than the whole, a line each, and of many the first ones.
+    """One line for each incomplete part of the results of a run; if there are many, the first few.
 
-    Empty if they are whole, and where there are none: a run that failed, or can go on, reports why and how.
+    Empty if the results are complete, and without results: a failed or resumable run reports that itself.
     """
     if state.status not in WITH_RESULTS:
         return []
@@ -102,23 +102,23 @@ def incomplete_text(state: RunState, store: str = "") -> list[str]:
 
 
 def incomplete_section(state: RunState) -> list[str]:
-    """All that is incomplete in a run, under a heading; empty if the run is whole."""
+    """All incomplete parts of a run, under a heading; empty if the run is complete."""
     found = incomplete.of_run(state)
     return ["incomplete:", *(plain(f"  {each}") for each in found)] if found else []
 
 
 def incomplete_lines(found: Sequence[object], rest: str) -> list[str]:
-    """A line for each thing that is incomplete; of many the first ones, and how many more, with `rest` behind it."""
+    """One line for each incomplete part; if there are many, the first few, a count of the rest, and `rest`."""
     lines = [plain(f"incomplete: {each}") for each in found[:FEW]]
     more = len(found) - FEW
     return [*lines, f"incomplete: {more} more{rest}"] if more > 0 else lines
 
 
 def waiting_text(state: RunState, store: str = "") -> list[str]:
-    """What the gates of a run that waits ask, and the commands to decide; empty if it does not wait."""
+    """The questions of a waiting run's gates, and the commands to decide; empty if it does not wait."""
     lines: list[str] = []
     for gate in state.gates if state.status == "waiting" else ():
-        assert gate.question is not None  # it waits since it has asked
+        assert gate.question is not None  # a waiting gate has asked
         asked = f" of {named(gate.question.approvers)}" if gate.question.approvers else ""
         lines.append(plain(f"step {gate.name} asks{asked}: {gate.question.message}"))
         lines += [f"  {command(verb, state.run, gate.name, store=store)}" for verb in ("approve", "reject")]
@@ -126,7 +126,7 @@ def waiting_text(state: RunState, store: str = "") -> list[str]:
 
 
 def what_next(state: RunState, store: str = "") -> list[str]:
-    """What a person does after a run was let go of."""
+    """What to do after a run was released."""
     return [*(_hint(state.failure) if state.failure is not None else ()), *_next(state, (), store)]
 
 
@@ -151,7 +151,7 @@ def _hint(failure: Failure) -> list[str]:
 
 
 def _others(failed: Sequence[StepState], first: Failure | None) -> list[str]:
-    """The other steps that failed by themselves, and not for a step in them; the first few of many."""
+    """The other steps with a failure of their own, not of a nested step; if there are many, the first few."""
     names = {each.name for each in failed}
     others = [
         each
@@ -169,20 +169,20 @@ def _also(step: StepState) -> str:
 
 
 def _next(state: RunState, failed: Sequence[StepState], store: str) -> list[str]:
-    """The command with which a person goes on."""
+    """The next command for a person."""
     if state.status == "interrupted":
-        lines = [f"to go on where it stopped: {resume_command(state.run, store)}"]
+        lines = [f"to resume where it stopped: {resume_command(state.run, store)}"]
         if goes_on_elsewhere(state):
             cancel = command("cancel", state.run, store=store)
-            lines.append(f"meanwhile what it has asked goes on at the server; to end it: {cancel}")
+            lines.append(f"its open tasks keep running at the server; to end them: {cancel}")
         return lines
     if state.status == "failed" and state.failure is not None and state.failure.kind == "deadline":
         longer = command("resume", "--retry-failed", "--deadline=2h", state.run, store=store)
-        return [f"to go on with more time, say 2 hours: {longer}"]
+        return [f"to resume with more time, say 2 hours: {longer}"]
     if state.status != "failed" or not failed:
         return []
     if all(step.failure is not None and step.failure.kind == dispatched.UNDECLARED for step in failed):
-        return []  # a step that has asked somebody cannot be changed: the hint says what to do
+        return []  # a step that has asked somebody cannot be changed; the hint names the fix
     lines = [
         f"to see the state after each iteration: {command('explain', state.run, step.name, store=store)}"
         for step in failed[:FEW]
@@ -190,12 +190,12 @@ def _next(state: RunState, failed: Sequence[StepState], store: str) -> list[str]
     ]
     again = resume_command(state.run, store, retry=True)
     if all(step.failure is not None and step.failure.kind in _OF_THE_FILE for step in failed):
-        return [*lines, f"to go on after mending the workflow: {again}"]
-    return [*lines, f"to do only what failed again: {again}"]
+        return [*lines, f"to resume after fixing the workflow: {again}"]
+    return [*lines, f"to retry only what failed: {again}"]
 
 
 def table(state: RunState, steps: Sequence[str]) -> str:
-    """The steps as a table in plain text, one line each, without a line break at the end."""
+    """The steps as a plain-text table, one line each, without a final line break."""
     rows = [HEAD, *(row(state.step(name), state.status) for name in _worth_a_row(state, steps))]
     widths = [max(len(each[column]) for each in rows) for column in range(len(HEAD))]
     return "\n".join(
@@ -204,7 +204,7 @@ def table(state: RunState, steps: Sequence[str]) -> str:
 
 
 def _worth_a_row(state: RunState, steps: Sequence[str]) -> list[str]:
-    """The steps that are nested in none, each with those in it that are at work, or failed; of many, a few."""
+    """The top-level steps, each followed by its running and failed nested steps; if there are many, the first few."""
     inside: dict[str, list[str]] = {}
     for name in worth_telling(state, ()):
         inside.setdefault(name[: name.index("[")], []).append(name)
@@ -212,7 +212,7 @@ def _worth_a_row(state: RunState, steps: Sequence[str]) -> list[str]:
 
 
 def row(step: StepState, run_status: str) -> tuple[str, ...]:
-    """A step's cells, under `HEAD`."""
+    """The cells of a step, in the columns of `HEAD`."""
     asked = len(step.asked)
     answered = f"{len(step.responded)}/{asked}" if asked else ""
     took = seconds(step.started, step.ended) if step.status != "skipped" else None
@@ -229,14 +229,14 @@ def row(step: StepState, run_status: str) -> tuple[str, ...]:
 
 
 def remark(step: StepState) -> str:
-    """Who of those asked failed or is missing, or why it was skipped, and what the step published."""
+    """Which organizations failed or are missing, or why the step was skipped, and its properties."""
     if step.status == "skipped":
         return plain(skipped(step.reason, step.cause))
     if step.history:
         if step.status == "running" and not step.converged:
-            return f"in round {step.rounds + 1}"
+            return f"in iteration {step.rounds + 1}"
         ended = ", converged" if step.converged else ", not converged" if step.exhausted else ""
-        return f"{step.rounds} round{'' if step.rounds == 1 else 's'}{ended}"
+        return f"{step.rounds} iteration{'' if step.rounds == 1 else 's'}{ended}"
     if step.items is not None:
         return _items(step.items)
     if step.status == "waiting" and step.question is not None:
@@ -244,7 +244,7 @@ def remark(step: StepState) -> str:
     told = [reused(step.reused)] if step.reused is not None else []
     told += [f"failed: {named(step.failed)}"] if step.failed else []
     told += [f"missing: {named(step.missing)}"] if step.missing else []
-    told += ["whom it asked may not be seen"] if dispatched.hides(step) else []
+    told += ["its subtasks are not visible to this user"] if dispatched.hides(step) else []
     told += _open(step)
     if not told and step.status == "failed" and step.failure is not None:
         told = [plain(step.failure.message)]
@@ -259,28 +259,28 @@ def _items(items: Sequence[ItemState]) -> str:
 
 
 def facts(properties: Mapping[str, Json]) -> list[str]:
-    """The properties of a step, each as `accuracy: 0.93`, cut where they are long."""
+    """The properties of a step, each as `accuracy: 0.93`, shortened if long."""
     told = [plain(f"{name}: {dumps(value)}") for name, value in properties.items()]
     return [fact if len(fact) <= FACT else fact[: FACT - 1] + "…" for fact in told]
 
 
 def reused(found: StepReused) -> str:
-    """Which result a step has, in words that are safe to show."""
+    """Which earlier result a step reuses, as text that is safe to show."""
     return plain(incomplete.reused(found))
 
 
 def _open(step: StepState) -> list[str]:
-    """The subtasks that a step left open, as far as is known; while it runs they are waited for."""
+    """The subtasks that an ended step left open, as far as is known."""
     names = dispatched.still_open(step) if step.status in SETTLED else []
-    return [f"subtasks not seen to end: {named(names)}"] if names and names != step.missing else []
+    return [f"subtasks not known to have ended: {named(names)}"] if names and names != step.missing else []
 
 
 def named(names: Sequence[str]) -> str:
-    """Names for people: the first dozen, and how many more."""
+    """Names for people: the first dozen, and a count of the rest."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(plain(name) for name in names[:NAMED]) + more
 
 
 def asked_again(retry: Retry, kind: str | None, tried: int) -> bool:
-    """Whether after a failure of this kind in the given attempt (from 1) there is another attempt."""
+    """Whether there is another attempt after a failure of this kind in the given attempt (from 1)."""
     return kind in retry.on and tried < retry.attempts

@@ -27,9 +27,9 @@ _UNSAFE = pattern(
 
 
 def plain(text: str, *, keep_newlines: bool = False) -> str:
-    """The text with what could harm or mislead a terminal shown as escapes (`\\x1b`), all else unchanged.
+    """The text with escapes (`\\x1b`) in place of characters that could harm or mislead a terminal.
 
-    With `keep_newlines`, lines stay lines (CR LF too) and a tab becomes four spaces; else they are escapes.
+    With `keep_newlines`, line breaks (also CR LF) stay and a tab becomes four spaces; else they are escaped.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -43,7 +43,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def tolerant(stream: TextIO) -> TextIO:
-    """The stream, made to write what its encoding lacks as escapes, if it can be made to."""
+    """The stream, set to write escapes for characters outside its encoding, if it supports that."""
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None and getattr(stream, "errors", None) == "strict":
         reconfigure(errors="backslashreplace")
@@ -51,7 +51,7 @@ def tolerant(stream: TextIO) -> TextIO:
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write text, what the stream's encoding lacks as escapes, and let it through at once."""
+    """Write text, with escapes for characters outside the stream's encoding, and flush it."""
     try:
         stream.write(text)
     except UnicodeEncodeError:
@@ -61,5 +61,5 @@ def write(stream: TextIO, text: str) -> None:
 
 
 def moves(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """Whether what is shown on this stream can be redrawn in place: a terminal, and not a dumb one."""
+    """Whether output on this stream can be redrawn in place: it is a terminal, and not a dumb one."""
     return stream.isatty() and environ.get("TERM", "") not in ("", "dumb", "unknown")

@@ -1,1 +1,1 @@
-"""Tests of workflows: runs on a virtual clock whose answers a file gives."""
+"""Tests of workflows: runs on a virtual clock with answers from a file."""

@@ -1,4 +1,4 @@
-"""What came of a case against what was expected of it: the complaints, in people's words."""
+"""Comparison of the outcome of a case with its expectations; differences are reported as sentences."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from v6flow.testing.suites import Case, Said
     from v6flow.testing.trial import TrialOutcome
 
-MAX_INLINE = 60  # characters of a value that is shown within a sentence
-MAX_LINES = 60  # lines of a difference: nobody reads more
+MAX_INLINE = 60  # characters of a value that fits in a sentence
+MAX_LINES = 60  # the most lines of a difference
 LOG_LINES = 12
-MAX_KEYS = 20  # that are named where one is not among them
+MAX_KEYS = 20  # the most keys that a message lists
 
 Sent = dict[str, "Mapping[str, Json]"]
 
 
 class Complaint(Struct, frozen=True):
-    """One thing that is not as expected: a sentence, and lines that show it."""
+    """One difference from the expectations: a sentence, and lines that show it."""
 
     message: str
     lines: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class Complaint(Struct, frozen=True):
 
 
 def judge(case: Case, outcome: TrialOutcome) -> list[Complaint]:
-    """What is not as a case expects it; empty if all is."""
+    """The differences from the expectations of a case; empty if there are none."""
     expect = case.expect
     if outcome.unanswered:
         return [*_unanswered(outcome), *_unknown(case.said, outcome.state)]
@@ -69,21 +69,21 @@ def _found(case: Case, expect: Mapping[str, Any], outcome: TrialOutcome) -> Iter
     yield from _steps(expect.get("steps", {}), outcome)
     yield from _sent(expect.get("sent", {}), outcome)
     yield from _duration(expect.get("duration"), outcome.seconds)
-    # what a file says for all its cases may be of no use in one
+    # an answer for all cases of the file may be unused in one case
     told = [said for said in case.said if not said.shared or (ending and outcome.status == "waiting")]
     yield from _unknown(told, outcome.state)
     yield from _undecided(told, outcome.state)
 
 
 def _unknown(told: Iterable[Said], state: RunState) -> Iterator[Complaint]:
-    """What is said of items that are not there."""
+    """The complaints about items that do not exist."""
     for said in told:
         if (found := _lacking(said.address, state)) is not None:
             yield Complaint(f"{said}: {found[0]}", (found[1],))
 
 
 def _lacking(address: FixtureAddress, state: RunState) -> tuple[str, str] | None:
-    """That a step has no item which an address names, and those it has; None as far as nobody knows."""
+    """A complaint that a step does not have the item of an address, with its items; None if the items are unknown."""
     before = [""]
     for part in address.parts:
         steps = [state.step(prefix + part.name) for prefix in before]
@@ -91,7 +91,7 @@ def _lacking(address: FixtureAddress, state: RunState) -> tuple[str, str] | None
         before = []
         for step in steps:
             keys = item_keys(state, step.name)
-            if step.items is None:  # of a step with rounds, all there may have been; of any other, itself
+            if step.items is None:  # a repeat step may have had any of its iterations; any other step is itself
                 before += [f"{step.name}[{number}]." for number in range(1, step.rounds + 2)]
                 before.append(f"{step.name}.")
             else:
@@ -108,7 +108,7 @@ def _lacking(address: FixtureAddress, state: RunState) -> tuple[str, str] | None
 
 
 def _undecided(told: Iterable[Said], state: RunState) -> Iterator[Complaint]:
-    """The decisions that no gate asked for."""
+    """The complaints about decisions that no gate asked for."""
     asked = [step for step in state.steps.values() if step.question is not None]
     keys = partial(item_keys, state)
     for said in told:
@@ -116,14 +116,14 @@ def _undecided(told: Iterable[Said], state: RunState) -> Iterator[Complaint]:
             continue
         if not any(said.address.fits(step.name, keys) for step in asked):
             status = state.step(said.address.text).status
-            yield Complaint(f"{said}: nobody was asked to decide there", (f"the step is {status}",))
+            yield Complaint(f"{said}: no gate asked for this decision", (f"the step is {status}",))
 
 
 def _unanswered(outcome: TrialOutcome) -> Iterator[Complaint]:
     for sent in outcome.unanswered:
         attempt = f" in attempt {sent.attempt}" if sent.attempt > 1 else ""
         yield Complaint(
-            f"step {sent.step} asks {sent.organization}{attempt}, and the test gives no answer for it",
+            f"step {sent.step} asks {sent.organization}{attempt}, and the test has no answer for it",
             (f"it was sent: {json.dumps(dict(sent.kwargs))}",),
         )
 
@@ -136,7 +136,7 @@ def _ending(expect: Mapping[str, Any], outcome: TrialOutcome) -> Iterator[Compla
             told = ()
     elif not {"exit_code", "error"} & expect.keys() and outcome.status != "completed":
         ended = "is waiting" if outcome.status == "waiting" else outcome.status
-        yield Complaint(f"the run {ended}, and nothing says that it should", told)
+        yield Complaint(f"the run {ended}, and the case does not expect that", told)
         told = ()
     if "exit_code" in expect and outcome.exit_code != expect["exit_code"]:
         yield Complaint(f"exit_code: expected {expect['exit_code']}, found {outcome.exit_code}", told)
@@ -144,11 +144,11 @@ def _ending(expect: Mapping[str, Any], outcome: TrialOutcome) -> Iterator[Compla
 
 
 def _told(outcome: TrialOutcome) -> tuple[str, ...]:
-    """Why a run failed, with the end of its log; or who is to decide what."""
+    """Why a run failed, with the end of its log; or which gates wait for a decision."""
     if outcome.status == "waiting":
         asked = [(gate.name, gate.question.message) for gate in outcome.state.gates if gate.question is not None]
         name = asked[0][0] if "[" not in asked[0][0] else quoting.quoted(asked[0][0])
-        remedy = f"decisions: {{{name}: approve}} decides it; status: waiting expects that nobody does"
+        remedy = f"decisions: {{{name}: approve}} decides it; status: waiting expects no decision"
         return (*(f"step {name} asks: {text}" for name, text in asked), remedy)
     if outcome.error is None:
         return ()
@@ -184,7 +184,7 @@ def _outputs(expected: Mapping[str, Json], outcome: TrialOutcome) -> Iterator[Co
 def _incomplete(
     expected: str | list[str] | dict[str, str | list[str]], found: Sequence[Incomplete]
 ) -> Iterator[Complaint]:
-    """Compare what is less than the whole, step by step, and the kinds where they are given."""
+    """Compare the incomplete parts step by step, and their kinds if the case gives kinds."""
     kinds = {name: sorted(every) for name, every in kinds_by_name(found).items()}
     wanted: dict[str, list[str]] = {}
     if isinstance(expected, dict):
@@ -208,16 +208,16 @@ def _steps(expected: Mapping[str, Mapping[str, Any]], outcome: TrialOutcome) -> 
 
 
 def _done(name: str, known: Iterable[str], state: RunState) -> list[str]:
-    """The steps that a name means: one, or, of a nested one without a number, that in every round or item."""
+    """The steps with a name: one, or for a nested step without a number, that step in every iteration or item."""
     address, keys = addresses.parse(name), partial(item_keys, state)
     return [each for each in known if address.fits(each, keys)] or [name]
 
 
 def _is_step(name: str, found: str | None, state: RunState) -> bool:
-    """Whether a name says by a key, or by several numbers, which step it was."""
+    """Whether a name identifies a step by a key, or by several numbers."""
     try:
         return found is not None and "[" in name and addresses.parse(name).fits(found, partial(item_keys, state))
-    except ValueError:  # no name of a step at all
+    except ValueError:  # not the name of a step
         return False
 
 
@@ -257,7 +257,7 @@ def _result(where: str, expected: Json, step: StepState) -> Iterator[Complaint]:
     others = "a task step" if step.organizations else "a foreach step" if step.items is not None else None
     if step.status != "completed" or others is not None:
         what = others or f"one that is {step.status}"
-        yield Complaint(f"{where}: expected the one result of a step that has completed, found {what}")
+        yield Complaint(f"{where}: expected the single result of a completed step, found {what}")
     else:
         yield from _compare(where, expected, step.value)
 
@@ -279,7 +279,7 @@ _STEP: dict[str, Any] = {
     "result": _result,
     "error": _step_error,
 }
-"""How each thing that may be said of a step is judged."""
+"""The check for each expectation about a step."""
 
 
 def _sent(expected: Mapping[str, Any], outcome: TrialOutcome) -> Iterator[Complaint]:
@@ -293,7 +293,7 @@ def _sent_in(step: str, by: Mapping[str, Any] | None, outcome: TrialOutcome) -> 
     sent: Sent = {each.organization: each.kwargs for each in outcome.sent if each.step == step}
     if by is None:
         if sent:
-            yield Complaint(f"sent.{step}: expected that nobody is asked, found {_list([*sent])}")
+            yield Complaint(f"sent.{step}: expected no request, found {_list([*sent])}")
         return
     others = {name: by[DEFAULT] for name in sent if name not in by} if DEFAULT in by else {}
     for name, kwargs in {**{name: each for name, each in by.items() if name != DEFAULT}, **others}.items():
@@ -317,7 +317,7 @@ def _duration(expected: str | Mapping[str, str] | None, seconds: float) -> Itera
         yield Complaint(f"duration: expected at most {limits['at_most']}, {found}")
 
 
-_INSTANT = 1e-3  # seconds: what adding up floats may be off
+_INSTANT = 1e-3  # seconds: tolerance for sums of floats
 
 
 def _compare(where: str, expected: Json, found: Json) -> Iterator[Complaint]:
@@ -329,7 +329,7 @@ def _compare(where: str, expected: Json, found: Json) -> Iterator[Complaint]:
     if len(short) <= MAX_INLINE and len(shown) <= MAX_INLINE:
         yield Complaint(f"{where}: expected {short}, found {shown}")
     else:
-        yield Complaint(f"{where}: expected what has a -, found what has a +", _difference(filled, found))
+        yield Complaint(f"{where}: expected the lines with -, found the lines with +", _difference(filled, found))
 
 
 def _difference(expected: Json, found: Json) -> tuple[str, ...]:

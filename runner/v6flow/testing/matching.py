@@ -1,4 +1,4 @@
-"""Whether a value is what was expected: JSON against JSON, with matchers in it."""
+"""Comparison of JSON values with expectations that may contain matchers."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from v6flow.core.language.problem import Path
 
 TOLERANCE = 1e-9
-"""How far an approximate number may be off: so much times the expected number, or so much, whichever is more."""
+"""The default tolerance of an approximate number: relative or absolute, whichever is larger."""
 
 MATCHERS = ({"approx"}, {"approx", "tolerance"}, {"matches"}, {"equals"})
-"""A mapping with exactly these keys is a matcher; `equals` takes literally what is in it."""
+"""A mapping with exactly these keys is a matcher; the value of `equals` is literal."""
 
 
 def match(expected: Json, found: Json) -> tuple[bool, Json]:
-    """Whether a value is as expected, and the expectation with the found value wherever that is so.
+    """Whether a value is as expected, and the expectation with the found value in place of each matching part.
 
-    So the second differs from the found value just in what is wrong. Numbers are equal whatever their type; NaN and
+    The second differs from the found value only in the wrong parts. Numbers are equal regardless of type; NaN and
     infinities are the texts `NaN`, `Infinity` and `-Infinity`.
     """
     return _match(expected, json.printable(found), None)
 
 
 def faults(expected: Any, at: Path = ()) -> Iterator[tuple[Path, str]]:
-    """What is wrong with the matchers of an expectation, each with its place in it."""
+    """The problems of the matchers in an expectation, each with its place."""
     if isinstance(expected, dict) and set(expected) in MATCHERS:
         if "matches" in expected:
             fragment = expected["matches"]
@@ -79,7 +79,7 @@ def _judge(matcher: dict[str, Any], found: Any, tolerance: float | None) -> tupl
 
 
 def _same(expected: Any, found: Any, tolerance: float | None) -> bool:
-    """Whether two values are the same, with nothing taken for a matcher."""
+    """Whether two values are equal, without matchers."""
     if isinstance(expected, dict) and isinstance(found, dict):
         return expected.keys() == found.keys() and all(_same(expected[k], found[k], tolerance) for k in expected)
     if isinstance(expected, list) and isinstance(found, list):
@@ -95,7 +95,7 @@ def _equal(expected: Any, found: Any, tolerance: float | None) -> bool:
         return bool(expected == found)
     try:
         return math.isclose(expected, found, rel_tol=0.0, abs_tol=tolerance * max(1.0, abs(expected)))
-    except OverflowError:  # an integer beyond all floats
+    except OverflowError:  # an integer too large for a float
         return bool(expected == found)
 
 

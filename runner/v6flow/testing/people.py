@@ -1,4 +1,4 @@
-"""What people decide at gates in a test, and when, on the virtual clock."""
+"""People's decisions at gates in a test, at times on the virtual clock."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from v6flow.core.execution.state import RunState
 
 ANYBODY = "tester"
-"""Who decides at a gate that names no approvers, where a test does not say who."""
+"""The default person at a gate without approvers."""
 
 NOBODY = "no_decision"
 WORDS = {"approve": "approved", "reject": "rejected"}
-"""The words for decisions, and what a journal has for them."""
+"""The decisions in test files, and their words in a journal."""
 
 
 class Decision(Struct, frozen=True):
-    """What a person decides, so many seconds after the gate has asked; without a name, one of its approvers does."""
+    """A decision some seconds after the gate has asked; without a name, its first approver decides."""
 
     decision: str
     by: str | None = None
@@ -40,20 +40,20 @@ class Decision(Struct, frozen=True):
 
 
 class Decisions:
-    """The decisions of some tables, found as answers are."""
+    """The decisions of some tables, looked up like answers."""
 
     def __init__(self, *tables: Mapping[str, Any]) -> None:
         self._tables = tables
 
     def find(self, step: str, keys: Keys = addresses.no_keys) -> Decision | None:
-        """What is decided at a gate, None if nobody decides. Raises AmbiguousAddressError if it is said twice."""
+        """The decision at a gate, None if nobody decides. Raises AmbiguousAddressError if it is given twice."""
         for raw in addresses.find(self._tables, step, keys, lambda entry: entry):
             return parse(raw)
         return None
 
 
 def parse(raw: Any) -> Decision | None:
-    """A decision as it stands in a file, sound by the schema; None if it says that nobody decides."""
+    """A decision from a file that fits the schema; None for `no_decision`."""
     said: dict[str, Any] = raw if isinstance(raw, dict) else {"decision": raw}
     if said["decision"] == NOBODY:
         return None
@@ -62,9 +62,9 @@ def parse(raw: Any) -> Decision | None:
 
 
 class People(Silent):
-    """Hears what gates ask, and decides as the test says, when it is time.
+    """A reporter that decides at gates as the test says, at the given times.
 
-    `tell` is where decisions go while an engine is at work.
+    `tell` receives the decisions while an engine is running.
     """
 
     def __init__(self, decisions: Decisions, time: VirtualTime, keys: Keys) -> None:
@@ -76,11 +76,11 @@ class People(Silent):
 
     def event(self, event: Event, state: RunState) -> None:  # noqa: ARG002  a gate's question says it all
         """See Reporter."""
-        if isinstance(event, GateAsked):  # looked up when time goes on: what a reporter raises is not heard
+        if isinstance(event, GateAsked):  # looked up when time advances: exceptions of a reporter are ignored
             self._time.later(0.0, partial(self._think, event))
 
     def wait(self) -> list[DecisionRequest]:
-        """What is decided next, while nothing else runs; nothing if nobody ever does. Raises AmbiguousAddressError."""
+        """The next decisions while nothing else runs; empty if nobody decides. Raises AmbiguousAddressError."""
         try:
             found = [self._time.wait(self._heard, None)]
         except StandstillError:

@@ -1,4 +1,4 @@
-"""A test written from a run: who answered what and when, and what came of it."""
+"""Recording of a test from a run: the answers, their times, and the outcome."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ if TYPE_CHECKING:
 
 CASE = "recorded"
 
-_DEPTH = 40  # levels of a value that still fit into a document with all that is around them
+_DEPTH = 40  # the nesting of a value that still fits into a test file
 _WORDS = {kind: word for word, (kind, _) in KINDS.items()}
-_FROM_SUBTASKS = ("subtask_failed", "subtasks_hidden", UNDECLARED)  # failures in which an answer was there
+_FROM_SUBTASKS = ("subtask_failed", "subtasks_hidden", UNDECLARED)  # failures that came with an answer
 
 
 def write(file: Path, state: RunState, happened: Iterable[Event], *, values: bool) -> list[str]:
-    """Write a test of a run that is over into a new file; returns what a person should know of it.
+    """Write a test from a finished run into a new file; returns notes for the user.
 
-    Without `values`, what was answered is replaced by made-up values of the same shape, and what is expected by the
-    shapes. Raises UsageError if the file exists, if the run is not over, or if its workflow is gone.
+    Without `values`, answers are replaced by made-up values of the same shape, and expected values by schemas of these
+    shapes. Raises UsageError if the file exists, if the run is not over, or if its workflow file is gone.
     """
     if os.path.lexists(file):
-        raise UsageError(f"{file} exists, and is left as it is", hint="name a file that is not there yet")
+        raise UsageError(f"{file} already exists, and was not changed", hint="name a new file")
     if state.status not in ("completed", "failed"):
-        told = f"run {state.run} is not over" if not state.over else f"run {state.run} was cancelled"
-        raise UsageError(f"{told}: a test is written from one that completed or failed")
+        reason = f"run {state.run} is not over" if not state.over else f"run {state.run} was cancelled"
+        raise UsageError(f"{reason}: a test can be written from a completed or failed run")
     source = state.pinned.file
     if not paths.is_file(source):
-        raise UsageError(f"the workflow of run {state.run} is gone: no file {source}")
+        raise UsageError(f"the workflow file of run {state.run} does not exist any more: {source}")
     workflow = loading.read_workflow(source)
     recorder = _Recorder(workflow, state, values=values)
     data = recorder.test(os.path.relpath(source, file.absolute().parent), happened)
@@ -67,8 +67,8 @@ def write(file: Path, state: RunState, happened: Iterable[Event], *, values: boo
     try:
         found = document.parse(text, str(file)).value
     except InvalidError as error:
-        raise UsageError(f"run {state.run} has values that no test file can hold: {error.first}") from error
-    assert found == data, "what was written is read as something else"
+        raise UsageError(f"run {state.run} has values that cannot be written to a test file: {error.first}") from error
+    assert found == data, "the written file is read differently"
     try:
         paths.write_new(file, text)
     except OSError as error:
@@ -79,21 +79,21 @@ def write(file: Path, state: RunState, happened: Iterable[Event], *, values: boo
 
 def _head(state: RunState, *, values: bool) -> str:
     told = (
-        "The values are those of the run: look at them before you give this file to anybody."
+        "The values are those of the run: check them before you share this file."
         if values
-        else "The values are made up, of the shapes of those of the run; keys, names and params are kept."
+        else "The values are made up and have the shapes of the run's values; keys, names and params are real."
     )
     return f"# Recorded from run {state.run} of {iso(state.started)}.\n# {told}\n"
 
 
 class _Attempt(Struct):
-    """One time that an organization was asked, and what came of it; None if nothing did."""
+    """One attempt at an organization, and its outcome; None without an outcome."""
 
     at: float
     token: str
     withdrawn: bool = False
     outcome: events.TaskAnswered | events.TaskFailed | None = None
-    subtasks: tuple[events.Subtask, ...] = ()  # as they were last seen, where nothing came of it
+    subtasks: tuple[events.Subtask, ...] = ()  # the last known ones, for an attempt without an outcome
 
 
 class _Recorder(Struct, dict=True):
@@ -103,7 +103,7 @@ class _Recorder(Struct, dict=True):
     notes: list[str] = field(default_factory=list)
 
     def test(self, workflow: str, happened: Iterable[Event]) -> dict[str, Any]:
-        """The test file as data; `workflow` is the path that it names."""
+        """The test file as data; `workflow` is the path in it."""
         pinned, state = self.state.pinned, self.state
         case: dict[str, Any] = {}
         given = {name: value for name, value in pinned.params.items() if name in self.workflow.params}
@@ -127,7 +127,7 @@ class _Recorder(Struct, dict=True):
             "cases": {CASE: case},
         }
 
-    # -- what was answered
+    # -- answers
 
     def _answers(self, attempts: Mapping[tuple[str, str], list[_Attempt]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -155,15 +155,15 @@ class _Recorder(Struct, dict=True):
             return {"value": 0, **more, **({"subtasks": "hidden"} if failure.kind == "subtasks_hidden" else {})}
         word = _WORDS.get(failure.kind)
         if word is None:
-            told = f"{organization} failed step {step} in a way that no test can say ({failure.kind})"
-            self.notes.append(f"note: {told}; it is written as unknown")
+            message = f"{organization} failed step {step} in a way that a test file cannot express ({failure.kind})"
+            self.notes.append(f"note: {message}; it is written as unknown")
             word = "unknown"
         if not self.values and not more:
             return word
         return {word: (failure.message if self.values else KINDS[word][1]) or KINDS[word][1], **more}
 
     def _decision(self, step: StepState) -> Any:
-        """What was decided at a gate; who did, and what they wrote, only if values are kept."""
+        """The decision at a gate; the person and the comment only if values are kept."""
         asked, decided = step.question, step.decision
         assert decided is not None
         more: dict[str, Any] = {}
@@ -175,13 +175,13 @@ class _Recorder(Struct, dict=True):
         return {"decision": word, **more} if more else word
 
     def _smallest_count(self, step: str) -> int:
-        """The number that counts must have, so that no made-up answer of a step is refused for being about too few."""
+        """The count in made-up answers of a step: large enough that none is refused for a too small count."""
         planned = self.plan.step(step) if ids.definition(step) in self.plan.steps else None
         task = planned.task if planned is not None else None
         wanted = task.disclosure.min_count if task is not None else None
         return self.plan.directory.policy.least(wanted) or 1
 
-    # -- what came of it
+    # -- the outcome
 
     def _expect(self) -> dict[str, Any]:
         state = self.state
@@ -203,7 +203,7 @@ class _Recorder(Struct, dict=True):
         return {key: value for key, value in expect.items() if value != {}}
 
     def _incomplete(self) -> Any:
-        """What is less than the whole and will be in the test: there nothing is reused, and no data change."""
+        """The incomplete parts that the test will have too: in a test nothing is reused, and no data change."""
         found = [
             each
             for each in of_run(self.state)
@@ -214,7 +214,7 @@ class _Recorder(Struct, dict=True):
 
     @functools.cached_property
     def plan(self) -> Plan:
-        """The plan as the run of the test will have it."""
+        """The plan of the run in the test."""
         pinned, workflow = self.state.pinned, self.workflow
         given = {name: value for name, value in pinned.params.items() if name in workflow.params}
         studies = {name: each for name, each in pinned.studies.items() if isinstance(name, str)}
@@ -227,7 +227,7 @@ class _Recorder(Struct, dict=True):
         )
 
     def _sent(self, plan: Plan, state: StepState) -> dict[str, Any]:
-        """What was sent to each organization; under `default` if that is the same for all."""
+        """The kwargs sent to each organization; under `default` if they are the same for all."""
         step = plan.step(state.name).task
         if step is None:
             return {}
@@ -242,9 +242,9 @@ class _Recorder(Struct, dict=True):
     def _kwargs(self, plan: Plan, step: TaskPlan, path: str, organization: str) -> dict[str, Any]:
         names = scope.names(plan, self.state, cohorts.Uses(), prefix=ids.prefix(path))
         names["organization"] = organization
-        inside = ids.prefix(path) != ""  # what is known there may come from answers by the way of a round
+        inside = ids.prefix(path) != ""  # values there may come from answers of an earlier iteration
         source = step.kwargs.source
-        assert isinstance(source, dict)  # the schema has kwargs as a mapping
+        assert isinstance(source, dict)  # by the schema kwargs are a mapping
         found: dict[str, Any] = {}
         for key, part in source.items():
             template = expressions.compile(part)
@@ -254,7 +254,7 @@ class _Recorder(Struct, dict=True):
             except (expressions.ExpressionError, expressions.NotKnownYet):
                 found[key] = {"matches": {}}
                 continue
-            if "run" in roots:  # it differs from run to run
+            if "run" in roots:  # it is different in each run
                 found[key] = _shape(value)
             else:
                 depends = "steps" in roots or (inside and bool(roots - {"organization"}))
@@ -262,12 +262,12 @@ class _Recorder(Struct, dict=True):
         return found
 
     def _expected(self, value: Json) -> Any:
-        """What to expect in the place of a value that depends on answers."""
+        """The expectation in place of a value that depends on answers."""
         return _literal(json.printable(value)) if self.values else _shape(value)
 
 
 def _attempts(happened: Iterable[Event]) -> dict[tuple[str, str], list[_Attempt]]:
-    """What each organization was asked in each step, without what a later try of the run made void."""
+    """The requests to each organization in each step, without those that a retry of the run replaced."""
     found: dict[tuple[str, str], list[_Attempt]] = {}
     for event in happened:
         match event:
@@ -279,7 +279,7 @@ def _attempts(happened: Iterable[Event]) -> dict[tuple[str, str], list[_Attempt]
                 attempt.subtasks = dispatched.merged(attempt.subtasks, event.subtasks)
             case events.TaskAnswered() | events.TaskFailed():
                 found[event.step, event.organization][-1].outcome = event
-            case events.StepReused():  # in a test nothing is reused, and so they are asked
+            case events.StepReused():  # in a test nothing is reused, so they are asked
                 for name, value in event.value.items() if isinstance(event.value, dict) else ():
                     answer = events.TaskAnswered(event.at, event.step, name, 1, value, None, event.subtasks)
                     found.setdefault((event.step, name), []).append(_Attempt(event.at, "", outcome=answer))
@@ -302,7 +302,7 @@ def _forget(found: dict[tuple[str, str], list[_Attempt]], event: events.RunResum
 
 
 def _dispatched(subtasks: Sequence[events.Subtask], parent: str = "", by: str = "") -> Any:
-    """What a central function dispatched, as a test file says it: a mapping for each task, alone if there is one."""
+    """The subtasks of a central function for a test file: one mapping for each task, a single one without a list."""
     tasks: dict[str, dict[str, Any]] = {}
     for each in subtasks:
         if (each.parent, each.by) != (parent, by):
@@ -315,7 +315,7 @@ def _dispatched(subtasks: Sequence[events.Subtask], parent: str = "", by: str = 
 
 
 def _is_void(attempt: _Attempt) -> bool:
-    """Whether it was killed because the run was let go of, and then made again."""
+    """Whether it was killed because the run was released, and then submitted again."""
     return attempt.withdrawn and isinstance(attempt.outcome, events.TaskFailed)
 
 
@@ -331,19 +331,19 @@ def _fared(step: StepState) -> dict[str, Any]:
 
 
 def _shape(value: Json) -> dict[str, Any]:
-    """The shape of a value as an expectation; any value where its keys cannot be written down."""
+    """The shape of a value as an expectation; any value if its keys cannot be written."""
     schema = samples.schema(value)
     return {"matches": {} if _is_awkward(schema) else schema}
 
 
 def _policy(limits: Mapping[str, Json]) -> dict[str, Json]:
-    """The policy as a test file has it; of the counts of several federation files the newest."""
+    """The policy for a test file; if several federation files gave counts, those of the newest."""
     counts = limits.get("counts")
     return {**limits, "counts": counts[0]} if isinstance(counts, list) else dict(limits)
 
 
 def _literal(value: Json) -> Any:
-    """The value as an expectation: what looks like a matcher is to be taken as it is."""
+    """The value as an expectation, with `equals` around anything that looks like a matcher."""
     if _is_awkward(value):
         return _shape(value)
     looks_like_one = any(set(each) in matching.MATCHERS for each in _mappings(value))
@@ -359,7 +359,7 @@ def _mappings(value: Json) -> Iterable[dict[str, Any]]:
 
 
 def _is_awkward(value: Json, depth: int = 0) -> bool:
-    """Whether a value cannot stand in a YAML file of ours: it is then written as the text of its JSON."""
+    """Whether a value cannot be written as YAML, and is written as the text of its JSON instead."""
     match value:
         case float():
             return not math.isfinite(value)

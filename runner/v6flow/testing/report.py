@@ -1,4 +1,4 @@
-"""What came of tests: as lines for people, as JSON, as JUnit XML."""
+"""Reports of tests: as lines for people, as JSON, as JUnit XML."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _NOT_IN_XML = pattern("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Verdict(Struct, frozen=True):
-    """What came of one case; it passed if there are no complaints."""
+    """The verdict on one case; it passed if there are no complaints."""
 
     file: str
     case: str
     line: int
     complaints: tuple[Complaint, ...]
-    seconds: float  # real ones
-    incomplete: tuple[Incomplete, ...] = ()  # what in its run is less than the whole
-    expected: bool = False  # it says what is incomplete, or that nothing is
+    seconds: float  # real time
+    incomplete: tuple[Incomplete, ...] = ()  # the incomplete parts of its run
+    expected: bool = False  # the case mentions incomplete results
 
     @property
     def id(self) -> str:
-        """What the case is called, so that it can be run alone."""
+        """The id of the case, which runs it alone."""
         return f"{self.file}::{self.case}"
 
     @property
@@ -53,12 +53,12 @@ class Verdict(Struct, frozen=True):
 
     @property
     def unexpected(self) -> tuple[Incomplete, ...]:
-        """What is incomplete in a case that passed and says nothing of it."""
+        """The incomplete parts of a passed case that does not mention them."""
         return self.incomplete if self.passed and not self.expected else ()
 
 
 def failures(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """For each case that failed, its place and what is wrong, line by line."""
+    """The place and the complaints of each failed case, as lines."""
     for verdict in verdicts:
         if verdict.passed:
             continue
@@ -69,7 +69,7 @@ def failures(verdicts: Sequence[Verdict]) -> Iterator[str]:
 
 
 def summary(verdicts: Sequence[Verdict], seconds: float) -> str:
-    """How many passed and failed: `3 passed, 1 failed in 0.2s`."""
+    """The counts of passed and failed cases: `3 passed, 1 failed in 0.2s`."""
     if not verdicts:
         return "no tests were found"
     failed = sum(not verdict.passed for verdict in verdicts)
@@ -79,7 +79,7 @@ def summary(verdicts: Sequence[Verdict], seconds: float) -> str:
 
 
 def to_expect(verdict: Verdict) -> list[str]:
-    """What is incomplete in a case that does not mention it, line by line, and what to write into its `expect`."""
+    """The incomplete parts of a case that does not mention them, as lines, and the text to add to its `expect`."""
     if not verdict.unexpected:
         return []
     kinds = {name: each[0] if len(each) == 1 else each for name, each in kinds_by_name(verdict.unexpected).items()}
@@ -91,16 +91,16 @@ def to_expect(verdict: Verdict) -> list[str]:
 
 
 def unexpected(verdicts: Sequence[Verdict]) -> list[str]:
-    """How many cases passed with a result that is less than the whole although they do not mention it."""
+    """The number of cases that passed with incomplete results that they do not mention."""
     count = sum(bool(verdict.unexpected) for verdict in verdicts)
     if not count:
         return []
     cases = "1 case has" if count == 1 else f"{count} cases have"
-    return [f"{cases} an incomplete result that `expect` does not mention; -v shows what to write there"]
+    return [f"{cases} an incomplete result that `expect` does not mention; -v shows what to add"]
 
 
 def tested(verdicts: Sequence[Verdict], seconds: float, exit_code: int) -> Tested:
-    """All of it as a JSON document shows it."""
+    """The verdicts as the JSON document shows them."""
     passed = sum(verdict.passed for verdict in verdicts)
     cases = (
         TestedCase(each.file, each.case, each.line, each.word, round(each.seconds, 3),
@@ -111,7 +111,7 @@ def tested(verdicts: Sequence[Verdict], seconds: float, exit_code: int) -> Teste
 
 
 def junit(verdicts: Sequence[Verdict], seconds: float, now: float) -> bytes:
-    """All of it as JUnit XML: a suite for each file. `now` is when the tests began."""
+    """The verdicts as JUnit XML: one suite for each file. `now` is the start time of the tests."""
     root = ET.Element("testsuites", _counts(verdicts, seconds, name="v6flow test"))
     for file in dict.fromkeys(verdict.file for verdict in verdicts):
         own = [verdict for verdict in verdicts if verdict.file == file]
@@ -152,5 +152,5 @@ def _counts(verdicts: Sequence[Verdict], seconds: float, *, name: str) -> dict[s
 
 
 def _xml(text: str) -> str:
-    """The text without what no XML can hold, which stands as escapes."""
+    """The text with escapes for characters that XML does not allow."""
     return _NOT_IN_XML.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)

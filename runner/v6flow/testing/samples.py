@@ -1,4 +1,4 @@
-"""Values that say nothing: made-up ones of the same shape as real ones, and schemas of samples."""
+"""Made-up values with the shapes of real ones, and schemas of samples."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ TEXT = "text"
 def made_up(value: Any, whole: int = 1) -> Any:
     """A value of the same shape: the same keys, lists as long, numbers 1, texts `text`, booleans true.
 
-    1 and not 0, because counts and weights are divided by; `whole` stands in for whole numbers where counts must be
-    larger. Keys are kept: nothing would find its values without them.
+    The number is 1 and not 0, because counts and weights are divisors; `whole` replaces whole numbers if counts must be
+    larger. Keys are kept, because expressions refer to them.
     """
     match value:
         case bool():
@@ -30,7 +30,7 @@ def made_up(value: Any, whole: int = 1) -> Any:
 
 
 def schema(value: Any) -> dict[str, Any]:
-    """A JSON Schema (draft 7) that values of the same shape fit, and others do not."""
+    """A JSON Schema (draft 7) that exactly the values of the same shape fit."""
     match value:
         case bool():
             return {"type": "boolean"}

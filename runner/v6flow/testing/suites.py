@@ -1,4 +1,4 @@
-"""Test files: read, and held against the workflow that they test."""
+"""Test files: reading, and checks against the workflow under test."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
 
 
 class Said(Struct, frozen=True):
-    """Where a case, or its file for all cases, names a step."""
+    """A step name in a case, or in the file for all cases."""
 
     section: str  # answers, decisions, steps or sent
     address: FixtureAddress
     line: int
-    shared: bool = False  # it stands in the file, for all cases
+    shared: bool = False  # given in the file, for all cases
 
     def __str__(self) -> str:
         return f"{self.section}.{self.address.text} (line {self.line})"
 
 
 class Case(Struct, frozen=True):
-    """One run of a workflow, and what is expected of it."""
+    """One run of a workflow, and its expected outcome."""
 
     name: str
-    line: int  # where it stands in its file
+    line: int  # its line in the file
     params: Mapping[str, Json]
     answers: Answers
     decisions: Decisions
@@ -57,7 +57,7 @@ class Case(Struct, frozen=True):
 
 
 class Suite(Struct, frozen=True):
-    """What a test file says: a workflow, whom it can ask, and its cases."""
+    """A test file: a workflow, its organizations, and its cases."""
 
     file: str
     workflow: Workflow
@@ -67,7 +67,7 @@ class Suite(Struct, frozen=True):
 
 
 def read(path: str | os.PathLike[str]) -> Suite:
-    """The tests in a file. Raises UsageError, InvalidError with all that is wrong with it or with its workflow."""
+    """The tests in a file. Raises UsageError, InvalidError with all problems of the file or its workflow."""
     found = loading.read_document(path, kind="test")
     raw = found.value
     file = os.path.normpath(Path(path).parent / raw["workflow"])
@@ -89,7 +89,7 @@ def read(path: str | os.PathLike[str]) -> Suite:
 
 
 def read_all(paths: Iterable[str]) -> list[Suite]:
-    """The tests in some files. Raises UsageError, InvalidError with all that is wrong with any of them."""
+    """The tests in some files. Raises UsageError, InvalidError with the problems of all files."""
     problems: list[Problem] = []
     suites = [suite for path in paths if (suite := _read_noting(path, problems)) is not None]
     if problems:
@@ -111,7 +111,7 @@ def directory_of(
     defaults: Mapping[str, Json],
     limits: Mapping[str, Json],
 ) -> Directory:
-    """Whom the runs of a test can ask; organizations and studies have ids from 1, in their order."""
+    """The directory of a test: organizations and studies have ids from 1, in their order."""
     return Directory(
         organizations,
         ids={name: number for number, name in enumerate(organizations, start=1)},
@@ -137,7 +137,7 @@ def _case(name: str, raw: Mapping[str, Any], document: Document) -> Case:
 
 
 def _said(document: Document, at: Place, raw: Mapping[str, Any]) -> Iterator[Said]:
-    """Where a case names steps; or its file, which says nothing of what is expected."""
+    """The step names in a case; or in its file, which has no expectations."""
     for key in (("answers",), ("decisions",), ("expect", "steps"), ("expect", "sent")):
         found: Any = raw
         for part in key:
@@ -148,7 +148,7 @@ def _said(document: Document, at: Place, raw: Mapping[str, Any]) -> Iterator[Sai
 
 
 class _Check:
-    """Looks for what a schema cannot see: names that the workflow or the file does not have, faulty matchers."""
+    """Checks beyond the schema: unknown names, and invalid matchers."""
 
     def __init__(self, document: Document, workflow: Workflow) -> None:
         self._document = document
@@ -162,14 +162,16 @@ class _Check:
         raw = self._document.value
         if not self._organizations and dependencies.needs_federation(self._workflow):
             hint = "write organizations: [alpha, beta]"
-            yield self._problem((), "this workflow asks organizations, and none are named", "missing-key", hint)
+            yield self._problem((), "this workflow asks organizations, and the test names none", "missing-key", hint)
         if DEFAULT in self._organizations:
             at = ("organizations", self._organizations.index(DEFAULT))
-            message = f"no organization of a test can be called {DEFAULT}, which stands for all that are not named"
+            message = (
+                f"an organization of a test cannot be named {DEFAULT}, which means all organizations that are not named"
+            )
             yield self._problem(at, message, "name")
         for key, value in raw.get("defaults", {}).items():
             if "{{" in json.dumps(value):
-                message = "a federation's defaults are literal: no expression is filled in here"
+                message = "a federation's defaults are literal: expressions are not evaluated here"
                 yield self._problem(("defaults", key), message, "literal-only", "write the expression in the workflow")
         yield from soundness.count_problems(self._document)
         for study, members in raw.get("studies", {}).items():
@@ -203,7 +205,7 @@ class _Check:
                 yield problem
             elif approvers is None:
                 hint = f"the gates are: {', '.join(self._gates)}" if self._gates else "this workflow has no gates"
-                message = f"step {name} is no gate, and nobody decides at it"
+                message = f"step {name} is not a gate, so nobody decides at it"
                 yield self._problem((*at, name), message, "no-gate", hint, key=True)
             elif isinstance(given, dict):
                 by, place = given.get("by"), (*at, name)
@@ -245,17 +247,17 @@ class _Check:
             if problem is not None:
                 yield problem
             elif step is not None and not step.asks:
-                message = f"step {name} asks nobody itself, in a test neither"
+                message = f"step {name} sends no requests itself, also in a test"
                 gate = _approvers(step) is not None
-                hint = "what people decide at a gate stands under `decisions`" if gate else None
+                hint = "decisions of people at a gate are given under `decisions`" if gate else None
                 yield self._problem((*at, name), message, "local-step", hint, key=True)
 
     def _step(self, at: Place, name: str, known: Iterable[str], what: str) -> tuple[Step | None, Problem | None]:
-        """The step of the workflow that a name means, or why there is none; `known` are those that may be meant."""
+        """The step of the workflow with a name, or the problem if there is none; `known` are the candidates."""
         try:
             address = addresses.parse(name)
         except ValueError as error:
-            hint = "write step, or fit[2].step for a round, or table[age].step for an item"
+            hint = "write step, or fit[2].step for an iteration, or table[age].step for an item"
             return None, self._problem((*at, name), str(error), "unknown-step", hint, key=True)
         step = self._steps.get(address.definition)
         if step is None:
@@ -267,7 +269,7 @@ class _Check:
         return step, None
 
     def _wrong_brackets(self, address: FixtureAddress) -> tuple[str, str] | None:
-        """What is wrong, with a remedy, with the numbers and keys in a name."""
+        """The problem with the numbers and keys in a name, and a hint."""
         path = ""
         for part in address.parts:
             path += part.name
@@ -275,13 +277,13 @@ class _Check:
             if part.chosen is not None:
                 iteration = STEP_KINDS[holder.kind].iteration
                 if iteration == "loop" and part.number is None:
-                    return f"{path} has rounds, and no items with keys", f"write {path}[2] for the second round"
+                    return f"{path} has iterations, and no items with keys", f"write {path}[2] for the second iteration"
                 if iteration is None:
-                    return f"step {path} has neither rounds nor items", f"write {path}"
+                    return f"step {path} has neither iterations nor items", f"write {path}"
                 if part is address.parts[-1]:
                     inside = [name for name in self._steps if name.startswith(f"{path}.")]
-                    what = "round" if iteration == "loop" else "item"
-                    return f"{address.text} is no step but a{'n' * (what == 'item')} {what} of one", (
+                    what = "iteration" if iteration == "loop" else "item"
+                    return f"{address.text} is not a step but an {what} of one", (
                         f"name a step inside: {address.text}.{inside[0].removeprefix(path + '.')}"
                     )
             path += "."
@@ -312,7 +314,7 @@ class _Check:
 
 
 def _steps(workflow: Workflow, prefix: str = "") -> Iterator[tuple[str, Step]]:
-    """The steps of a workflow, and those of the files that they name, by the names that runs give them."""
+    """The steps of a workflow and of its called workflows, by their names in runs."""
     for name, step in workflow.steps.items():
         yield prefix + name, step
         if step.inner is not None:
@@ -324,16 +326,16 @@ def _approvers(step: Step) -> tuple[str, ...] | None:
 
 
 def problems(path: str) -> list[Problem]:
-    """All that is wrong with a test file, or with its workflow. Raises UsageError if there is none to read."""
+    """All problems of a test file or its workflow. Raises UsageError if the file cannot be read."""
     found: list[Problem] = []
     _read_noting(path, found)
     return found
 
 
 def find(places: Iterable[str]) -> list[str]:
-    """The files among some places, and the test files in the folders among them, always in the same order.
+    """The files among `places`, and the test files in the folders among them, in a stable order.
 
-    Raises UsageError for what is not there.
+    Raises UsageError for a missing place.
     """
     found: dict[str, None] = {}
     for place in places:
@@ -343,13 +345,13 @@ def find(places: Iterable[str]) -> list[str]:
         elif why is None:
             found[place] = None
         else:
-            told = f"no file or folder {place}" if why == "it is not there" else f"{place} cannot be read: {why}"
-            raise UsageError(told, hint="write the path of a test file, or of a folder")
+            message = f"no file or folder {place}" if why == "it is not there" else f"{place} cannot be read: {why}"
+            raise UsageError(message, hint="write the path of a test file, or of a folder")
     return list(found)
 
 
 def _below(folder: Path) -> Iterator[str]:
-    """The test files in a folder and below; links are not followed, hidden folders and virtual environments left."""
+    """The test files in a folder and below, without links, hidden folders and virtual environments."""
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(each for each in folders if not each.startswith(".") and not _is_environment(place, each))
         for name in sorted(names):

@@ -1,4 +1,4 @@
-"""One case run for real: plan, scheduler, engine and local steps; only the answers and the time are made up."""
+"""The run of one case: plan, scheduler, engine and local steps are real; answers and time are simulated."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from v6flow.stores.base import DecisionRequest
     from v6flow.testing.suites import Case, Suite
 
-START = 1767225600.0  # 2026-01-01T00:00:00Z: every run of a test begins then, so that nothing differs between two
+START = 1767225600.0  # 2026-01-01T00:00:00Z: the start of every run in a test, so that all runs are alike
 
 
 class TrialOutcome(Struct):
-    """What came of a case's run. A run that could not begin has failed, with the exit code of what kept it."""
+    """The outcome of a case's run. A run that could not begin has failed, with the exit code of the error."""
 
     state: RunState = field(default_factory=RunState)
     status: str = "failed"
@@ -50,17 +50,17 @@ class TrialOutcome(Struct):
     log_tail: str = ""
     sent: list[Sent] = field(default_factory=list)
     unanswered: list[Sent] = field(default_factory=list)
-    """What was asked, and the case gives no answer to."""
-    seconds: float = 0.0  # virtual ones
+    """The requests without an answer in the case."""
+    seconds: float = 0.0  # virtual time
 
     @property
     def incomplete(self) -> tuple[Incomplete, ...]:
-        """What in the run is less than the whole."""
+        """The incomplete parts of the run."""
         return of_run(self.state)
 
 
 def run(suite: Suite, case: Case) -> TrialOutcome:
-    """Run a case of a suite to its end, or until nobody decides at the gates that wait."""
+    """Run a case of a suite to its end, or until nobody decides at the waiting gates."""
     try:
         plan = _plan(suite, case)
     except V6flowError as error:
@@ -90,7 +90,7 @@ def run(suite: Suite, case: Case) -> TrialOutcome:
 
 
 def _recall_values(state: RunState, happened: Iterable[Event]) -> None:
-    """Have each step show its result, those in rounds and items too, of which a state that goes on keeps none."""
+    """Restore the results of all steps from the events: a state drops those of nested steps in iterations and items."""
     for event in happened:
         match event:
             case StepCompleted() if event.value is not None:
@@ -102,12 +102,12 @@ def _recall_values(state: RunState, happened: Iterable[Event]) -> None:
 
 
 def item_keys(state: RunState, step: str) -> Sequence[str]:
-    """The keys of a foreach step's items, once they are known; nothing for any other step."""
+    """The keys of a foreach step's items once they are known; empty for any other step."""
     return [item.key for item in state.step(step).items or ()]
 
 
 def _carry_on(plan: Plan, opened: OpenRun, backend: FixtureBackend, people: People, time: VirtualTime) -> None:
-    """Go on until the run is over, or nothing can go on until people have decided."""
+    """Run until the run is over, or nothing can continue before people have decided."""
     jobs = os.cpu_count() or 1
     engine = Engine(
         plan,
@@ -128,7 +128,7 @@ def _carry_on(plan: Plan, opened: OpenRun, backend: FixtureBackend, people: Peop
 
 
 def _resume(plan: Plan, case: Case, opened: OpenRun, decided: Sequence[DecisionRequest], now: float) -> Plan:
-    """Write down what people have decided while nobody worked on the run, and that it goes on, as `resume` does."""
+    """Record the decisions made while no process worked on the run, and its resumption, as `resume` does."""
     state = opened.state
     made = [GateDecided(now, each.step, each.decision, each.by, each.comment) for each in decided]
     opened.record(*made, RunResumed(now, now - state.held_until))
@@ -160,7 +160,7 @@ def _error(error: V6flowError) -> dict[str, Json]:
 
 
 class _Watched:
-    """A `Local` for whose work virtual time stands still."""
+    """A `Local` during whose work virtual time stands still."""
 
     def __init__(self, local: Local, time: VirtualTime) -> None:
         self._local = local

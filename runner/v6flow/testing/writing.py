@@ -1,4 +1,4 @@
-"""Plain data as YAML text: what is short on one line, the rest in blocks, all as `core.document` reads it."""
+"""Plain data as YAML text that `core.document` reads: short values on one line, the others in blocks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WIDTH = 110
-"""Characters of a line; a single long text makes a longer one."""
+"""The line width in characters; a single long text may exceed it."""
 
 _PLAIN = pattern(r"[A-Za-z_][A-Za-z0-9_./-]*|(?=[0-9])([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?")
-_WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}  # something else than text to some reader
-_ODD = pattern("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")  # what JSON leaves, and no YAML file holds
+_WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}  # not text to some YAML readers
+_ODD = pattern(
+    "[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]"
+)  # characters that JSON leaves unescaped and YAML forbids
 
 
 def dump(value: dict[str, Any]) -> str:
