@@ -115,23 +115,5 @@ def _width() -> int | None:
 
 def _summary(found: Sequence[Finding]) -> str:
     counts = {status: sum(each.status == status for each in found) for status in ("problem", "warning")}
-<<<<<<< HEAD
-    told = [f"{count} {status}{'s' if count > 1 else ''}" for status, count in counts.items() if count]
-    return ", ".join(told) or "all is well"
-=======
     parts = [f"{count} {status}{'s' if count > 1 else ''}" for status, count in counts.items() if count]
     return ", ".join(parts) or "no problems found"
-
-
-def _document(finding: Finding) -> dict[str, Any]:
-    return {
-        "status": finding.status,
-        "subject": finding.subject,
-        "organization": finding.organization,
-        "message": finding.message,
-        "remedy": finding.remedy,
-        "image": finding.image,
-        "label": finding.label,
-        "exit_code": finding.exit_code,
-    }
->>>>>>> en3

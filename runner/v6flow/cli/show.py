@@ -113,22 +113,6 @@ def problems(found: Sequence[Problem]) -> None:
         lines([f"{count} problems"])
 
 
-<<<<<<< HEAD
-=======
-def problem_document(problem: Problem) -> dict[str, Any]:
-    """A problem as a JSON document."""
-    return {
-        "file": problem.file,
-        "line": problem.position.line,
-        "column": problem.position.column,
-        "message": problem.message,
-        "hint": problem.hint,
-        "rule": problem.rule,
-        "severity": problem.severity,
-    }
-
-
->>>>>>> en3
 def why(error: V6flowError | InterruptedRunError) -> Error:
     """An error as part of a run's JSON document."""
     return Error(error.kind, error.message, None, None, error.hint)
