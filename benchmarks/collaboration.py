@@ -120,7 +120,7 @@ class Collaboration:
     def gaps(self, side: str, tasks: int) -> Iterator[list[float]]:
         """The seconds from each step's last answer to the first POST of the next, in the list once it is over.
 
-        An answer counts as arrived when its node's PATCH has been answered. `tasks` are those of one step.
+        An answer counts as arrived when its node's PATCH has been answered. `tasks` is the number of tasks in one step.
         """
         clients, nodes = self.side(side).exchanges, self.side("nodes").exchanges
         before, before_nodes = len(clients), len(nodes)

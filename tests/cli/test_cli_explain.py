@@ -50,7 +50,7 @@ def test_a_step_that_some_answered(here: Path, capsys: Capture) -> None:
     (beta,) = [line for line in lines if line.startswith("  beta: asked at ")]
     assert "(crashed): " in beta
     assert "  2 of 3 must answer, alpha among them; alpha and gamma answered: enough; beta failed" in lines
-    assert lines[-2:] == ["organizations whose data its value was computed from:", "  sums: alpha, gamma"]
+    assert lines[-2:] == ["its value was computed from the data of:", "  sums: alpha, gamma"]
     assert "when sums had ended" in call(capsys, "explain", run, "total").out
 
 
