@@ -1,4 +1,4 @@
-"""Stands between clients and a server on loopback: hands on every byte at once, and notes each request's times."""
+"""A proxy between clients and a server on loopback: forwards every byte at once, and records each request's times."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Exchange:
 
     method: str
     path: str  # without the query
-    arrived: float  # its head was here
+    arrived: float  # the head had arrived
     status: int = 0
-    answered: float | None = None  # the answer was handed on whole
+    answered: float | None = None  # the whole answer was forwarded
 
     @property
     def is_event(self) -> bool:
@@ -37,17 +37,17 @@ class Exchange:
 
 @dataclass(slots=True)
 class Side:
-    """A port that some of the clients use: what went through it."""
+    """A port for some of the clients, and the traffic through it."""
 
     port: int = 0
     deaf: bool = False  # Socket.IO is refused
     exchanges: list[Exchange] = field(default_factory=list)
     bytes: int = 0  # both ways, heads included
-    sockets: set[_Near] = field(default_factory=set)  # connections that are HTTP no more
+    sockets: set[_Near] = field(default_factory=set)  # connections that are no longer HTTP
 
 
 class Between:
-    """A port for each side; a thread of its own serves them until `close`."""
+    """One port for each side; a thread serves them until `close`."""
 
     def __init__(self, upstream: int, **sides: Side) -> None:
         self.sides = sides
@@ -60,14 +60,14 @@ class Between:
             asyncio.run_coroutine_threadsafe(self._listen(side), self._loop).result(10)
 
     def close(self) -> None:
-        """Serve nobody any more; what is connected is cut off."""
+        """Stop serving, and close all connections."""
         asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
 
     def deafen(self, name: str, deaf: bool) -> None:
-        """From now on refuse Socket.IO on a side, and cut what there is of it; or let it through again."""
+        """Refuse Socket.IO on a side and close its connections; or allow it again."""
         asyncio.run_coroutine_threadsafe(self._deafen(self.sides[name], deaf), self._loop).result(10)
 
     async def _deafen(self, side: Side, deaf: bool) -> None:
@@ -90,17 +90,17 @@ class Between:
 
 
 class _Messages:
-    """Follows the messages in one direction of a connection, whose bytes are only looked at."""
+    """Parses the messages in one direction of a connection without changing the bytes."""
 
     def __init__(self, head: Callable[[str, dict[str, str]], bool], end: Callable[[], None]) -> None:
-        """`head` is told of first lines and headers, and says whether a body may follow; `end` of the end."""
+        """`head` gets first lines and headers, and returns whether a body may follow; `end` is called at the end."""
         self._head, self._end = head, end
         self._buffer = bytearray()
         self._left = 0  # bytes of a body or a chunk
         self._state = "head"  # body, chunk, size, trailer; "rest": no more messages
 
     def feed(self, data: bytes) -> None:
-        """Look at what came."""
+        """Parse received bytes."""
         self._buffer += data
         while self._buffer and self._state != "rest":
             if self._state in ("body", "chunk"):
@@ -122,7 +122,7 @@ class _Messages:
             self._buffer.clear()
 
     def no_more(self) -> None:
-        """What follows is no HTTP."""
+        """Treat the rest as not HTTP."""
         self._state = "rest"
 
     def _read_head(self) -> bool:
@@ -145,7 +145,7 @@ class _Messages:
         return True
 
     def _read_line(self) -> bool:
-        """A chunk's size, the empty line after a chunk, or what ends the chunks."""
+        """Parse a chunk's size, the empty line after a chunk, or the end of the chunks."""
         cut = self._buffer.find(b"\r\n")
         if cut < 0:
             return False
@@ -172,7 +172,7 @@ class _Near(asyncio.Protocol):
         self._upstream = upstream
         self._transport: asyncio.Transport | None = None
         self._far: _Far | None = None
-        self._early: list[bytes] = []  # what came before the server was reached
+        self._early: list[bytes] = []  # received before the server was connected
         self._open: list[Exchange] = []  # not yet answered, in order
         self._refused = False
         self._sent = _Messages(self._request, lambda: None)
@@ -202,7 +202,7 @@ class _Near(asyncio.Protocol):
             self._far.close()
 
     def receive(self, data: bytes) -> None:
-        """Hand on what the server sent."""
+        """Forward the server's bytes."""
         self._side.bytes += len(data)
         if self._transport is not None:
             self._transport.write(data)
@@ -258,7 +258,7 @@ class _Near(asyncio.Protocol):
 
 
 class _Far(asyncio.Protocol):
-    """The connection to the server that belongs to a client's."""
+    """The connection to the server for a client's connection."""
 
     def __init__(self, near: _Near) -> None:
         self._near = near
@@ -276,7 +276,7 @@ class _Far(asyncio.Protocol):
         self._near.cut()
 
     def send(self, data: bytes) -> None:
-        """Hand on what the client sent."""
+        """Forward the client's bytes."""
         if self._transport is not None:
             self._transport.write(data)
             self._acknowledge_at_once()
@@ -287,7 +287,7 @@ class _Far(asyncio.Protocol):
             self._transport.close()
 
     def _acknowledge_at_once(self) -> None:
-        """Else a kept connection to this server loses 40 ms an answer, which is sent in two segments."""
+        """Acknowledge at once: else a kept-alive connection loses 40 ms for each answer in two segments."""
         option = getattr(socket, "TCP_QUICKACK", None)  # Linux only; the kernel takes it back by itself
         if option is not None and self._transport is not None:
             with contextlib.suppress(OSError):

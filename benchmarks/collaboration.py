@@ -47,16 +47,16 @@ ONE_TASK = re.compile(TASK + r"/\d+")
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What went through a side in a while: requests, and bytes both ways."""
+    """The traffic through a side in some time: requests, and bytes in both directions."""
 
     requests: int
-    events: int  # those of them that belong to Socket.IO
+    events: int  # the Socket.IO requests among them
     bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """What a process does that waits for tasks: its traffic, and its memory at the end in MiB."""
+    """The cost of a process that waits for tasks: its traffic, and its memory at the end in MiB."""
 
     traffic: Traffic
     memory: float
@@ -95,7 +95,7 @@ class Collaboration:
         peers.compare("v6flow", {name: json.loads(value)}, {"last": [ANSWER] * len(NODES)})
 
     def write_official(self, folder: Path, tasks: Sequence[int] = ()) -> None:
-        """What the programs with the official client read; `tasks` are those to wait for."""
+        """The input of the programs with the official client; `tasks` are the tasks to wait for."""
         user = self.live.users.everything
         given = {
             "port": self.side("theirs").port,
@@ -120,7 +120,7 @@ class Collaboration:
     def gaps(self, side: str, tasks: int) -> Iterator[list[float]]:
         """The seconds from each step's last answer to the first POST of the next, in the list once it is over.
 
-        An answer is there when its node's PATCH has been answered. `tasks` are what one step makes at the server.
+        An answer counts as arrived when its node's PATCH has been answered. `tasks` is the number of tasks in one step.
         """
         clients, nodes = self.side(side).exchanges, self.side("nodes").exchanges
         before, before_nodes = len(clients), len(nodes)
@@ -145,7 +145,7 @@ class Collaboration:
         self._write(folder, lines)
 
     def wait(self, tool: peers.V6flow, folder: Path, tasks: int, seconds: float) -> tuple[Idle, Idle]:
-        """Let v6flow ask until all is open, and see what it does for some seconds: with events, and then without."""
+        """Let v6flow submit all tasks, and measure some seconds: with events, and then without."""
         sent = self.side("ours").exchanges
         before = len(sent)
 
@@ -165,7 +165,7 @@ class Collaboration:
                 self.between.deafen("ours", deaf=False)
 
     def wait_officially(self, folder: Path, tasks: int, seconds: float) -> Idle:
-        """See what the official client does that waits for what is open."""
+        """Measure the official client while it waits for the open tasks."""
         found = self.open_tasks()
         peers.compare("open tasks", len(found), tasks)
         self.write_official(folder, found)
@@ -180,7 +180,7 @@ class Collaboration:
         return sorted({run["task"]["id"] for run in body["data"] if run["status"] == "pending"})
 
     def kill_all(self) -> None:
-        """Kill what is open."""
+        """Kill the open tasks."""
         for task in self.open_tasks():
             self.live.server.request("POST", "/kill/task", {"id": task})
 
@@ -194,11 +194,11 @@ class Collaboration:
         url = f"http://127.0.0.1:{self.side('ours').port}/api"
         self.live.write_federation_file(folder / "federation.yaml", server=url)
 
-    # -- what goes through
+    # -- traffic
 
     @contextmanager
     def traffic(self, name: str) -> Iterator[list[Traffic]]:
-        """What goes through a side, in the list once it is over."""
+        """The traffic through a side, in the list at the end."""
         side = self.side(name)
         requests, counted = len(side.exchanges), side.bytes
         found: list[Traffic] = []
@@ -207,7 +207,7 @@ class Collaboration:
         found.append(Traffic(len(new), sum(each.is_event for each in new), side.bytes - counted))
 
     def cost(self, times: int) -> float:
-        """The seconds that a request loses by going through `between`."""
+        """The seconds that `between` adds to a request."""
         ports = (self.live.server.port, self.side("theirs").port)
         took: dict[int, list[float]] = {port: [] for port in ports}
         for _ in range(times):
@@ -221,7 +221,7 @@ class Collaboration:
 
 @contextmanager
 def collaboration() -> Iterator[Collaboration]:
-    """Bring it up, and end it. Raises CommandFailedError."""
+    """Start the server, and stop it at the end. Raises CommandFailedError."""
     try:
         with _brought_up() as found:
             yield found
@@ -248,12 +248,12 @@ def _brought_up() -> Iterator[Collaboration]:
 
 
 def run_command(tool: peers.V6flow) -> list[str]:
-    """How v6flow is run here."""
+    """The command for v6flow."""
     return [*tool.run(), "--federation", "federation.yaml"]
 
 
 def official_command() -> list[str]:
-    """How the chain is run with the official client, in `official_environment`."""
+    """The command for the chain with the official client, in `official_environment`."""
     return _official("run_official.py")
 
 
@@ -268,7 +268,7 @@ def _official(program: str) -> list[str]:
 
 @contextmanager
 def _process(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is ended afterwards; what it says is left in `stdout` and `stderr`."""
+    """A process that is stopped at the end; its output is left in `stdout` and `stderr`."""
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
         process = subprocess.Popen(command, cwd=folder, env=env, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
         try:

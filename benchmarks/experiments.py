@@ -1,4 +1,4 @@
-"""What is measured: each experiment yields the rows of its table."""
+"""The experiments: each yields the rows of its table."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ RUN_LIMIT = 0.5  # times parsl
 MEMORY_CEILING = 150  # MiB
 LINEAR_CEILING = 1.2  # times the time per step of the smaller graph
 
-FIXED = 10  # steps of a run whose time is taken for what a run costs without steps
-TRIAL = 200  # steps with which the tools are compared before anything is timed
+FIXED = 10  # steps of the small run whose time counts as the fixed cost of a run
+TRIAL = 200  # steps of the graph that checks the tools before anything is timed
 
 
 @dataclass(slots=True)
 class Bench:
-    """What all experiments share: how large, how often, where, and the tools."""
+    """The shared settings of all experiments: sizes, repetitions, folders and tools."""
 
     work: Path
     repeat: int
@@ -51,7 +51,7 @@ class Bench:
     reference: Reference = field(default_factory=Reference)
 
     def folder(self) -> Path:
-        """A new folder, on the project's disk: a file system in memory would make commits free."""
+        """A new folder on the project's disk: a file system in memory would make commits free."""
         return Path(tempfile.mkdtemp(dir=self.work))
 
     def measure(self, contenders: Mapping[str, Callable[[], Sample]]) -> dict[str, list[Sample]]:
@@ -67,7 +67,7 @@ def agree(bench: Bench) -> None:
 
 
 def startup(bench: Bench) -> Iterator[Row]:
-    """Commands that have next to nothing to do."""
+    """Commands with almost no work."""
     folder, graph = bench.folder(), graphs.layered(FIXED)
     bench.v6flow.write(graph, folder)
     bench.doit.write(graph, folder)
@@ -92,7 +92,7 @@ def startup(bench: Bench) -> Iterator[Row]:
 
 
 def planning(bench: Bench) -> Iterator[Row]:
-    """Reading a file and saying what would happen.
+    """Reading a file and planning its run.
 
     doit's `list --all` loads and prints every task; with `--status` it finds out as well which of them would
     run, the nearest it has to a plan. Neither follows the edges.
@@ -148,7 +148,7 @@ def running(bench: Bench) -> Iterator[Row]:
 
 
 def resuming(bench: Bench) -> Iterator[Row]:
-    """A finished graph once more: nothing is left to compute, and every result is to be found again."""
+    """A finished graph run again: nothing to compute, and every result must be found again."""
     graph = graphs.layered(bench.large)
     tools = (bench.v6flow, bench.doit, bench.doit_getargs, bench.parsl)
     finished = {tool.name: _finish(bench, tool, graph) for tool in tools}
@@ -164,7 +164,7 @@ def resuming(bench: Bench) -> Iterator[Row]:
 
 
 def task_runs(bench: Bench) -> Iterator[Row]:
-    """What the embedded backend costs for each task run, beside a process of its own for each."""
+    """The cost of the embedded backend for each task run, compared with a separate process for each."""
     if not hospitals.available():
         bench.notes.append("Task runs were not measured: vantage6's algorithm tools are not installed.")
         return
@@ -248,7 +248,7 @@ def _finish(bench: Bench, tool: V6flow | Peer, graph: Graph) -> Path:
 
 def _again(bench: Bench, tool: V6flow | Peer, graph: Graph, finished: Path) -> Callable[[], Sample]:
     def once() -> Sample:
-        folder = bench.folder() / "copy"  # some keep a second record of what they found again
+        folder = bench.folder() / "copy"  # some tools write a second record of reused results
         shutil.copytree(finished, folder)
         sample = settled(tool.run_again(folder), folder, tool.environment)
         tool.check(graph, folder, again=True)
@@ -299,7 +299,7 @@ def _command(
 
 
 def _lists(folder: Path, graph: Graph) -> Callable[[], None]:
-    """Whether what was printed names every step."""
+    """Whether the output names every step."""
 
     def check() -> None:
         found = set(re.findall(r"\bs\d+\b", (folder / "stdout").read_text()))

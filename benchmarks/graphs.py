@@ -1,4 +1,4 @@
-"""Graphs of steps that do small arithmetic, in the shapes that are measured, with what they must yield."""
+"""Graphs of steps with small arithmetic, in the measured shapes, with their expected results."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MODULUS = 1_000_003  # keeps the numbers small, whatever the depth
+MODULUS = 1_000_003  # keeps the numbers small at any depth
 CHAIN = 200
 FAN = 1_000
 LAYER = 100
 DEPENDENCIES = 3
-JOIN = 32  # of how many steps a fan's join takes the sum
+JOIN = 32  # the number of steps that a fan's join adds up
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +27,19 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Steps, each after those that it needs."""
+    """Steps in order, each after its dependencies."""
 
     shape: str
     steps: tuple[Step, ...]
 
     @property
     def ends(self) -> list[str]:
-        """The steps that no other needs. Every step leads to one, so a wrong number anywhere reaches them."""
+        """The steps without dependents. Every step leads to one, so a wrong number anywhere reaches them."""
         needed = {need for step in self.steps for need in step.needs}
         return [step.name for step in self.steps if step.name not in needed]
 
     def values(self) -> list[int]:
-        """What the ends must yield."""
+        """The expected results of the ends."""
         known: dict[str, int] = {}
         for step in self.steps:
             known[step.name] = (sum(known[need] for need in step.needs) + step.constant) % MODULUS
@@ -47,12 +47,12 @@ class Graph:
 
 
 def chain(size: int) -> Graph:
-    """Chains of CHAIN steps, as many as it takes."""
+    """Chains of CHAIN steps, for the requested number of steps."""
     return Graph("chain", tuple(_step(n, [n - 1] if n % CHAIN else []) for n in range(size)))
 
 
 def fan(size: int) -> Graph:
-    """Fans of FAN steps, as many as it takes.
+    """Fans of FAN steps, for the requested number of steps.
 
     In each, many steps need the first; others take the sum of about JOIN of those; the last, of the others.
     """
@@ -69,7 +69,7 @@ def fan(size: int) -> Graph:
 
 
 def layered(size: int) -> Graph:
-    """Layers of LAYER steps, each of which needs DEPENDENCIES of the layer before."""
+    """Layers of LAYER steps, each with DEPENDENCIES in the previous layer."""
 
     def needs(n: int) -> list[int]:
         before = n - n % LAYER - LAYER

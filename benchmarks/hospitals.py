@@ -1,4 +1,4 @@
-"""A federation of small organizations, a workflow that asks them in turns, and the same without v6flow."""
+"""A federation of small organizations, a workflow that asks them repeatedly, and the same without v6flow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WRAP = "from vantage6.algorithm.tools.wrap import wrap_algorithm; wrap_algorithm
 
 
 def available() -> bool:
-    """Whether this interpreter has what task runs need."""
+    """Whether this interpreter has the packages for task runs."""
     return importlib.util.find_spec("vantage6") is not None and importlib.util.find_spec("pandas") is not None
 
 
@@ -52,7 +52,7 @@ def write(folder: Path, *, organizations: int, steps: int) -> None:
 
 
 def check(folder: Path, *, organizations: int, steps: int) -> None:
-    """Whether v6flow's output is what the tables say. Raises WrongAnswerError."""
+    """Check v6flow's output against the tables. Raises WrongAnswerError."""
     name, _, value = (folder / "stdout").read_text().partition(": ")
     offset = organizations * ROWS if steps > 1 else 0
     expected = {f"o{number}": answer(number, offset) for number in range(organizations)}
@@ -60,7 +60,7 @@ def check(folder: Path, *, organizations: int, steps: int) -> None:
 
 
 def answer(organization: int, offset: int) -> dict[str, int]:
-    """What the algorithm must return at an organization."""
+    """The expected result of the algorithm at an organization."""
     return {"sum": sum(values(organization)) + offset, "count": ROWS}
 
 
@@ -87,7 +87,7 @@ def write_plain(folder: Path, *, organizations: int) -> None:
 
 
 def check_plain(folder: Path, *, organizations: int) -> None:
-    """Whether each process wrote what its table says. Raises WrongAnswerError."""
+    """Check the output of each process against its table. Raises WrongAnswerError."""
     for number in range(organizations):
         found = json.loads((folder / f"output{number}").read_text())
         peers.compare(f"the plain process of o{number}", found, answer(number, 0))

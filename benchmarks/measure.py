@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 LAUNCH = str(Path(__file__).resolve().parent / "programs" / "launch.py")
-ERROR_TAIL = 15  # lines of what a failed command said
+ERROR_TAIL = 15  # lines of a failed command's output
 
 
 class CommandFailedError(Exception):
-    """A command that was to be measured ended with another exit code than 0."""
+    """A measured command ended with an exit code other than 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one process cost: seconds, seconds of processor (with its children), and MiB at its largest."""
+    """The cost of one process: seconds, CPU seconds (with its children), and peak memory in MiB."""
 
     wall: float
     cpu: float
@@ -46,13 +46,13 @@ def measure(command: Sequence[str], folder: Path, environment: Mapping[str, str]
 
 
 def settled(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Sample:
-    """Measure once what earlier commands wrote is on the disk, so that none pays for another."""
+    """Measure after the writes of earlier commands are on the disk, so that none pays for another."""
     os.sync()
     return measure(command, folder, environment)
 
 
 def interleave(contenders: Mapping[str, Callable[[], Sample]], repeat: int) -> dict[str, list[Sample]]:
-    """Measure each in turn, `repeat` times over: A B A B …, so that a drift of the machine hits all alike."""
+    """Measure each in turn, `repeat` times over: A B A B …, so that a drift of the machine affects all equally."""
     samples: dict[str, list[Sample]] = {name: [] for name in contenders}
     for _ in range(repeat):
         for name, once in contenders.items():

@@ -1,4 +1,4 @@
-"""How each tool runs a graph: the files it reads, its commands, and where its answer stands."""
+"""How each tool runs a graph: its input files, its commands, and the place of its answer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LONGEST_SUM = 5  # operands that a person would still write with plus signs
 
 
 class WrongAnswerError(Exception):
-    """A tool yielded another number than the graph does, or did work that it was not to do."""
+    """A tool returned a wrong number, or did work that it should not do."""
 
 
 class V6flow:
@@ -53,7 +53,7 @@ class V6flow:
         return [*self.command, "resume", run, "--quiet", "--store", "store"]
 
     def check(self, graph: Graph, folder: Path, *, again: bool = False) -> None:
-        """Raises WrongAnswerError. `again`: what was timed is a second run, which has nothing to compute."""
+        """Raises WrongAnswerError. `again`: the timed run is a second one, with nothing to compute."""
         name, _, value = (folder / "stdout").read_text().partition(": ")
         compare(self.name, {name: json.loads(value)}, {"ends": graph.values()})
         with closing(sqlite3.connect(self.journal(folder))) as journal:
@@ -67,7 +67,7 @@ class V6flow:
         return found
 
     def kept(self, folder: Path) -> int:
-        """The bytes of what outlives a run."""
+        """The size of the files that remain after a run, in bytes."""
         return _bytes(folder, "store/runs/**/*")
 
 
@@ -77,8 +77,8 @@ class Peer:
     def __init__(self, name: str, command: list[str], *, file: str | None = None, keeps: str) -> None:
         self.name = name
         self.command = command
-        self.file = file  # a program that must stand in the folder itself
-        self.keeps = keeps  # a pattern of the files that outlive a run
+        self.file = file  # a program that must be in the folder itself
+        self.keeps = keeps  # a pattern of the files that remain after a run
         self.environment = clean_environment()
 
     def write(self, graph: Graph, folder: Path) -> None:
@@ -100,7 +100,7 @@ class Peer:
         compare(f"{self.name}'s count of computed steps", computed, 0 if again else len(graph.steps))
 
     def kept(self, folder: Path) -> int:
-        """The bytes of what outlives a run."""
+        """The size of the files that remain after a run, in bytes."""
         return _bytes(folder, self.keeps)
 
 
@@ -123,12 +123,12 @@ class Reference:
 
 
 def doit() -> Peer:
-    """doit with results taken from memory: its quickest way."""
+    """doit with results taken from memory: its fastest mode."""
     return Peer("doit", [DOIT], file="dodo.py", keeps=".doit*")
 
 
 def doit_getargs() -> Peer:
-    """doit with results taken from its database: the way that a later run can go on from."""
+    """doit with results taken from its database: the mode that a later run can continue from."""
     return Peer("doit getargs", [DOIT, "getargs=yes"], file="dodo.py", keeps=".doit*")
 
 
@@ -151,7 +151,7 @@ def workflow(graph: Graph) -> str:
 
 
 def set_up() -> None:
-    """Make the peers' virtual environment, once for each version of requirements.txt and of Python."""
+    """Create the peers' virtual environment, once for each version of requirements.txt and of Python."""
     wanted = sys.version + REQUIREMENTS.read_text()
     made_for = VENV / "made-for"
     if made_for.exists() and made_for.read_text() == wanted:
@@ -179,7 +179,7 @@ def versions() -> dict[str, str]:
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without what would change another Python's."""
+    """This process's environment without variables that would change another Python."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "V6FLOW_"))}
 
 
@@ -195,6 +195,6 @@ def _bytes(folder: Path, pattern: str) -> int:
 
 
 def compare(what: str, found: object, expected: object) -> None:
-    """Raises WrongAnswerError if a tool found anything else."""
+    """Raises WrongAnswerError if a tool found another result."""
     if found != expected:
         raise WrongAnswerError(f"{what}: {str(found)[:200]} instead of {str(expected)[:200]}")

@@ -1,4 +1,4 @@
-"""What was measured, for the terminal and as Markdown: medians, ratios with their range, and targets."""
+"""The report of measurements, for the terminal and as Markdown: medians, ratios with their range, and targets."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 HEADINGS = ("what", "v6flow", "beside", "its figure", "ratio (least–most)", "target", "met")
-NUMERIC = (1, 3, 4)  # columns that are set to the right
+NUMERIC = (1, 3, 4)  # right-aligned columns
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """v6flow's figures, round by round, beside another tool's of the same rounds.
+    """v6flow's figures in each round, and another tool's figures in the same rounds.
 
     `limit` bounds the median ratio, `ceiling` the median of v6flow's own figure; None: no target was set.
     """
@@ -123,5 +123,5 @@ def _spell(figure: float, unit: str) -> str:
 
 
 def progress(message: str) -> None:
-    """Tell on stderr what goes on."""
+    """Report progress on stderr."""
     print(message, file=sys.stderr, flush=True)

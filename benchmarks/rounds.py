@@ -1,4 +1,4 @@
-"""What rounds of a `repeat` step and items of a `foreach` step cost beyond what is done in them.
+"""The overhead of iterations of a `repeat` step and of items of a `foreach` step.
 
 All but replaying is timed as whole processes: a long run less a short one, by what the long one has more of.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ORGANIZATIONS = 10
 PACKAGE = "bench_count"
-AT_ONCE = 20  # items, as v6flow has them unless told otherwise
+AT_ONCE = 20  # items, v6flow's default
 ROUNDS, ITEMS = "Rounds of a repeat", "Items of a foreach"
 ALONE, FORKS, COMMITS, LOOP, NOTHING = "backend alone", "bare forks", "bare commits", "loop", "python -c pass"
 ROWS, TEXT, PROCESSES = "rows parsed", "text of its rows", "plain process"
@@ -59,7 +59,7 @@ outputs: {{total: "{{{{ sum(steps.doubled.results) }}}}"}}
 VALUE = '{value: "{{ each.item * 2 }}"}'
 FUNCTION = '{function: "doubling.py:double", kwargs: {x: "{{ each.item }}"}}'
 DOUBLING = '''\
-"""What a local step calls for each item."""
+"""The function that a local step calls for each item."""
 
 
 def double(x):
@@ -82,11 +82,11 @@ OTHERS_BOUND = (
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured; of each pair the first is the short run."""
+    """The sizes of the measurements; the first of each pair is the short run."""
 
     rounds: tuple[int, int]
-    middle: int  # a round whose part of the journal is compared with the last round's
-    cuts: tuple[int, int]  # rounds after which a run is killed, to be resumed
+    middle: int  # an iteration whose part of the journal is compared with that of the last iteration
+    cuts: tuple[int, int]  # iterations after which a run is killed and then resumed
     values: tuple[int, int]
     functions: tuple[int, int]
 
@@ -96,7 +96,7 @@ QUICK = Size((3, 12), 5, (2, 8), (100, 600), (4, 12))
 
 
 def experiment(bench: Bench, size: Size) -> Iterator[Row]:
-    """Rounds, with what they leave behind and how they are taken up again; then items."""
+    """Iterations, their journals and their resumption; then items."""
     bench.notes.extend((PROCESSES_BOUND, OTHERS_BOUND))
     if hospitals.available():
         yield from _rounds(bench, size)
@@ -109,7 +109,7 @@ def experiment(bench: Bench, size: Size) -> Iterator[Row]:
 
 
 def _rounds(bench: Bench, size: Size) -> Iterator[Row]:
-    """Task runs in processes: v6flow, its backend alone, and nothing but the processes."""
+    """Task runs in processes: v6flow, its backend alone, and only the processes."""
     kept: dict[int, int] = {}
     journals: dict[int, _Journal] = {}
 
@@ -157,7 +157,7 @@ def _rounds(bench: Bench, size: Size) -> Iterator[Row]:
 
 
 def _engine(bench: Bench, size: Size) -> Iterator[Row]:
-    """Organizations that answer at once: what is left is v6flow's own; beside it the commits of its journal."""
+    """Organizations that answer at once, so only v6flow's own time is left; compared with its journal's commits."""
     contenders: dict[str, Callable[[], Sample]] = {}
     commits: dict[int, list[tuple[int, bool]]] = {}
     recorded: list[Path] = []
@@ -191,7 +191,7 @@ def _engine(bench: Bench, size: Size) -> Iterator[Row]:
 
 
 def _resume(bench: Bench, size: Size) -> Iterator[Row]:
-    """Runs killed between two rounds: until the next round's first task is asked for, by the command line."""
+    """Runs killed between iterations: the time until the command line submits the next iteration's first task."""
     cut: dict[int, Path] = {}
     for rounds in size.cuts:
         cut[rounds] = folder = bench.folder()
@@ -228,7 +228,7 @@ def _resume(bench: Bench, size: Size) -> Iterator[Row]:
 
 
 def _values(bench: Bench, size: Size) -> Iterator[Row]:
-    """Items of which each computes a value here."""
+    """Items that each compute a value."""
     contenders: dict[str, Callable[[], Sample]] = {}
     journals: dict[int, _Journal] = {}
     for items in size.values:
@@ -255,7 +255,7 @@ def _values(bench: Bench, size: Size) -> Iterator[Row]:
 
 
 def _functions(bench: Bench, size: Size) -> Iterator[Row]:
-    """Items of which each calls a function in a process of its own."""
+    """Items that each call a function in a separate process."""
     contenders: dict[str, Callable[[], Sample]] = {}
     tools = {"v6flow": lambda _: bench.v6flow.run(), PROCESSES: lambda n: _program("start_items.py", n, "doubling.py")}
     for items in size.functions:
@@ -313,7 +313,7 @@ def _once(
     expected: int,
     after: Callable[[Path], None] | None = None,
 ) -> Callable[[], Sample]:
-    """Run a command in a new folder; its last word must be a number. `after` looks at what it left."""
+    """Run a command in a new folder; its last word must be a number. `after` checks the files that it left."""
 
     def once() -> Sample:
         folder = bench.folder()
@@ -333,7 +333,7 @@ def _once(
 
 
 def _resumed(bench: Bench, cut: Path) -> Sample:
-    folder = bench.folder() / "copy"  # a resume leaves its mark
+    folder = bench.folder() / "copy"  # a resume changes the journal
     shutil.copytree(cut, folder)
     run = bench.v6flow.journal(folder).parent.name
     command = _program("instant.py", 0, "-", "resume", run, "--quiet", "--store", "store")
@@ -360,7 +360,7 @@ def _write_items(folder: Path, items: int, local: str) -> None:
 
 
 def _each(samples: Mapping[str, Sequence[Sample]], name: str, counts: tuple[int, int]) -> list[Sample]:
-    """What each round or item costs, by the difference of a long run and a short one."""
+    """The cost of each iteration or item: the difference between a long run and a short one."""
     few, many = counts
     return [
         Sample(

@@ -1,4 +1,4 @@
-"""Measure v6flow beside other tools: `python benchmarks/run.py`, or `make bench`."""
+"""Compare v6flow with other tools: `python benchmarks/run.py`, or `make bench`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured at a real vantage6 server: v6flow beside a script with the official client."""
+"""Measurements at a real vantage6 server: v6flow compared with a script that uses the official client."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ KB = 1000
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured."""
+    """The sizes of the measurements."""
 
     rounds: int  # of the chain
-    open_tasks: Sequence[int]  # at once, one number after the other
-    seconds: float  # that waiting is looked at
+    open_tasks: Sequence[int]  # at once, for each measurement
+    seconds: float  # of measured waiting
 
 
 FULL = Size(4, (1, 10, 50, 200), 10.0)

@@ -43,11 +43,11 @@ class Module:
     functions: tuple[int, ...]
     classes: tuple[int, ...]
     lazy: int
-    """How many imports stand inside functions."""
+    """The number of imports inside functions."""
     imports: frozenset[str] = field(repr=False)
-    """What it imports when it runs, at its top or inside functions."""
+    """The run-time imports, at the top or inside functions."""
     all_imports: frozenset[str] = field(repr=False)
-    """The same with what only type checkers import."""
+    """The run-time and type-only imports."""
 
 
 def read(path: Path, name: str) -> Module:
@@ -83,7 +83,7 @@ def _is_import(node: ast.AST) -> bool:
 
 
 def _imported(tree: ast.AST, name: str, package: bool, *, typing: bool) -> Iterator[str]:
-    """The full names of what is imported: some are modules, some stand in modules."""
+    """The full names of the imports: modules, and names in modules."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
@@ -101,7 +101,7 @@ def _imported(tree: ast.AST, name: str, package: bool, *, typing: bool) -> Itera
 
 
 def modules(package: Path) -> dict[str, Module]:
-    """The modules of a package by their names; tests, templates and copies of others left out."""
+    """The modules of a package by name, without tests, templates and vendored code."""
     found = {}
     for path in sorted(package.rglob("*.py")):
         relative = path.relative_to(package)
@@ -112,13 +112,13 @@ def modules(package: Path) -> dict[str, Module]:
 
 
 def cycles(found: dict[str, Module], imports: Callable[[Module], frozenset[str]]) -> list[frozenset[str]]:
-    """The sets of modules that import each other in a circle."""
+    """The sets of modules with an import cycle."""
     edges = {name: sorted(_targets(found, imports(module)) - {name}) for name, module in found.items()}
     return [each for each in _components(edges) if len(each) > 1]
 
 
 def _targets(found: dict[str, Module], names: Iterable[str]) -> set[str]:
-    """The modules that names come to: their own, or the one that they are imported from."""
+    """The modules of imported names: the module itself, or the one that defines the name."""
     return {each for name in names if (each := name if name in found else name.rpartition(".")[0]) in found}
 
 
@@ -155,7 +155,7 @@ def _components(edges: dict[str, list[str]]) -> Iterator[frozenset[str]]:
 
 
 def table(packages: dict[str, dict[str, Module]]) -> str:
-    """The measures, a column a package."""
+    """The measures, one column for each package."""
     rows = {name: [measure([*found.values()], found) for found in packages.values()] for name, measure in ROWS.items()}
     lines = [["", *packages], ["---"] * (len(packages) + 1), *([name, *cells] for name, cells in rows.items())]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
@@ -192,7 +192,7 @@ which docstrings, comments and blank lines are not."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the table; 2 where a package cannot be read."""
+    """Print the table; returns 2 if a package cannot be read."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("packages", nargs="*", metavar="[NAME=]FOLDER", help="the folder of a package")
     packages = {}

@@ -35,7 +35,7 @@ VIEWS: dict[str, type[View]] = {
     for name, found in vars(module).items()
     if isinstance(found, type) and issubclass(found, View)
 }
-"""All views, by their names."""
+"""All views by name."""
 
 _MARK = re.compile(r"\{\{(table|keys) ([\w ]+?)(?:: ([\w ]+))?\}\}")
 _LINE = re.compile(r"^(\w+)(?: \(([^)]*)\))?: (.*)$")
@@ -46,7 +46,7 @@ _WORDS = {
 
 
 def page() -> str:
-    """The page as the views and the template have it now."""
+    """The page from the current views and template."""
     return _MARK.sub(lambda mark: _filled(mark[1], mark[2].split(), mark[3]), TEMPLATE.read_text("utf-8"))
 
 
@@ -62,7 +62,7 @@ def _filled(what: str, names: list[str], everywhere: str | None) -> str:
 
 
 def rows_of(view: type[View]) -> Iterator[tuple[str, str, str, str]]:
-    """Of each field of a view: its key, the cases where it is there (empty: all), its type and its meaning.
+    """For each field of a view: its key, the cases in which it exists (empty: all), its type and its meaning.
 
     Raises KeyError for a field that the docstring of the view does not describe.
     """
@@ -80,7 +80,7 @@ def rows_of(view: type[View]) -> Iterator[tuple[str, str, str, str]]:
 
 
 def described(view: type[View]) -> Mapping[str, tuple[str, str]]:
-    """Of each field that a view's docstring describes: the cases where it is there, and its meaning."""
+    """For each field in a view's docstring: the cases in which it exists, and its meaning."""
     found: dict[str, tuple[str, str]] = {}
     last = ""
     for line in inspect.cleandoc(view.__doc__ or "").split("\n"):

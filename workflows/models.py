@@ -1,4 +1,4 @@
-"""What the examples compute of the hospitals' sums: Newton's steps, survival curves, the log-rank test.
+"""Computations of the examples on the hospitals' sums: Newton steps, survival curves, the log-rank test.
 
 Plain Python: nothing need be installed where v6flow runs.
 """
@@ -12,7 +12,7 @@ from v6flow.aggregation import chi_square_tail
 
 
 def newton_step(coefficients: list[float] | None, partials: list[dict[str, Any]]) -> dict[str, Any]:
-    """One of Newton's steps from these coefficients, or from 0, by the derivatives of all hospitals.
+    """One Newton step from these coefficients, or from 0, by the derivatives of all hospitals.
 
     Returns {coefficients, standard_errors, change, log_likelihood}: the new ones; the errors and the likelihood are
     those at the old ones, which are the same once the change is nothing. `change` is the largest of any coefficient.

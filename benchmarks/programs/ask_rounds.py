@@ -1,4 +1,4 @@
-"""The embedded backend alone: round after round each organization is asked, and waited for. No engine, no journal.
+"""The embedded backend alone: in each iteration every organization is asked and answers. No engine, no journal.
 
 ask_rounds.py ROUNDS IMAGE METHOD
 """
@@ -23,7 +23,7 @@ inbox = queue.SimpleQueue()
 backend.open(inbox.put)
 state = 0
 for number in range(int(rounds)):
-    for name in names:  # one request for each, as v6flow makes them
+    for name in names:  # one request for each, as in v6flow
         request = TaskRequest(f"{number}/{name}", "part", 1, image, method, {name: {"state": state}})
         backend.submit(request, again=False)
     results = []

@@ -1,4 +1,4 @@
-"""doit: a task a step, every result kept in doit's database, by its quickest backend.
+"""doit: one task for each step, every result in doit's database, with its fastest backend.
 
 By `getargs` a step takes what it needs from that database, so that a later run could go on from it. Without,
 it takes it from memory and states the edges by `task_dep`, which is quicker.

@@ -23,7 +23,7 @@ reader, writer = os.pipe()
 def fork():
     if os.fork() == 0:
         result = importlib.import_module(package).count(state)
-        os.write(writer, json.dumps(result).encode() + b"\n")  # short enough to be written in one piece
+        os.write(writer, json.dumps(result).encode() + b"\n")  # short enough for a single write
         os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""Run a command and print what it cost; small itself, for its own memory counts as the command's."""
+"""Run a command and print its cost; small itself, because its own memory counts as the command's."""
 
 import json
 import os

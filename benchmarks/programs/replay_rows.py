@@ -1,4 +1,4 @@
-"""What it takes to read a journal and know the state of its run, beside its rows read and parsed, and no more.
+"""The time to replay a journal to the state of its run, compared with only reading and parsing its rows.
 
 replay_rows.py JOURNAL: prints the seconds of both, in this process.
 """

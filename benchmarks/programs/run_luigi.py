@@ -1,4 +1,4 @@
-"""luigi: a task a step with the local scheduler; a result is a file, and a step whose file exists is done."""
+"""luigi: one task for each step with the local scheduler; a result is a file, and a step whose file exists is done."""
 
 import json
 import sys

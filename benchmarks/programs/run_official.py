@@ -1,4 +1,4 @@
-"""The chain of steps with the official client, as its documentation shows: what `official.json` says."""
+"""The chain of steps in `official.json` with the official client, as in its documentation."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""parsl: an app a step on a pool of threads, each result kept at once, so that a killed run can go on."""
+"""parsl: one app for each step on a thread pool, each result stored at once, so that a killed run can continue."""
 
 import json
 import os
@@ -14,14 +14,14 @@ computed = []
 
 
 @parsl.python_app(cache=True)
-def compute(name, constant, *needed):  # the name, because what is kept is found by the arguments
+def compute(name, constant, *needed):  # the name, because stored results are found by the arguments
     computed.append(name)
     return (sum(needed) + constant) % GRAPH["modulus"]
 
 
 config = Config(
     executors=[ThreadPoolExecutor(max_threads=os.cpu_count() or 1)],
-    memoizer=BasicMemoizer(checkpoint_mode="task_exit"),  # takes up what earlier runs in this folder have kept
+    memoizer=BasicMemoizer(checkpoint_mode="task_exit"),  # reuses the stored results of earlier runs in this folder
     strategy="none",
     initialize_logging=False,
 )

@@ -1,4 +1,4 @@
-"""A process of its own for each task run, as many at once as there are processors: no tool at all."""
+"""One process for each task run, as many at once as there are processors, without any tool."""
 
 import json
 import os

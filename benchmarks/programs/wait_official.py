@@ -1,4 +1,4 @@
-"""Waits for the tasks of `official.json` with the official client, a thread for each; says `ready` when all wait."""
+"""Waits for the tasks of `official.json` with the official client, one thread each; prints `ready` when all wait."""
 
 import json
 import threading

@@ -50,7 +50,7 @@ def test_a_step_that_some_answered(here: Path, capsys: Capture) -> None:
     (beta,) = [line for line in lines if line.startswith("  beta: asked at ")]
     assert "(crashed): " in beta
     assert "  2 of 3 must answer, alpha among them; alpha and gamma answered: enough; beta failed" in lines
-    assert lines[-2:] == ["organizations whose data its value was computed from:", "  sums: alpha, gamma"]
+    assert lines[-2:] == ["its value was computed from the data of:", "  sums: alpha, gamma"]
     assert "when sums had ended" in call(capsys, "explain", run, "total").out
 
 
@@ -121,7 +121,7 @@ def test_steps_in_rounds_are_named_as_they_are_done(here: Path, capsys: Capture)
     write(here, rounds_yaml=ROUNDS)
     assert call(capsys, "run", "rounds.yaml").code == 0
     run = the_run(here)
-    assert "  2 rounds ended, and its condition held" in call(capsys, "explain", run, "fit").out
+    assert "  2 iterations completed, and its condition held" in call(capsys, "explain", run, "fit").out
     assert "  item a: completed\n  item b: completed" in call(capsys, "explain", run, "many").out
     second = call(capsys, "explain", run, "fit[2].twice")
     assert (second.code, "when fit[2].one had ended" in second.out) == (0, True)

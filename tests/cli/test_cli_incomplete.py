@@ -185,5 +185,5 @@ def test_a_loop_that_failed_at_max_leads_to_its_states(here: Path, capsys: Captu
     (line,) = (line for line in said.err.splitlines() if line.startswith("to see the state after each iteration: "))
     explained = call(capsys, *shlex.split(line.partition("v6flow ")[2]))
     assert explained.code == 0
-    assert "  state after round 2: 2" in explained.out.splitlines()
+    assert "  state after iteration 2: 2" in explained.out.splitlines()
     assert call(capsys, "list", "--store", "a store").out.count("incomplete") == 0

@@ -133,7 +133,7 @@ def test_a_failure_inside_is_told_once(rounds: Path, capsys: Capture) -> None:
 
 def test_plan_shows_what_stands_inside(rounds: Path, capsys: Capture) -> None:
     said = call(capsys, "plan", "rounds.yaml")
-    assert "1. fit (repeat)\n   from 0\n   at most 5 rounds, until ‹{{ loop.next >= 2 }}›\n" in said.out
+    assert "1. fit (repeat)\n   from 0\n   at most 5 iterations, until ‹{{ loop.next >= 2 }}›\n" in said.out
     assert "\n   - more (local)\n     function f.py:more\n     with {x: ‹{{ loop.state }}›}\n" in said.out
     assert "\n   - twice (local) after more\n" in said.out
     assert '2. table (foreach)\n   each.letter of ["a", "b"], 20 at once\n' in said.out

@@ -993,7 +993,7 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
         Trial(SECOND, "q: {task", r"say (mixed_cohorts: )<reason>", "q: {{0}on purpose, task", answers=SOME),
     ),
     "cohort: shrink continues with those who answered last; cohort: any with all": (
-        Trial(SHRINKING, "max: 2", r"(cohort: shrink) goes", "max: 2, {0}", answers=SHRUNK),
+        Trial(SHRINKING, "max: 2", r"(cohort: shrink) continues", "max: 2, {0}", answers=SHRUNK),
     ),
     "compare it with something, as in {{ params.x == 'full' }}": Trial(
         HEAD + f"params: {{n: {DESCRIBED}}}\nsteps: {{one: {{local: {{value: 1}}, when: '{{{{ params.n }}}}'}}}}\n",
@@ -1507,8 +1507,8 @@ ADVICE: dict[str, tuple[str, ...]] = {
             "mixed_cohorts: and why."
         ),
         (
-            "Outputs are what is passed on. Whoever reads them then learns what each single hospital had, which pooled "
-            "figures do not tell. If that is meant, say so on the line."
+            "Outputs are passed on. Whoever reads them learns the figures of each single hospital, which pooled "
+            "figures hide. If that is meant, say so on the line."
         ),
         "set {} of {}: {}",
         "start failed",

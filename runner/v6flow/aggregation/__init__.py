@@ -35,7 +35,7 @@ def pooled_mean(
     """The mean of all records, from each organization's count and sum: Σ sumᵢ / Σ countᵢ.
 
     `count` and `sum` name the keys. Returns `mean` and `sum` (in the column's unit) and `count`. Raises
-    ValueError for a count that is no whole number from 0 up, a sum that is no finite number or not zero where
+    ValueError for a count that is not a whole number from 0 up, a sum that is not finite or not zero where
     the count is, and a total count of zero.
     """
     counts, sums = [], []
@@ -209,7 +209,7 @@ def weighted_mean(partials: Partials, *, value: str = "value", weight: str = "we
 def total_count(partials: Partials, *, count: str = "count") -> dict[str, Any]:
     """The sum of counts: `{"count": Σ countᵢ}`, a whole number; zero is a count.
 
-    `count` names the key. Raises ValueError for what is no whole number from 0 up.
+    `count` names the key. Raises ValueError for anything but a whole number from 0 up.
     """
     total = sum(count_of(place, partial, count) for place, partial in places(partials))
     return {"count": total}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 COMMANDS: dict[str, str] = {
-    "init": "start a project folder from a template",
+    "init": "create a project folder from a template",
     "run": "run a workflow",
     "validate": "report every problem of a workflow without running it",
     "lint": "warn about parts of a workflow that are valid but rarely intended",
@@ -15,7 +15,7 @@ COMMANDS: dict[str, str] = {
     "status": "show the state of a run and its outputs",
     "list": "list the runs",
     "logs": "show the events of a run, or what an organization or a local step printed",
-    "explain": "explain what a step did, and why",
+    "explain": "explain what a step of a run did, and why",
     "wait": "wait for a run in another process, and exit with its exit code",
     "resume": "resume a run that was interrupted",
     "approve": "approve a waiting gate of a run",

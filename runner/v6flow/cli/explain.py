@@ -198,8 +198,7 @@ def _cohorts(told: Explanation) -> list[str]:
     lines = [f"  {each.step}: {', '.join(each.organizations) or 'nobody'}" for each in told.cohorts]
     if lines:
         done = told.status == "completed"
-        use = "its value was computed from" if done else "it was sent"
-        lines.insert(0, f"organizations whose data {use}:")
+        lines.insert(0, "its value was computed from the data of:" if done else "it was sent the data of:")
     reasons = told.reasons
     if told.mixture_accepted:
         lines.append(f"  mixing these cohorts is accepted: {reasons.mixed_cohorts or 'by an earlier step'}")

@@ -151,7 +151,7 @@ def _labels(node: ServerNode, organization: Organization, needs: Sequence[Need])
             f"has no database {clip(called)}; it has {_listed(known)}",
             (f"{near} " if near else "")
             + (f"the federation file says which of its labels is meant: `{mapped}`" if there == label
-               else f"mend `{mapped}` in the federation file"),
+               else f"correct `{mapped}` in the federation file"),
             label=label,
         )  # fmt: skip
 

@@ -104,8 +104,8 @@ RULES: dict[str, Rule] = {
     ),
     "unused-step": Rule(
         "a step whose value no step and no output takes",
-        "Hospitals are asked for nothing. (A function or a command may be there for what it does, so those are told "
-        "of only if not even their failure counts: on_failure: continue.)",
+        "Hospitals are asked in vain. (A function or a command may be there for its effects, so these are reported "
+        "only with on_failure: continue, where not even their failure counts.)",
         bad=f"{_HEAD}{_PARTS}  again:\n    task: {{method: partial_average, kwargs: {{column: bmi}}}}\n{_MEAN}",
         good=f"{_HEAD}{_PARTS}{_MEAN}",
         find=lint_rules.unused_step,
@@ -178,8 +178,8 @@ RULES: dict[str, Rule] = {
     ),
     "per-organization-output": Rule(
         "an output that contains each organization's own answer",
-        "Outputs are what is passed on. Whoever reads them then learns what each single hospital had, which pooled "
-        "figures do not tell. If that is meant, say so on the line.",
+        "Outputs are passed on. Whoever reads them learns the figures of each single hospital, which pooled "
+        "figures hide. If that is meant, say so on the line.",
         bad=f'{_HEAD}{_PARTS}outputs:\n  parts: "{{{{ steps.parts.results }}}}"\n',
         good=f'{_HEAD}{_PARTS}outputs:\n  parts: "{{{{ steps.parts.results }}}}"'
         " # lint: ignore per-organization-output\n",

@@ -222,9 +222,9 @@ class ExplainedRepeat(Explained, frozen=True):
 
     def results(self) -> list[str]:
         converged = ", and its condition held" if self.converged else ""
-        lines = [f"  {self.rounds} round{'' if self.rounds == 1 else 's'} ended{converged}"]
+        lines = [f"  {self.rounds} iteration{'' if self.rounds == 1 else 's'} completed{converged}"]
         states = list(enumerate(self.history))[-_STATES:]
-        return lines + [f"  state after round {number}: {_short(state)}" for number, state in states]
+        return lines + [f"  state after iteration {number}: {_short(state)}" for number, state in states]
 
 
 def _short(value: Any) -> str:

@@ -256,7 +256,7 @@ class RepeatWork(Work, frozen=True):
         until = f", until {spell_source(self.until)}" if self.until is not None else ""
         told = [
             f"from {spell(self.state)}",
-            f"at most {self.max} rounds{until}",
+            f"at most {self.max} iterations{until}",
             f"each leaves {spell_source(self.update)}",
         ]
         return told if self.cohort == "fixed" else [*told, f"cohort {self.cohort}"]

@@ -1,4 +1,4 @@
-"""Newton's method for a logistic regression, with the derivatives that hospitals send; runs where v6flow runs."""
+"""Newton's method for a logistic regression, with the hospitals' derivatives; runs on the machine of v6flow."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import math
 
 
 def start(predictors: list[str]) -> dict:
-    """Where the search begins: every coefficient at zero, the intercept's first."""
+    """The initial coefficients: all zero, the intercept first."""
     return {"coefficients": [0.0] * (len(predictors) + 1)}
 
 
 def step(coefficients: list[float], partials: list[dict]) -> dict:
-    """The coefficients of the next round: {coefficients, covariance, moved, log_likelihood, count, dropped}.
+    """The coefficients of the next iteration: {coefficients, covariance, moved, log_likelihood, count, dropped}.
 
     `moved` is by how many standard errors a coefficient has moved at most. `covariance` and `log_likelihood` are those
     at the coefficients that the hospitals were asked about.
@@ -32,7 +32,7 @@ def step(coefficients: list[float], partials: list[dict]) -> dict:
 
 
 def finish(predictors: list[str], last: dict) -> dict:
-    """The fitted model after the last round: {count, dropped, log_likelihood, coefficients}."""
+    """The fitted model after the last iteration: {count, dropped, log_likelihood, coefficients}."""
     terms = ["intercept", *predictors]
     errors = [math.sqrt(last["covariance"][i][i]) for i in range(len(terms))]
     rows = zip(terms, last["coefficients"], errors, strict=True)

@@ -1,4 +1,4 @@
-"""Survival curves and the log-rank test from tables of events; runs where v6flow runs."""
+"""Survival curves and the log-rank test from tables of events; runs on the machine of v6flow."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def log_rank(table: dict) -> dict:
 
 
 def _at_risk(events: list[int], left: list[int]) -> list[int]:
-    """How many are still there when each period begins."""
+    """The number at risk at the start of each period."""
     remaining, found = sum(events) + sum(left), []
     for gone in zip(events, left, strict=True):
         found.append(remaining)

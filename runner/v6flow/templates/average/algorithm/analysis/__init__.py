@@ -1,4 +1,4 @@
-"""A hospital's part of an average: what a task may name as its method."""
+"""A hospital's part of an average: the methods that a task can call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["partial_average"]
 
 @data(1)
 def partial_average(table: pd.DataFrame, column: str) -> dict:
-    """What this hospital adds to an average: {count, missing, sum}."""
+    """This hospital's part of an average: {count, missing, sum}."""
     recorded = numbers(table, [column])[column].dropna()
     require_rows(len(recorded))
     return {"count": len(recorded), "missing": len(table) - len(recorded), "sum": math.fsum(recorded)}

@@ -1,4 +1,4 @@
-"""Take columns out of a hospital's table, or refuse in words that a researcher far away can act on."""
+"""Read columns of a hospital's table, or refuse with a message that a distant researcher can act on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGEST = 1e100  # no measurement is larger, and squares and sums of such number
 
 
 def require(table: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Raise UserInputError for a column that is not there."""
+    """Raise UserInputError for a missing column."""
     for column in columns:
         if not isinstance(column, str) or column not in table.columns:
             raise UserInputError(f"There is no column {column!r} here.")

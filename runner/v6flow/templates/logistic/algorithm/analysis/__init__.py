@@ -1,4 +1,4 @@
-"""A hospital's part of one Newton step of a logistic regression: what a task may name as its method."""
+"""A hospital's part of one Newton step of a logistic regression: the methods that a task can call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["partial_logistic"]
 
-ROWS_FOR_EACH = 5  # with fewer patients than this for each coefficient, sums would tell of single patients
+ROWS_FOR_EACH = 5  # with fewer patients than this for each coefficient, sums could reveal single patients
 
 
 @data(1)

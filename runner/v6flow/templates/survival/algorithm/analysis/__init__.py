@@ -1,4 +1,4 @@
-"""A hospital's table of deaths and departures over time: what a task may name as its method."""
+"""A hospital's table of deaths and departures over time: the methods that a task can call."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_PERIODS = 1000
 def partial_events(
     table: pd.DataFrame, time: str, event: str, group: str, groups: list[str], period: int, horizon: int
 ) -> dict:
-    """How many of each group had the event, and how many left without it, in each period up to the horizon.
+    """The numbers of each group with the event, and lost without it, in each period up to the horizon.
 
     Returns {count, dropped, groups: {group: {events: [...], left: [...]}}}. A time of 0 < t ≤ `period` is in the first
     period; who is followed beyond the horizon leaves in the last one.
@@ -54,7 +54,7 @@ def _periods(period: object, horizon: object) -> int:
     for name, value in (("period", period), ("horizon", horizon)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise UserInputError(f"{name!r} must be a whole number from 1, not {value!r}.")
-    assert isinstance(period, int)  # as was seen just now
+    assert isinstance(period, int)  # just checked
     assert isinstance(horizon, int)
     if horizon % period or horizon // period > MOST_PERIODS:
         raise UserInputError(f"'horizon' must be some periods long, at most {MOST_PERIODS}.")

@@ -1,4 +1,4 @@
-"""A hospital's parts of a mean and a variance: what a task may name as its method."""
+"""A hospital's parts of a mean and a variance: the methods that a task can call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["partial_sum", "partial_variance"]
 
 @data(1)
 def partial_sum(table: pd.DataFrame, column: str) -> dict:
-    """The first pass, what this hospital adds to a mean: {count, missing, sum}."""
+    """The first pass, this hospital's part of a mean: {count, missing, sum}."""
     recorded = numbers(table, [column])[column].dropna()
     require_rows(len(recorded))
     return {"count": len(recorded), "missing": len(table) - len(recorded), "sum": math.fsum(recorded)}
