@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import pytest
-
 from v6flow.cli.main import main
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import pytest
 
 PROJECT = Path(__file__).parents[2]
 ALGORITHMS = PROJECT / "tests" / "algorithms"
@@ -70,17 +70,6 @@ outputs: {total: "{{ steps.total.result }}"}
 """
 VALUES = {"alpha": [10, 20], "beta": [30], "gamma": [40]}
 TOTAL = 100.0
-
-
-@pytest.fixture(name="here", autouse=True)
-def folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The empty folder in which the command line is used, with no settings from outside; import it to have it."""
-    for name in [*os.environ]:
-        if name.startswith("V6FLOW_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("PYTHONPATH", str(PROJECT / "runner"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @dataclass(frozen=True)

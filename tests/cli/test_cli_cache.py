@@ -10,7 +10,6 @@ from cli_stage import (
     FEDERATED,
     call,
     federated,
-    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
     notes,
     run_ids,
     write,

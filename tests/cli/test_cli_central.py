@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from cli_stage import ALGORITHMS, PROJECT, call, folder_of_its_own, run_ids, write  # noqa: F401 - a fixture
+from cli_stage import ALGORITHMS, PROJECT, call, run_ids, write
 
 import v6flow
 
@@ -89,7 +89,7 @@ def test_one_that_is_not_declared_is_refused_before_anybody_is_asked(
         assert "central_average is a central function, and this step does not say so" in said.out + said.err, said
         assert "write central: true and the one organization it runs at" in said.out + said.err
         assert more in said.out + said.err
-        assert "nothing is known that keeps a step" not in said.out
+        assert "every step can reach its quorum" not in said.out
     assert run_ids(here) == []
 
 

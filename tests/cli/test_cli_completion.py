@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from cli_stage import (
     call,
-    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
 )
 
 from v6flow.cli.commands import COMMANDS

@@ -8,7 +8,6 @@ import pytest
 from cli_stage import (
     call,
     end,
-    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
     run_ids,
     start,
     write,

@@ -10,7 +10,6 @@ from cli_stage import (
     call,
     child,
     environment,
-    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
     write,
 )
 

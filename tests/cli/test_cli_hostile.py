@@ -11,7 +11,6 @@ import pytest
 from cli_stage import (
     SMALL,
     call,
-    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
     write,
 )
 

@@ -18,7 +18,6 @@ import yaml
 from cli_stage import (
     call,
     child,
-    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
 )
 
 from v6flow.cli import init

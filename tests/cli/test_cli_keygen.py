@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 from cli_stage import (
     call,
-    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
 )
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa

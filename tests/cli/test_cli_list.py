@@ -9,7 +9,6 @@ from cli_stage import (
     FAILING,
     SMALL,
     call,
-    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
     run_ids,
     write,
 )

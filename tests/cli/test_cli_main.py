@@ -20,7 +20,6 @@ from cli_stage import (
     command,
     end,
     environment,
-    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
     open_gate,
     run_ids,
     start,

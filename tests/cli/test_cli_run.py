@@ -18,7 +18,6 @@ from cli_stage import (
     child,
     end,
     federated,
-    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
     open_gate,
     run_ids,
     start,

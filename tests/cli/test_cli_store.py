@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 from cli_stage import (
     call,
-    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
     run_ids,
     write,
 )

@@ -13,7 +13,6 @@ from cli_stage import (
     child,
     end,
     federated,
-    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
     notes,
     run_ids,
     start,

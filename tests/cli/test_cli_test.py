@@ -24,7 +24,6 @@ from cli_stage import (
     end,
     environment,
     federated,
-    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
     run_ids,
     write,
 )

@@ -15,7 +15,6 @@ from cli_stage import (
     command,
     environment,
     federated,
-    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
     write,
 )
 

@@ -12,7 +12,6 @@ import pytest
 from cli_stage import (
     call,
     federated,
-    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
 )
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec

@@ -11,7 +11,6 @@ from cli_stage import (
     call,
     end,
     federated,
-    folder_of_its_own,  # noqa: F401 - a fixture for all tests here
     run_ids,
     start,
     write,

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import federation
 import pytest
+from stage_live import Stage, begin_quick
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
 HERE = Path(__file__).parent
 FIRST_GROUP = {
@@ -74,3 +75,19 @@ def live_encrypted(live_server: federation.LiveServer) -> federation.LiveFederat
     """The encrypted federation, whole again whatever an earlier test stopped or changed."""
     live_server.encrypted.start()
     return live_server.encrypted
+
+
+@pytest.fixture(name="quick")
+def quick_stage(tmp_path: Path) -> Iterator[Stage]:
+    """A stage at the federation that is not encrypted."""
+    stage = Stage(begin_quick(federation.shared().plain), tmp_path / "stage")
+    yield stage
+    stage.close()
+
+
+@pytest.fixture(name="quick_encrypted")
+def quick_encrypted_stage(tmp_path: Path) -> Iterator[Stage]:
+    """A stage at the encrypted federation."""
+    stage = Stage(begin_quick(federation.shared().encrypted), tmp_path / "stage")
+    yield stage
+    stage.close()

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import federation
-import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from federation import LiveFederation, NodeSettings, User
 
@@ -286,22 +285,6 @@ def quick_settings(live: LiveFederation, name: str) -> NodeSettings:
 
 def _note_file(live: LiveFederation, name: str) -> Path:
     return live.server.folder / live.name / name / "notes"
-
-
-@pytest.fixture(name="quick")
-def quick_stage(tmp_path: Path) -> Iterator[Stage]:
-    """A stage at the federation that is not encrypted; import it to have it."""
-    stage = Stage(begin_quick(federation.shared().plain), tmp_path / "stage")
-    yield stage
-    stage.close()
-
-
-@pytest.fixture(name="quick_encrypted")
-def quick_encrypted_stage(tmp_path: Path) -> Iterator[Stage]:
-    """A stage at the encrypted federation; import it to have it."""
-    stage = Stage(begin_quick(federation.shared().encrypted), tmp_path / "stage")
-    yield stage
-    stage.close()
 
 
 INTERRUPT, TERMINATE = signal.SIGINT, signal.SIGTERM

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stage_live import Stage, quick_settings, quick_stage  # noqa: F401  a fixture
+from stage_live import Stage, quick_settings
 
 WORKFLOW = """\
 defaults: {image: quick, organizations: [alpha, beta]}

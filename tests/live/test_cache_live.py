@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stage_live import ONLINE, Stage, quick_encrypted_stage  # noqa: F401  fixtures
+from stage_live import ONLINE, Stage
 
 CACHED = """\
 steps:

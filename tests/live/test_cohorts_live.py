@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import federation
 import pytest
 import stage_live
-from stage_live import Stage, quick_encrypted_stage, quick_stage  # noqa: F401  fixtures
+from stage_live import Stage
 
 import v6flow
 

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import federation
 import pytest
-from stage_live import (  # noqa: F401  fixtures
+from stage_live import (
     INTERRUPT,
     TERMINATE,
     Going,
     Said,
     Stage,
     begin_quick,
-    quick_encrypted_stage,
-    quick_stage,
 )
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from stage_live import quick_stage  # noqa: F401 - a fixture for all tests here
 
 if TYPE_CHECKING:
     from stage_live import Said, Stage
