@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 # workers for the tests: as many as there are processors
 WORKERS ?= auto
 
-.PHONY: demo test coverage lint types docs bench clean measures
+.PHONY: demo check test coverage lint types docs bench clean measures
 
 demo: $(DEMO)
 	$(BIN)/v6flow run workflows/average.yaml
@@ -19,6 +19,10 @@ demo: $(DEMO)
 # part of it runs against a released vantage6 server with nodes, which is set up on this machine (V6FLOW_LIVE=0: not)
 test: lint types
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+# what most changes break: lint, types, and the tests of the pure core
+check: lint types
+	$(BIN)/python -m pytest -n $(WORKERS) tests/core tests/test_architecture.py
 
 # the same tests, slower, with the lines that none of them reaches
 coverage: $(DEV)
@@ -36,6 +40,7 @@ types: $(DEV)
 docs: $(DEV)
 	$(BIN)/v6flow schema --reference > docs/reference.md
 	$(BIN)/python tools/output_page.py
+
 measures: $(DEV)
 	$(BIN)/python tools/measures.py
 

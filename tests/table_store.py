@@ -166,7 +166,7 @@ class TableRun:
     def fetch(self, digest: str) -> bytes:
         for (body,) in self.store.do("SELECT body FROM bodies WHERE run = ? AND digest = ?", self.id, digest):
             return bytes(body)
-        raise JournalError(f"{digest!r} is not the digest of anything kept")
+        raise JournalError(f"{digest!r} is not the digest of anything in the store")
 
     def close(self) -> None:
         """Nothing is open between two calls."""

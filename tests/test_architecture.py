@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections import Counter
 from pathlib import Path
 
@@ -87,9 +88,18 @@ MODULES = modules()
 
 def imports(name: str, *, runtime_only: bool = False) -> set[str]:
     """The modules that a module imports, at its top or inside its functions; those for type checkers only if wanted."""
-    tree = ast.parse(MODULES[name].read_text("utf-8"))
+    return _imports(name, runtime_only)
+
+
+@functools.cache
+def parsed(name: str) -> ast.Module:
+    return ast.parse(MODULES[name].read_text("utf-8"))
+
+
+@functools.cache
+def _imports(name: str, runtime_only: bool) -> set[str]:
     found: set[str] = set()
-    for node in _walk(tree, skip_typing=runtime_only):
+    for node in _walk(parsed(name), skip_typing=runtime_only):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -171,14 +181,14 @@ def test_nobody_asks_a_value_which_kind_it_is() -> None:
     for folder in folders:
         classes = {
             node.name
-            for name, path in MODULES.items()
+            for name in MODULES
             if name.startswith(folder) and name not in base
-            for node in ast.parse(path.read_text("utf-8")).body
+            for node in parsed(name).body
             if isinstance(node, ast.ClassDef) and node.name.endswith(ending)
         }
-        for name, path in MODULES.items():
+        for name in MODULES:
             if not name.startswith(folder.rstrip(".")):
-                asked = _asked(ast.parse(path.read_text("utf-8")), classes)
+                asked = _asked(parsed(name), classes)
                 allowed = TYPES_ASKED.get(name.removeprefix("v6flow."), 0)
                 assert len(asked) <= allowed, f"{name} asks for {sorted(asked)}"
 
@@ -221,11 +231,11 @@ SURFACE: dict[str, set[str]] = {
     },
     "core.planning": {"dependencies", "graph", "ids", "plan", "planner", "preconditions", "question"},
     "core.views": {
-        "base", "by_kind", "drawing", "explained", "explanation", "incomplete", "known", "picture", "preview",
-        "summary",
+        "base", "by_kind", "documents", "drawing", "explained", "explanation", "incomplete", "known", "picture",
+        "preview", "summary", "timeline",
     },
     "local": {"base", "runner", "sources"},
-    "reporters": {"base", "lines", "live", "prose", "terminal"},
+    "reporters": {"bars", "base", "lines", "live", "prose", "terminal"},
     "runs": {"active", "cancel", "detach", "gates", "opened", "pinning", "reach", "resume", "signals", "starting"},
     "stores": {"base", "memory", "registry", "results", "run_ids"},
     "stores.folder": {"store"},
@@ -308,7 +318,7 @@ def test_no_two_classes_have_one_name() -> None:
 def test_the_core_has_no_input_or_output(name: str) -> None:
     reached = {other.split(".")[0] for other in imports(name)}
     assert not reached & FORBIDDEN_IN_CORE, f"{name} imports {reached & FORBIDDEN_IN_CORE}"
-    for node in ast.walk(ast.parse(MODULES[name].read_text("utf-8"))):
+    for node in ast.walk(parsed(name)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id not in CALLS_FORBIDDEN_IN_CORE, f"{name} calls {node.func.id}"
         if isinstance(node, ast.Attribute):
@@ -335,7 +345,7 @@ LOOKS_ITSELF = {
 def test_files_that_people_name_are_read_by_paths(name: str) -> None:
     used = {
         node.func.attr
-        for node in ast.walk(ast.parse(MODULES[name].read_text("utf-8")))
+        for node in ast.walk(parsed(name))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
         and not (isinstance(node.func.value, ast.Name) and node.func.value.id in ("paths", "loading"))
     }  # fmt: skip
@@ -349,7 +359,7 @@ def test_networkx_is_known_in_one_place_only() -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_says_in_one_sentence_what_it_is_for(name: str) -> None:
-    docstring = ast.get_docstring(ast.parse(MODULES[name].read_text("utf-8")))
+    docstring = ast.get_docstring(parsed(name))
     assert docstring, f"{name} does not say what it is for"
     assert docstring.splitlines()[0].endswith((".", "`.")), f"{name}: {docstring.splitlines()[0]!r}"
 
@@ -380,7 +390,7 @@ NAMES_A_BACKEND = {
 
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.startswith("v6flow.backends.")])
 def test_nobody_names_a_backend_but_the_registry(name: str) -> None:
-    tree = ast.parse(MODULES[name].read_text("utf-8"))
+    tree = parsed(name)
     texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     texts |= imports(name)
     found = {each for each in BACKEND_FOLDERS for text in texts if text == each or f"backends.{each}" in text}

@@ -8,7 +8,18 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from v6flow.core.views import asking, drawing, explained, explanation, incomplete, inputs, preview, summary
+from v6flow.core.views import (
+    asking,
+    documents,
+    drawing,
+    explained,
+    explanation,
+    incomplete,
+    inputs,
+    preview,
+    summary,
+    timeline,
+)
 from v6flow.core.views.base import View
 
 if TYPE_CHECKING:
@@ -20,7 +31,7 @@ TEMPLATE = Path(__file__).with_name("output.template.md")
 
 VIEWS: dict[str, type[View]] = {
     name: found
-    for module in (asking, drawing, explained, explanation, incomplete, preview, summary, inputs)
+    for module in (asking, documents, drawing, explained, explanation, incomplete, preview, summary, inputs, timeline)
     for name, found in vars(module).items()
     if isinstance(found, type) and issubclass(found, View)
 }

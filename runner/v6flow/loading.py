@@ -338,7 +338,7 @@ def read_param_sets(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     if not sets or not all(isinstance(each, dict) and each for each in sets):
         odd = next((index for index, each in enumerate(sets) if not isinstance(each, dict) or not each), None)
         where = found.position(() if odd is None else (odd,))
-        message = "a file of sets of params is a list of mappings, none of them empty"
+        message = "a file of param sets is a list of non-empty mappings"
         raise InvalidError([Problem(message, "param", found.name, where, "write items such as `- {column: age}`")])
     return sets
 

@@ -41,7 +41,7 @@ def test_a_second_run_asks_nobody(here: Path, capsys: Capture) -> None:
     second = call(capsys, "run", "federated.yaml")
     assert (second.code, second.out) == (first.code, first.out)
     assert notes(here) == ONCE
-    assert "sums: nothing to reuse: no run before has a result of it" in first.err
+    assert "sums: nothing to reuse: no earlier run has a result of it" in first.err
     (run,) = [name for name in run_ids(here) if name in first.err]
     assert f"sums: reused from run {run}, answered 20" in second.err
     assert "sums: asks" not in second.err
@@ -57,10 +57,10 @@ def test_it_is_told_what_was_reused(here: Path, capsys: Capture) -> None:
     assert "reused" not in document["steps"]["total"]
     assert f"reused from run {first}" in call(capsys, "status", document["run"]).err
     told = call(capsys, "explain", document["run"], "sums")
-    assert f"  it was not done anew: it has the result of step sums of run {first}, answered 20" in told.out
+    assert f"  it was not computed again: it reuses the result of step sums of run {first}, answered 20" in told.out
     assert "  reuses a result that is no older than 1d0h" in told.out
     told = call(capsys, "explain", first, "sums")
-    assert "  it was done anew: no run before has a result of it" in told.out
+    assert "  it was computed again: no earlier run has a result of it" in told.out
     found = call(capsys, "explain", document["run"], "sums", "-o", "json").document["reuse"]
     assert (found["run"], found["reason"]) == (first, None)
     assert call(capsys, "explain", document["run"], "total", "-o", "json").document["reuse"] is None

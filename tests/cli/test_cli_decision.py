@@ -117,7 +117,7 @@ def test_a_decision_stands(here: Path, capsys: Capture) -> None:
     said = call(capsys, "reject", run, "agreed")
     assert said.code == 2
     assert f"step agreed of run {run} was approved by {actor.user()}" in said.err
-    assert "hint: no gate of this run waits; its status says how it stands" in said.err
+    assert "hint: no gate of this run is waiting; see `v6flow status`" in said.err
 
 
 @pytest.mark.parametrize(("command", "code"), [("approve", 0), ("reject", 1)])

@@ -46,7 +46,7 @@ def test_problems_come_first_each_with_its_remedy(here: Path, capsys: Capture) -
     assert lines[0].startswith(
         "problem  step sums   it cannot succeed, since all 3 must answer, and beta has no file for"
     )
-    assert lines[1].startswith(" " * 21 + "→ mend that first, or ask only alpha and gamma")
+    assert lines[1].startswith(" " * 21 + "→ fix that first, or ask only alpha and gamma")
     assert lines[2].startswith("problem  beta        has no file for its database default: ")
     assert [line.split()[:2] for line in lines[4:] if not line.startswith(" ")] == [
         ["warning", "alpha"], ["warning", "gamma"], ["ok", "federation"], ["ok", "image"],

@@ -134,3 +134,20 @@ def test_a_damaged_journal_is_named_and_never_a_fresh_start(here: Path, capsys: 
     assert "unreadable" in call(capsys, "list").out
     said = call(capsys, "resume")
     assert (said.code, "no unfinished run" in said.err) == (2, True)
+
+
+def test_the_timeline_of_a_run(here: Path, capsys: Capture) -> None:
+    waiting(here)
+    process = start("run", "waiting.yaml", until="wait: computes here")
+    going_on = call(capsys, "status", "--timeline", "-o", "json").document["timeline"]
+    process.kill()
+    end(process)
+    (span,) = next(step for step in going_on["steps"] if step["step"] == "wait")["spans"]
+    assert (span["phase"], span["ended"], going_on["pauses"]) == ("computing", None, [])
+    killed = call(capsys, "status", "--timeline", "-o", "json").document
+    assert [pause["reason"] for pause in killed["timeline"]["pauses"]] == ["interrupted"]
+    said = call(capsys, "status", "--timeline")
+    assert "= computing" in said.err
+    assert "where ^ is" in said.err
+    assert "timeline" not in call(capsys, "status", "-o", "json").document
+    assert "timeline of" not in call(capsys, "status").err

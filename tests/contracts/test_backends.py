@@ -302,7 +302,7 @@ LIVE = (
     pytest.mark.skipif(
         os.environ.get("V6FLOW_LIVE") == "0", reason="V6FLOW_LIVE=0: no tests with a real vantage6 server"
     ),
-    pytest.mark.xdist_group("live"),
+    pytest.mark.xdist_group("live-2"),
 )
 MARKS = {"server": LIVE, "server_encrypted": LIVE}
 

@@ -39,7 +39,7 @@ password: ${{file:password}}
 
 @dataclass
 class Server(Vantage6):
-    """A server that sets two-factor log-in up for a `new` user, and wants a code that is right of every other one."""
+    """A server that sets two-factor login up for a `new` user, and wants a code that is right of every other one."""
 
     new: bool = False
 
@@ -69,7 +69,7 @@ class Terminal(io.StringIO):
 class LogIn:
     """A log-in that is refused, and what is printed: `shown` finds the text to write, or the words that say what to do.
 
-    `code` stands in V6FLOW_MFA_CODE; `new` is a user without two-factor log-in; where nothing `writable` is left, a new
+    `code` stands in V6FLOW_MFA_CODE; `new` is a user without two-factor login; where nothing `writable` is left, a new
     secret is kept in no file; and a log-in that `ends` was accepted before.
     """
 

@@ -184,7 +184,7 @@ _EXACT = r"put quotes around it: (\S.*?)(?:\)| \[|$)"
 REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
     # ------------------------------------------------------------------------------------------- expressions: signs
     "write straight quotes": Expression("{{ “a” }}", "{{ 'a' }}", "a"),
-    "a text ends with the quote that it began with": Expression("{{ 'a }}", "{{ 'a' }}", "a"),
+    "a text ends with the quote that begins it": Expression("{{ 'a }}", "{{ 'a' }}", "a"),
     "write and": Expression("{{ params.yes && true }}", "{{ params.yes {0} true }}", True, r"write (and)"),
     "write not, or !=": (
         Expression("{{ !params.yes }}", "{{ {0} params.yes }}", False, r"write (not)"),
@@ -316,7 +316,7 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
     "texts are neither repeated nor formatted: join them with ~": Expression(
         "{{ params.text * 2 }}", "{{ params.text {0} params.text }}", "ageage", r"with (~)"
     ),
-    "say which of its keys: attribute='…'": Expression(
+    "name a key: attribute='…'": Expression(
         "{{ params.rows | sum }}", "{{ sum(params.rows, {0}n') }}", 6, r"(attribute=')…'"
     ),
     "take an item by [0], or what all items have by map(attribute='…')": (
@@ -382,18 +382,20 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
         File(local("'{{ one }}'"), "{{ one", r"write (\S+?)\)", "{{ {0}"),
     ),
     "{} is a param: write params.{}": File(local("'{{ n }}'"), "{{ n", r"write (\S+?)\)", "{{ {0}"),
-    "steps.{} alone is no value: say what of it": File(local("'{{ steps.one }}'"), "steps.one", r"\((steps\.\S+?)\)"),
+    "steps.{} alone is not a value: name a part of it": File(
+        local("'{{ steps.one }}'"), "steps.one", r"\((steps\.\S+?)\)"
+    ),
     "write steps.NAME.result": File(
         local("'{{ steps[params.n] }}'"), "steps[params.n]", r"write (steps\.)NAME(\.result)", "{0}one{1}"
     ),
-    "{} alone is no value: say what of it": File(
+    "{} alone is not a value: name a part of it": File(
         loop("'{{ loop }}'"), "{{ loop }}", r"it has (\w+),", "{{ loop.{0} }}"
     ),
-    "loop.{} alone is no value: say what of it": File(
+    "loop.{} alone is not a value: name a part of it": File(
         loop("'{{ loop.r }}'", "as: r, "), "loop.r }}", r"it has (\w+),", "loop.r.{0} }}"
     ),
     "it has {}": File(loop("'{{ loop }}'"), "{{ loop }}", r"it has \w+, (\w+)", "{{ loop.{0} }}"),
-    "this alone is no value: say what of it": File(
+    "this alone is not a value: name a part of it": File(
         step("{task: {method: m, image: i}, checks: [{that: '{{ this }}', message: x}]}"),
         "{{ this }}",
         r"it offers .*\b(responded)\b",
@@ -643,7 +645,7 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
         "(within) one",
         "{{ params.n > 1 }}",
     ),
-    "write {{ result.count }}, or where else the result says how many it is about": File(
+    "write {{ result.count }}, or another part of the result that says how many it is about": File(
         step("{task: {method: m, image: i}, disclosure: {min_count: 3, count: '{{ 5 }}'}}"),
         "{{ 5 }}",
         r"write ({{ \S+ }})",
@@ -990,7 +992,7 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
         ),
         Trial(SECOND, "q: {task", r"say (mixed_cohorts: )<reason>", "q: {{0}on purpose, task", answers=SOME),
     ),
-    "cohort: shrink goes on with those who answered last; cohort: any with all": (
+    "cohort: shrink continues with those who answered last; cohort: any with all": (
         Trial(SHRINKING, "max: 2", r"(cohort: shrink) goes", "max: 2, {0}", answers=SHRUNK),
     ),
     "compare it with something, as in {{ params.x == 'full' }}": Trial(
@@ -1082,7 +1084,7 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
         r"write it to (\$V6FLOW_OUTPUT)",
         "echo a; echo 1 > {0}",
     ),
-    # ------------------------------------------------------------------------------------------------ two-factor log-in
+    # ------------------------------------------------------------------------------------------------ two-factor login
     (
         "type the code at a terminal, or set V6FLOW_MFA_CODE to it; `totp_secret: ${keyring:v6flow/totp}` in the "
         "federation file lets v6flow compute it"
@@ -1161,7 +1163,7 @@ REMEDIES: dict[str, Case | LogIn | tuple[Case | LogIn, ...]] = {
         r"`(v6flow validate .*?)`",
         files={"my fed.yaml": federation(EMBEDDED + "algorithms: {}\n")},
     ),
-    "`{}` shows it all; --skip-preflight runs it nonetheless": (
+    "`{}` shows everything; --skip-preflight runs it anyway": (
         Line("v6flow run 'my flow.yaml'", r"`(v6flow doctor .*?)`", 2, files=BROKEN),
     ),
     "say federation: FILE in the workflow, or --federation FILE, or set V6FLOW_FEDERATION": Line(
@@ -1300,7 +1302,7 @@ COMMANDS: tuple[str, ...] = (
     "`v6flow doctor --federation FILE` lists its labels",
     "`v6flow keygen PATH` makes one",
     (
-        "reset two-factor log-in of this user at the server's pages, then run `v6flow doctor --federation FILE` at a "
+        "reset two-factor login of this user at the server's pages, then run `v6flow doctor --federation FILE` at a "
         "terminal"
     ),
     "`v6flow upload-key --federation FILE` puts that of our private key there",
@@ -1320,9 +1322,9 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "an administrator of the server gives the rule {}",
         "ask {} to add it to `allowed_algorithms` in its node's policies, or use another image",
         "ask {} to start its node; a step waits for it until its timeout",
-        "does somebody else, or a node that has just begun, put another key there?",
+        "does somebody else, or a node that has just started, upload another key?",
         "encryption is on in the configuration of that node",
-        "has a proxy a log-in of its own?",
+        "does a proxy have a login of its own?",
         "is `totp_secret` the secret of this user, and this machine's clock right?",
         "is it http:// on that port?",
         "is its name right, and may the node pull it?",
@@ -1334,7 +1336,7 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "log in as a user of an organization that is",
         (
             "log in once at the server's own pages and give the secret shown there as `totp_secret` (an administrator "
-            "may have to reset two-factor log-in before)"
+            "may have to reset two-factor login before)"
         ),
         "set the clock (NTP): two-factor codes fail, and deadlines are judged by this machine's",
         "the administrator of the server gives rights to users",
@@ -1343,14 +1345,14 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "the rule node | view | collaboration lets a user see them",
         "the server takes no task for it: register a node for it, or leave it out of the federation file",
         "no other attempt is made; a server locks an account after some failures, usually for 15 minutes",
-        "vantage6 5 logs in another way and speaks of sessions; a later v6flow may",
+        "vantage6 5 has another login and sessions; a later v6flow may support it",
         "vantage6 uses RSA keys only",
         (
             "v6flow used nothing of that answer; if it happens again, ask the administrator of the server whether a "
             "proxy or a cache in front of it mixes up answers"
         ),
         "was the journal copied, or the task made by hand?",
-        "what is sent is larger than the server, or a proxy before it, accepts",
+        "the request is larger than the server, or a proxy in front of it, accepts",
         "who runs the node can read the log there",
     ),
     "what it shows is a key of a federation at a server, which the tests of vantage6's parts use": (
@@ -1360,7 +1362,7 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "it begins with -----BEGIN RSA PRIVATE KEY-----",
         "it looks like https://v6.example.org/api",
         "isolation: organization makes a task for each",
-        "the address is that of the API, most often https://…/api; what a browser shows is another",
+        "the address is that of the API, most often https://…/api; the address in a browser is another",
         "use https:// unless the network is safe",
         "use https://, or write `allow_http: true` in the federation file if the network itself is protected",
         "use the private key that belongs to the one at the server; --replace puts ours there, and then {}",
@@ -1381,7 +1383,7 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "install a version of {} that fits this v6flow",
         "install {} for the interpreter that the federation file names",
         "is it installed, and on the PATH of v6flow?",
-        "let it go on with `kill -CONT {}`, or end it with `kill -KILL {}`",
+        "continue it with `kill -CONT {}`, or end it with `kill -KILL {}`",
         "make space and resume the run",
         "make space on that disk, then repeat the command",
         "free space on that disk, then {}",
@@ -1395,7 +1397,7 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "pip install keyring",
         "raise `memory`, or read less at once",
         "restore the whole folder of the run from a backup",
-        "say the same again: it is looked first whether the key came through after all",
+        "repeat the command: it checks first whether the key arrived after all",
         "set TMPDIR to a folder that can be written",
         "the system is out of processes, files or space",
         "the system may have run out of memory",
@@ -1411,15 +1413,15 @@ ADVICE: dict[str, tuple[str, ...]] = {
     "it names what must change in a file or a program, and only its author knows how": (
         "a colon is missing",
         "a function must return; os._exit ends its process at once",
-        "a step whose answers never come ends only with its timeout: give it one",
+        "a step that gets no answers ends only at its timeout: give it one",
         "align it with the keys that it belongs to",
         "begin it on a line of its own",
         "begin the text on the next line, indented",
         "close it",
         "close the expression with }}, and {}",
         "databases lists the labels that the nodes give them, in this order",
-        "do with fewer task steps",
-        "do with fewer task steps, or attempts",
+        "use fewer task steps",
+        "use fewer task steps or attempts",
         "publish facts here, and results as outputs",
         "flatten it, or move data to other files",
         "give the param a default, or start a new run",
@@ -1427,19 +1429,19 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "it is left as it is; write mappings and lists without ? and over whole lines",
         "keep one document in a file",
         "leave central out",
-        "leave crashed out; mend the cause, then resume the run with --retry-failed",
+        "leave crashed out; fix the cause, then resume the run with --retry-failed",
         "leave it out",
         "mend it",
         "mend it in {}",
-        "mend it under `algorithms` in the federation file",
-        "mend it under `organizations` in the federation file",
-        "mend its `path` under `algorithms` in {}",
-        "mend its `python` under `algorithms` in {}",
-        "mend that first",
-        "mend that first, or ask another organization",
-        "mend that first, or {}",
-        "mend that first, or {} and take {} out of `required`",
-        "mend that first, or {}, or do without {} (quorum: {})",
+        "correct it under `algorithms` in the federation file",
+        "correct it under `organizations` in the federation file",
+        "correct its `path` under `algorithms` in {}",
+        "correct its `python` under `algorithms` in {}",
+        "fix that first",
+        "fix that first, or ask another organization",
+        "fix that first, or {}",
+        "fix that first, or {} and take {} out of `required`",
+        "fix that first, or {}, or do without {} (quorum: {})",
         "move data to other files",
         "nothing is as new as {}: write none, or a longer duration",
         "remove the escape",
@@ -1449,7 +1451,7 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "save it as UTF-8 without BOM",
         "save the file as UTF-8",
         "shorten it",
-        "take `offline: true` out of the federation file; a step waits for it until its timeout",
+        "remove `offline: true` from the federation file; a step waits for it until its timeout",
         "the block it may belong to begins at {}:{}",
         "the function must return its result; `sys.exit` keeps the wrapper from writing it",
         "the function wants a database and the task names none: add `databases: [<label>]` to the step",
@@ -1480,16 +1482,16 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "it is known under `finally`",
         "it is one of {}",
         "it takes {}",
-        "loop.state is what came of the round before",
+        "loop.state is the result of the previous iteration",
         "name a nested step, like {}",
         "name one of its own",
         "name one of its own: {}",
-        "no gate of this run waits; its status says how it stands",
+        "no gate of this run is waiting; see `v6flow status`",
         "nothing was written",
         "name one of them, like {}",
         "start a new run",
         "steps.{}.{}",
-        "the state after the round is known in until only",
+        "the state after the iteration is known only in until",
         "there are {}",
         "there is nothing left to cancel",
         "this is a bug in v6flow",

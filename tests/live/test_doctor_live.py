@@ -157,7 +157,7 @@ def test_a_node_that_was_stopped(live: LiveFederation, doctor: Doctor) -> None:
 def test_a_wrong_password(live: LiveFederation, doctor: Doctor) -> None:
     user = replace(live.users.two_factor, password="not the password", totp_secret=None)
     assert doctor(live, user=user) == [
-        "problem: log-in: log-in failed: the user name or the password is wrong, or the account is locked for a while",
+        "problem: log-in: login failed: the user name or the password is wrong, or the account is locked for a while",
         "warning: not checked: rights, collaboration and organizations",
     ]
     assert doctor.code == 4

@@ -1,4 +1,4 @@
-"""Every example gives the same outputs on the embedded backend and on a real server, encrypted or not."""
+"""Every example gives the same outputs on the embedded backend and on a real server."""
 
 from __future__ import annotations
 
@@ -88,8 +88,17 @@ def is_near(found: Any, wanted: Any) -> bool:
     return bool(found == wanted)
 
 
-@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+# Each example in one of the federations by turns, and two in both: the federations differ in how kwargs and results
+# travel, whatever the workflow (see test_vantage6_live.py).
+PLACES = [
+    pytest.param(example, encrypted, id=f"{example.stem}-{'encrypted' if encrypted else 'plain'}")
+    for number, example in enumerate(EXAMPLES)
+    for encrypted in (False, True)
+    if example.stem in ("average", "average_central") or encrypted == bool(number % 2)
+]
+
+
+@pytest.mark.parametrize(("example", "encrypted"), PLACES)
 def test_the_same_outputs(example: Path, encrypted: bool, tmp_path: Path, stores: Path) -> None:
     server = federation.shared()
     live = server.encrypted if encrypted else server.plain

@@ -134,7 +134,7 @@ def test_a_server_that_goes_away_and_comes_back(quick: Stage) -> None:
     said = going.end()
     assert said.code == 0, f"{said.out}\n{said.err}"
     assert said.document["outputs"] == OUTPUTS
-    assert "the server answers again, after" in said.err
+    assert "the server responds again, after" in said.err
     assert quick.asked() == ALL
 
 
@@ -204,7 +204,7 @@ def test_a_deadline_that_passes_while_the_server_is_away(whose: str, left_alone:
     assert document["steps"]["ask"]["status"] == "interrupted"
     assert document["steps"]["ask"]["responded"] == ["alpha"]
     assert document["error"]["kind"] == "unreachable"
-    assert "the server is away, and a deadline has passed" in document["error"]["message"]
+    assert "the server is unreachable, and a deadline has passed" in document["error"]["message"]
 
 
 @pytest.mark.parametrize("whose", ["step", "run"])

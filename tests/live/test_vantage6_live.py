@@ -246,7 +246,7 @@ def test_two_factor_log_in(plain: LiveFederation, tmp_path: Path) -> None:
             connecting.connect(replace(there, totp_secret="${file:wrong}"))
         newcomer = read(plain, tmp_path, user=plain.users.organization_view, server=url)
         nobody = Person({"HOME": str(tmp_path)})
-        with pytest.raises(AccessError, match="has just set up two-factor log-in") as caught:
+        with pytest.raises(AccessError, match="has just set up two-factor login") as caught:
             connecting.connect(newcomer, person=nobody)
         assert "otpauth" not in f"{caught.value.message}{caught.value.hint}"
         (kept,) = (tmp_path / ".config" / "v6flow").iterdir()

@@ -167,7 +167,7 @@ def test_a_local_step_that_is_tried_again_says_so() -> None:
 
 def test_an_accepted_mixture_of_cohorts_is_reported_with_its_reason() -> None:
     done = ev.StepCompleted(START + 9000, "report", 1, (("moments", ("alpha",)),), accepted=True, mixed_cohorts="pilot")
-    mixed = "answers of different cohorts are put together; accepted: pilot"
+    mixed = "answers of different cohorts are combined; accepted: pilot"
     lines = told([*MOMENTS, done, ev.RunCompleted(START + 9000, {})])
     assert lines[-4].endswith(f"report: completed, {mixed}")
     assert lines[-1] == f"incomplete: report: {mixed}"
@@ -232,12 +232,12 @@ def test_a_stream_without_unicode_does_not_stop_it() -> None:
 def test_a_result_that_is_reused_is_told_once() -> None:
     events = [
         BEGUN[0],
-        ev.StepNotReused(START, "pooled", "no run before has a result of it"),
+        ev.StepNotReused(START, "pooled", "no earlier run has a result of it"),
         ev.StepReused(START, "moments", "variance-20261120-0523-abcd", "moments", START - 60, {"alpha": 1, "beta": 2}),
         ev.StepCompleted(START, "moments"),
     ]
     assert told(events)[3:6] == [
-        "05:23:00Z pooled: nothing to reuse: no run before has a result of it",
+        "05:23:00Z pooled: nothing to reuse: no earlier run has a result of it",
         "05:23:00Z moments: reused from run variance-20261120-0523-abcd, answered 2026-11-21T05:22:00Z (1m00s old)",
         "05:23:00Z moments: completed in 0.0s, 2 of 2 answered",
     ]

@@ -60,7 +60,7 @@ def test_what_one_run_keeps_another_finds(store: FolderStore) -> None:
 
 
 def test_nothing_is_known_of_a_step_that_was_never_kept(store: FolderStore) -> None:
-    assert results(store.create("w-2")).find("s", KEY, DAY, 2000.0) == "no run before has a result of it"
+    assert results(store.create("w-2")).find("s", KEY, DAY, 2000.0) == "no earlier run has a result of it"
 
 
 def test_what_changed_since_is_told(store: FolderStore) -> None:
@@ -83,7 +83,7 @@ def test_it_is_as_old_as_its_oldest_answer(store: FolderStore, longest: float, i
 def test_a_clock_that_was_set_back_finds_nothing(store: FolderStore) -> None:
     results(answered_run(store)).keep("s", KEY, 1003.0)
     found = results(store.create("w-2")).find("s", KEY, DAY, 1000.0)
-    assert found == "the result of run w-1 was answered in the future, by this clock"
+    assert found == "the result of run w-1 is from the future by this clock"
 
 
 def test_no_cache_finds_nothing_and_keeps_all(store: FolderStore) -> None:
@@ -134,7 +134,7 @@ def test_a_step_that_was_done_anew_has_its_old_result_no_more(store: FolderStore
         ev.TaskAnswered(1101.0, "s", "alpha", 2, 9),
         ev.StepCompleted(1102.0, "s"),
     )
-    assert results(store.create("w-2")).find("s", KEY, DAY, 2000.0) == "run w-1 has its result no more"
+    assert results(store.create("w-2")).find("s", KEY, DAY, 2000.0) == "run w-1 no longer has its result"
 
 
 def test_a_run_that_goes_on_is_read_again(store: FolderStore) -> None:
@@ -152,7 +152,7 @@ def test_a_run_that_goes_on_is_read_again(store: FolderStore) -> None:
 def test_what_changed_while_it_was_computed_is_not_kept(store: FolderStore) -> None:
     folder = answered_run(store)
     said = results(folder, still=lambda *_: False).keep("s", KEY, 1003.0)
-    assert said == "what it depends on was changed meanwhile"
+    assert said == "what it depends on has changed meanwhile"
     assert not (store.root / "cache").exists()
 
 
@@ -192,4 +192,4 @@ def test_a_note_about_something_else_is_no_result(store: FolderStore) -> None:
     (note,) = (store.root / "cache").glob("*.json")
     note.rename(note.with_name(f"{KEY.digest}.json"))
     found = results(store.create("w-2")).find("s", KEY, DAY, 2000.0)
-    assert found == "what is noted of run w-1 is about something else"
+    assert found == "the note about run w-1 is about something else"

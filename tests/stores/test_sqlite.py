@@ -511,7 +511,7 @@ WRONGS: dict[str, tuple[Callable[[Path], None], str]] = {
     "newer": (drop("PRAGMA user_version=7"), "is of a newer version: its format is 7, this v6flow knows 2"),
     "no events": (drop("DROP TABLE events"), "is damaged: no such table: events"),
     "no meta": (drop("DROP TABLE meta"), "is damaged: no such table: meta"),
-    "no length": (drop("DELETE FROM meta"), "the record of its length is gone"),
+    "no length": (drop("DELETE FROM meta"), "the record of its length is missing"),
     "fewer": (drop("DELETE FROM events WHERE seq > 20"), "is damaged: it holds 20 events of 41"),
     "one less": (drop("DELETE FROM events WHERE seq = 20"), "is damaged: event 20 is not what was written"),
     "changed": (

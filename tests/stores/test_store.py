@@ -339,7 +339,7 @@ def test_a_name_left_in_the_lock_is_not_who_holds_it(run: RunFolder, child: subp
         holder = signal_holder(run.lock_path)
         assert holder is not None
         assert holder.pid is None
-        with pytest.raises(HeldError, match="a process that cannot be told"):
+        with pytest.raises(HeldError, match="a process that is not known"):
             run.lease()
     (run.path / "lock").write_text(json.dumps(record))
     child.communicate("\n\n")

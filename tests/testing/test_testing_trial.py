@@ -630,7 +630,7 @@ def test_what_is_said_twice_of_one_item_is_told(bench: Bench, key: str) -> None:
     said: Any = {"answers": {"default": {"value": 1}}, "decisions": "approve"}[key]
     case = {"decisions": YES, key: {f"tab[1].{step}": said, f"tab[age].{step}": said, f"tab.{step}": said}}
     assert bench.complaints(case, text=ITEMS, answers=MEANS) == [
-        f"tab[1].{step} and tab[age].{step} both speak of tab[1].{step}\n  leave one of them out"
+        f"tab[1].{step} and tab[age].{step} both name tab[1].{step}\n  leave one of them out"
     ]
 
 

@@ -69,7 +69,7 @@ FOLDERS = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "fish": "(__fish_c
 
 def candidates(what: str) -> dict[str, Any]:
     """How shells complete ids of `runs`, or `steps` or `gates` of the run that the line names (see `completion`)."""
-    name, ask = f"_v6flow_{what}", f"v6flow completion --candidates {what}"
+    name, ask = f"_v6flow_{what}", " ".join(("v6flow", "completion", "--candidates", what))
     return {
         "bash": name, "zsh": name, "fish": f"({name})", "tcsh": f"`{ask}`",
         "preamble": {

@@ -23,6 +23,7 @@ def configure(parser: Parser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from v6flow import actor
     from v6flow.cli import show
+    from v6flow.core.views.documents import Cancelled
     from v6flow.errors import UnreachableError, UsageError
     from v6flow.reporters import prose
     from v6flow.runs.cancel import cancel
@@ -34,7 +35,7 @@ def main(arguments: argparse.Namespace) -> int:
     opened = open_or_post(folder, lambda: CancelRequest(who.by, time.time(), who.via))
     if isinstance(opened, Holder):
         if arguments.output == "json":
-            show.write({"run": folder.id, "status": "cancelling", "holder": opened.pid})
+            show.write(Cancelled(folder.id, "cancelling", opened.pid).as_json())
         else:
             show.lines([f"requested cancellation of run {folder.id} from {opened}"])
             if opened.stopped:
@@ -51,7 +52,7 @@ def main(arguments: argparse.Namespace) -> int:
             again = f"its open tasks at the server keep running; {command} tries again"
             raise UnreachableError(f"run {folder.id} is not cancelled: {error.message}", hint=again) from error
     if arguments.output == "json":
-        show.write({"run": folder.id, "status": opened.state.status, "holder": None, "notes": notes})
+        show.write(Cancelled(folder.id, opened.state.status, None, tuple(notes)).as_json())
     else:
         message = f"cancelled run {folder.id}"
         if opened.state.status != "cancelled":  # only its `finally` steps were: the run had ended before

@@ -29,7 +29,7 @@ def main(arguments: argparse.Namespace) -> int:
         show.data("".join(f"{each}\n" for each in _candidates(*arguments.candidates)))
         return 0
     if arguments.shell is None:
-        raise UsageError("no shell is named", hint="v6flow completion bash, zsh, fish or tcsh")
+        raise UsageError("name a shell: bash, zsh, fish or tcsh")
     show.data(_script(arguments.shell) + "\n")
     return 0
 

@@ -27,6 +27,7 @@ def decide(arguments: argparse.Namespace, decision: str) -> int:
     from v6flow.cli import show
     from v6flow.core.execution.state import replay
     from v6flow.core.planning.plan import iso
+    from v6flow.core.views.documents import Decided
     from v6flow.reporters import prose
     from v6flow.runs.gates import check_decision, decide_gate
     from v6flow.runs.opened import open_or_post
@@ -45,8 +46,8 @@ def decide(arguments: argparse.Namespace, decision: str) -> int:
     with opened:
         decided = decide_gate(opened, arguments.step, decision, by=who, comment=arguments.comment)
         if arguments.output == "json":
-            document = {"run": folder.id, "step": decided.step, "decision": decision}
-            show.write({**document, "by": decided.by, "at": iso(decided.at), "comment": decided.comment})
+            told = Decided(folder.id, decided.step, decision, decided.by, iso(decided.at), decided.comment)
+            show.write(told.as_json())
             return 0
         show.lines([f"{decision} {decided.step} of run {folder.id}, as {decided.by}"])
         more = prose.waiting_text(opened.state, arguments.store or "")
@@ -57,10 +58,10 @@ def decide(arguments: argparse.Namespace, decision: str) -> int:
 def _told(folder: StoredRun, arguments: argparse.Namespace, decision: str, by: str, holder: str) -> int:
     """Report that the process that works on the run received the decision."""
     from v6flow.cli import show
+    from v6flow.core.views.documents import Decided
 
     if arguments.output == "json":
-        document = {"run": folder.id, "step": arguments.step, "decision": decision, "by": by}
-        show.write({**document, "at": None, "comment": arguments.comment})
+        show.write(Decided(folder.id, arguments.step, decision, by, None, arguments.comment).as_json())
     else:
         show.lines([f"{decision} {arguments.step} of run {folder.id}, as {by}; {holder} continues the run"])
     return 0

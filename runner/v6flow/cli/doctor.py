@@ -6,7 +6,7 @@ Nothing is submitted to the server.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from v6flow.cli import arguments as common
 
@@ -35,12 +35,13 @@ def configure(parser: Parser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli import show
     from v6flow.core.checks import findings
+    from v6flow.core.views import documents
 
     federation, plan = _meant(arguments)
     found = findings.ordered(federation.access().examine(plan))
     code = findings.exit_code(found)
     if arguments.output == "json":
-        show.write({"healthy": code == 0, "exit_code": code, "findings": [_document(each) for each in found]})
+        show.write(documents.Examined(code == 0, code, tuple(map(documents.finding, found))).as_json())
         return code
     show.data("".join(f"{line}\n" for line in table(found, width=_width())))
     show.lines([_summary(found)])
@@ -116,16 +117,3 @@ def _summary(found: Sequence[Finding]) -> str:
     counts = {status: sum(each.status == status for each in found) for status in ("problem", "warning")}
     parts = [f"{count} {status}{'s' if count > 1 else ''}" for status, count in counts.items() if count]
     return ", ".join(parts) or "no problems found"
-
-
-def _document(finding: Finding) -> dict[str, Any]:
-    return {
-        "status": finding.status,
-        "subject": finding.subject,
-        "organization": finding.organization,
-        "message": finding.message,
-        "remedy": finding.remedy,
-        "image": finding.image,
-        "label": finding.label,
-        "exit_code": finding.exit_code,
-    }

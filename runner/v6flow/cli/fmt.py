@@ -29,6 +29,7 @@ def configure(parser: Parser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli import show
+    from v6flow.core.views.documents import Formatted
     from v6flow.reporters.terminal import plain
 
     changes = _changes(arguments.files)
@@ -38,9 +39,9 @@ def main(arguments: argparse.Namespace) -> int:
             write(file, after)
     code = 1 if arguments.check and changes else 0
     if arguments.output == "json":
-        unchanged = [file for file in dict.fromkeys(arguments.files) if file not in changes]
-        diffs = {"diff": {file: diff(file, *texts) for file, texts in changes.items()}} if arguments.diff else {}
-        show.write({"changed": list(changes), "unchanged": unchanged, "written": writes, "exit_code": code, **diffs})
+        unchanged = tuple(file for file in dict.fromkeys(arguments.files) if file not in changes)
+        diffs = {file: diff(file, *texts) for file, texts in changes.items()} if arguments.diff else None
+        show.write(Formatted(tuple(changes), unchanged, writes, code, diffs).as_json())
         return code
     for file, texts in changes.items():
         if arguments.diff:

@@ -30,6 +30,7 @@ def configure(parser: Parser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     from v6flow.cli import show
+    from v6flow.core.views import documents
     from v6flow.errors import UsageError
     from v6flow.reporters.terminal import plain
 
@@ -41,7 +42,7 @@ def main(arguments: argparse.Namespace) -> int:
     found = [problem for problems in files.values() for problem in problems]
     code = 1 if found else 0
     if arguments.output == "json":
-        show.write({"findings": [show.problem_document(problem) for problem in found], "exit_code": code})
+        show.write(documents.Linted(tuple(map(documents.problem, found)), code).as_json())
         return code
     show.problems(found)
     show.data("".join(f"{plain(file)}: nothing found\n" for file, problems in files.items() if not problems))
@@ -87,6 +88,7 @@ def _explain(name: str, *, as_json: bool) -> int:
     from v6flow.cli import show
     from v6flow.core.checks.lint import RULES
     from v6flow.core.language.words import suggestion
+    from v6flow.core.views.documents import RuleShown, RulesShown
     from v6flow.errors import UsageError
 
     if name != _ALL and name not in RULES:
@@ -94,10 +96,8 @@ def _explain(name: str, *, as_json: bool) -> int:
         raise UsageError(f"no rule {name!r}", hint=hint)
     rules = RULES if name == _ALL else {name: RULES[name]}
     if as_json:
-        show.write({"rules": [
-            {"rule": each, "summary": rule.summary, "why": rule.why, "bad": rule.bad, "good": rule.good}
-            for each, rule in rules.items()
-        ]})  # fmt: skip
+        shown = (RuleShown(each, rule.summary, rule.why, rule.bad, rule.good) for each, rule in rules.items())
+        show.write(RulesShown(tuple(shown)).as_json())
     elif name == _ALL:
         width = max(map(len, RULES))
         show.data("".join(f"{each:<{width}}  {rule.summary}\n" for each, rule in RULES.items()))

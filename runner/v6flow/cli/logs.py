@@ -82,6 +82,7 @@ def _story(folder: StoredRun, state: RunState, arguments: argparse.Namespace) ->
     """Print the progress lines of the run again, from its journal."""
     from v6flow.cli import show
     from v6flow.core.execution.state import RunState, apply
+    from v6flow.core.views.documents import Story
     from v6flow.reporters.lines import Lines
     from v6flow.runs.pinning import pinned_plan
 
@@ -107,7 +108,7 @@ def _story(folder: StoredRun, state: RunState, arguments: argparse.Namespace) ->
         time.sleep(LOOK)
     reporter.less(retold)
     if told is not None:
-        show.write({"run": folder.id, "lines": told.getvalue().splitlines()})
+        show.write(Story(folder.id, tuple(told.getvalue().splitlines())).as_json())
     return 0
 
 
@@ -130,6 +131,7 @@ class _Logs:
         """Show the logs."""
         from v6flow.cli import show
         from v6flow.core.language.messages import choice
+        from v6flow.core.views.documents import StepLogs
         from v6flow.reporters.terminal import plain
 
         state = self._state()
@@ -137,7 +139,7 @@ class _Logs:
         texts = {name: self._text(state, name, subtask) for name, subtask in subtasks.items()}
         if self._arguments.output == "json":
             why, _ = self._withheld(state) or (None, None)
-            show.write({"run": self._folder.id, "step": self._step, "logs": texts, "withheld": why})
+            show.write(StepLogs(self._folder.id, self._step, texts, why).as_json())
             return 0
         withheld = self._withheld(state)
         if withheld is not None and state.step(self._step).reused is None:

@@ -29,7 +29,7 @@ def main(arguments: argparse.Namespace) -> int:
     from v6flow import loading
     from v6flow.cli import show
     from v6flow.core.checks import soundness
-    from v6flow.core.views.base import as_json
+    from v6flow.core.views import documents
     from v6flow.core.views.preview import preview
     from v6flow.runs.reach import reach_for
     from v6flow.runs.starting import make_plan
@@ -48,19 +48,10 @@ def main(arguments: argparse.Namespace) -> int:
     steps = list(preview(plan))
     warnings = [*soundness.warnings(workflow, plan.directory), *misfits]
     if arguments.output == "json":
-        show.write(
-            {
-                "workflow": workflow.name,
-                "params": dict(params),
-                "federation": {
-                    "file": federation.file if federation is not None else None,
-                    "organizations": list(plan.directory.organizations),
-                    "offline": list(plan.directory.offline),
-                },
-                "steps": as_json(steps),
-                "warnings": [show.problem_document(each) for each in warnings],
-            }
-        )
+        directory, file = plan.directory, federation.file if federation is not None else None
+        where = documents.PlannedFederation(file, tuple(directory.organizations), tuple(directory.offline))
+        told = tuple(map(documents.problem, warnings))
+        show.write(documents.PlanDocument(workflow.name, params, where, tuple(steps), told).as_json())
         return 0
     show.data("".join(_text(workflow.name, params, plan.directory, steps)))
     show.problems(warnings)

@@ -11,6 +11,7 @@ from v6flow.core import json
 from v6flow.core.language import redaction
 from v6flow.core.language.problem import InvalidError
 from v6flow.core.patterns import pattern
+from v6flow.core.views import documents
 from v6flow.core.views.summary import Error, no_run
 from v6flow.errors import V6flowError
 from v6flow.reporters import terminal
@@ -112,19 +113,6 @@ def problems(found: Sequence[Problem]) -> None:
         lines([f"{count} problems"])
 
 
-def problem_document(problem: Problem) -> dict[str, Any]:
-    """A problem as a JSON document."""
-    return {
-        "file": problem.file,
-        "line": problem.position.line,
-        "column": problem.position.column,
-        "message": problem.message,
-        "hint": problem.hint,
-        "rule": problem.rule,
-        "severity": problem.severity,
-    }
-
-
 def why(error: V6flowError | InterruptedRunError) -> Error:
     """An error as part of a run's JSON document."""
     return Error(error.kind, error.message, None, None, error.hint)
@@ -134,7 +122,7 @@ def error_document(error: V6flowError | InterruptedRunError) -> dict[str, Any]:
     """An error as the JSON document of `--output json`."""
     document = no_run(why(error), error.exit_code).as_json()
     if isinstance(error, InvalidError):
-        document["problems"] = [problem_document(problem) for problem in error.problems]
+        document["problems"] = [documents.problem(each).as_json() for each in error.problems]
     return document
 
 

@@ -88,7 +88,7 @@ def _run(suites: list[Suite], wanted: set[str], arguments: argparse.Namespace) -
     if arguments.junit:
         _write(arguments.junit, report.junit(verdicts, seconds, started))
     if arguments.output == "json":
-        show.write(report.document(verdicts, seconds, code))
+        show.write(report.tested(verdicts, seconds, code).as_json())
     else:
         told = [*report.unexpected(verdicts), report.summary(verdicts, seconds)]
         lines = [*report.failures(verdicts), *([""] if verdicts else []), *told]

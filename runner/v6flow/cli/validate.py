@@ -35,6 +35,7 @@ def configure(parser: Parser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from v6flow import paths
     from v6flow.cli import show
+    from v6flow.core.views import documents
     from v6flow.reporters.terminal import plain
 
     given = arguments.federation
@@ -43,8 +44,8 @@ def main(arguments: argparse.Namespace) -> int:
     found = list(dict.fromkeys(problem for problems in files.values() for problem in problems))
     valid = not any(problem.severity == "error" for problem in found)
     if arguments.output == "json":
-        problems = [show.problem_document(problem) for problem in found]
-        show.write({"valid": valid, "exit_code": 0 if valid else 2, "problems": problems})
+        problems = tuple(map(documents.problem, found))
+        show.write(documents.Validated(valid, 0 if valid else 2, problems).as_json())
         return 0 if valid else 2
     show.problems(found)
     for file, problems_ in files.items():

@@ -35,7 +35,7 @@ def cancel(opened: OpenRun, federation_file: str | None = None, clock: Clock | N
         try:
             run = resume(opened, federation_file=federation_file)
         except ResumeError as error:
-            notes.append(f"what stands under `finally` was not run: {error.message}")
+            notes.append(f"the steps under `finally` were not run: {error.message}")
         else:
             opened.stored.requests.post(request)
             run.carry_on(Silent())

@@ -29,7 +29,7 @@ def check_decision(run: str, state: RunState, step: str, by: str) -> float:
         steps = {*state.steps, *state.pinned.steps}
         if step not in steps and ids.definition(step) not in steps:
             raise UsageError(f"run {run} has no step {step!r}", hint=suggestion(step, [*waiting, *sorted(steps)]))
-        hint = "no gate of this run waits; its status says how it stands"
+        hint = "no gate of this run is waiting; see `v6flow status`"
         if waiting and not state.over:
             hint = suggestion(step, waiting) or f"those that wait: {', '.join(waiting)}"
         raise UsageError(f"step {step} of run {run} {what}", hint=hint)

@@ -57,7 +57,7 @@ def resume(
     """
     state, pinned = opened.state, opened.state.pinned
     if not state.run:
-        raise ResumeError(f"run {opened.stored.id} ended before anything was written of it", hint="start a new run")
+        raise ResumeError(f"run {opened.stored.id} ended before anything was recorded", hint="start a new run")
     by, clock = by or actor.here(), LaterClock(clock or SystemClock(), state.last)
     tokens = tuple(token for place in resubmit for token in _tokens(state, place))
     federation = pinned_federation(pinned, federation_file)
@@ -75,7 +75,7 @@ def resume(
         changed, refused = differences(state, old, plan)
         if refused:
             raise ResumeError(
-                f"run {state.run} cannot go on: what it has done is no longer what the files say:\n  "
+                f"run {state.run} cannot continue: what it has done no longer agrees with the files:\n  "
                 + "\n  ".join(refused),
                 hint="undo the change, or start a new run",
             )
@@ -104,7 +104,9 @@ def _stricter_before(plan: Plan, access: Access | None, federation: Federation |
     if not lifted:
         return []
     limits = choice([f"{key}: {short(held[key])}" for key in lifted], "and")
-    return [f"the policy that this run began with is stricter than {federation.file} is now, and still holds: {limits}"]
+    return [
+        f"the policy that this run started with is stricter than {federation.file} is now, and still applies: {limits}"
+    ]
 
 
 def what_to_do_again(state: RunState, plan: Plan) -> tuple[list[str], list[str]]:
@@ -175,7 +177,7 @@ def _current_plan(state: RunState, workflow: Workflow, access: Access | None, de
     new = [name for name, param in workflow.params.items() if param.required and name not in pinned.params]
     if new:
         raise ResumeError(
-            f"run {state.run} cannot go on: it has no value for the new param {new[0]}",
+            f"run {state.run} cannot continue: it has no value for the new param {new[0]}",
             hint="give the param a default, or start a new run",
         )
     params = {name: pinned.params.get(name, param.schema.get("default")) for name, param in workflow.params.items()}
@@ -188,7 +190,7 @@ def _current_plan(state: RunState, workflow: Workflow, access: Access | None, de
     except InvalidError as error:
         make()  # what is wrong under the file's own policy is told as it is
         raise ResumeError(
-            f"run {state.run} cannot go on under the policy that it began with, which is stricter than the federation "
-            "file is now:\n  " + "\n  ".join(each.message for each in error.problems),
+            f"run {state.run} cannot continue under the policy that it started with, which is stricter than that of "
+            "the federation file now:\n  " + "\n  ".join(each.message for each in error.problems),
             hint="start a new run",
         ) from error

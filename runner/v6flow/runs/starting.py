@@ -89,12 +89,12 @@ def _preflight(access: Access, plan: Plan, federation: Federation | None) -> lis
     found = findings.ordered(findings.weigh(plan, access.preflight(plan)))
     problems = [each for each in found if each.status == "problem"]
     if problems:
-        message = "nothing was sent, since this run cannot succeed:\n  " + "\n  ".join(map(str, problems))
+        message = "nothing was sent, because this run cannot succeed:\n  " + "\n  ".join(map(str, problems))
         code = findings.exit_code(problems)
         kind = next((each for each in (AccessError, UnreachableError) if each.exit_code == code), FederationError)
         words = ["v6flow", "doctor", plan.workflow.document.name]
         words += ["--federation", federation.file] if federation is not None else []
-        hint = f"`{shlex.join(words)}` shows it all; --skip-preflight runs it nonetheless"
+        hint = f"`{shlex.join(words)}` shows everything; --skip-preflight runs it anyway"
         raise kind(message, hint=hint)
     # who is offline is told when the run begins
     return [str(each) for each in found if each.status == "warning" and each.organization not in plan.directory.offline]

@@ -56,14 +56,14 @@ class Holder(Struct, frozen=True):
     def __str__(self) -> str:
         if self.pid is None:
             where = f" on {self.host}" if self.host and self.host != os.uname().nodename else ""
-            return f"a process that cannot be told{where}"
+            return f"a process that is not known{where}"
         return f"process {self.pid} ({self.command})" if self.command else f"process {self.pid}"
 
     def error(self, run: str) -> HeldError:
         """The error for another process that wants the run."""
         if self.stopped:
             message = f"the run {run} is held by {self}, which is stopped (pid {self.pid})"
-            hint = f"let it go on with `kill -CONT {self.pid}`, or end it with `kill -KILL {self.pid}`"
+            hint = f"continue it with `kill -CONT {self.pid}`, or end it with `kill -KILL {self.pid}`"
             return HeldError(message, hint=hint)
         hint = (
             "wait until it has ended" if self.pid is None else f"wait until it has ended, or end it: `kill {self.pid}`"

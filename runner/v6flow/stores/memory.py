@@ -53,7 +53,7 @@ class MemoryJournal:
         try:
             return self._kept[digest]
         except KeyError:
-            raise JournalError(f"{digest!r} is not the digest of anything kept") from None
+            raise JournalError(f"{digest!r} is not the digest of anything in the store") from None
 
     def close(self) -> None:
         """See Journal; it can still be read."""

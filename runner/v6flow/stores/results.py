@@ -70,16 +70,16 @@ class EarlierResults:
         if note is None:
             return self._what_changed(step, key)
         if dict(note.parts) != dict(key.parts):
-            return f"what is noted of run {note.run} is about something else"
+            return f"the note about run {note.run} is about something else"
         try:
             kept = self._result(note)
         except V6flowError as error:
             return f"the result of run {note.run} cannot be read: {error.message}"
         if kept is None:
-            return f"run {note.run} has its result no more"
+            return f"run {note.run} no longer has its result"
         age = now - kept.answered
         if age < 0:
-            return f"the result of run {note.run} was answered in the future, by this clock"
+            return f"the result of run {note.run} is from the future by this clock"
         if age > longest:
             return f"the result of run {note.run} is too old: it was answered {spell(age)} ago"
         return kept
@@ -87,7 +87,7 @@ class EarlierResults:
     def keep(self, step: str, key: Key, ended: float) -> str | None:
         """See `engine.Results`."""
         if not self._still(step, key):
-            return "what it depends on was changed meanwhile"
+            return "what it depends on has changed meanwhile"
         body = json.dumps(asdict(_Note(self._run.id, step, ended, key.parts))).encode("ascii")
         return self._store.note(key.digest, body) or self._store.note(self._newest(step), body)
 
@@ -118,6 +118,6 @@ class EarlierResults:
         """Why there is no result under a key."""
         newest = self._noted(self._newest(step))
         if newest is None:
-            return "no run before has a result of it"
+            return "no earlier run has a result of it"
         changed = [_WORDS.get(part, part) for part in reuse.changed(newest.parts, key.parts)]
         return f"since run {newest.run}, this changed: {', '.join(changed)}" if changed else "its result is gone"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from msgspec import Struct
@@ -10,6 +10,7 @@ from msgspec import Struct
 from v6flow.core.json import dumps
 from v6flow.core.patterns import pattern
 from v6flow.core.planning.plan import iso
+from v6flow.core.views.documents import Tested, TestedCase
 from v6flow.core.views.incomplete import kinds_by_name
 from v6flow.reporters.terminal import plain
 
@@ -98,26 +99,15 @@ def unexpected(verdicts: Sequence[Verdict]) -> list[str]:
     return [f"{cases} an incomplete result that `expect` does not mention; -v shows what to add"]
 
 
-def document(verdicts: Sequence[Verdict], seconds: float, exit_code: int) -> dict[str, Any]:
-    """The verdicts as one JSON document."""
-    return {
-        "exit_code": exit_code,
-        "passed": sum(verdict.passed for verdict in verdicts),
-        "failed": sum(not verdict.passed for verdict in verdicts),
-        "seconds": round(seconds, 3),
-        "cases": [
-            {
-                "file": verdict.file,
-                "case": verdict.case,
-                "line": verdict.line,
-                "status": verdict.word,
-                "seconds": round(verdict.seconds, 3),
-                "failures": [str(complaint) for complaint in verdict.complaints],
-                "incomplete": [each.as_json() for each in verdict.incomplete],
-            }
-            for verdict in verdicts
-        ],
-    }
+def tested(verdicts: Sequence[Verdict], seconds: float, exit_code: int) -> Tested:
+    """The verdicts as the JSON document shows them."""
+    passed = sum(verdict.passed for verdict in verdicts)
+    cases = (
+        TestedCase(each.file, each.case, each.line, each.word, round(each.seconds, 3),
+                   tuple(map(str, each.complaints)), each.incomplete)
+        for each in verdicts
+    )  # fmt: skip
+    return Tested(exit_code, passed, len(verdicts) - passed, round(seconds, 3), tuple(cases))
 
 
 def junit(verdicts: Sequence[Verdict], seconds: float, now: float) -> bytes:

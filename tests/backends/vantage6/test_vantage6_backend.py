@@ -454,7 +454,7 @@ def test_a_kill_is_sent_although_the_backend_closes_at_once_and_a_refused_one_is
             backend.kill("t0ken", ("alpha",))
     (note,) = reports.all
     assert isinstance(note, Remarked)
-    assert "task 102 could not be killed and may go on at the server: the server does not allow" in note.message
+    assert "task 102 could not be killed and may continue at the server: the server does not allow" in note.message
     assert isinstance(note.error, AccessError)
 
 

@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.skipif(
         os.environ.get("V6FLOW_LIVE") == "0", reason="V6FLOW_LIVE=0: no tests with a real vantage6 server"
     ),
-    pytest.mark.xdist_group("live"),
+    pytest.mark.xdist_group("live-2"),
 ]
 TIMES = Times(ladder=(0.0, 0.1), longest_retry=1.0)
 needs_events = pytest.mark.skipif(

@@ -274,7 +274,7 @@ def test_rights_that_cannot_be_read_are_unknown(answer: Say, monkeypatch: pytest
         assert rights.read(session(fake)).scope("event", "send") == "unknown"
     found = examine(World(answers={"/rule": answer}, held=[1, 2]))
     assert bad(found) == [
-        "warning: rights: the server does not say what this user may do: that is seen when it is done"
+        "warning: rights: the server does not report what this user may do: a missing right shows only when it is used"
     ]
 
 

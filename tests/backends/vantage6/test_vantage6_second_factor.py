@@ -56,7 +56,7 @@ class Stream(io.StringIO):
 
 @dataclass
 class Demanding(Vantage6):
-    """It wants a code of everybody, and sets two-factor log-in up at the first log-in of who has no secret."""
+    """It wants a code of everybody, and sets two-factor login up at the first log-in of who has no secret."""
 
     secret: str | None = SECRET
     codes: list[str | None] = field(default_factory=list)
@@ -179,7 +179,7 @@ def test_a_later_log_in_needs_another_code() -> None:
         here.get("/run")
         here.attended = False  # a run goes on
         server.valid.clear()
-        with pytest.raises(AccessError, match="the log-in has ended, and the server wants a two-factor code") as caught:
+        with pytest.raises(AccessError, match="the login has ended, and the server wants a two-factor code") as caught:
             here.get("/run")
     assert stdin.lines == 1, "nobody is asked in the middle of a run"
     assert caught.value.exit_code == 4
@@ -250,7 +250,7 @@ def first(somebody: Person, server: Demanding | None = None) -> AccessError:
     server = server or demanding(secret=None)
     with at(server, somebody) as here:
         for _ in range(2):
-            with pytest.raises(AccessError, match="set up two-factor log-in for somebody") as caught:
+            with pytest.raises(AccessError, match="set up two-factor login for somebody") as caught:
                 here.get("/run")
     assert server.codes == [], "it is not tried again"
     error = caught.value

@@ -73,7 +73,10 @@ def test_a_store_that_wants_to_know_who_asks_gets_the_token_for_all_pages(server
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (say(body=b"<h1>401</h1>", status=401), "something before the vantage6 server refuses GET /algorithm (401)"),
+        (
+            say(body=b"<h1>401</h1>", status=401),
+            "something in front of the vantage6 server refuses GET /algorithm (401)",
+        ),
         (
             say({"msg": "Server 'x' you are trying to authenticate with is not whitelisted"}, 403),
             "it says: Server 'x' you are trying to authenticate with is not whitelisted",

@@ -76,22 +76,20 @@ steps:
 
 def test_all_must_answer_and_one_cannot() -> None:
     assert told(step(), lost("gamma")) == [
-        "step a: it cannot succeed, since all 3 must answer, and gamma has no node (mend that first, or ask only alpha and beta (organizations: [alpha, beta]), or do without gamma (quorum: 2))"
+        "step a: it cannot succeed, since all 3 must answer, and gamma has no node (fix that first, or ask only alpha and beta (organizations: [alpha, beta]), or do without gamma (quorum: 2))"
     ]
 
 
 def test_those_with_the_same_reason_are_named_together() -> None:
     found = told(step(), lost("alpha"), lost("beta", "is away"), lost("gamma"))
     assert found == [
-        "step a: it cannot succeed, since all 3 must answer, and each of alpha and gamma has no node; beta is away (mend that first)"
+        "step a: it cannot succeed, since all 3 must answer, and each of alpha and gamma has no node; beta is away (fix that first)"
     ]
 
 
 def test_one_alone() -> None:
     (found,) = told(step(task=", organization: beta"), lost("beta", code=4))
-    assert found.startswith(
-        "step a: it cannot succeed, since it asks beta alone, and beta has no node (mend that first"
-    )
+    assert found.startswith("step a: it cannot succeed, since it asks beta alone, and beta has no node (fix that first")
     assert told(step(task=", organization: beta"), lost("alpha")) == []
 
 
@@ -119,7 +117,7 @@ def test_a_required_one_can_be_taken_out() -> None:
 
 def test_a_task_for_all_at_once_has_no_quorum_to_lower() -> None:
     (found,) = told(step(task=", isolation: task"), lost("alpha"))
-    assert found.endswith("(mend that first, or ask only beta and gamma (organizations: [beta, gamma]))")
+    assert found.endswith("(fix that first, or ask only beta and gamma (organizations: [beta, gamma]))")
 
 
 def test_a_quorum_that_another_step_decides_needs_one_answer_at_least() -> None:
@@ -149,7 +147,7 @@ def test_a_problem_of_an_image_or_a_label_is_one_of_the_steps_that_use_it() -> N
     assert len(told(text, lost("beta"))) == 2
     everywhere = Finding("image", "problem", "x has no package", None, 2, image="x")
     assert told(text, everywhere) == [
-        "step a: it cannot succeed, since all 3 must answer, and each of alpha, beta and gamma cannot do it: x has no package (mend that first)"
+        "step a: it cannot succeed, since all 3 must answer, and each of alpha, beta and gamma cannot do it: x has no package (fix that first)"
     ]
     assert told(text, Finding("rights", "problem", "none", None, 4)) == []
 

@@ -273,7 +273,7 @@ ONE = "{a: {local: {value: 1}}}"
             INNER,
             "{a: {foreach: {over: [1], steps: {b: {local: {value: '{{ steps.f.result }}'}}}}}}",
             "{f: {local: {value: 1}}}",
-            "step f stands under `finally`: it runs when all else is over",
+            "step f is under `finally`: it runs after all other steps",
         ),
         (
             INNER,

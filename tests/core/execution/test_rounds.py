@@ -263,7 +263,7 @@ def test_fixed_who_would_not_be_asked_any_more_is_named() -> None:
     run = drive(repeat(task=asked))
     run.answer("fit[1].part", "alpha", "beta")
     assert run.failure().kind == "cohorts"
-    assert run.failure().message == "beta answered in the first round, and would not be asked in this one"
+    assert run.failure().message == "beta answered in the first iteration, and would not be asked in this one"
     assert run.asked("fit[2].part") == []
 
 
@@ -285,7 +285,7 @@ def test_shrink_fails_when_nobody_is_left_to_ask() -> None:
     asked = ", organizations: \"{{ ['alpha'] if loop.index == 1 else ['beta'] }}\""
     run = drive(repeat("cohort: shrink", task=asked))
     run.answer("fit[1].part", "alpha")
-    assert "nobody is left of those who answered part in the round before" in run.failure().message
+    assert "nobody is left of those who answered part in the previous iteration" in run.failure().message
 
 
 def test_any_asks_all_in_each_round() -> None:

@@ -140,7 +140,7 @@ REFUSED: list[tuple[str, str]] = [
     ("min(params.rows)", "here are a mapping"),
     ("sum([1, none])", "sum: item [1] is null, not a number"),
     ("sum([1, true])", "item [1] is a boolean"),
-    ("sum(params.rows)", "say which of its keys: attribute='…'"),
+    ("sum(params.rows)", "name a key: attribute='…'"),
     ("sum(params.rows, attribute='nn')", "item [0] has no key 'nn' (did you mean n?)"),
     ("sum(params.map)", "take its keys or its values"),
     ("sum('123')", "not a list but a text"),

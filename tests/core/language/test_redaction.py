@@ -187,7 +187,7 @@ def test_no_message_repeats_an_odd_number_under_a_secret_key(value: str) -> None
         loading.parse_document(f"{MARK}passwords: {value}\n", "federation.yaml", kind="federation")
     (problem,) = caught.value.problems
     assert (problem.message, problem.hint) == (
-        "a number that readers take for different numbers",
+        "a number that YAML readers understand differently",
         "put quotes around it",
     )
 

@@ -59,7 +59,7 @@ def test_a_row_says_what_a_key_takes_and_what_is_built_in() -> None:
         == """
 A thing.
 
-| key | takes | built in | |
+| key | takes | default | |
 |---|---|---|---|
 | `a` | a whole number or null from 2 | required | First. Such as `3`. |
 | `b` | `x` or `1` | `x` | One \\| other. |
@@ -73,7 +73,7 @@ Exactly one of `a` and `b`.
 
 An item.
 
-| key | takes | built in | |
+| key | takes | default | |
 |---|---|---|---|
 | `e` | true or false |  |  |
 """

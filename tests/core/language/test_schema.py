@@ -188,7 +188,7 @@ def test_whatever_is_wrong_is_explained(place: tuple[str, tuple[str | int, ...]]
         ({"maxLength": 1}, "ab", "expected at most 1 characters"),
         ({"minItems": 1}, [], "the list is empty"),
         ({"maxItems": 1}, [1, 2], "expected at most 1 items"),
-        ({"uniqueItems": True}, [1, 1], "[1]: 1 stands twice in the list"),
+        ({"uniqueItems": True}, [1, 1], "[1]: 1 is in the list twice"),
         ({"items": {"type": "string"}}, ["a", 3], "[1]: expected text, got a number"),
         ({"required": ["a"]}, {}, "expected a mapping with a"),
         ({"properties": {"a": {"type": "string"}}}, {"a": 1}, ".a: expected text, got a number"),

@@ -188,7 +188,7 @@ def test_what_several_iterations_lack_is_one_entry() -> None:
         "2 times of 3, in all without gamma; beta; first at fit[2].part: 2 of 3 answered (gamma failed: it broke)"
     )
     assert (mixed.kind, mixed.subject) == ("mixed_cohorts", "fit")
-    assert mixed.message == "answers of different cohorts are put together; accepted: cohort: any"
+    assert mixed.message == "answers of different cohorts are combined; accepted: cohort: any"
     assert [each.message for each in of_step(run.state, "fit[3].part")] == ["2 of 3 answered (beta failed: it broke)"]
     assert [each.kind for each in of_step(run.state, "fit")] == ["partial", "mixed_cohorts"]
     assert of_step(run.state, "fit[1].part") == ()
@@ -379,8 +379,8 @@ def test_mixtures_that_a_step_or_an_output_accepts_with_their_reasons(final: str
     run.answer("b", "beta", "gamma")
     assert run.state.status == "completed"
     assert found(run) == [
-        "c: answers of different cohorts are put together; accepted: two countries",
-        "outputs.p: answers of different cohorts are put together; accepted: side by side",
+        "c: answers of different cohorts are combined; accepted: two countries",
+        "outputs.p: answers of different cohorts are combined; accepted: side by side",
     ]
 
 
@@ -403,7 +403,7 @@ outputs:
     run.answer("one.a", "alpha", "beta")
     run.answer("one.b", "beta", "gamma")
     assert run.state.status == "completed"
-    assert found(run) == ["one: answers of different cohorts are put together; accepted: output o: a table"]
+    assert found(run) == ["one: answers of different cohorts are combined; accepted: output o: a table"]
 
 
 CACHED = """

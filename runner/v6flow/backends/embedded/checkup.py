@@ -78,7 +78,7 @@ def _image(algorithm: Algorithm) -> Iterator[Finding]:
 
 
 def _fault(algorithm: Algorithm) -> tuple[str, str] | None:
-    mend = "mend it under `algorithms` in the federation file"
+    mend = "correct it under `algorithms` in the federation file"
     if algorithm.path is not None and not paths.is_folder(algorithm.path):
         return f"the folder {algorithm.path} of its package is not there", mend
     if algorithm.python is not None:  # which packages it has is seen when it runs
@@ -110,7 +110,7 @@ def _organization(organization: EmbeddedOrganization, needs: Sequence[Need]) -> 
         message = f"has no database {clip(label)}; it has {', '.join(map(clip, known)) or 'none'}"
         wrong.append(Finding(name, "problem", message, _add(label, known), _WRONG, organization=name, label=label))
     if organization.offline:
-        remedy = "take `offline: true` out of the federation file; a step waits for it until its timeout"
+        remedy = "remove `offline: true` from the federation file; a step waits for it until its timeout"
         wrong.append(warning(name, "is offline", remedy, organization=name))
     if organization.faults != Faults():
         wrong.append(warning(name, "has `faults`: it fails on purpose", organization=name))
@@ -129,7 +129,7 @@ def _files(organization: EmbeddedOrganization) -> Iterator[Finding]:
                 organization.name,
                 "problem",
                 f"has no file for its database {clip(database.label)}: {path} {why.removeprefix('it ')}",
-                "mend it under `organizations` in the federation file",
+                "correct it under `organizations` in the federation file",
                 _WRONG,
                 organization=organization.name,
                 label=database.label,

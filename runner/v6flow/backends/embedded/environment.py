@@ -79,7 +79,7 @@ def refused_variable(organization: EmbeddedOrganization, databases: tuple[dict[s
         if name in NOT_SETTABLE:
             return f"a node cannot set the environment variable {name}: it belongs to the image"
         if not name.isidentifier():
-            return f"{name!r} is no name of an environment variable"
+            return f"{name!r} is not the name of an environment variable"
     return None
 
 

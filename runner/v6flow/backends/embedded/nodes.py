@@ -183,7 +183,7 @@ class Nodes:
         self._conclude(key, lambda run, work: self._outcome(run, work, exit_code))
 
     def lost(self, key: int, reason: str, *, began: bool) -> None:
-        kind, said = ("unknown", "nobody knows what became of it") if began else ("start_failed", "it did not start")
+        kind, said = ("unknown", "it is not known what became of it") if began else ("start_failed", "it did not start")
         self._conclude(key, lambda _, work: Mishap(kind, f"{said}: {reason}", log=_log(work), own=True))
 
     def refused(self, key: int, reason: str) -> None:

@@ -26,13 +26,13 @@ def obstacle(run: TaskRun, federation: EmbeddedFederation) -> Mishap | None:
         return Mishap(
             "no_image",
             f"the folder {algorithm.path!r} of the image {algorithm.image!r} does not exist",
-            f"mend its `path` under `algorithms` in {federation.file}",
+            f"correct its `path` under `algorithms` in {federation.file}",
         )
     if algorithm.python is not None and not os.access(algorithm.python, os.X_OK):
         return Mishap(
             "no_image",
             f"the interpreter {algorithm.python!r} of the image {algorithm.image!r} cannot be run",
-            f"mend its `python` under `algorithms` in {federation.file}",
+            f"correct its `python` under `algorithms` in {federation.file}",
         )
     known = {database.label: database for database in run.organization.databases}
     for wanted in run.task.databases:

@@ -64,7 +64,7 @@ def parse(text: str, *, allow_http: bool = False) -> ServerAddress:
     address = ServerAddress(parts.scheme, parts.hostname.rstrip("."), port, parts.path.rstrip("/"))
     if address.scheme == "http" and not address.is_here and not allow_http:
         raise FederationError(
-            f"{address} is plain http: passwords and results would travel readable by anybody on the way",
+            f"{address} is plain http: passwords and results could be read by anybody on the way",
             hint="use https://, or write `allow_http: true` in the federation file if the network itself is protected",
         )
     return address

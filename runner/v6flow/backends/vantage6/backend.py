@@ -167,7 +167,9 @@ class ServerBackend:
             socket, self._socket = self._socket, None
         self._session.heard = None
         if executor is not None and not executor.close(self._times.farewell):
-            self._say("not all that was to be killed could be told the server in time, and may go on there")
+            self._say(
+                "not all tasks that had to be killed could be reported to the server in time; they may continue there"
+            )
         if emit is not None:
             for note in self._left:
                 emit(note)
@@ -281,7 +283,7 @@ class ServerBackend:
             {"wake": watcher.wake, "soon": watcher.soon, "quicken": watcher.quicken}[how]()
 
     async def _look(self, asked: OpenTask) -> None:
-        message = "the server is away, and a deadline has passed: "
+        message = "the server is unreachable, and a deadline has passed: "
         message += f"who has answered step {asked.request.step} in time is unknown"
         await bounded(self._following.catch_up(asked), self._times.last_look, message)
         with self._lock:
@@ -293,7 +295,7 @@ class ServerBackend:
     async def _put_an_end(self, token: str, asked: OpenTask | None) -> None:
         if asked is not None and not asked.begun:
             return
-        what = f"what was asked under {token}"
+        what = f"the task with the token {token}"
         try:
             while asked is not None and asked.task is None and not asked.settled:
                 await sleep(BLINK)
@@ -309,7 +311,9 @@ class ServerBackend:
                 what = f"task {task}"
                 await call(partial(self._dispatches.kill, task, job, asked))
         except V6flowError as error:
-            self._note_down(Remarked(f"{what} could not be killed and may go on at the server: {error.message}", error))
+            self._note_down(
+                Remarked(f"{what} could not be killed and may continue at the server: {error.message}", error)
+            )
 
     # -- telling
 

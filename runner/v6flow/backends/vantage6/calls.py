@@ -52,7 +52,7 @@ class Api:
     def prepare_input(self, data: bytes, public_key: str, whose: str) -> str:
         """What a task has as the input of an organization.
 
-        Where the server keeps blobs it is uploaded, which is repeated when it came to no answer: a blob nobody names
+        Where the server keeps blobs it is uploaded, which is repeated when it got no response: a blob nobody names
         does nothing. Raises KeyProblemError, and what Session.post raises.
         """
         if not self.dialect.blobs:

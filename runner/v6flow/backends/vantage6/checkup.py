@@ -184,12 +184,14 @@ def _server(transport: Transport, version: Version, now: Callable[[], float]) ->
     else:
         yield ok("server", named)
     if transport.address.scheme == "http" and not transport.address.is_here:
-        yield warning("server", "what is sent travels readable (plain http)", "use https:// unless the network is safe")
+        yield warning(
+            "server", "what is sent can be read on the way (plain http)", "use https:// unless the network is safe"
+        )
     date = transport.get("/version").headers.get("date", "")
     try:
         ahead = parsedate_to_datetime(date).timestamp() - now()
     except (TypeError, ValueError, IndexError, OverflowError, OSError):
-        yield ok("clock", "the server does not tell the time")
+        yield ok("clock", "the server does not report the time")
         return
     if abs(ahead) <= MOST_SKEW:
         yield ok("clock", "this machine and the server agree on the time")
@@ -230,7 +232,9 @@ def _rights(may: Rights, plan: Plan | None) -> Iterator[Finding]:
     """What this user may do, each lack by itself."""
     wanted = (("task", "create"), ("task", "view"), ("run", "view"), ("event", "receive"), ("event", "send"))
     if not may.whole and not all(may.may(*right, "collaboration") for right in wanted):
-        yield warning("rights", "the server does not say what this user may do: that is seen when it is done")
+        yield warning(
+            "rights", "the server does not report what this user may do: a missing right shows only when it is used"
+        )
         return
     lacks = [*_needed_rights(may), *_useful_rights(may, plan)]
     yield from lacks
@@ -238,7 +242,7 @@ def _rights(may: Rights, plan: Plan | None) -> Iterator[Finding]:
         hears = "" if sockets.is_possible() else " (but v6flow polls: python-socketio is not installed)"
         yield ok(
             "rights",
-            f"this user may create and kill tasks, see everybody's runs, and hear of them at once{hears}",
+            f"this user may create and kill tasks, see the runs of all organizations, and gets events of them{hears}",
         )
 
 
@@ -268,11 +272,11 @@ def _useful_rights(may: Rights, plan: Plan | None) -> Iterator[Finding]:
             yield _lack(told + unseen, "task | view | collaboration")
     if not may.may("event", "receive", "collaboration"):
         yield _lack(
-            "this user is not told of other organizations' runs, so v6flow polls", "event | receive | collaboration"
+            "this user gets no events of other organizations' runs, so v6flow polls", "event | receive | collaboration"
         )
     if not may.may("event", "send", "collaboration"):
         yield _lack(
-            "this user may not kill tasks: what is cancelled or too late goes on at the nodes",
+            "this user may not kill tasks: cancelled and late tasks continue at the nodes",
             "event | send | collaboration",
         )
 

@@ -113,7 +113,7 @@ def find_server(transport: Transport, *, patience: float | None = None) -> tuple
         return there, found
     raise FederationError(
         f"there is no vantage6 server at {transport.address}",
-        hint="the address is that of the API, most often https://…/api; what a browser shows is another",
+        hint="the address is that of the API, most often https://…/api; the address in a browser is another",
     ) from refused
 
 
@@ -131,11 +131,11 @@ def _version(transport: Transport, patience: float | None) -> Version | None:
 def _check_generation(version: Version, transport: Transport) -> None:
     if version.major == SPOKEN:
         return
-    hint = "vantage6 5 logs in another way and speaks of sessions; a later v6flow may"
+    hint = "vantage6 5 has another login and sessions; a later v6flow may support it"
     if version.major < SPOKEN:
         hint = "its results may be pickles, which v6flow never loads; ask for an upgrade to vantage6 4"
     raise FederationError(
-        f"{transport.address} is vantage6 {version.text}; this v6flow speaks vantage6 4.0 to 4.15", hint=hint
+        f"{transport.address} is vantage6 {version.text}; this v6flow supports vantage6 4.0 to 4.15", hint=hint
     )
 
 

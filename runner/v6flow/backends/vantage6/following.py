@@ -143,7 +143,7 @@ class Following:
             else:
                 for organization in repeated(whole.runs):
                     twice = f"task {asked.task} has several runs for {self._directory.name_of(organization)}"
-                    raise StrangeError(f"{twice}, so nobody knows which one is the answer")
+                    raise StrangeError(f"{twice}, so it is not known which one is the answer")
                 for run in whole.runs:
                     if run.id == number:
                         return run, whole.results.get(number)
@@ -241,7 +241,7 @@ class Following:
             own = not isinstance(error, StrangeError)  # which may quote what the server has sent
             return Failed(token, name, "garbage", why, log, error.hint, subtasks, own=own)
         if not body:
-            return Failed(token, name, "garbage", "it ended well but returned nothing", log, None, subtasks, own=True)
+            return Failed(token, name, "garbage", "it completed but returned nothing", log, None, subtasks, own=True)
         return Answered(token, name, body, log, subtasks, hidden)
 
     async def _result(self, run: Run) -> bytes | None:

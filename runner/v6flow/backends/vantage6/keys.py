@@ -146,9 +146,9 @@ def put(session: Session, key: PrivateKey, found: Comparison) -> None:
     if lost is not None and now.theirs == found.theirs:
         raise UnreachableError(
             f"the server did not answer, and has {now.old} of {found.whose} as before: {lost.message}",
-            hint="say the same again: it is looked first whether the key came through after all",
+            hint="repeat the command: it checks first whether the key arrived after all",
         ) from lost
     raise PersonNeededError(
         f"the public key of {found.whose} was sent, but the server has {now.old} now, not {now.ours}",
-        hint="does somebody else, or a node that has just begun, put another key there?",
+        hint="does somebody else, or a node that has just started, upload another key?",
     )

@@ -106,7 +106,7 @@ def _standing(node: ServerNode, now: float) -> str:
 def _shared(node: ServerNode) -> str:
     """What a node that is online says of itself."""
     if not node.config:
-        return "; it does not share which databases and images it has"
+        return "; it does not report which databases and images it has"
     labels = node.database_labels
     told = f"; databases: {_listed(labels)}" if labels else "; it names no databases"
     patterns = node.config.get("allowed_algorithms", ())

@@ -40,7 +40,7 @@ class Outage:
             since, told = self._since, self._told
             self._since, self._told = None, False
         if told and since is not None:
-            self._say(f"the server answers again, after {spell(self._clock() - since)}")
+            self._say(f"the server responds again, after {spell(self._clock() - since)}")
 
     def _missed(self, error: V6flowError) -> None:
         with self._lock:
@@ -49,4 +49,4 @@ class Outage:
             lasting = not self._told and self._clock() - self._since >= SPARED
             self._told = self._told or lasting
         if lasting:
-            self._say(f"{error.message}; the run goes on when the server is back")
+            self._say(f"{error.message}; the run continues when the server is back")

@@ -108,7 +108,7 @@ def of_status(
     if status == 401:
         return _unauthorized(said, what)
     if status == 422 and _STALE.search(said or "token"):
-        return StaleTokenError(f"the server does not take our token for {what}{words}")
+        return StaleTokenError(f"the server does not accept our token for {what}{words}")
     if status == 429:
         return NotSentError(f"the server turns {what} away (429, too many requests){words}", retry_after=retry_after)
     if 300 <= status < 400:
@@ -125,18 +125,18 @@ def of_status(
     if status == 404 and said is None:
         hint = "is the path of the server's address right? Most end with /api"
     if status == 413:
-        hint = "what is sent is larger than the server, or a proxy before it, accepts"
+        hint = "the request is larger than the server, or a proxy in front of it, accepts"
     return RefusedError(f"the server refuses {what} ({status}){words}", status, said, hint=hint)
 
 
 def _unauthorized(said: str | None, what: str) -> V6flowError:
     if said is None:
         return DeniedError(
-            f"something before the vantage6 server refuses {what} (401)",
-            hint="has a proxy a log-in of its own?",
+            f"something in front of the vantage6 server refuses {what} (401)",
+            hint="does a proxy have a login of its own?",
         )
     if _STALE.search(said):
-        return StaleTokenError(f"the server does not take our token for {what}: {said}")
+        return StaleTokenError(f"the server does not accept our token for {what}: {said}")
     return DeniedError(
         f"the server does not allow {what}: {said}",
         said=said,
@@ -186,7 +186,7 @@ def of_failure(error: BaseException, *, what: str, server: str, sent: bool) -> V
             if isinstance(cause, ssl.SSLError):
                 return UntrustedError(f"{server} does not speak TLS as it should", hint="is it http:// on that port?")
         return NotSentError(f"{server} cannot be reached: {_reason(causes)}")
-    return AmbiguousError(f"{what} at {server} came to no answer: {_reason(causes)}")
+    return AmbiguousError(f"{what} at {server} got no response: {_reason(causes)}")
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -204,14 +204,14 @@ def _causes(error: BaseException) -> list[BaseException]:
 def _reason(causes: tuple[BaseException, ...]) -> str:
     """Why, in people's words and without the texts of libraries, which may quote what was sent."""
     kinds: tuple[tuple[type[BaseException], str], ...] = (
-        (TotalDeadlineError, "it took longer in all than it may"),
-        (socket.gaierror, "there is no machine of that name"),
+        (TotalDeadlineError, "it took too long in all"),
+        (socket.gaierror, "there is no host of that name"),
         (ConnectionRefusedError, "nothing listens there"),
         (RemoteDisconnected, "the connection was closed before an answer"),
-        (IncompleteRead, "the answer broke off"),
+        (IncompleteRead, "the response was cut off"),
         (ConnectionResetError, "the connection was reset"),
         (BrokenPipeError, "the connection was closed"),
-        (TimeoutError, "it stayed silent for too long"),
+        (TimeoutError, "it did not respond in time"),
     )
     for kind, words in kinds:
         if any(isinstance(cause, kind) for cause in causes):
@@ -221,7 +221,7 @@ def _reason(causes: tuple[BaseException, ...]) -> str:
             return cause.strerror
     names = {type(cause).__name__ for cause in causes}
     if names & {"ConnectTimeoutError", "ReadTimeoutError", "ConnectTimeout", "ReadTimeout"}:
-        return "it stayed silent for too long"
+        return "it did not respond in time"
     if "ProxyError" in names:
-        return "the proxy does not let us through"
+        return "the proxy refuses the connection"
     return f"the connection failed ({type(causes[0]).__name__})"

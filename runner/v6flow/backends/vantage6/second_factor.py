@@ -94,13 +94,13 @@ class Person:
                 self._show(f"a code has {totp.DIGITS} digits")
 
     def keep(self, secret: str, uri: str | None, user: str, server: str) -> AccessError:
-        """Save the secret of two-factor log-in, which the server shows only this once.
+        """Save the secret of two-factor login, which the server shows only this once.
 
         It is shown at a terminal; without one, it is written to a new file that only this user can read. If that
         fails, it is printed to stderr all the same, since without it the user is locked out. The error that is
         returned says where it is and what to do.
         """
-        message = f"the server has just set up two-factor log-in for {plain(user)}"
+        message = f"the server has just set up two-factor login for {plain(user)}"
         if self._output is not None and self._output.isatty() and self._reveal(secret, uri, user, server):
             return AccessError(
                 f"{message}; its secret is shown above, and the server does not show it again",
@@ -122,7 +122,7 @@ class Person:
             )
         return AccessError(
             f"{message}, and its secret could neither be written nor shown: it is lost",
-            hint="reset two-factor log-in of this user at the server's pages, then run "
+            hint="reset two-factor login of this user at the server's pages, then run "
             "`v6flow doctor --federation FILE` at a terminal",
         )
 
@@ -146,7 +146,7 @@ class Person:
 
     def _reveal(self, secret: str, uri: str | None, user: str, server: str) -> bool:
         lines = [
-            f"two-factor log-in of {plain(user)} at {plain(server)}: this secret is shown only once",
+            f"two-factor login of {plain(user)} at {plain(server)}: this secret is shown only once",
             f"  secret: {plain(secret)}",
             *([f"  for an authenticator app: {plain(uri)}"] if uri else []),
         ]

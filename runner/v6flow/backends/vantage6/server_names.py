@@ -193,9 +193,7 @@ def read_user(session: Session) -> User:
         raise StrangeError("the server does not say of which organization we are")
     username, ours = str(raw.get("username", "")), _object(session, "organization", number)
     if username and username.casefold() != session.username.casefold():
-        raise StrangeError(
-            f"the log-in was for the user {session.username}, but the server says that we are {username}"
-        )
+        raise StrangeError(f"the login was for the user {session.username}, but the server says that we are {username}")
     return User(raw["id"], username, number, str(ours.get("name", "")), _public_key(ours))
 
 

@@ -205,7 +205,7 @@ class Session:
             except _WrongCodeError:
                 continue
             return self._by_code(who, self._taken(value, generation), typed)
-        raise AccessError("log-in failed: no two-factor code was given that the server accepts", hint=NEEDS_CODE)
+        raise AccessError("login failed: no two-factor code was given that the server accepts", hint=NEEDS_CODE)
 
     def _by_code(self, who: tuple[str, str, str], tokens: Tokens, code: str | None = None) -> Tokens:
         """Tokens that a code gave, which others of this process may use as well."""
@@ -230,13 +230,13 @@ class Session:
         except DeniedError as error:
             raise self._failed(error, hint) from error
         except StaleTokenError as error:
-            raise AccessError(f"the server does not accept the log-in: {error.message}") from error
+            raise AccessError(f"the server does not accept the login: {error.message}") from error
         except RefusedError as error:
             if error.status == 404:
                 raise
-            raise AccessError(f"the server does not accept the log-in: {error.message}", hint=error.hint) from error
+            raise AccessError(f"the server does not accept the login: {error.message}", hint=error.hint) from error
         if not isinstance(answer.value, dict):
-            raise UnreachableError("what the server answers to the log-in is not what vantage6 answers")
+            raise UnreachableError("the server's response to the login is not one of vantage6")
         return answer.value
 
     def _taken(self, value: dict[str, Json], generation: int) -> Tokens:
@@ -248,11 +248,11 @@ class Session:
     def _failed(self, error: DeniedError, hint: str) -> AccessError:
         said = (error.said or "").lower()
         if "two-factor" in said:
-            return _WrongCodeError("log-in failed: the server does not accept the two-factor code", hint=hint)
+            return _WrongCodeError("login failed: the server does not accept the two-factor code", hint=hint)
         if error.said is None:
             return AccessError(error.message, hint=error.hint)
         return AccessError(
-            "log-in failed: the user name or the password is wrong, or the account is locked for a while",
+            "login failed: the user name or the password is wrong, or the account is locked for a while",
             hint="no other attempt is made; a server locks an account after some failures, usually for 15 minutes",
         )
 
@@ -261,24 +261,24 @@ class Session:
         if "otp_secret" in value or "qr_uri" in value:
             return self._set_up(value)
         if not _is_code_wanted(value):
-            return AccessError("the server accepted the log-in, but gave no token")
+            return AccessError("the server accepted the login, but returned no token")
         if self._tokens is not None:
             return AccessError(
-                "the log-in has ended, and the server wants a two-factor code for a new one",
+                "the login has ended, and the server wants a two-factor code for a new one",
                 hint=f"resume the run; {NEEDS_CODE}",
             )
         return AccessError("the server wants a two-factor code", hint=NEEDS_CODE)
 
     def _set_up(self, value: dict[str, Json]) -> AccessError:
-        """What to do about two-factor log-in that the server has set up just now, with the secret in its answer."""
+        """What to do about two-factor login that the server has set up just now, with the secret in its answer."""
         secret, uri = value.get("otp_secret"), value.get("qr_uri")
         if not isinstance(secret, str) and isinstance(uri, str):
             secret = next(iter(parse_qs(urlsplit(uri).query).get("secret", [])), None)
         if not isinstance(secret, str) or self._person is None:
             return AccessError(
-                "this user has never logged in, and the server wants two-factor log-in to be set up first",
+                "this user has never logged in, and the server wants two-factor login to be set up first",
                 hint="log in once at the server's own pages and give the secret shown there as `totp_secret` "
-                "(an administrator may have to reset two-factor log-in before)",
+                "(an administrator may have to reset two-factor login before)",
             )
         where = str(self.transport.address)
         return self._person.keep(secret, uri if isinstance(uri, str) else None, self.username, where)

@@ -97,7 +97,7 @@ class Socket:
             if joined.wait(0.1) or lost.is_set() or self._closed.is_set():
                 break
         if not joined.is_set():
-            LOG.info("this user is not told of events in the collaboration")
+            LOG.info("this user gets no events of the collaboration")
             return
         self._waits.reset()
         self._live(True)

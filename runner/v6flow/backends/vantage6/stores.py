@@ -141,7 +141,7 @@ def _address(session: Session, store: StoreLink, *, allow_http: bool) -> ServerA
         raise FederationError(f"the server gives {place} for it, which to us is this machine, not the server's")
     if place.scheme == "http" and not place.is_here and not allow_http:
         raise FederationError(
-            f"{place} is plain http: our log-in would travel readable by anybody on the way",
+            f"{place} is plain http: our login could be read by anybody on the way",
             hint="`allow_http: true` in the federation file allows it if the network itself is protected",
         )
     return place

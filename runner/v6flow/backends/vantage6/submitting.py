@@ -103,7 +103,9 @@ class Submitter:
                     return await self._adopted(request, found)
                 lost += 1
                 if lost > 1:
-                    raise _unknown_fate(request, "its creation came to no answer twice, and it is not there") from error
+                    raise _unknown_fate(
+                        request, "two create requests got no response, and the task was not found"
+                    ) from error
                 continue
             except RefusedError as error:
                 raise _refused(error) from error
@@ -206,9 +208,9 @@ class Submitter:
         try:
             return await reconciliation.climb(look, self._times.ladder, backoff(self._times, self._random))
         except (AccessError, RefusedError) as error:
-            raise _unknown_fate(request, f"looking for it is refused: {error.message}") from error
+            raise _unknown_fate(request, f"looking it up is refused: {error.message}") from error
         except StrangeError as error:
-            raise _unknown_fate(request, f"looking for it gets answers that do not fit: {error.message}") from error
+            raise _unknown_fate(request, f"looking it up gets inconsistent responses: {error.message}") from error
 
     async def _adopted(self, request: TaskRequest, found: tuple[Task, ...]) -> Submitted:
         return Submitted(await call(partial(self.kept, request, found)), adopted=True)

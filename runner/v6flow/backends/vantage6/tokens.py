@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Credentials(Struct, frozen=True):
-    """What a person logs in with; `totp` is the secret of two-factor log-in."""
+    """What a person logs in with; `totp` is the secret of two-factor login."""
 
     username: Secret
     password: Secret

@@ -1,4 +1,4 @@
-"""One-time codes for two-factor log-in (RFC 6238, as authenticator apps make them)."""
+"""One-time codes for two-factor login (RFC 6238, as authenticator apps make them)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def code(secret: str, now: float) -> str:
         key = b""
     if not key:
         raise FederationError(
-            "the secret of two-factor log-in is not one",
+            "the secret of two-factor login is not one",
             hint="it is the base32 text that was shown beside the QR code",
         ) from None
     digest = hmac.digest(key, struct.pack(">Q", int(now) // PERIOD), "sha1")

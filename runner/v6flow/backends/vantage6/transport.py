@@ -367,7 +367,7 @@ def _decoded(response: requests.Response, headers: Mapping[str, str], limit: int
             if piece:
                 yield piece
     if unpack is not None and not unpack.eof and total:
-        raise AmbiguousError("the answer broke off")
+        raise AmbiguousError("the response was cut off")
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

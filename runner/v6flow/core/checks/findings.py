@@ -124,7 +124,7 @@ def weigh(plan: Plan, findings: Sequence[Finding]) -> list[Finding]:
     fatal = [cause for each, causes in found for cause in causes if each.status == "problem"]
     told = [each for each, _ in found]
     if not told and not any(each.status == "problem" and each.subject.startswith("step ") for each in findings):
-        told.append(ok("workflow", "nothing is known that keeps a step from being answered by as many as it needs"))
+        told.append(ok("workflow", "every step can reach its quorum"))
     for each in findings:
         partial = each.organization is not None or each.image is not None
         harmless = each.status == "problem" and partial and each not in fatal
@@ -206,10 +206,10 @@ def _named(names: Sequence[str]) -> str:
 
 def _remedy(step: TaskPlan, able: Sequence[str], lost: Sequence[str], required: Sequence[str]) -> str:
     if not able:
-        return "mend that first" if len(lost) > 1 else "mend that first, or ask another organization"
+        return "fix that first" if len(lost) > 1 else "fix that first, or ask another organization"
     ask = f"ask only {_named(able)} (organizations: [{_listed(able)}])"
     if required:
-        return f"mend that first, or {ask} and take {choice(required, 'and')} out of `required`"
+        return f"fix that first, or {ask} and take {choice(required, 'and')} out of `required`"
     if step.isolation == "task":  # which goes with all only
-        return f"mend that first, or {ask}"
-    return f"mend that first, or {ask}, or do without {_named(lost)} (quorum: {len(able)})"
+        return f"fix that first, or {ask}"
+    return f"fix that first, or {ask}, or do without {_named(lost)} (quorum: {len(able)})"

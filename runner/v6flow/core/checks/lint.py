@@ -111,8 +111,8 @@ RULES: dict[str, Rule] = {
         find=lint_rules.unused_step,
     ),
     "builtin-timeout": Rule(
-        "a task step that says no timeout, so that 24 hours are built in",
-        "A node that is off is then found out a day later. Only you know how long the algorithm takes. (A federation "
+        "a task step without a timeout: the default is 24 hours",
+        "A node that is offline is then noticed a day later. Only you know how long the algorithm takes. (A federation "
         "file may say one too, which cannot be seen here.)",
         bad=_HEAD.replace(", timeout: 2h", "") + _PARTS + _MEAN,
         good=_HEAD.replace(", timeout: 2h", "") + _PARTS + "    timeout: 20m\n" + _MEAN,
@@ -144,7 +144,7 @@ RULES: dict[str, Rule] = {
     ),
     "retry-crashed": Rule(
         "a task that is tried again after its algorithm crashed",
-        "The same code on the same data crashes again. What passes by itself (start_failed, unknown) is built in.",
+        "The same code on the same data crashes again. Failures that pass by themselves are retried by default.",
         bad=f"{_HEAD}{_PARTS}    retry: {{attempts: 3, on: [start_failed, crashed]}}\n{_MEAN}",
         good=f"{_HEAD}{_PARTS}    retry: {{attempts: 3, delay: 30s}}\n{_MEAN}",
         find=lint_rules.retry_crashed,
@@ -177,7 +177,7 @@ RULES: dict[str, Rule] = {
         find=lint_rules.param_description,
     ),
     "per-organization-output": Rule(
-        "an output that is every organization's own answer",
+        "an output that contains each organization's own answer",
         "Outputs are what is passed on. Whoever reads them then learns what each single hospital had, which pooled "
         "figures do not tell. If that is meant, say so on the line.",
         bad=f'{_HEAD}{_PARTS}outputs:\n  parts: "{{{{ steps.parts.results }}}}"\n',
@@ -186,7 +186,7 @@ RULES: dict[str, Rule] = {
         find=lint_rules.per_organization_output,
     ),
     "unread-convergence": Rule(
-        "a loop with on_max: continue of which nothing reads .converged",
+        "a loop with on_max: continue whose .converged nothing reads",
         "A loop that stops at max has a state, and nobody can see from the outputs that it is not the solution. "
         "(v6flow reports the run as incomplete, but what reads the outputs does not see that.)",
         bad=f"v6flow: 1\n{_LOOP}",

@@ -66,7 +66,7 @@ def builtin_timeout(workflow: Workflow) -> Found:
         if step.asks and "timeout" not in STEP_KINDS[step.kind].settings(step):
             yield (
                 workflow.document.key_position(step.common.at),
-                f"step {_short(name)} says no timeout: it waits {settings.SETTINGS['timeout']} for whoever is silent",
+                f"step {_short(name)} has no timeout: it waits {settings.SETTINGS['timeout']} for silent organizations",
                 "write timeout: 2h, say, beside task or in defaults",
             )
 
@@ -105,7 +105,7 @@ def retry_crashed(workflow: Workflow) -> Found:
         if "crashed" in kinds:
             where = workflow.document.position((*path, "on", kinds.index("crashed")))
             told = "an algorithm that crashed crashes again on the same data, and each attempt asks the hospital"
-            yield where, told, "leave crashed out; mend the cause, then resume the run with --retry-failed"
+            yield where, told, "leave crashed out; fix the cause, then resume the run with --retry-failed"
 
 
 def secret_literal(workflow: Workflow) -> Found:
@@ -114,8 +114,8 @@ def secret_literal(workflow: Workflow) -> Found:
         for path, key, text in (found for field in given for found in _texts(field.template.source, field.key)):
             if "{{" not in text and text and (_SECRET_KEY.search(key) or SECRET_VALUE.search(text)):
                 where = workflow.document.position(path)
-                told = f"what stands at {key or path[-1]} looks like a secret; it is in the file, the journal, the task"
-                yield where, told, "keep it where the algorithm runs, in the node's environment"
+                message = f"the value at {key or path[-1]} looks like a secret: file, journal and task would contain it"
+                yield where, message, "keep it where the algorithm runs, in the node's environment"
 
 
 def leading_dash(workflow: Workflow) -> Found:
@@ -138,7 +138,7 @@ def per_organization_output(workflow: Workflow) -> Found:
         for path, _, text in _texts(output.value.source, output.at):
             if (match := _WHOLE.fullmatch(text)) and match[1] in workflow.steps and workflow.steps[match[1]].asks:
                 where = workflow.document.position(path)
-                told = f"the output {output.name} has every hospital's own answer, so that all readers see who had what"
+                told = f"the output {output.name} contains each hospital's own answer, so every reader sees whose it is"
                 yield where, told, f"output what is pooled from steps.{match[1]}.{match[2]}"
 
 

@@ -34,7 +34,7 @@ _WHERE = {
     "run": "here only params are known",
     "federation": "here only params are known",
 }
-_BY_ITSELF = "what an organization answers is judged by itself"
+_BY_ITSELF = "each answer is checked on its own"
 
 
 def problems(workflow: Workflow) -> Iterator[Problem]:
@@ -142,11 +142,11 @@ def _round_reference(
     first = path[0] if path else None
     innermost = next((each.alias for each in around if _iteration(each) == root), None)
     if not path:
-        return f"{root} alone is no value: say what of it", "unknown-attribute", f"it has {', '.join(offered)}"
+        return f"{root} alone is not a value: name a part of it", "unknown-attribute", f"it has {', '.join(offered)}"
     if isinstance(first, str) and first not in offered:
         hint = suggestion(first, offered)
         if root == "loop" and first == "next":
-            hint = "the state after the round is known in until only"
+            hint = "the state after the iteration is known only in until"
         return f"{root} has no {first!r} here: it has {', '.join(offered)}", "unknown-attribute", hint
     if root == "loop" and first in names:
         return _round_of(first, path[1:], ["index", "state", *(["next"] if until and first == innermost else [])])
@@ -156,7 +156,7 @@ def _round_reference(
 def _round_of(alias: str, path: tuple[str | int | None, ...], offered: list[str]) -> tuple[str, str, str | None] | None:
     """What is wrong with what follows `loop.<as>`."""
     if not path:
-        told = f"loop.{alias} alone is no value: say what of it"
+        told = f"loop.{alias} alone is not a value: name a part of it"
         return told, "unknown-attribute", f"it has {', '.join(offered)}"
     first = path[0]
     if isinstance(first, str) and first not in offered:
@@ -170,7 +170,11 @@ def _own_reference(step: Step, reference: Reference) -> tuple[str, str, str | No
     offered = STEP_KINDS[step.kind].offers(step)
     first = reference.path[0] if reference.path else None
     if first is None:
-        return "this alone is no value: say what of it", "unknown-attribute", f"it offers {', '.join(sorted(offered))}"
+        return (
+            "this alone is not a value: name a part of it",
+            "unknown-attribute",
+            f"it offers {', '.join(sorted(offered))}",
+        )
     if isinstance(first, str) and first not in offered:
         told = f"this step does not offer {first!r}: it offers {', '.join(sorted(offered))}"
         return told, "unknown-attribute", suggestion(first, offered)
@@ -181,7 +185,7 @@ def too_early(workflow: Workflow, name: str | None, *, final: bool) -> tuple[str
     """What is wrong with a use of a step that runs when all else is over."""
     if final or name is None or not workflow.steps[name].common.final:
         return None
-    return f"step {name} stands under `finally`: it runs when all else is over", "unknown-step", None
+    return f"step {name} is under `finally`: it runs after all other steps", "unknown-step", None
 
 
 def _step_reference(
@@ -191,12 +195,14 @@ def _step_reference(
     if name is None:
         return f"no step {short!r}", "unknown-step", near(workflow, short)
     if where == name or where.startswith(f"{name}."):
-        hint = "loop.state is what came of the round before" if _iteration(workflow.steps[name]) == "loop" else None
+        hint = (
+            "loop.state is the result of the previous iteration" if _iteration(workflow.steps[name]) == "loop" else None
+        )
         return f"{short} is the step that this is nested in, and has no value yet", "unknown-step", hint
     step = workflow.steps[name]
     if len(path) == 1:
         return (
-            f"steps.{short} alone is no value: say what of it",
+            f"steps.{short} alone is not a value: name a part of it",
             "unknown-attribute",
             _value_of(step),
         )

@@ -74,8 +74,8 @@ def count_problems(federation: Document) -> list[Problem]:
             where = places.mention(federation, path, reference, 0)
             problems.append(_problem(federation, message, "disclosure-count", where))
         if not others and not any(reference.root == "result" for reference in template.references):
-            message = "`count` says nothing of the result, so that none would ever be refused, or all"
-            hint = "write {{ result.count }}, or where else the result says how many it is about"
+            message = "`count` does not depend on the result, so it would refuse every result or none"
+            hint = "write {{ result.count }}, or another part of the result that says how many it is about"
             problems.append(_problem(federation, message, "disclosure-count", federation.position(path), hint))
     return problems
 
@@ -204,14 +204,14 @@ def _modifiers(workflow: Workflow) -> Iterator[Problem]:
     document = workflow.document
     for path, template in _counts(workflow):
         if not template.errors and not any(reference.root == "result" for reference in template.references):
-            message = "`count` says nothing of the result, so that none would ever be refused, or all"
-            hint = "write {{ result.count }}, or where else the result says how many it is about"
+            message = "`count` does not depend on the result, so it would refuse every result or none"
+            hint = "write {{ result.count }}, or another part of the result that says how many it is about"
             yield _problem(document, message, "disclosure-count", document.position(path), hint)
     for step in workflow.steps.values():
         for each in step.common.checks:
             if each.each and not step.asks:
                 where = document.key_position(each.key)
-                message = "`each` judges what organizations answer, and this step asks none"
+                message = "`each` checks answers of organizations, and this step asks none"
                 yield _problem(document, message, "wrong-modifier", where, "write `that:`, about `this`")
         at = (*step.common.at, "output_schema")
         for what in schema.fragment_problems(step.common.output_schema or {}):

@@ -126,7 +126,7 @@ _POLICY_HINT = (
 )
 _SENTENCES = {
     "crashed": "the algorithm ended with an error",
-    "garbage": "its result is refused: it is no result that v6flow accepts",
+    "garbage": "its result is refused: it is not a valid result",
     "start_failed": "the algorithm did not start",
     "unknown": "the task run ended, and it is not known how",
     "no_image": "the image {image} cannot be run there",

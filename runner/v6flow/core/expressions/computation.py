@@ -31,7 +31,7 @@ class Frame:
         """Go over `number` items or characters, or refuse."""
         self.steps -= number
         if self.steps < 0:
-            raise Exhausted("the expression goes over more items than it may", "expression-limit")
+            raise Exhausted("the expression goes over too many items", "expression-limit")
 
 
 def items_of(frame: Frame, value: Any) -> list[Any]:
@@ -49,9 +49,7 @@ def numbers_of(frame: Frame, value: Any, attribute: Any = None) -> list[Any]:
     if not set(map(type, items)) <= NUMBERS:
         for index, item in enumerate(items):
             if type(item) not in NUMBERS:
-                hint = (
-                    None if attribute is not None or type(item) is not dict else "say which of its keys: attribute='…'"
-                )
+                hint = None if attribute is not None or type(item) is not dict else "name a key: attribute='…'"
                 raise Fault(f"item [{index}] is {kind(item)}, not a number", hint=hint)
     return items
 
@@ -149,12 +147,12 @@ def required(attribute: Any) -> Any:
 def part_of(frame: Frame, value: Any, bounds: list[Any]) -> Any:
     """A part of a list or text, paid for by its length. Raises Fault."""
     if type(value) not in (list, str):
-        raise Fault(f"a part is taken of a list or a text, not of {kind(value)}")
+        raise Fault(f"a slice is taken of a list or a text, not of {kind(value)}")
     for bound in bounds:
         if bound is not None and type(bound) is not int:
-            raise Fault(f"a part is bounded by whole numbers, not by {kind(bound)}")
+            raise Fault(f"the bounds of a slice are whole numbers, not {kind(bound)}")
     if bounds[2] == 0:
-        raise Fault("the step of a part is 0")
+        raise Fault("the step of a slice is 0")
     part = value[slice(*bounds)]
     frame.spend(len(part))
     return part

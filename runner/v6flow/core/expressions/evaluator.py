@@ -121,7 +121,7 @@ class _Builder:
                 if type(name) is not str:
                     raise Fault(f"a mapping's key is a text, not {kind(name)}", offset=offset)
                 if name in value:
-                    raise Fault(f"the key {name[:60]!r} stands twice in one mapping", offset=offset)
+                    raise Fault(f"the key {name[:60]!r} is in one mapping twice", offset=offset)
                 value[name] = item(frame)
             return value
 
@@ -154,7 +154,9 @@ class _Builder:
             _check_root(base.name, offset)
             path = (base.name, *fixed, *computed)
             if base.name == "steps" and not (len(path) > 1 and isinstance(path[1], str)):
-                message = "a step is named, not computed and not counted" if path[1:] else "steps alone is no value"
+                message = (
+                    "a step is named literally, not computed or numbered" if path[1:] else "steps alone is not a value"
+                )
                 raise Fault(message, "expression-refused", offset=offset, hint="write steps.NAME.result")
         else:
             path = (*fixed, *computed)
@@ -258,7 +260,7 @@ class _Builder:
     def choice(self, node: Any, covered: bool) -> Callable[[Frame], Any]:
         if node.expr2 is None:
             hint = "write a if condition else b"
-            raise Fault("an if without its else", "expression-refused", offset=start(node), hint=hint)
+            raise Fault("an `if` without an `else`", "expression-refused", offset=start(node), hint=hint)
         chosen = self.build(node.expr1, covered)
         test = self.condition(node.test)
         other = self.build(node.expr2, covered)

@@ -276,7 +276,7 @@ def _sort(frame: Frame, items: Any, *, attribute: Any = None, reverse: Any = Fal
     return [given[index] for index in sorted(range(len(given)), key=measured.__getitem__, reverse=reverse)]
 
 
-@_function("unique(list, attribute='n'): each once, where it first stands", flow.chosen)
+@_function("unique(list, attribute='n'): each item once, in the order of its first appearance", flow.chosen)
 def _unique(frame: Frame, items: Any, *, attribute: Any = None) -> list[Any]:
     given = items_of(frame, items)
     kept: dict[object, Any] = {}
@@ -348,7 +348,7 @@ def _selectattr(frame: Frame, items: Any, attribute: Any, test: Any = None, valu
     return [item for item, measured in pairs if _SELECTIONS[test](measured, value)]
 
 
-@_function("groupby(list, 'n'): a list of {key, items}, by where each n first stands", flow.chosen)
+@_function("groupby(list, 'n'): a list of {key, items}, in the order in which each n first appears", flow.chosen)
 def _groupby(frame: Frame, items: Any, attribute: Any) -> list[Any]:
     given = items_of(frame, items)
     groups: dict[object, dict[str, Any]] = {}

@@ -48,7 +48,7 @@ _SEPARATORS = frozenset((",", ":", "=", "==", "!=", "<", "<=", ">", ">="))
 _SEPARATING_WORDS = frozenset(("and", "or", "not", "in", "if", "else"))
 _OPERATOR_WORDS = _SEPARATING_WORDS | {"is"}
 _STRAIGHT = "write straight quotes"
-_UNCLOSED = "a text ends with the quote that it began with"
+_UNCLOSED = "a text ends with the quote that begins it"
 _REMEDIES = {
     "&": "write and", "!": "write not, or !=", "?": "write a if b else c", "^": "write ** for a power",
     "'": _UNCLOSED, '"': _UNCLOSED,
@@ -137,7 +137,7 @@ def _unescaped(literal: str, offset: int) -> str:
             return chr(int(escape[1:], 16))
         if escape not in _ESCAPES:
             message, hint = (
-                f"{match.group()} stands for nothing in a text",
+                f"{match.group()} means nothing in a text",
                 "write \\\\ for a backslash itself",
             )
             raise Fault(message, "expression-syntax", offset=offset + 1 + match.start(), hint=hint)

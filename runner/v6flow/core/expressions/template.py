@@ -265,7 +265,7 @@ class _Finder:
         for key in mapping:
             if isinstance(key, str) and "{" in key and _MARK.search(key):
                 message, hint = (
-                    "a mapping's key is taken as it stands, not as an expression",
+                    "a mapping's key is literal, not an expression",
                     "name the key literally",
                 )
                 self._at.append(key)

@@ -269,7 +269,7 @@ class _Pass:
         except scalars.OddScalarError as error:
             message, hint = str(error), error.hint
             if key is not None and (is_secret(key) or "key" in key.lower()):
-                message, hint = "a number that readers take for different numbers", "put quotes around it"
+                message, hint = "a number that YAML readers understand differently", "put quotes around it"
             self._refuse(event.start_mark.index, error.rule, message, hint)
             return None
         self._known[text] = value
@@ -278,13 +278,13 @@ class _Pass:
     def _blank(self, event: Any, key: str | None, key_at: int) -> None:
         if key is None:
             at = len(self._text[: event.start_mark.index].rstrip(" \r\n")) - 1  # the dash before it
-            self._refuse(at, "blank", "an item with nothing in it", "write the item, or null, or remove it")
+            self._refuse(at, "blank", "an empty item", "write the item, or null, or remove it")
             return
         hint = "write a value, {} or null, indent what belongs to it, or leave the key out"
         if ":" in key and self._text.startswith(key, key_at):
             name, _, rest = key.partition(":")
             hint = f"a space is missing after the colon: {_clip(name)}: {_clip(rest)}"
-        self._refuse(key_at, "blank", f"nothing stands after `{_clip(key)}`", hint)
+        self._refuse(key_at, "blank", f"there is no value after `{_clip(key)}`", hint)
 
     def _check_characters(self, event: Any) -> None:
         if odd := _UNFIT.search(event.value):
@@ -316,10 +316,10 @@ class _Pass:
             self._alias(event)
         elif self._text.startswith("{{", begin) and at == begin + 1:
             hint = quoting.unquoted(self._source, begin).hint
-            self._refuse(begin, "unquoted-expression", "an expression stands here without quotes", hint)
+            self._refuse(begin, "unquoted-expression", "an expression needs quotes here", hint)
         else:
             what = "list" if event.__class__ is SequenceStartEvent else "mapping"
-            self._refuse(at, "odd-key", f"a {what} stands here as a key", "keys are text; put quotes around it")
+            self._refuse(at, "odd-key", f"a {what} is used as a key here", "keys are text; put quotes around it")
         self._skip(event)
         self._skip(self._next())
 

@@ -90,7 +90,7 @@ _SENTENCES: dict[str, Callable[[Any, str], str]] = {
     "minItems": lambda limit, _: "the list is empty" if limit == 1 else f"expected {limit} items or more",
     "maxItems": lambda limit, _: f"expected at most {limit} items",
     "minProperties": lambda _, __: "the mapping is empty",
-    "uniqueItems": lambda _, shown: f"{shown} stands twice in the list",
+    "uniqueItems": lambda _, shown: f"{shown} is in the list twice",
     "required": lambda limit, _: f"expected a mapping with {choice(limit, 'and')}",
     "additionalProperties": lambda _, __: "the mapping has keys that are not allowed",
 }

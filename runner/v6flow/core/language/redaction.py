@@ -59,15 +59,15 @@ _END_OF_KEY = pattern(r"-----END [A-Z ]*PRIVATE KEY")
 
 _STATIC = {
     "blank": "a key or an item with no value",
-    "duplicate-key": "a key stands twice in one mapping",
-    "odd-number": "a number that readers take for different numbers",
-    "odd-null": "a null that readers take for different values",
+    "duplicate-key": "a key is in one mapping twice",
+    "odd-number": "a number that YAML readers understand differently",
+    "odd-null": "a null that YAML readers understand differently",
     "long-number": "an integer of too many digits",
     "alias": "aliases (*) are not accepted",
     "anchor": "anchors (&) are not accepted",
     "tag": "tags (!) are not accepted",
     "merge-key": "merge keys (<<) are not accepted",
-    "unquoted-expression": "an expression stands here without quotes",
+    "unquoted-expression": "an expression needs quotes here",
     "quotes-in-expression": "a quote ends the text in the middle of an expression",
 }
 _QUOTE_NOTHING = {

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 HEAD = """\
 # Reference
 
-Every key of the files, what it takes, and what is built in where it is left out: made from the schemas by
+Every key of the files, what it takes, and its default: made from the schemas by
 `v6flow schema --reference`. What it all means is in [language.md](language.md), [federation.md](federation.md) and
 [server.md](server.md), [testing.md](testing.md).
 """
@@ -75,7 +75,7 @@ class _File:
             yield from self._table(_mapping_of(schema), title)
 
     def _table(self, schema: Schema, title: str) -> Iterator[str]:
-        yield "| key | takes | built in | |"
+        yield "| key | takes | default | |"
         yield "|---|---|---|---|"
         for key, value in schema["properties"].items():
             yield f"| {' | '.join(map(_escaped, self._row(schema, title, key, self._resolved(value, key))))} |"

@@ -57,9 +57,9 @@ def _expression_fault(source: Source, at: Position, opened: Position) -> _Fault 
     for number in (at.line, opened.line):
         line = source.line(number)
         if bare := _BARE_EXPRESSION.search(line) or (_INNER_EXPRESSION.match(line) if number == at.line else None):
-            inside = bare.re is _INNER_EXPRESSION or _SECOND_COLON.match(line[: bare.end()])
+            inside = bare.re.pattern == _INNER_EXPRESSION.pattern or _SECOND_COLON.match(line[: bare.end()])
             found = quoting.unquoted(source, source.offset(Position(number, bare.end() - 1)), colons=bool(inside))
-            message = "an expression stands here without quotes"
+            message = "an expression needs quotes here"
             return _Fault(source.place(found.start), message, found.hint, "unquoted-expression")
     return None
 
@@ -148,7 +148,7 @@ _SYNTAX: tuple[tuple[str, _Explain], ...] = (
     ("alias", _refused("aliases (*)", "*", "alias")),
     ("anchor", _refused("anchors (&)", "&", "anchor")),
     (" tag", _refused("tags (!)", "!", "tag")),
-    ("block scalar", _says("text stands behind | or >", "begin the text on the next line, indented")),
+    ("block scalar", _says("text follows | or > on the same line", "begin the text on the next line, indented")),
     ("entries are not allowed", _says("a list cannot begin here", "begin it on a line of its own")),
     ("keys are not allowed", _says("a ? cannot stand here", "put quotes around the text")),
     ("directive", _DIRECTIVE),

@@ -163,7 +163,7 @@ class Planner:
                 if asked[organization] > most:
                     told = f"it would be number {asked[organization]} that asks {organization}: {_most(most)}"
                     named = self._workflow.steps[step.common.name]
-                    self._complain(named, told, "setting", "do with fewer task steps")
+                    self._complain(named, told, "setting", "use fewer task steps")
                     return
 
     def look_at(self, template: Template | None) -> None:

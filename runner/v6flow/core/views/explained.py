@@ -67,9 +67,9 @@ class Reuse(View, frozen=True):
 
     def lines(self) -> list[str]:
         if self.run is None:
-            return ["reuse:", f"  it was done anew: {self.reason}"]
+            return ["reuse:", f"  it was computed again: {self.reason}"]
         source = f"step {self.step} of run {self.run}, answered {self.answered}"
-        return ["reuse:", f"  it was not done anew: it has the result of {source}"]
+        return ["reuse:", f"  it was not computed again: it reuses the result of {source}"]
 
 
 def reuse(step: StepState, reason: str | None) -> Reuse | None:
@@ -128,7 +128,7 @@ class ExplainedTask(Explained, frozen=True):
 
     @property
     def closing(self) -> str | None:
-        return {"timeout": "its time was up", "quorum": "enough had answered"}.get(self.closed or "")
+        return {"timeout": "its timeout passed", "quorum": "enough had answered"}.get(self.closed or "")
 
     def before(self) -> list[str]:
         return self.reuse.lines() if self.reuse is not None else []

@@ -235,7 +235,7 @@ def _entry(step: StepState, kind: str, message: str, organizations: tuple[str, .
 
 
 def _mixed(reason: str) -> str:
-    return f"answers of different cohorts are put together; accepted: {_quoted(reason)}"
+    return f"answers of different cohorts are combined; accepted: {_quoted(reason)}"
 
 
 def _listed(told: Iterable[str]) -> str:

@@ -77,7 +77,7 @@ class Preview(View, frozen=True):
         for check in self.checks or ():
             told.append(f"check: {bare(check.that)}" if check.each is None else f"check each: {bare(check.each)}")
         if self.output_schema is not None:
-            told.append("results are held against a schema")
+            told.append("results are checked against a schema")
         if isinstance(self.properties, dict):
             told.append(f"publishes {', '.join(self.properties)}")
         return told + self.work.limits()

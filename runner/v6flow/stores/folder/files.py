@@ -87,7 +87,7 @@ def keep(folder: Path, body: bytes) -> str:
 def fetch(folder: Path, digest: str) -> bytes:
     """The bytes kept under a digest. Raises JournalError if they are gone or are others."""
     if not _DIGEST.fullmatch(digest):
-        raise JournalError(f"{digest!r} is not the digest of anything kept")
+        raise JournalError(f"{digest!r} is not the digest of anything in the store")
     path = folder / digest
     try:
         body = read_whole(path)

@@ -189,7 +189,7 @@ def snapshot(connection: sqlite3.Connection, path: Path, least: Mark) -> list[Ro
         if connection.in_transaction:
             connection.rollback()
     if len(metas) != 1:
-        raise _damaged(path, "the record of its length is gone")
+        raise _damaged(path, "the record of its length is missing")
     run, *end = metas[0]
     checksum = _verify(rows, origin(str(run)).checksum, path)
     if end != [len(rows), checksum]:

@@ -169,7 +169,7 @@ class RepeatKind(StepKind):
     def plan(self, step: RepeatStep, planning: Planning) -> RepeatPlan:
         most = planning.known(step.max)
         if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= MOST:
-            raise ValueError(f"max is a number of rounds from 1 to {MOST}, not {most!r}")
+            raise ValueError(f"max is a number of iterations from 1 to {MOST}, not {most!r}")
         return RepeatPlan(
             step.common,
             step.state,

@@ -251,12 +251,14 @@ def _as_before(name: str, asked: tuple[str, ...], cohort: str, before: tuple[str
     """Whom to ask in a later iteration. Raises StepInvalid if those who must be asked are not all among those meant."""
     lost = [each for each in before if each not in asked]
     if cohort == "fixed" and lost:
-        message = f"{', '.join(lost)} answered in the first round, and would not be asked in this one"
-        hint = "cohort: shrink goes on with those who answered last; cohort: any with all"
+        message = f"{', '.join(lost)} answered in the first iteration, and would not be asked in this one"
+        hint = "cohort: shrink continues with those who answered last; cohort: any with all"
         raise StepInvalid("cohorts", message, hint)
     left = tuple(each for each in asked if each in before)
     if not left:
-        raise StepInvalid("cohorts", f"nobody is left of those who answered {ids.short(name)} in the round before")
+        raise StepInvalid(
+            "cohorts", f"nobody is left of those who answered {ids.short(name)} in the previous iteration"
+        )
     return left
 
 
@@ -266,7 +268,7 @@ def _check_queries(run: Execution, names: list[str]) -> None:
     if too_much:
         most = run.plan.directory.policy.max_queries
         told = f"{', '.join(too_much)} may not be asked again: the federation's policy allows a run {most} each"
-        raise StepInvalid("policy", told, "do with fewer task steps, or attempts")
+        raise StepInvalid("policy", told, "use fewer task steps or attempts")
 
 
 def _ask(run: Execution, step: TaskPlan, name: str, names: list[str], now: Time) -> list[Command]:
