@@ -113,7 +113,7 @@ def test_the_worst_exit_code_wins_and_the_others_run_nevertheless(here: Path, ca
         (["--sweep", "n=4,-10"], "n=-10: param n: expected a number from -9, got -10"),
         (["--sweep", "m=1"], "no param 'm'"),
         (["--sweep", "n"], "--sweep takes NAME=VALUE,VALUE"),
-        (["--sweep", "n=1,"], "nothing between two commas"),
+        (["--sweep", "n=1,"], "a value is missing"),
         (["--sweep", "n=[1"], "not a JSON list"),
         (["--sweep", "n=[]"], "the list of values is empty"),
         (["--sweep", "n=1,1"], "the set n=1 is given twice"),
