@@ -121,8 +121,8 @@ def test_the_worst_exit_code_wins_and_the_others_run_nevertheless(here: Path, ca
         (["--sweep", "n=1,2", "-p", "n=3"], "n is given by --param and swept"),
         (["--sweep", "n=1,2", "--sweep-file", "sets.yaml"], "n is given by --sweep-file and swept"),
         (["--sweep", "n=1,2", "--detach"], "--detach works for a single run"),
-        (["--sweep-file", "empty.yaml"], "a file of sets of params is a list of mappings"),
-        (["--sweep-file", "roots.yaml"], "a file of sets of params is a list of mappings"),
+        (["--sweep-file", "empty.yaml"], "a file of param sets is a list of non-empty mappings"),
+        (["--sweep-file", "roots.yaml"], "a file of param sets is a list of non-empty mappings"),
         (["--sweep", f"n=[{','.join(map(str, range(MOST + 1)))}]"], "the limit is 10,000"),
     ],
 )
