@@ -281,7 +281,7 @@ def test_nothing_is_written_over(here: Path, capsys: Capture) -> None:
     (here / "link.test.yaml").symlink_to(here / "elsewhere.yaml")
     for name in ("new.test.yaml", "link.test.yaml"):
         said = call(capsys, "test", "--record", "small", name)
-        assert (said.code, said.out, "exists, and is left as it is" in said.err) == (2, "", True)
+        assert (said.code, said.out, "already exists, and was not changed" in said.err) == (2, "", True)
     assert (here / "new.test.yaml").read_text() == "mine\n"
     assert not (here / "elsewhere.yaml").exists()
 
@@ -318,7 +318,7 @@ def test_what_cannot_be_recorded(here: Path, capsys: Capture) -> None:
     assert (said.code, "the workflow has changed since that run" in said.err) == (0, True)
     (here / "small.yaml").unlink()
     said = call(capsys, "test", "--record", "small", "other.test.yaml")
-    assert (said.code, "is gone" in said.err) == (2, True)
+    assert (said.code, "does not exist any more" in said.err) == (2, True)
     assert json.loads(call(capsys, "test", "--record", "x", "y.yaml", "-o", "json").out)["exit_code"] == 2
 
 
@@ -340,7 +340,7 @@ def test_a_case_that_does_not_mention_an_incomplete_result_passes_and_is_reporte
     said = call(capsys, "test")
     assert said.code == 0
     assert said.out.splitlines()[2:-1] == [
-        "1 case has an incomplete result that `expect` does not mention; -v shows what to write there"
+        "1 case has an incomplete result that `expect` does not mention; -v shows what to add"
     ]
     assert call(capsys, "test", "-v").out.splitlines()[:4] == [
         "federated.test.yaml::says nothing passed",
