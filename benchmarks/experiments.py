@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # the targets
 PLAN_LIMIT = 1.5  # times doit
+VALIDATE_LIMIT = 2.0  # times doit, for a small workflow
 RUN_LIMIT = 0.5  # times parsl
 MEMORY_CEILING = 150  # MiB
 LINEAR_CEILING = 1.2  # times the time per step of the smaller graph
@@ -74,9 +75,13 @@ def startup(bench: Bench) -> Iterator[Row]:
     v6flow, environment = bench.v6flow.command, bench.v6flow.environment
     commands = {
         "python": ([sys.executable, "-c", "pass"], environment),
+        "python -c 'import networkx, jinja2'": ([sys.executable, "-c", "import networkx, jinja2"], environment),
         "v6flow --version": ([*v6flow, "--version"], environment),
         "v6flow --help": ([*v6flow, "--help"], environment),
         "v6flow validate": ([*v6flow, "validate", "workflow.yaml"], environment),
+        "v6flow plan": ([*v6flow, "plan", "workflow.yaml"], environment),
+        "v6flow run": ([*v6flow, "run", "workflow.yaml", "--quiet"], environment),
+        "v6flow list": ([*v6flow, "list"], environment),
         "doit --version": ([peers.DOIT, "--version"], bench.doit.environment),
         "doit help": ([peers.DOIT, "help"], bench.doit.environment),
         "doit list": ([peers.DOIT, "list", "--all"], bench.doit.environment),
@@ -85,10 +90,13 @@ def startup(bench: Bench) -> Iterator[Row]:
     interleave(contenders, 1)  # not counted: the first may have to compile
     walls = {name: _wall(samples) for name, samples in bench.measure(contenders).items()}
     for ours, peer in (("--version", "doit --version"), ("--help", "doit help"), ("validate", "doit list")):
-        limit = 1 if ours == "--version" else None
+        limit = {"--version": 1, "validate": VALIDATE_LIMIT}.get(ours)
         what = f"{ours}, {FIXED} steps" if ours == "validate" else ours
         yield Row("Start-up", what, "s", walls[f"v6flow {ours}"], peer, walls[peer], limit=limit)
         yield Row("Start-up", what, "s", walls[f"v6flow {ours}"], "python -c pass", walls["python"])
+    bare = "python -c 'import networkx, jinja2'"  # what `plan` and `run` cannot do without
+    for ours in ("plan", "run", "list"):
+        yield Row("Start-up", f"{ours}, {FIXED} steps", "s", walls[f"v6flow {ours}"], bare, walls[bare])
 
 
 def planning(bench: Bench) -> Iterator[Row]:
