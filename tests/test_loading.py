@@ -279,7 +279,7 @@ def test_a_federation_may_say_where_a_result_has_its_count(count: str, rule: str
         ("{{ result.n if organization == 'alpha' else result.m }}", None),
         ("{{ params.n + result.n }}", "5:27: params cannot be used here: a federation's count is told from the result"),
         ("{{ steps.a.result }}", "5:27: steps cannot be used here: a federation's count is told from the result"),
-        ("{{ 1000 }}", "5:23: `count` says nothing of the result"),
+        ("{{ 1000 }}", "5:23: `count` does not depend on the result"),
         ("{{ result.n + }}", "5:36: not an expression"),
     ],
 )

@@ -137,7 +137,7 @@ def test_a_script_that_changes_while_it_runs_is_not_kept(here: Path, capsys: Cap
     write(here, script_yaml=SCRIPT)
     said = call(capsys, "run", "script.yaml")
     assert said.code == 0
-    assert "note: what s has completed with is not kept for later runs: what it depends on was changed" in said.err
+    assert "note: what s has completed with is not kept for later runs: what it depends on has changed" in said.err
     assert "s: reused" not in call(capsys, "run", "script.yaml").err
 
 

@@ -275,7 +275,7 @@ def test_a_resume_under_a_laxer_policy_keeps_to_the_stricter(limit: str, here: P
     said = call(capsys, "resume", "--retry-failed")
     assert said.code == 1
     assert "refused unseen: it is about fewer than 5" in said.err
-    assert "and still holds: min_count: 5" in said.err
+    assert "and still applies: min_count: 5" in said.err
     assert found_in(here) == []
 
 

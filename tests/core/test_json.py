@@ -37,7 +37,7 @@ def test_canonical_does_not_depend_on_the_order(value: dict[str, int]) -> None:
         ("{", "not JSON: Expecting property name enclosed in double quotes at line 1 column 2"),
         ("[1,\n 2,]", "not JSON: "),
         (b'"\xff"', "not UTF-8 text: invalid start byte at byte 1"),
-        ('{"a": 1, "b": {"a": 2, "a": 3}}', "the key 'a' is in one mapping twice in one object"),
+        ('{"a": 1, "b": {"a": 2, "a": 3}}', "the key 'a' stands twice in one object"),
         ("NaN", "the number NaN is not finite"),
         ("[-Infinity]", "the number -Infinity is not finite"),
         ("1e400", "the number 1e400 is too large to be finite"),

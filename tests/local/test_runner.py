@@ -510,7 +510,7 @@ def test_a_command_that_fails_says_its_last_line_of_stderr(bench: Bench) -> None
         ("print('Loading...'); print('{}')", "stdout is no result: not JSON", "stdout must be one JSON text"),
         ("", "stdout is no result: empty", "stdout must be one JSON text"),
         ("print('NaN')", "stdout is no result: the number NaN is not finite", "stdout must be"),
-        ('print(\'{"a":1,"a":2}\')', "the key 'a' is in one mapping twice", "stdout must be"),
+        ('print(\'{"a":1,"a":2}\')', "the key 'a' stands twice", "stdout must be"),
         (
             "import os; open(os.environ['V6FLOW_OUTPUT'], 'w'); print(1)",
             "$V6FLOW_OUTPUT is no result: empty",

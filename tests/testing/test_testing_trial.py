@@ -157,7 +157,7 @@ def test_the_deadline_of_a_run(bench: Bench) -> None:
 def test_a_run_that_would_never_end_is_told(bench: Bench) -> None:
     case = {"answers": {"parts": {"beta": "no_answer"}}, "expect": {"status": "failed"}}
     (complaint,) = bench.complaints(case, settings="timeout: none")
-    assert complaint.startswith("the run never ends: nothing can happen any more")
+    assert complaint.startswith("the run never ends: nothing more can happen")
     assert "give it one" in complaint
 
 

@@ -88,4 +88,4 @@ def test_labels_that_make_no_variable_are_refused() -> None:
     bad = EmbeddedOrganization("alpha", 1, (Database("my-data", "/a.csv"),))
     assert "'my-data'" in (refused_variable(bad, ()) or "")
     assert refused_variable(ORGANIZATION, ({"label": "default"},)) is None
-    assert "no name" in (refused_variable(EmbeddedOrganization("a", 1, (), {"1X": "y"}), ()) or "")
+    assert "not the name" in (refused_variable(EmbeddedOrganization("a", 1, (), {"1X": "y"}), ()) or "")

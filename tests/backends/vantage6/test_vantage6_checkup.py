@@ -220,7 +220,7 @@ def test_what_the_log_in_lacks_is_told_though_the_server_is_away() -> None:
         "the environment variable USER_NAME is not set",
         "the environment variable TOTP is not set",
     ]
-    assert "${env:TOTP} stands for it" in (found[2].remedy or "")
+    assert "${env:TOTP} refers to it" in (found[2].remedy or "")
     assert "planted-secret" not in str(found)
     found = checkup.examine(replace(there, password="${keyring:v6/me}"), limits=HURRIED, environ={"USER_NAME": ""})
     assert [each.message for each in found[1:2]] == ["the environment variable TOTP is not set"]
@@ -351,7 +351,7 @@ def test_a_node_that_shares_nothing_may_have_everything() -> None:
     world = World(nodes=[node(11), node(12), {**node(13), "config": []}])
     found = examine(world, text="steps: {a: {task: {method: m, image: i}}}")
     assert bad(found) == []
-    assert "does not share" in about(found, "gamma").message
+    assert "does not report" in about(found, "gamma").message
 
 
 def test_nodes_that_this_user_may_not_see() -> None:

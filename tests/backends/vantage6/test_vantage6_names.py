@@ -224,7 +224,7 @@ def test_the_server_is_found_where_it_is(given: str, there: str) -> None:
 @pytest.mark.parametrize(
     ("given", "there", "version", "words"),
     [
-        ("/hq", "/hq", "5.0.3", r"is vantage6 5\.0\.3; this v6flow speaks vantage6 4\.0 to 4\.15"),
+        ("/hq", "/hq", "5.0.3", r"is vantage6 5\.0\.3; this v6flow supports vantage6 4\.0 to 4\.15"),
         ("", "/hq", "5.0.3", r"is vantage6 5\.0\.3"),
         ("/api", "/hq", "5.0.3", r"is vantage6 5\.0\.3"),
         ("/api", "/api", "3.11.1", r"is vantage6 3\.11\.1"),

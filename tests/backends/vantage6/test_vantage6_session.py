@@ -163,13 +163,13 @@ def test_a_log_in_is_repeated_while_the_server_turns_it_away() -> None:
             "does not accept the two-factor",
             "clock",
         ),
-        (say({}), "gave no token", ""),
+        (say({}), "returned no token", ""),
         (
             say({"msg": "Request body is incorrect", "errors": {"password": ["too short"]}}, 400),
             "password: too short",
             "",
         ),
-        (say(body=b"<html>Sign in</html>", status=401), "something before the vantage6 server", ""),
+        (say(body=b"<html>Sign in</html>", status=401), "something in front of the vantage6 server", ""),
     ],
 )
 def test_an_answer_without_a_token_is_no_log_in(answer: Say, words: str, hint: str) -> None:
