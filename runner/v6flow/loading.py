@@ -89,7 +89,7 @@ def read_workflow(path: str | os.PathLike[str]) -> Workflow:
 def parse_workflow(
     text: bytes | str, name: str, *, folder: Path | None = None, around: tuple[str, ...] = ()
 ) -> Workflow:
-    """The workflow of a text that stands in a file of that name, with those of the files that its steps name.
+    """The workflow of a text that is in a file of that name, with those of the files that its steps name.
 
     `around` are the files that have led to this one. Raises InvalidError with all problems.
     """

@@ -34,7 +34,7 @@ def find(name: str) -> type[Federation] | None:
 
 
 def known() -> list[str]:
-    """The names of all backends: those that are built in, then those of other packages."""
+    """The names of all backends: the built-in ones, then those of other packages."""
     return list(dict.fromkeys([*BACKENDS, *plugins.names(GROUP)]))
 
 

@@ -105,7 +105,7 @@ class Remarked(Struct, frozen=True):
 
 
 class Broken(Struct, frozen=True):
-    """The backend itself cannot go on; the run is interrupted with this error's exit code."""
+    """The backend itself cannot continue; the run is interrupted with this error's exit code."""
 
     error: Exception
 
@@ -158,7 +158,7 @@ class Backend(Protocol):
         """
 
     def close(self) -> None:
-        """End everything that this backend started here; what goes on elsewhere goes on."""
+        """End everything that this backend started here; what runs elsewhere continues."""
 
 
 Planner: TypeAlias = "Callable[[Callable[..., Directory]], Plan]"
@@ -281,7 +281,7 @@ class Federation(Struct, frozen=True, kw_only=True):
     unencrypted: ClassVar[str] = "has a backend that encrypts nothing"
     """Why there is no key to upload, said after the name of the file, where `Access.upload_key` returns None."""
     outlives_program: ClassVar[bool] = True
-    """Whether task runs go on when v6flow ends, and must be killed when a run is cancelled later."""
+    """Whether task runs continue when v6flow ends, and must be killed when a run is cancelled later."""
 
     file: str  # absolute
     jobs: int | None = None
@@ -317,6 +317,6 @@ class Federation(Struct, frozen=True, kw_only=True):
 
 
 def imported(place: str) -> Any:
-    """What `module:name` stands for."""
+    """The object that `module:name` names."""
     module, _, name = place.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -1,4 +1,4 @@
-"""Checks whether what a federation file names exists: files, folders, and what references stand for."""
+"""Checks whether what a federation file names exists: files, folders, and what references refer to."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ExistenceCheck:
         self._folder = folder
 
     def reveal(self, at: Place, text: str) -> str | None:
-        """What a text or a reference stands for; None, and a warning, if that cannot be told.
+        """The value of a text or a reference; None, and a warning, if it is not known.
 
         None too where somebody else's file is checked: it is not to have our secrets looked up.
         """

@@ -27,7 +27,7 @@ _WIDTH = 110  # characters of a line of the schema as a text
 
 @functools.cache
 def built_in() -> dict[str, Any]:
-    """The schema with the backends that are built in."""
+    """The schema with the built-in backends."""
     return _composed({name: _read(_HERE / place.split(".")[-2]) for name, place in BACKENDS.items()})
 
 
@@ -55,7 +55,7 @@ def _with(backend: str, folder: Path) -> dict[str, Any]:
 
 @functools.cache
 def _naming(names: tuple[str, ...]) -> dict[str, Any]:
-    """The schema with the backends that are built in, which names all there are."""
+    """The schema with the built-in backends, which names all there are."""
     schema = built_in()
     backend = {**schema["properties"]["backend"], "enum": list(names)}
     return {**schema, "properties": {**schema["properties"], "backend": backend}}

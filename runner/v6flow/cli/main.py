@@ -1,4 +1,4 @@
-"""From words to an exit code: pick the command, run it, tell its error, once."""
+"""From words to an exit code: pick the command, run it, report its error once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ USAGE = "usage: v6flow COMMAND [ARGUMENTS]      v6flow COMMAND --help"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code.
 
-    Every error ends here, told in people's words or, with `--output json`, as one document.
+    Every error ends here, in plain words or, with `--output json`, as one document.
     """
     _open_streams()
     try:

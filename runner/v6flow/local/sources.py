@@ -72,7 +72,7 @@ def problems(function: str, folder: Path, kwargs: Collection[str] | None) -> lis
 
 
 def digest(function: str | None, folder: Path, files: Sequence[str] = (), words: Sequence[str] = ()) -> str:
-    """A digest of the file that a function stands in and of what `files` match: names and contents, in order.
+    """A digest of the file that a function is in and of what `files` match: names and contents, in order.
 
     Of the `words` of a command, those count that are the paths of files in the folder, such as a script's.
 

@@ -38,7 +38,7 @@ class ActiveRun(Struct):
     jobs: int | None
     clock: Clock
     notes: Sequence[str] = ()
-    """What a person should know before it goes on."""
+    """What a person should know before it continues."""
     signals: Signals = field(default_factory=Signals)
 
     def carry_on(self, reporter: Reporter) -> RunState:

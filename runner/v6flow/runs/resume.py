@@ -49,7 +49,7 @@ def resume(
     by: Actor | None = None,
     clock: Clock | None = None,
 ) -> ActiveRun:
-    """An unfinished run, or with `retry_failed` a failed one, ready to go on.
+    """An unfinished run, or with `retry_failed` a failed one, ready to continue.
 
     `deadline` is in seconds from now, and takes the place of the run's own. `resubmit` names steps, or
     STEP/ORGANIZATION, of which a person says that nothing came of sending them their task.
@@ -110,13 +110,13 @@ def _stricter_before(plan: Plan, access: Access | None, federation: Federation |
 
 
 def what_to_do_again(state: RunState, plan: Plan) -> tuple[list[str], list[str]]:
-    """The steps that are to ask again whom they lack, and those that are to be done wholly anew."""
+    """The steps that are to ask again whom they lack, and those that are to be done wholly again."""
     open_ = {name: step for name, step in state.steps.items() if is_open(state, name)}
     retry = [name for name, step in open_.items() if step.status == "failed" and _is_tried_again(name, plan)]
     after = {
         ids.prefix(name) + ids.short(other) for name in retry for other in plan.graph.after([ids.definition(name)])
     }
-    if retry or state.status == "failed":  # the run ends anew
+    if retry or state.status == "failed":  # the run ends again
         after.update(name for name, step in plan.steps.items() if step.common.final)
     return retry, [
         name
@@ -127,7 +127,7 @@ def what_to_do_again(state: RunState, plan: Plan) -> tuple[list[str], list[str]]
 
 
 def _is_tried_again(name: str, plan: Plan) -> bool:
-    """Whether a failed step is tried again: those under `finally` are done wholly anew, if the run ends anew."""
+    """Whether a failed step is tried again: those under `finally` are done wholly again, if the run ends again."""
     step = plan.steps.get(ids.definition(name))
     return step is not None and not step.common.final
 

@@ -56,7 +56,7 @@ def start(
     by: Actor | None = None,
     clock: Clock | None = None,
 ) -> ActiveRun:
-    """A new run of a workflow whose file stands in `folder`; `deadline` is in seconds from now.
+    """A new run of a workflow whose file is in `folder`; `deadline` is in seconds from now.
 
     `by` is who starts it (default: the user of this program). Without `cache` no result of an earlier run is reused;
     those of this one are kept for later runs all the same.

@@ -92,7 +92,7 @@ class EarlierResults:
         return self._store.note(key.digest, body) or self._store.note(self._newest(step), body)
 
     def _newest(self, step: str) -> str:
-        """Under what it is noted what the newest result of a step depended on, whichever its round or item."""
+        """Under what it is noted what the newest result of a step depended on, whichever its iteration or item."""
         return f"steps/{digest([self._workflow, ids.definition(step)])}"
 
     def _noted(self, key: str) -> _Note | None:
@@ -103,7 +103,7 @@ class EarlierResults:
 
     def _result(self, note: _Note) -> Kept | None:
         """The result that a note speaks of; None if the run does not have it, or has another by now."""
-        for fresh in (False, True):  # a run that is still going on may have come further since it was read
+        for fresh in (False, True):  # a run that is still continuing may have come further since it was read
             kept = self._results(note.run, fresh=fresh).get(note.step)
             if kept is not None and kept.ended == note.ended:
                 return kept

@@ -44,7 +44,7 @@ class EmbeddedAccess(Access):
         return [declarations.placed(plan, step, misfit) for step, misfit in checkup.central(self._federation, plan)]
 
     def contents(self) -> str:
-        """A digest of what stands in the databases and the algorithms."""
+        """A digest of what is in the databases and the algorithms."""
         from v6flow.backends.embedded.contents import Contents
 
         if self._contents is None:

@@ -32,7 +32,7 @@ class EmbeddedBackend:
     """Runs unmodified vantage6 algorithms, each in a process of its own (see `backends.base.Backend`).
 
     `folder` is the run's folder: answers are kept in its `answers` and adopted later. `jobs` task runs work
-    at once (built in: the federation's, else twice the processors, at least 4). `warm` False starts each in a
+    at once (default: the federation's, else twice the processors, at least 4). `warm` False starts each in a
     new interpreter, as on macOS. `hold` is how many seconds a question about a task's status is held.
     """
 
@@ -166,7 +166,7 @@ class EmbeddedBackend:
         self._emit_unless_killed(run, report)
 
     def _seen(self, run: TaskRun, *, logs: bool = False) -> None:
-        """Report what a task run has dispatched by now, and how that fares."""
+        """Report what a task run has dispatched by now, and its state."""
         subtasks = responses.subtasks(self._nodes.folder, self._nodes.place(run), logs=logs)
         self._emit_unless_killed(run, Dispatched(run.token, run.organization.name, subtasks))
 

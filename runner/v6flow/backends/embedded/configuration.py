@@ -247,7 +247,7 @@ def _identity(raw: Mapping[str, Any], absolute: Callable[[str], str]) -> str:
     """What must not change between a run and its resume: all but who is offline, faults, and how much goes on at once.
 
     Files count by where they are, so that the same text in another folder, with other data, is another federation.
-    References stay as written, since what they stand for is secret.
+    References stay as written, since their values are secret.
     """
 
     def place(text: str) -> str:

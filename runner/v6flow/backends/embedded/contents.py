@@ -27,7 +27,7 @@ class Contents:
         self._known: dict[Path, tuple[tuple[int, int], str]] = {}
 
     def digest(self) -> str:
-        """A digest of all; what stands elsewhere, a database behind an address, counts by its name alone."""
+        """A digest of all; what is elsewhere, a database behind an address, counts by its name alone."""
         databases: list[Json] = [
             [organization.name, database.label, self._database(database.uri)]
             for organization in self._federation.organizations

@@ -89,7 +89,7 @@ def encode(value: str) -> str:
 
 
 def choice(database: DatabaseChoice) -> dict[str, Any]:
-    """A database of a task as it stands in the body of a POST."""
+    """A database of a task as it is in the body of a POST."""
     chosen: dict[str, Any] = {"label": database.label}
     if database.query is not None:
         chosen["query"] = database.query
@@ -122,7 +122,7 @@ def identity(
 
 
 def token(sub: dict[str, Any], *, issued_at: int, secret: bytes) -> str:
-    """A JSON web token; `secret` stands where its signature would, so that nobody can make another's."""
+    """A JSON web token; `secret` is where its signature would, so that nobody can make another's."""
     header = {"alg": "HS256", "typ": "JWT"}
     claims = {"fresh": False, "iat": issued_at, "nbf": issued_at, "type": "access", "sub": sub}
     return ".".join(

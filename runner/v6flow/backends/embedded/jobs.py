@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def prepare(run: TaskRun, work: Path, algorithm: Algorithm, *, port: int, bearer: str) -> Path:
-    """Make the folder, inside the place where the answer is kept; the file that tells a zygote what to do."""
+    """Make the folder, inside the place where the answer is kept; the instructions for a zygote."""
     temporary = work / "temporary"
     temporary.mkdir(mode=0o700, parents=True)
     (work / "input").write_bytes(run.input)

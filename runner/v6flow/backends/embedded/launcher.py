@@ -20,7 +20,7 @@ PATIENCE = 5.0  # seconds that a process is given to end
 
 
 class Listener(Protocol):
-    """Who is told what becomes of task runs; from any thread."""
+    """The listener to what becomes of task runs; called from any thread."""
 
     def started(self, key: int) -> None:
         """It has begun."""

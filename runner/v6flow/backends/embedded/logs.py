@@ -1,4 +1,4 @@
-"""What a task run's log says: how much of it is kept, and why the run failed, in people's words."""
+"""What a task run's log says: how much of it is kept, and why the run failed, in plain words."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read(path: Path) -> str:
 
 
 def trim(path: Path, *, above: int = 4 * HALF) -> None:
-    """Shorten a log that a task run floods while at work; it is written in append mode and goes on."""
+    """Shorten a log that a task run floods while at work; it is written in append mode and continues."""
     try:
         size = path.stat().st_size
         if size <= above:

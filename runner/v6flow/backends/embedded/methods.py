@@ -1,4 +1,4 @@
-"""Reads in the source of an algorithm whether a function is a central one; nothing of it is run."""
+"""Reads in the source of an algorithm whether a function is a central one; it is never run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _Function: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef"
 
 
 def nature(algorithm: Algorithm, method: str) -> Nature | None:
-    """What a method is by its source; None where that cannot be told."""
+    """What a method is by its source; None where that is not known."""
     if algorithm.path is None and algorithm.python is not None:
         return None  # the package is in another interpreter
     try:

@@ -101,7 +101,7 @@ class Nodes:
                 self.kill(run)
 
     def kill(self, run: TaskRun) -> list[str]:
-        """End a task run and what it dispatched, of which the organizations are returned; nobody is told."""
+        """End a task run and what it dispatched, of which the organizations are returned; nothing is reported."""
         ended = [each.organization.name for each in run.descendants() if not each.claimed]
         self._kill(run)
         self._start_next()

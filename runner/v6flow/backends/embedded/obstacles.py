@@ -1,4 +1,4 @@
-"""What keeps a task run from starting, told before anything is started."""
+"""What keeps a task run from starting, found before anything is started."""
 
 from __future__ import annotations
 

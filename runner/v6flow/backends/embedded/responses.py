@@ -85,7 +85,7 @@ def child_token(
 ) -> str:
     """The token of what the `ordinal`th task of a task run (token, organization) asks an organization.
 
-    It is the same when that task run is started anew and asks the same again, so that its answers are found.
+    It is the same when that task run is started again and asks the same again, so that its answers are found.
     """
     asked = [*parent, ordinal, organization, list(databases), hashlib.sha256(input_).hexdigest()]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]
@@ -108,7 +108,7 @@ def begin(path: Path, asked: str) -> None:
 
 
 def task_key(parent: tuple[str, str], ordinal: int) -> str:
-    """The name of the `ordinal`th task of a task run (token, organization), the same when that is started anew."""
+    """The name of the `ordinal`th task of a task run (token, organization), the same when that is started again."""
     return hashlib.sha256(json.dumps([*parent, ordinal]).encode()).hexdigest()[:12]
 
 

@@ -60,12 +60,12 @@ class EmbeddedTask(Struct, eq=False):
     attempt: int = 1
     parent: TaskRun | None = None
     withheld: bool = False  # what its runs print is not kept
-    key: str = ""  # of a subtask: its name, which stays the same when its parent is started anew
+    key: str = ""  # of a subtask: its name, which stays the same when its parent is started again
     runs: list[TaskRun] = field(default_factory=list)
 
     @property
     def depth(self) -> int:
-        """How many central functions stand above it."""
+        """How many central functions are above it."""
         return 0 if self.parent is None else self.parent.task.depth + 1
 
 
@@ -125,7 +125,7 @@ def status_of(task: EmbeddedTask) -> str:
     """A task's status in vantage6's words, derived from its runs as the server does.
 
     With one difference: while a run is at work, a failure of another does not make the task look finished,
-    or a central function would go on with what has arrived by then.
+    or a central function would continue with what has arrived by then.
     """
     statuses = [run.status for run in task.runs]
     if has_ended(task):

@@ -136,7 +136,7 @@ class ServerBackend:
         self._send(self._ask(asked, again=again), QUESTIONS)
 
     def look(self, token: str) -> None:
-        """See what is there, and say so; if the server stays away, what waits for it cannot be judged."""
+        """Look at what is there, and report it; if the server stays away, what waits for it cannot be judged."""
         with self._lock:
             asked = self._asked.get(token)
             if asked is None and self._emit is not None:
@@ -159,7 +159,7 @@ class ServerBackend:
         """Nothing: answers are in memory, and large ones in files that have no name."""
 
     def close(self) -> None:
-        """End all threads, but first send what is to be killed there; tasks go on. May be called again."""
+        """End all threads, but first send what is to be killed there; tasks continue. May be called again."""
         with self._lock:
             emit, self._emit = self._emit, None
             executor, self._executor = self._executor, None
@@ -243,7 +243,7 @@ class ServerBackend:
             self._send(self._following.see(asked, wait), ANSWERS)
 
     def _hear_of_subtask(self, parent: int) -> None:
-        """Look at a task of which an event told that it has dispatched another, or that such a one goes on."""
+        """Look at a task that has dispatched another, or whose subtask continues, according to an event."""
         with self._lock:
             asked = next((each for each in self._asked.values() if each.waiting and each.is_above(parent)), None)
         if asked is not None:
@@ -257,7 +257,7 @@ class ServerBackend:
         self._send(self._following.confirm(asked, number, waits, unlisted=unlisted), ANSWERS)
 
     def _hear(self, number: int, waits: tuple[float, ...]) -> None:
-        """Look at a run of which an event told."""
+        """Look at a run that an event names."""
         with self._lock:
             asked = next((each for each in self._asked.values() if number in each.open), None)
         if asked is None or asked.runs[number] not in asked.waiting:

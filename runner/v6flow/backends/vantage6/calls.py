@@ -1,4 +1,4 @@
-"""The requests that asking organizations takes, each typed and with its failures told apart."""
+"""The requests that asking organizations takes, each typed, with its kinds of failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a task run failed, in people's words: from its status and its log."""
+"""Why a task run failed, in plain words: from its status and its log."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ HELD_FINISHED = "the server takes their task for finished, since another run of 
 
 
 class Seen(Struct, frozen=True):
-    """What the runs of a task have dispatched, by the organization whose run did; `open` are the runs that go on."""
+    """What the runs of a task have dispatched, by the organization whose run did; `open` are the runs that continue."""
 
     subtasks: Mapping[str, tuple[Subtask, ...]] = field(default_factory=dict)
     open: tuple[Run, ...] = ()
@@ -43,7 +43,7 @@ class Seen(Struct, frozen=True):
 class Dispatches:
     """Reads subtasks, in one request for a task that has none, and in two for any other.
 
-    `note` is told what a person should know.
+    `note` gets messages for people.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Dispatches:
         )
 
     def kill(self, task: int, job: int | None, asked: OpenTask | None) -> None:
-        """Kill a task with all that it has dispatched. Raises V6flowError if that cannot be told the server now.
+        """Kill a task with all that it has dispatched. Raises V6flowError if the server cannot be reached now.
 
         Of a task that is not known to dispatch anything, that is looked for only once it is killed.
         """
@@ -121,7 +121,7 @@ class Dispatches:
             return error.message
 
     def _open(self, task: int, job: int | None) -> tuple[Run, ...]:
-        """The runs below a task that go on, as far as this user may see them."""
+        """The runs below a task that continue, as far as this user may see them."""
         try:
             if not self._read(partial(self._api.subtasks, task)):
                 return ()
@@ -165,7 +165,7 @@ class Dispatches:
         return Seen({name: tuple(subtasks) for name, subtasks in found.items()}, tuple(open_))
 
     def _subtasks(self, whole: TaskWithRuns, *, nested: bool) -> list[Subtask]:
-        """How each organization fares in one task that was dispatched."""
+        """The state of each organization in one task that was dispatched."""
         task = whole.task
         names = {run.id: self._directory.name_of(run.organization) for run in whole.runs}
         parent = str(task.parent) if nested else ""

@@ -50,7 +50,7 @@ class Writer(Protocol):
     """All that is needed of a file to write to."""
 
     def write(self, data: bytes, /) -> int:
-        """Write, and say how many bytes."""
+        """Write; returns the number of bytes."""
 
 
 class PrivateKey:
@@ -262,7 +262,7 @@ def _unbase64(text: str | bytes) -> bytes:
 
 
 def _from_pages(plain: bytes) -> bytes:
-    """Vantage6's own pages encrypt the base64 text of what they send, which is how to tell: it is no JSON."""
+    """Vantage6's own pages encrypt the base64 text of what they send, so it is recognized by not being JSON."""
     try:
         json.loads(plain, allow_nonfinite=True)
     except json.JsonError:
@@ -292,7 +292,7 @@ def _unbase64_pieces(source: BinaryIO) -> Iterator[bytes]:
 
 
 def fingerprint(public_text: str) -> str | None:
-    """What tells a public key from any other, None for what is no public key.
+    """The fingerprint of a public key, None for what is no public key.
 
     It is `sha256:` and the SHA-256 of the key as DER SubjectPublicKeyInfo, in hexadecimal; keys may be of any kind.
     """

@@ -28,7 +28,7 @@ Sleep: TypeAlias = "Callable[[float], Awaitable[None]]"
 
 _WORK: ContextVar[_Work | None] = ContextVar("v6flow_work", default=None)
 _LIMIT: ContextVar[tuple[float, str] | None] = ContextVar("v6flow_limit", default=None)  # when, and the message
-UNIMPORTANT = 500  # the urgency of what goes on while closing, behind all last wills
+UNIMPORTANT = 500  # the urgency of what continues while closing, behind all last wills
 
 
 async def call(function: Callable[[], T]) -> T:
@@ -98,7 +98,7 @@ class _Work:
 
     @property
     def is_over(self) -> bool:
-        """Whether it only goes on until it would sleep."""
+        """Whether it runs only until it would sleep."""
         return self.executor.closed and not self.is_last_will
 
     async def sleep(self, seconds: float) -> None:
@@ -174,7 +174,7 @@ class Executor:
     def close(self, patience: float) -> bool:
         """Do no more but last wills, and wait for those for `patience` seconds; whether all of them are done.
 
-        What is in the midst of a call goes on until it would sleep; a call that is still queued is not made.
+        What is in the midst of a call continues until it would sleep; a call that is still queued is not made.
         """
         if self.closed:
             return True

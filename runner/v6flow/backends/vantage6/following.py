@@ -59,7 +59,7 @@ class Following:
         self._random = random
 
     async def introduce(self, asked: OpenTask) -> None:
-        """Learn which runs a task has, and tell of those that have ended."""
+        """Look up the runs of a task, and report those that have ended."""
         try:
             if asked.doubtful:
                 await self._resolve_twins(asked)
@@ -93,7 +93,7 @@ class Following:
         unlisted: bool,
         until_announced: bool = False,
     ) -> None:
-        """Look at one run after each of these waits until it has ended, and tell how.
+        """Look at one run after each of these waits until it has ended, and report how.
 
         `unlisted`: the list of open runs does not show it, and if it is open it never will. `until_announced`: once
         the server has announced the end, others look at better times.
@@ -150,14 +150,14 @@ class Following:
         return self._api.run(number, patience=0.0), None
 
     def _claim(self, asked: OpenTask, number: int) -> bool:
-        """Whether it is for us to tell how a run ended, and for nobody else."""
+        """Whether we report how a run ended: only one caller does."""
         with self._lock:
             ours = number in asked.open and number not in asked.claimed
             asked.claimed.add(number)
             return ours
 
     def note(self, asked: OpenTask, run: Run) -> None:
-        """Tell that an organization has begun, once, be it that it has ended since."""
+        """Report once that an organization has begun, even if it has ended since."""
         name = asked.runs[run.id]
         begun = run.phase == "working" or (run.phase in ENDED and run.began is not None)
         if begun and name not in asked.working:
@@ -256,7 +256,7 @@ class Following:
         return None
 
     async def see(self, asked: OpenTask, wait: float = 0.0) -> None:
-        """Report what a task that goes on has dispatched by now; one at a time."""
+        """Report what a task that continues has dispatched by now; one at a time."""
         with self._lock:
             if asked.seeing or asked.task is None:
                 return

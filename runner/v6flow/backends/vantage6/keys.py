@@ -47,7 +47,7 @@ class Comparison(Struct, frozen=True):
 
     @property
     def old(self) -> str:
-        """What the server has, in people's words."""
+        """What the server has, in plain words."""
         return "no public key" if self.status == "none" else self.theirs or "something that is no public key"
 
 

@@ -25,7 +25,7 @@ _WRONG, _DENIED = 2, 4  # exit codes
 
 
 def look_over(known: ServerDirectory, may: Rights, needs: Sequence[Need], now: float) -> list[Finding]:
-    """What is to be said of each organization; `now` is in seconds since 1970 UTC.
+    """The findings on each organization; `now` is in seconds since 1970 UTC.
 
     Of a node that is offline, or keeps its details to itself, nobody knows what it has, which is no problem.
     """
@@ -104,7 +104,7 @@ def _standing(node: ServerNode, now: float) -> str:
 
 
 def _shared(node: ServerNode) -> str:
-    """What a node that is online says of itself."""
+    """What an online node reports about itself."""
     if not node.config:
         return "; it does not report which databases and images it has"
     labels = node.database_labels

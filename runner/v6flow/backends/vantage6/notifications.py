@@ -28,14 +28,14 @@ class Notifications:
         *,
         dispatched: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`dispatched` is told the parent of a subtask that was created, or of which a node tells the status."""
+        """`dispatched` gets the parent of a subtask that was created, or whose status a node reports."""
         self._look = look
         self._dispatched = dispatched
         self._times = times
         self._finishing: set[int] = set()
 
     def status_changed(self, data: Any) -> None:
-        """A node tells of a run's status."""
+        """A node reports a run's status."""
         number = _run(data)
         if number is not None and data.get("status") in (COMPLETED, *FAILED):
             self._finishing.add(number)
@@ -44,7 +44,7 @@ class Notifications:
         self.created(data)
 
     def created(self, data: Any) -> None:
-        """A task was created, or goes on; only those that a task run has dispatched have a parent."""
+        """A task was created, or continues; only those that a task run has dispatched have a parent."""
         parent = data.get("parent_id") if isinstance(data, dict) else None
         if isinstance(parent, int) and not isinstance(parent, bool):
             self._dispatched(parent)

@@ -17,7 +17,7 @@ SPARED = 3.0  # seconds without an answer that nobody need hear of
 
 
 class Outage:
-    """Takes note of how each request fares; `say` is told of what lasts. Any thread may use it."""
+    """Watches the outcome of each request; `say` gets what lasts. Any thread may use it."""
 
     def __init__(self, say: Callable[[str], None], clock: Callable[[], float]) -> None:
         self._say = say

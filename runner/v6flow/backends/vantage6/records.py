@@ -100,12 +100,12 @@ class Run(Struct, frozen=True):
 
     @property
     def began(self) -> float | None:
-        """When its node began with it, in seconds since 1970-01-01 UTC; None if the server does not tell that."""
+        """When its node began with it, in seconds since 1970-01-01 UTC; None if the server does not report it."""
         return moment(self.started_at)
 
     @property
     def ended(self) -> float | None:
-        """When it ended, in seconds since 1970-01-01 UTC; None if the server does not tell that."""
+        """When it ended, in seconds since 1970-01-01 UTC; None if the server does not report it."""
         return moment(self.finished_at)
 
     @property

@@ -202,7 +202,7 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _reason(causes: tuple[BaseException, ...]) -> str:
-    """Why, in people's words and without the texts of libraries, which may quote what was sent."""
+    """Why, in plain words and without the texts of libraries, which may quote what was sent."""
     kinds: tuple[tuple[type[BaseException], str], ...] = (
         (TotalDeadlineError, "it took too long in all"),
         (socket.gaierror, "there is no host of that name"),

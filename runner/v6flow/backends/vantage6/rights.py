@@ -78,7 +78,7 @@ def read(session: Session) -> Rights:
 
 
 def _numbers(user: Any) -> frozenset[int] | None:
-    """The ids of a user's rules, None if the server does not tell them."""
+    """The ids of a user's rules, None if the server does not report them."""
     permissions = user.get("permissions") if isinstance(user, dict) else None
     rules = permissions.get("rules") if isinstance(permissions, dict) else None
     if not isinstance(rules, list):

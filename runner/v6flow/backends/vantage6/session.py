@@ -56,7 +56,7 @@ class Session:
     ) -> None:
         self.transport = transport
         self.attended = True
-        """Whether the person may be asked for a code: not while a run goes on."""
+        """Whether the person may be asked for a code: not while a run continues."""
         self.heard: Callable[[V6flowError | None], None] | None = None
         """Told of each request, None if it was answered, else the error that it came to."""
         self._credentials = credentials
@@ -112,7 +112,7 @@ class Session:
         )
 
     def post(self, path: str, body: Json | bytes, *, again: Again = "never", patience: float | None = None) -> Response:
-        """Send as this user (see Transport.post). What a stale token had refused was not done: it is sent anew."""
+        """Send as this user (see Transport.post). What a stale token had refused was not done: it is sent again."""
         return self._as_user(lambda token: self.transport.post(path, body, again=again, token=token, patience=patience))
 
     def patch(self, path: str, body: Json, *, again: Again = "never", patience: float | None = None) -> Response:

@@ -61,7 +61,7 @@ class Submitter:
         *,
         note: Callable[[str], None],
     ) -> None:
-        """`note` is told what a person should know."""
+        """`note` gets messages for people."""
         self._note = note
         self._api = api
         self._directory = directory

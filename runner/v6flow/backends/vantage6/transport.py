@@ -89,7 +89,7 @@ class _Request(Struct, frozen=True):
 
 
 class Transport:
-    """Talks to the server at an address. Any number of threads may use it; CONNECTIONS requests go on at once."""
+    """Talks to the server at an address. Any number of threads may use it; CONNECTIONS requests are made at once."""
 
     def __init__(
         self,
@@ -342,7 +342,7 @@ class Transport:
 
 
 def _environ_proxies(address: ServerAddress) -> dict[str, str]:
-    # requests reads the process's environment itself; not for this machine, whatever stands there
+    # requests reads the process's environment itself; not for this machine, whatever is there
     return {} if address.is_here else get_environ_proxies(address.origin, no_proxy=None)
 
 

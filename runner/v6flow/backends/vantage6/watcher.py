@@ -26,7 +26,7 @@ LIVE_SHARE = 20
 class Watcher:
     """Looks at open runs: soon after something happened, then seldom and more seldom.
 
-    `watched` gives the runs to look at, by their ids; `note` is told of those that are still open; `confirm` is to
+    `watched` gives the runs to look at, by their ids; `note` gets those that are still open; `confirm` is to
     read one that the list does not show, or shows as ended. What stops it goes to `failed`, what people should know
     to `say`.
     """

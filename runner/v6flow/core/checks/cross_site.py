@@ -33,7 +33,7 @@ _HARMLESS = frozenset({"kind", "step", "organization"})  # of an error; its mess
 def problems(workflow: Workflow, order: Callable[[Workflow], Sequence[str]]) -> Iterable[Problem]:
     """A problem for each reference by which a step would send on what others answered.
 
-    `order` gives the steps of a workflow, each after all that stand beside it and that it waits for.
+    `order` gives the steps of a workflow, each after all that are beside it and that it waits for.
     """
     tracing = _Tracing(workflow, order, {})
     tracing.follow("")
@@ -132,13 +132,13 @@ class _Tracing:
     # -- what is in a value
 
     def flow(self, template: Template, where: str) -> Flow:
-        """Whose answers are in a value that stands in the step `where`."""
+        """Whose answers are in a value that is in the step `where`."""
         if template.literal or not any(self._may_have(reference, where) for reference in template.references):
             return CLEAN  # as nearly all are in a workflow of thousands of steps
         return template.flow(partial(self._source, where))
 
     def mixed(self, *values: tuple[Template, str]) -> Flow:
-        """What is in something computed from several values, each with the step that it stands in."""
+        """What is in something computed from several values, each with the step that it is in."""
         return join(self.flow(template, where) for template, where in values)
 
     def together(self, *flows: Flow) -> Flow:
@@ -155,7 +155,7 @@ class _Tracing:
         return not plain or "result" in self.notes.get(name, {})
 
     def _source(self, where: str, path: Steps, at: Path) -> Flow:
-        """The flow of what stands at a path, as having come by that reference."""
+        """The flow of what is at a path, as having come by that reference."""
         root, *rest = path
         flow, keys = CLEAN, rest[1:]
         match root:
@@ -261,7 +261,7 @@ class _Tracing:
 
 
 def _behind_state(rest: Sequence[str | int | None]) -> list[str | int | None]:
-    """What stands behind the state in a path that begins with `loop`."""
+    """What is behind the state in a path that begins with `loop`."""
     at = next((index for index, key in enumerate(rest[:2]) if key in ("state", "next")), len(rest))
     return list(rest[at + 1 :])
 

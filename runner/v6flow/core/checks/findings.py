@@ -28,9 +28,9 @@ _WRONG = 2  # the exit code of what is wrong in a workflow or a federation
 
 
 class Finding(Struct, frozen=True):
-    """One thing that was looked at: what (`subject`), how it stands, and what to do about it.
+    """One thing that was looked at: what (`subject`), its status, and what to do about it.
 
-    With an `organization`, `message` goes on after its name, as in "is offline". A problem of an organization is one
+    With an `organization`, `message` continues after its name, as in "is offline". A problem of an organization is one
     for all tasks there, or only for those of an `image` or with a database `label`, by the names that workflows use;
     a problem of an image alone is one everywhere.
     """
@@ -71,7 +71,7 @@ def warning(subject: str, message: str, remedy: str | None = None, *, organizati
 
 
 def of_error(subject: str, error: V6flowError) -> Finding:
-    """The problem that an error tells of."""
+    """The problem that an error describes."""
     # an error that would fail a run says here that a federation is not what its file says
     return Finding(subject, "problem", error.message, error.hint, _WRONG if error.exit_code == 1 else error.exit_code)
 
@@ -110,7 +110,7 @@ def blocked(plan: Plan, findings: Sequence[Finding]) -> list[Finding]:
     """For each task step that cannot succeed as planned, a finding that says why.
 
     Only problems count: who is offline may come back. Of a step that asks somebody who is known only later, nothing
-    is said. Where the run goes on without the step, it is a warning.
+    is said. Where the run continues without the step, it is a warning.
     """
     return [found for found, _ in _blocked(plan, findings)]
 

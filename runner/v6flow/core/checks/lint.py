@@ -22,7 +22,7 @@ _IGNORED = pattern(r"(?:^|\s)#\s*lint:\s*ignore\s+([\w-]+(?:\s*,\s*[\w-]+)*)")
 
 
 class Rule(Struct, frozen=True):
-    """A rule: what it finds, why that matters, a file in which it finds something, and the same file mended."""
+    """A rule: what it finds, why that matters, a file in which it finds something, and the same file corrected."""
 
     summary: str
     why: str

@@ -175,7 +175,7 @@ def mixed_case(workflow: Workflow) -> Found:
 
 
 def _fields(workflow: Workflow) -> Iterator[tuple[str, Field]]:
-    """Every place where expressions may stand, with the step it is in, empty outside of steps."""
+    """Every place where expressions may be, with the step it is in, empty outside of steps."""
     return ((step.common.name if step is not None else "", field) for step, field in fields(workflow))
 
 

@@ -30,7 +30,7 @@ class _Cohort(Struct, frozen=True):
     """Who answers a step if all do, and the step that may lose some.
 
     They are the names in its list, or all that there are in `study`; if that is None, too, all of the federation.
-    `earlier`: they answered in an earlier round of a loop, and so they all answer in this one.
+    `earlier`: they answered in an earlier iteration of a loop, and so they all answer in this one.
     """
 
     names: frozenset[str] | None
@@ -45,7 +45,7 @@ class _Cohort(Struct, frozen=True):
 
 
 class _Use(Struct, frozen=True):
-    """A reference to a step that carries cohorts, and the place of the value that it stands in."""
+    """A reference to a step that carries cohorts, and the place of the value that it is in."""
 
     step: str
     reference: Reference
@@ -56,7 +56,7 @@ class _Use(Struct, frozen=True):
 def problems(workflow: Workflow, order: Iterable[str], directory: Directory | None = None) -> Iterable[Problem]:
     """A warning for each step and each output that would mix cohorts; `order` is that of the steps.
 
-    Whom a step asks that names nobody, or a study, is told from the directory of a federation if it is there.
+    Whom a step asks that names nobody, or a study, is taken from the directory of a federation if it is there.
     """
     mixing = _Mixing(workflow, order, directory)
     mixing.follow("")
@@ -123,7 +123,7 @@ class _Mixing:
         return name in self.problems
 
     def accept(self, step: Step) -> None:
-        """Note that what a step carries may stand together further on."""
+        """Note that what a step carries may be combined later."""
         carried = self._carried[step.common.name]
         self._accepted[step.common.name] = {each.names for each in carried if each.names is not None}
 
@@ -215,7 +215,7 @@ class _Mixing:
         return frozenset(map(str, named)) if isinstance(named, list) else frozenset(known) or None
 
     def _second_pass(self, step: TaskStep, uses: list[_Use], own: frozenset[_Cohort]) -> Iterator[Problem]:
-        """A warning where a step asks anew all those of whom not all need have answered what it sends."""
+        """A warning where a step asks again all those of whom not all need have answered what it sends."""
         mine = next(iter(own), None)
         if mine is None:
             return

@@ -120,13 +120,13 @@ def _reference(
 
 
 def _around(workflow: Workflow, step: Step | None, field: Field) -> list[Step]:
-    """The steps with rounds or items that a field is inside of, the innermost first."""
+    """The steps with iterations or items that a field is inside of, the innermost first."""
     name = "" if step is None else step.common.name if field.inside else step.common.parent
     return [workflow.steps[each] for each in outward(name) if _iteration(workflow.steps[each]) is not None]
 
 
 def _iteration(step: Step) -> str | None:
-    """The name under which what is nested in a step knows its round or item."""
+    """The name under which what is nested in a step knows its iteration or item."""
     return STEP_KINDS[step.kind].iteration
 
 
@@ -136,7 +136,7 @@ _OF = {"loop": "a round", "each": "an item"}
 def _round_reference(
     root: str, path: tuple[str | int | None, ...], around: list[Step], *, until: bool
 ) -> tuple[str, str, str | None] | None:
-    """What is wrong with a reference to a round or an item."""
+    """What is wrong with a reference to an iteration or an item."""
     names = [each.alias for each in around if _iteration(each) == root and each.alias is not None]
     offered = ["key", "index", *names] if root == "each" else ["index", "state", *(["next"] if until else []), *names]
     first = path[0] if path else None

@@ -1,4 +1,4 @@
-"""Which parameters a Python function takes, told from its source text alone; nothing of it runs."""
+"""Which parameters a Python function takes, read from its source text alone; it is never run."""
 
 from __future__ import annotations
 

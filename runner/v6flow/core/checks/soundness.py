@@ -169,7 +169,7 @@ def _secrets(document: Document) -> Iterator[Problem]:
 
 
 def _bare(workflow: Workflow) -> Iterator[Problem]:
-    """Where nothing but an expression may stand, and there is text beside it."""
+    """Where nothing but an expression may be, and there is text beside it."""
     for key, template in _conditions(workflow):
         if not template.whole and not template.errors:
             message = f"`{key[-1]}` is one expression and nothing else"
@@ -178,7 +178,7 @@ def _bare(workflow: Workflow) -> Iterator[Problem]:
 
 
 def _conditions(workflow: Workflow) -> Iterator[tuple[Path, Template]]:
-    """Every place of a workflow where nothing but an expression may stand."""
+    """Every place of a workflow where nothing but an expression may be."""
     for each in workflow.preconditions:
         yield each.key, each.condition
     for step in workflow.steps.values():
@@ -200,7 +200,7 @@ def _counts(workflow: Workflow) -> Iterator[tuple[Path, Template]]:
 
 
 def _modifiers(workflow: Workflow) -> Iterator[Problem]:
-    """What stands beside a step and does not fit it."""
+    """What is beside a step and does not fit it."""
     document = workflow.document
     for path, template in _counts(workflow):
         if not template.errors and not any(reference.root == "result" for reference in template.references):
@@ -251,7 +251,7 @@ def _kinds(workflow: Workflow) -> list[Problem]:
 
 
 def _aliases(workflow: Workflow) -> Iterator[Problem]:
-    """An `as` that hides that of a step around: the item or the round outside could not be named."""
+    """An `as` that hides that of a step around: the item or the iteration outside could not be named."""
     document = workflow.document
     for step in workflow.steps.values():
         if step.alias is None:

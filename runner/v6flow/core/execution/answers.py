@@ -46,7 +46,7 @@ def judge(
 
 
 def _unquoted(check: Check, names: Mapping[str, object]) -> str:
-    """What is said where a check is not met, without anything of the result."""
+    """The message where a check is not met, without any part of the result."""
     if any(reference.root == "result" for reference in check.message.references):
         return f"its result does not meet the check {bare(check.condition)}"
     return check.said(names)

@@ -17,7 +17,7 @@ class Uses:
     """What one evaluation used: the steps whose value it carries, and the failed ones that it lacked.
 
     `lacked` has such a step by the reason that expressions give when they cannot do without it. `loose` are the repeat
-    steps whose rounds may differ in who answers: the state of an earlier round is not held against a later one.
+    steps whose iterations may differ in who answers: the state of an earlier iteration is not held against a later one.
     """
 
     __slots__ = ("carrying", "lacked", "loose")
@@ -35,7 +35,7 @@ class Uses:
         return tuple(found)
 
     def compared(self) -> tuple[Cohort, ...]:
-        """The cohorts that must be the same: all but those that only the state of an earlier round carries."""
+        """The cohorts that must be the same: all but those that only the state of an earlier iteration carries."""
         if not self.loose:
             return self.cohorts()
         found: dict[Cohort, None] = {}
@@ -53,7 +53,7 @@ def difference(cohorts: Iterable[Cohort], accepted: Iterable[set[frozenset[str]]
     """Why a value made from these cohorts would mix them, or None if it would not.
 
     Cohorts agree if they are the same organizations, whichever step asked them. A mixture that was accepted where it
-    was made need not be accepted again: the cohorts of one accepted value may stand together further on.
+    was made need not be accepted again: the cohorts of one accepted value may be combined later.
     """
     distinct: dict[frozenset[str], Cohort] = {}
     for cohort in cohorts:
@@ -71,7 +71,7 @@ def difference(cohorts: Iterable[Cohort], accepted: Iterable[set[frozenset[str]]
 
 
 def distinct(cohorts: Iterable[Cohort]) -> tuple[Cohort, ...]:
-    """The cohorts of which no other before them has the same organizations: of a hundred rounds, mostly one."""
+    """The cohorts of which no other before them has the same organizations: of a hundred iterations, mostly one."""
     found: dict[frozenset[str], Cohort] = {}
     for cohort in cohorts:
         found.setdefault(frozenset(cohort[1]), cohort)

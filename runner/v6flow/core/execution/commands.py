@@ -86,7 +86,7 @@ class Kill(Struct, frozen=True):
 
 
 class Look(Struct, frozen=True):
-    """See once more what is there under a token: a deadline is judged only after that."""
+    """See again what is there under a token: a deadline is judged only after that."""
 
     token: str
 

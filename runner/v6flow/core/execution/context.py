@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from v6flow.core.language.model import Common
     from v6flow.core.planning.plan import Plan
 
-MAX_PROPERTIES = 10_000  # characters of JSON: facts that stand in every table and log, not results
+MAX_PROPERTIES = 10_000  # characters of JSON: facts that are in every table and log, not results
 
 
 class Execution:
@@ -96,7 +96,7 @@ class Execution:
         return bool(uses.loose) and cohorts.difference((*uses.cohorts(), *own)) is not None
 
     def params(self, name: str) -> Mapping[str, Json]:
-        """The params of the file that a step stands in."""
+        """The params of the file that a step is in."""
         return scope.params(self.plan, self.state, name)
 
     def kind(self, name: str) -> Any:
@@ -106,7 +106,7 @@ class Execution:
     # -- asking
 
     def may_ask(self, organization: str) -> bool:
-        """Whether the federation's policy lets the run ask an organization once more."""
+        """Whether the federation's policy lets the run ask an organization again."""
         asked = self.state.queries.get(organization, 0) + self.asked[organization]
         return self.plan.directory.policy.may_ask(asked)
 
@@ -199,6 +199,6 @@ class Execution:
         return replace(completed, properties=facts, mixed_cohorts=reason)
 
     def _names_of(self, completed: events.StepCompleted, uses: cohorts.Uses) -> dict[str, object]:
-        """The names in what is said of a step that is about to complete."""
+        """The names in the messages on a step that is about to complete."""
         this = scope.this(self.plan, completed, self.state.step(completed.step), uses)
         return {**self.names(uses, ids.prefix(completed.step)), "this": this}

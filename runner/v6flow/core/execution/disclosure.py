@@ -105,7 +105,7 @@ def who_can_see(policy: Policy) -> str:
 
 
 def sentence(kind: str, why: str, image: str) -> str:
-    """What is said of a failed task run in place of its own message; `kind` as in `backends.base.Failed`."""
+    """The message on a failed task run in place of its own; `kind` as in `backends.base.Failed`."""
     what = _SENTENCES.get(kind, "it failed").format(image=image)
     return f"{what} (the details are withheld, because {why})"
 

@@ -60,7 +60,7 @@ class AskingStep(Protocol):
 
 
 class CohortPart(Struct, frozen=True):
-    """How one organization stands in a step, and why it failed if it did; `working`: a node has begun."""
+    """The standing of one organization in a step, and why it failed if it did; `working`: a node has begun."""
 
     organization: str
     standing: Standing
@@ -81,7 +81,7 @@ def has_dispatched(asked: OrganizationState) -> bool:
 
 
 def parts(step: AskingStep) -> dict[str, CohortPart]:
-    """How each organization of a step stands, in the order in which they were asked."""
+    """The standing of each organization of a step, in the order in which they were asked."""
     found: dict[str, CohortPart] = {}
     for asked in step.organizations.values():
         mine = _leaves(asked) if has_dispatched(asked) else iter((_itself(asked),))
@@ -107,8 +107,8 @@ def hides(step: AskingStep) -> bool:
 def cohorts(step: AskingStep) -> tuple[Cohort, ...]:
     """Whose data the value of a step was computed from, by itself: more than one is a mixture.
 
-    For a central function these are the cohorts of its rounds of subtasks: several subtasks of one organization each
-    are one round, until an organization comes a second time.
+    For a central function these are the cohorts of its batches of subtasks: several subtasks of one organization each
+    are one batch, until an organization comes a second time.
     """
     name = step.name
     if hides(step):  # equal to no other
@@ -173,9 +173,9 @@ def failure(subtask: Subtask, step: str) -> Failure:
 
 
 def of_cause(found: Failure, lost: Subtask, coordinator: str) -> Failure:
-    """The failure of a central function that failed after a subtask was lost: that one is told first.
+    """The failure of a central function that failed after a subtask was lost: that one is reported first.
 
-    One that was merely still open may have had no part in it, and is told last.
+    One that was merely still open may have had no part in it, and is reported last.
     """
     if is_open(lost):
         return replace(found, message=f"{found.message} (the subtask at {lost.organization} had not ended by then)")
@@ -190,7 +190,7 @@ def of_cause(found: Failure, lost: Subtask, coordinator: str) -> Failure:
 
 
 def tells_of_subtask(asked: OrganizationState) -> bool:
-    """Whether the failure of a central function is told by that of a subtask."""
+    """Whether the failure of a subtask explains that of a central function."""
     lost = first_lost(asked.subtasks)
     return lost is not None and asked.failure is not None and tell(lost) in asked.failure.message
 
@@ -229,7 +229,7 @@ def labels(subtasks: Sequence[Subtask]) -> list[tuple[str, Subtask]]:
 
 
 def ended_note(step: str, of: str, organizations: Sequence[str]) -> str:
-    """What a person is told when subtasks that were still open were ended.
+    """The message when subtasks that were still open were ended.
 
     `of` says whose they were, as `attempt 1`; `organizations` has a name for each subtask.
     """
@@ -239,7 +239,7 @@ def ended_note(step: str, of: str, organizations: Sequence[str]) -> str:
 
 
 def left_note(step: str, of: str, organizations: Sequence[str], why: str) -> str:
-    """What a person is told when subtasks that are still open could not be ended (see `ended_note`)."""
+    """The message when subtasks that are still open could not be ended (see `ended_note`)."""
     counted, names = _counted(organizations)
     verb = "is" if len(organizations) == 1 else "are"
     return f"{_place(step)}could not end {counted} of {of} that {verb} still open: {names} ({why})"
@@ -271,7 +271,7 @@ def _leaves(asked: OrganizationState) -> Iterator[CohortPart]:
 
 
 def _of_node(node: _Node, above: Subtask | None, asked: OrganizationState) -> Iterator[CohortPart]:
-    """How the leaves of a subtask stand; `above` is what did not complete of those that it was dispatched by."""
+    """The standing of the leaves of a subtask; `above` is what did not complete of those that it was dispatched by."""
     subtask = node.subtask
     if above is None and subtask.status != COMPLETED:
         above = subtask
@@ -313,9 +313,9 @@ def _trees(subtasks: Sequence[Subtask]) -> tuple[_Node, ...]:
 
 
 def _rounds(nodes: Sequence[_Node]) -> list[tuple[str, ...]]:
-    """The organizations of whom data entered in each round that one task run dispatched.
+    """The organizations of whom data entered in each batch that one task run dispatched.
 
-    Where what is below one round has rounds that differ, these stand for it.
+    Where what is below one batch has batches that differ, these are used.
     """
     found: list[tuple[str, ...]] = []
     for together in _together(nodes):
@@ -335,12 +335,12 @@ def _rounds(nodes: Sequence[_Node]) -> list[tuple[str, ...]]:
 
 
 def _together(nodes: Sequence[_Node]) -> list[list[_Node]]:
-    """Runs of subtasks by rounds: those of one task, and those of tasks to one organization each."""
+    """Runs of subtasks by batches: those of one task, and those of tasks to one organization each."""
     tasks: dict[str, list[_Node]] = {}
     for number, each in enumerate(nodes):
         tasks.setdefault(each.subtask.task or _unnamed(nodes, number), []).append(each)
     found: list[list[_Node]] = []
-    single = False  # whether the last round is made of tasks to one organization each
+    single = False  # whether the last batch is made of tasks to one organization each
     for task in tasks.values():
         names = {each.subtask.organization for each in task}
         known = {each.subtask.organization for each in found[-1]} if found else set()
@@ -353,6 +353,6 @@ def _together(nodes: Sequence[_Node]) -> list[list[_Node]]:
 
 
 def _unnamed(nodes: Sequence[_Node], number: int) -> str:
-    """The round of a subtask of which no task is known, as in older journals: the how manieth of its organization."""
+    """The batch of a subtask of which no task is known, as in older journals: the how manieth of its organization."""
     name = nodes[number].subtask.organization
     return f"round {sum(each.subtask.organization == name for each in nodes[:number])}"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Level(Struct):
-    """Steps that stand together: those of the file, or those of one iteration or item. `open` are not yet settled."""
+    """Steps that begin together: those of the file, or those of one iteration or item. `open` are not yet settled."""
 
     steps: tuple[str, ...]
     open: int = 0
@@ -145,7 +145,7 @@ class Frontier:
             self.touch(heapq.heappop(self.timers)[1])
 
     def _open(self, prefix: str) -> None:
-        """Enter the steps that stand together, whether they begin or continue."""
+        """Enter the steps of one group, whether they begin or continue."""
         within = ids.definition(prefix[:-1]) if prefix else ""
         inside = (each for each in self._plan.nested(within) if self._plan.steps[each].common.final is self._final)
         names = tuple(prefix + ids.short(each) for each in inside)

@@ -1,4 +1,4 @@
-"""Judging a settled task step: whether its quorum is met, and what to say if not."""
+"""Judging a settled task step: whether its quorum is met, and the message if not."""
 
 from __future__ import annotations
 

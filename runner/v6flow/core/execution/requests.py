@@ -63,7 +63,7 @@ def refused(
     kept: Kept,
     params: Mapping[str, Json],
 ) -> str | None:
-    """Why answers of an earlier run may not stand for those of today, by what is demanded of them; None if they may."""
+    """Why answers of an earlier run may not be used today, by what is demanded of them; None if they may."""
     if list(kept.answers) != list(asked):
         return f"run {kept.run} does not have an answer of each"
     if step.isolation == "organization":  # several in one task may have been asked in other groups, by retries

@@ -29,7 +29,7 @@ class Scheduler:
     `decide` reads the state and returns commands; the caller writes down their events, applies them to the state,
     reports them by `observe`, and carries the commands out. Nothing here has an effect or looks at a clock.
 
-    What is at work is in `_run`, made from the state and made anew when the run begins to end: then the steps under
+    What is at work is in `_run`, made from the state and made again when the run begins to end: then the steps under
     `finally` have their turn, and nothing else continues.
     """
 
@@ -106,7 +106,7 @@ class Scheduler:
             self._run.frontier.begin(step)
 
     def withdraw(self, failure: Failure, exit_code: int, now: Time) -> list[Command]:
-        """Release the run, and kill what it has open; who is killed for it is asked anew when it is resumed."""
+        """Release the run, and kill what it has open; who is killed for it is asked again when it is resumed."""
         tasks = [kill for _, kill in self._kills() if isinstance(kill, Kill)]
         return [*self._withdraw(now), Record(events.RunInterrupted(now, failure, exit_code)), *tasks]
 
@@ -158,7 +158,7 @@ class Scheduler:
         return found
 
     def _is_final(self, name: str) -> bool:
-        """Whether a step stands under `finally`, or is nested in one that does; not if the file has it no more."""
+        """Whether a step is under `finally`, or is nested in one that does; not if the file has it no more."""
         step = self._plan.steps.get(ids.definition(name))
         return step is not None and step.common.final
 
@@ -196,7 +196,7 @@ class Scheduler:
         return [(name, kill) for name in self._run.work for kill in requests.kills(self._state.step(name))]
 
     def _withdraw(self, now: Time) -> list[Command]:
-        """Take note of what is killed though the run does not end by it, so that it can be asked anew."""
+        """Take note of what is killed though the run does not end by it, so that it can be asked again."""
         return [
             Record(events.TaskWithdrawn(now, name, kill.token))
             for name, kill in self._kills()

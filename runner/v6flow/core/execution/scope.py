@@ -106,9 +106,9 @@ def names(
     prefix: str = "",
     following: object = NOTHING,
 ) -> dict[str, object]:
-    """All the names of the expressions of steps with a prefix; `known` are those known everywhere, if not made anew.
+    """All the names of the expressions of steps with a prefix; `known` are those known everywhere, if not made again.
 
-    `following` is the state that follows the round.
+    `following` is the state that follows the iteration.
     """
     found: dict[str, object] = {
         **(plan.scope() if known is None else known),
@@ -123,7 +123,7 @@ def names(
 
 
 def params(plan: Plan, state: RunState, path: str) -> Mapping[str, Json]:
-    """The params of the file that a step stands in: the run's, or those that a workflow step has given."""
+    """The params of the file that a step is in: the run's, or those that a workflow step has given."""
     for inner in ids.outward(ids.prefix(path)):
         outer, number = ids.around(inner) if inner else ("", 1)
         if not number:

@@ -1,4 +1,4 @@
-"""How one organization fares in a task step, and one item in a foreach step."""
+"""The state of one organization in a task step, and of one item in a foreach step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Cohort: TypeAlias = "tuple[str, tuple[str, ...]]"
 
 
 class OrganizationState(Struct):
-    """How one organization fares in a task step.
+    """The state of one organization in a task step.
 
     `requested` until it has answered or failed; a `failed` one may be asked again; `waiting` has yet to be asked.
     """
@@ -31,7 +31,7 @@ class OrganizationState(Struct):
     since: Time = 0.0
     accepted: str | None = None
     began: Time | None = None  # when it began to work on this attempt, by the federation's clock if that is recorded
-    withdrawn: bool = False  # it was to be killed when the run was let go of: as killed it is asked anew
+    withdrawn: bool = False  # it was to be killed when the run was let go of: as killed it is asked again
     late: bool = False  # it answered this attempt when the step no longer waited for it
     unsubmitted: bool = False  # a person says that nothing came of submitting it
     value: Json = None
@@ -45,7 +45,7 @@ class OrganizationState(Struct):
 
 
 class ItemState(Struct):
-    """How one item of a foreach step fares; `open` until it has ended."""
+    """The state of one item of a foreach step; `open` until it has ended."""
 
     key: str
     item: Json

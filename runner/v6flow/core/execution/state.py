@@ -32,7 +32,7 @@ SETTLED = ("completed", "failed", "skipped")
 
 
 class StepState(Struct):
-    """How a step fares. For a task step, `organizations` has each that the step itself asks, in the order asked.
+    """The state of a step. For a task step, `organizations` has each that the step itself asks, in the order asked.
 
     `asked`, `responded`, `failed` and `missing` name the organizations of its subtasks instead, where a central
     function has dispatched any (see `dispatched`); `answered` never does.
@@ -71,7 +71,7 @@ class StepState(Struct):
 
     @property
     def rounds(self) -> int:
-        """How many rounds of a repeat step have ended."""
+        """How many iterations of a repeat step have ended."""
         return max(len(self.history) - 1, 0)
 
     @property
@@ -117,7 +117,7 @@ class StepState(Struct):
 
 
 class RunState(Struct):
-    """How a run fares."""
+    """The state of a run."""
 
     run: str = ""
     workflow: str = ""
@@ -138,7 +138,7 @@ class RunState(Struct):
     failure: Failure | None = None
     exit_code: int | None = None
     cancelling: bool = False
-    ending: ev.RunEnding | None = None  # how it will have ended, while what stands under `finally` is done
+    ending: ev.RunEnding | None = None  # how it will have ended, while what is under `finally` is done
 
     @property
     def over(self) -> bool:
@@ -282,7 +282,7 @@ def apply(state: RunState, event: Event) -> None:  # noqa: C901, PLR0912, PLR091
         case ev.GateDecided():
             _step(state, event.step).decision = event
             if state.status == "waiting" and not state.gates:
-                state.status = "interrupted"  # until somebody goes on with it
+                state.status = "interrupted"  # until somebody continues with it
         case ev.RunPaused():
             state.status, state.failure, state.exit_code, state.left = "waiting", None, 6, event.at
         case ev.RunEnding():
@@ -314,7 +314,7 @@ def _step(state: RunState, name: str) -> StepState:
 
 
 def _forget_values(state: RunState, prefix: str) -> None:
-    """What came of a round or an item is all that can be seen of it: nobody reads the values inside any more."""
+    """Only the result of an iteration or an item is visible: nobody reads the values inside any more."""
     for name in state.inside.get(prefix, ()):
         step = state.steps[name]
         step.value = None
@@ -328,7 +328,7 @@ def _forget_values(state: RunState, prefix: str) -> None:
 
 
 def _nested(state: RunState) -> dict[str, list[str]]:
-    """Of each step that has any, the steps directly inside it, of all rounds or items."""
+    """Of each step that has any, the steps directly inside it, of all iterations or items."""
     found: dict[str, list[str]] = {}
     for prefix, names in state.inside.items():
         found.setdefault(ids.around(prefix)[0], []).extend(names)
@@ -336,7 +336,7 @@ def _nested(state: RunState) -> dict[str, list[str]]:
 
 
 def _start(step: StepState, event: ev.StepStarted) -> None:
-    """Begin a step, or go on with one that is tried again: who has answered is not asked anew."""
+    """Begin a step, or continue with one that is tried again: who has answered is not asked again."""
     step.status, step.deadline, step.carried = "running", event.deadline, event.carried
     step.central = event.central
     step.ended = step.failure = step.closed = None
@@ -363,7 +363,7 @@ def _reuse(step: StepState, event: ev.StepReused) -> None:
 
 
 def _resume(state: RunState, event: ev.RunResumed) -> None:
-    if state.over or event.retry:  # something is tried again, and so the run will end anew
+    if state.over or event.retry:  # something is tried again, and so the run will end again
         state.ending = None
     state.status, state.failure, state.ended, state.exit_code = "running", None, None, None
     state.cancelling, state.left = False, None
@@ -373,14 +373,14 @@ def _resume(state: RunState, event: ev.RunResumed) -> None:
     nested, waiting = _nested(state), list(event.reset)
     while waiting:
         name = waiting.pop()
-        used = _step(state, name).attempts  # a token is never used for another question: attempts go on counting
+        used = _step(state, name).attempts  # a token is never used for another question: attempts continue counting
         state.steps[name] = StepState(name, attempt=used, spared=used)
         waiting += nested.get(name, ())
     for name in event.retry:
         step = _step(state, name)
         step.status, step.failure, step.closed, step.spared = "pending", None, None, step.attempt
         if step.history or step.items is not None or step.params is not None or step.progress is not None:
-            step.status = "running"  # it goes on where it was
+            step.status = "running"  # it continues where it was
         for item in step.items or ():
             if item.status == "failed":
                 item.status, item.failure = "open", None

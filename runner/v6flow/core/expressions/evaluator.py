@@ -377,7 +377,7 @@ def _chain(
     offset: int,
     covered: bool,
 ) -> Callable[[Frame], Any]:
-    """What stands behind `begin` at the end of some links."""
+    """What is behind `begin` at the end of some links."""
     slot = int(where[0][1:]) if isinstance(where[0], str) and where[0].startswith(SLOT) else None
 
     def evaluate(frame: Frame) -> Any:

@@ -76,7 +76,7 @@ def uniform(inner: Flow, keys: Flow = CLEAN) -> Flow:
 
 
 def index(flow: Flow, key: Key) -> Flow:
-    """What stands under a key or index."""
+    """What is under a key or index."""
     if flow.inner is not None:
         return flow.inner
     if flow.parts:
@@ -210,5 +210,5 @@ def unnamed(items: Flow, _: Sequence[Flow], __: Key) -> Flow:
 
 
 def either_of(items: Flow, others: Sequence[Flow], _: Key) -> Flow:
-    """Of a value or what stands in for it."""
+    """Of a value or what is in for it."""
     return either(items, join(others) if len(others) > 1 else others[0])

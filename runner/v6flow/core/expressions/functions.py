@@ -1,4 +1,4 @@
-"""The functions that an expression may call, each of which can stand behind a `|` as well."""
+"""The functions that an expression may call, each of which can are behind a `|` as well."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def _spelling_problem(name: str) -> str:
 
 
 def quoted(word: str) -> str:
-    """A user's word as it stands in a message: in quotes, and not longer than a line."""
+    """A user's word as it is in a message: in quotes, and not longer than a line."""
     return repr(word if len(word) <= MAX_QUOTED else f"{word[:MAX_QUOTED]}…")
 
 

@@ -66,7 +66,7 @@ class Token(NamedTuple):
 
 
 def lex(text: str, start: int, *, slots: bool = False) -> tuple[list[Token], int]:
-    """The tokens from `start`, behind a `{{`, up to its `}}`, and where the text goes on.
+    """The tokens from `start`, behind a `{{`, up to its `}}`, and where the text continues.
 
     With `slots`, each SLOT in the text is a name of its own. Raises Fault with offsets in `text`.
     """

@@ -74,7 +74,7 @@ class _Walk:
         return found if by.clean else join([found, by])
 
     def _slice(self, flow: Flow, bounds: Any) -> Flow:
-        """All of a list, in another order perhaps; or those of its items that stand at some places."""
+        """All of a list, in another order perhaps; or those of its items that are at some places."""
         said = [each for each in (bounds.start, bounds.stop, bounds.step) if each is not None]
         if said in ([], [bounds.step]) and literal_step(bounds) in (1, -1):
             return ordered(flow, (), None) if said else flow

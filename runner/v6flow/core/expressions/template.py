@@ -110,7 +110,7 @@ def _expression(inner: str, start: int) -> _Expression:
 
 @lru_cache(maxsize=MAX_SHAPES)
 def _shape(skeleton: str) -> Shape | None:
-    """The shape of an expression with slots for plain paths, None if it has faults: they stand elsewhere."""
+    """The shape of an expression with slots for plain paths, None if it has faults: they are elsewhere."""
     try:
         return _read(skeleton, slots=True)
     except Fault:
@@ -118,7 +118,7 @@ def _shape(skeleton: str) -> Shape | None:
 
 
 def _slot(match: re.Match[str]) -> str:
-    """What stands in a skeleton for what was found: for a plain path, a slot."""
+    """What is in a skeleton for what was found: for a plain path, a slot."""
     return match.group() if match.lastgroup is None else SLOT
 
 
@@ -311,7 +311,7 @@ class _Finder:
         return pieces
 
     def _one(self, text: str, start: int, pieces: list[str | _Expression | None]) -> int:
-        """Reads the expression at `start`, behind its braces; where the text goes on behind it."""
+        """Reads the expression at `start`, behind its braces; where the text continues behind it."""
         if text[start : start + 1] in ("-", "+"):
             raise control_fault(start)
         simple = _SIMPLE.match(text, start - 2, start + MAX_LENGTH + 4)
@@ -380,7 +380,7 @@ class Template:
 
         `scope` has a JSON value or a Namespace for each root. Raises ExpressionError (the first of `errors`
         if there are any). Where a namespace raises NotKnownYet, the leaf becomes `unknown(its text)`; without
-        `unknown`, NotKnownYet goes on.
+        `unknown`, NotKnownYet continues.
         """
         if self.errors:
             raise self.errors[0]

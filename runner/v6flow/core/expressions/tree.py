@@ -40,7 +40,7 @@ def constant(node: Any) -> Any:
 
 
 def literal_link(link: Any) -> str | int | None:
-    """The name, key or index of a link if it stands there as it is."""
+    """The name, key or index of a link if it is there as it is."""
     if type(link).__name__ == "Getattr":
         return str(link.attr)
     text = constant(link.arg)
@@ -48,7 +48,7 @@ def literal_link(link: Any) -> str | int | None:
 
 
 def literal_step(bounds: Any) -> int | None:
-    """The step of a slice if it stands there as it is; 1 if there is none."""
+    """The step of a slice if it is there as it is; 1 if there is none."""
     return 1 if bounds.step is None else _literal_number(bounds.step)
 
 

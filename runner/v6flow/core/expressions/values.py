@@ -131,7 +131,7 @@ def present(value: Any, offset: int = -1) -> Any:
 
 
 def at(offset: int, work: Callable[..., Any], *arguments: Any) -> Any:
-    """What some work yields; a fault in it that has no place stands at `offset`."""
+    """What some work yields; a fault in it that has no place is at `offset`."""
     try:
         return work(*arguments)
     except Fault as fault:
@@ -139,7 +139,7 @@ def at(offset: int, work: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def kind(value: object) -> str:
-    """What a value is, in people's words."""
+    """What a value is, in plain words."""
     if type(value) in _KINDS:
         return _KINDS[type(value)]
     return "a group of names" if hasattr(value, "attribute") else f"a foreign object ({type(value).__name__})"
@@ -256,7 +256,7 @@ def follow(scope: Mapping[str, object], path: Steps) -> Any:
 
 
 def enter(value: Any, name: object, where: Steps) -> Any:
-    """What stands in `value` under one name, key or index; `where` is the path to `value`, for messages."""
+    """What is in `value` under one name, key or index; `where` is the path to `value`, for messages."""
     found = _found(value, name, where)
     return list(found) if type(found) is tuple else found
 

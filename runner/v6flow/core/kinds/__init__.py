@@ -43,7 +43,7 @@ StepPlan: TypeAlias = TaskPlan | LocalPlan | RepeatPlan | ForeachPlan | Workflow
 STEP_KINDS: dict[str, StepKind] = {
     each.key: each for each in (task.KIND, local.KIND, repeat.KIND, foreach.KIND, workflow.KIND, gate.KIND)
 }
-"""Each kind by the key that names it: those that are built in, and those that were registered since."""
+"""Each kind by the key that names it: the built-in ones, and those that were registered since."""
 
 BUILT_IN = frozenset(STEP_KINDS)
 

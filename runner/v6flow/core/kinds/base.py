@@ -96,7 +96,7 @@ class StepKind:
     """One line for people."""
 
     schema: ClassVar[Mapping[str, Any]] = {}
-    """The JSON schema (draft 7) of what stands under its key; may refer to `#/$defs/name` and others of the published
+    """The JSON schema (draft 7) of what is under its key; may refer to `#/$defs/name` and others of the published
     `workflow.schema.json`, which has those of the built-in kinds."""
 
     plan_type: ClassVar[type[Any]]

@@ -24,7 +24,7 @@ _ASSIGNMENT = pattern(r"([A-Za-z_][A-Za-z0-9_]*)=")
 
 
 class Misuse(Struct, frozen=True):
-    """A word of a command, by its index, whose expression must not stand there: why, and the remedy."""
+    """A word of a command, by its index, whose expression must not are there: why, and the remedy."""
 
     index: int
     message: str
@@ -42,7 +42,7 @@ def misuses(words: Sequence[str]) -> list[Misuse]:
 def could_be_option(words: Sequence[str], index: int) -> bool:
     """Whether the value of a sound command's expression could be read as an option: nothing stands before it, no `--`.
 
-    What follows code that stands in the command itself is not: the code reads it, in sight of who wrote both.
+    What follows code that is in the command itself is not: the code reads it, in sight of who wrote both.
     """
     if not words[index].lstrip().startswith("{{") or "--" in words[:index]:
         return False
@@ -227,7 +227,7 @@ class _Reading:
 
 
 def _kind(options: Mapping[str, Kind], word: str, how: Interpreter | None = None) -> tuple[Kind | None, bool]:
-    """What follows an option, None if nothing does; and whether it stands in the same word."""
+    """What follows an option, None if nothing does; and whether it is in the same word."""
     option, equals, _ = word.partition("=")
     if how is not None and how.prefixes:
         option, colon, _ = re.sub(r"^--?", "-", option).lower().partition(":")

@@ -1,4 +1,4 @@
-"""The places in a step where expressions may stand, and the names that they may use there."""
+"""The places in a step where expressions may be, and the names that they may use there."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ EACH = frozenset({"params", "result", "organization"})
 
 
 class Field(Struct, frozen=True):
-    """A place in a step where expressions may stand, and the names they may use there.
+    """A place in a step where expressions may be, and the names they may use there.
 
-    `inside`: it is evaluated where the rounds or items of this one are known, and if `nested` the steps in it too.
+    `inside`: it is evaluated where the iterations or items of this one are known, and if `nested` the steps in it too.
     """
 
     key: Path

@@ -32,7 +32,7 @@ SETTINGS: dict[str, Json] = {
 }
 """The settings that `defaults` may give, with what is built in (None: there is nothing built in)."""
 
-BESIDE = ("quorum", "retry", "timeout", "disclosure")  # settings that stand beside `task:`, the others inside it
+BESIDE = ("quorum", "retry", "timeout", "disclosure")  # settings that are beside `task:`, the others inside it
 _MOST_BACKOFF = 1_000_000
 RETRIED = ("start_failed", "unknown")  # kinds of failure that may pass by themselves
 
@@ -107,7 +107,7 @@ class DatabaseChoice(Struct, frozen=True):
 
 
 def setting_fields(key: str, path: Path, template: Template) -> Iterator[Field]:
-    """The places of one setting where expressions may stand; of a quorum, steps may decide the minimum only."""
+    """The places of one setting where expressions may be; of a quorum, steps may decide the minimum only."""
     if key == "quorum" and isinstance(template.source, dict):
         for part, value in template.source.items():
             yield Field((*path, part), expressions.compile(value), STEPS if part == "min" else PARAMS)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Tracing(Protocol):
-    """The cross-site analysis: whose answers are in a value. `where` is the step that a value stands in."""
+    """The cross-site analysis: whose answers are in a value. `where` is the step that a value is in."""
 
     notes: dict[str, dict[str, Flow]]
     """Of each step what its kind notes: `result`; `state`, `item` and `key` are what its nested steps see of it."""
@@ -22,7 +22,7 @@ class Tracing(Protocol):
         """What is in a value."""
 
     def mixed(self, *values: tuple[Template, str]) -> Flow:
-        """What is in something computed from several values, each with the step that it stands in."""
+        """What is in something computed from several values, each with the step that it is in."""
 
     def together(self, *flows: Flow) -> Flow:
         """What is in something computed from several."""
@@ -53,7 +53,7 @@ class Mixing(Protocol):
     """The analysis of cohorts: which organizations answered what a value is made of."""
 
     def uses(self, template: Template, at: Path, where: str, /) -> list[Any]:
-        """What a value that stands in the step `where` uses that carries cohorts."""
+        """What a value that is in the step `where` uses that carries cohorts."""
 
     def carry(self, step: Step, uses: Sequence[Any], /, *, again: bool = False) -> None:
         """Note that a step carries the cohorts of all that it uses, and warn if they do not go together.
@@ -71,7 +71,7 @@ class Mixing(Protocol):
         """Whether a warning was noted for a step."""
 
     def accept(self, step: Step, /) -> None:
-        """Note that what a step carries may stand together from here on."""
+        """Note that what a step carries may be together from here on."""
 
     def follow(self, outer: str, /) -> None:
         """Follow the steps that are nested in one."""

@@ -292,7 +292,7 @@ class _Pass:
             self._refuse(event.start_mark.index, "character", message, "remove the escape")
 
     def _check_key(self, event: Any, mapping: dict[str, Any], offsets: list[int]) -> str:
-        """The key to go on with, once what is wrong with it is noted."""
+        """The key to continue with, once what is wrong with it is noted."""
         key, at = event.value, event.start_mark.index
         if event.tag is not None or event.anchor is not None:
             self._refuse_property(event)

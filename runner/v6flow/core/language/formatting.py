@@ -1,6 +1,6 @@
 """A file of ours in the one way to write it: its keys in order, two spaces a level, nothing changed.
 
-Text is moved, never written anew: each line keeps its words, quotes and comments. What comes out is parsed, and
+Text is moved, never written again: each line keeps its words, quotes and comments. What comes out is parsed, and
 refused if it says anything else than before.
 """
 
@@ -32,7 +32,7 @@ _STEPS = ("steps", "finally")  # the keys whose values are steps by name
 class Order(Struct, frozen=True):
     """The order of the keys of a mapping, and where those inside it have one.
 
-    `inside` is by key, `each` for all keys that stand in no order: names of steps, of cases.
+    `inside` is by key, `each` for all keys that are in no order: names of steps, of cases.
     """
 
     keys: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class Order(Struct, frozen=True):
     each: Order | None = None
 
     def of(self, key: str) -> Order | None:
-        """The order of what stands under a key; None if that is data, which is not ours to order."""
+        """The order of what is under a key; None if that is data, which is not ours to order."""
         return self.inside.get(key, self.each)
 
 
@@ -140,7 +140,7 @@ def _mappings(node: Block, order: Order) -> Iterator[tuple[Block, tuple[str, ...
 
 
 def _order_flow(node: Block, sequence: Sequence[Block], lines: list[str]) -> None:
-    """Put the entries of a `{…}` in order; one over several lines stays, since comments may stand in it."""
+    """Put the entries of a `{…}` in order; one over several lines stays, since comments may be in it."""
     if node.line != node.last:
         return
     line = lines[node.line]
@@ -265,7 +265,7 @@ def _open(node: Block, column: int, levels: list[tuple[int, int]], lines: list[s
 
 
 def _go_on(node: Block, move: int, least: int, known: _Lines) -> None:
-    """Note the lines on which a scalar, or a `{…}` or `[…]`, goes on."""
+    """Note the lines on which a scalar, or a `{…}` or `[…]`, continues."""
     for number in range(node.line + 1, node.last + 1):
         known.shifts[number] = (move, 0 if node.block or node.flow else least)
     if node.kind == "scalar":

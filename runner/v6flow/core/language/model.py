@@ -91,7 +91,7 @@ class Common(Struct, frozen=True):
     output_schema: Mapping[str, Any] | None = None
     properties: Template | None = None
     final: bool = False
-    """Whether it stands under `finally`: it is run once all others are over."""
+    """Whether it is under `finally`: it is run once all others are over."""
 
     @property
     def parent(self) -> str:
@@ -189,7 +189,7 @@ class Workflow(Struct, frozen=True, eq=False):
     """The files whose params and defaults are its own too, where it says nothing else."""
     preconditions: tuple[Check, ...] = ()
     doubtful: frozenset[tuple[str, str]] = frozenset()
-    """The (section, name) of what stands in the file and could not be read: nothing is said of what uses it."""
+    """The (section, name) of what is in the file and could not be read: nothing is said of what uses it."""
 
     @property
     def folder(self) -> str:

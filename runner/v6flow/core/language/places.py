@@ -1,4 +1,4 @@
-"""Where a character of a text in a document stands in its file."""
+"""Where a character of a text in a document is in its file."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def mention(document: Document, path: Path, reference: Reference, depth: int) ->
 
 
 def text(document: Document, path: Path) -> str:
-    """The text at `path`; empty if what stands there is none."""
+    """The text at `path`; empty if what is there is none."""
     value: Any = document.value
     for part in path:
-        if isinstance(value, str):  # the path goes on where a text was wrapped in a list
+        if isinstance(value, str):  # the path continues where a text was wrapped in a list
             break
         value = value[part]
     return value if isinstance(value, str) else ""

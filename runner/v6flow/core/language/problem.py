@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Path = tuple["str | int", ...]
-"""Where a value stands in a document: mapping keys and list indices (from 0), outermost first."""
+"""Where a value is in a document: mapping keys and list indices (from 0), outermost first."""
 
 Severity = Literal["error", "warning"]
 

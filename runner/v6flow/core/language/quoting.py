@@ -50,7 +50,7 @@ def unquoted(source: Source, offset: int, *, colons: bool = False) -> Value:
 
 
 def requoted_hint(source: Source, offset: int) -> str:
-    """What to write for the value whose opening quote stands at an offset, and is used in an expression in it too."""
+    """What to write for the value whose opening quote is at an offset, and is used in an expression in it too."""
     text = source.text
     quote = text[offset]
     at = offset + 1
@@ -71,7 +71,7 @@ def quoted(content: str) -> str:
 
 
 def requoted(content: str, quote: str) -> str:
-    """A text in the quotes that its author put around it, where those stand in expressions in it too."""
+    """A text in the quotes that its author put around it, where those are in expressions in it too."""
     other = "'" if quote == '"' else '"'
     if other not in content and "\\" not in content:
         return quote + content.replace(quote, other) + quote
@@ -98,7 +98,7 @@ def _in_flow(before: str) -> bool:
 
 
 def _start(source: Source, offset: int, *, flow: bool, colons: bool) -> int:
-    """Where the value begins that goes on at an offset, on the same line: behind the key, if there is one."""
+    """Where the value begins that continues at an offset, on the same line: behind the key, if there is one."""
     line = source.place(offset)
     before = source.line(line.line)[: line.column - 1]
     begin = max(before.rfind(mark) for mark in ",[{") + 1 if flow else 0

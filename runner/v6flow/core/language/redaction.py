@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 BLANK = "…"
-NOT_YAML = "this is not YAML"  # begins a message that goes on in a parser's words, which may quote
+NOT_YAML = "this is not YAML"  # begins a message that continues in a parser's words, which may quote
 
 MARKS = {"federation": "v6flow_federation", "test": "v6flow_test", "workflow": "v6flow"}
 """The key that says of what kind a file is."""
@@ -49,7 +49,7 @@ _NAMES = (
 )
 _INITIALS = frozenset(name[0] for name in _NAMES)
 _NEAR = 0.8
-_SHORTEST = 3  # characters: what is shorter stands in any message
+_SHORTEST = 3  # characters: what is shorter is in any message
 _KEY = pattern(
     r"(?<!\w)([\"']?)([A-Za-z_][\w.-]{0,99})\1[ \t]*[:=][ \t]*"
     r"|(?:^|(?<=[{\[,]))[ \t]*(?:- +|\? +)*([A-Za-z_][\w.-]{0,99})(?:[ \t]+|$)"
@@ -88,7 +88,7 @@ def kind_of(text: bytes) -> str | None:
 
 @functools.lru_cache(maxsize=4096)
 def is_secret(key: str) -> bool:
-    """Whether what stands under a key is to be kept from messages, by the key's name; a misspelt one too."""
+    """Whether what is under a key is to be kept from messages, by the key's name; a misspelt one too."""
     if _SECRET.search(key):
         return True
     likely = 4 < len(key) < 20 and key[0].lower() in _INITIALS  # looking for near words takes long
@@ -187,8 +187,8 @@ def _hidden(lines: Sequence[str]) -> Iterator[list[tuple[int, int]]]:
     Values are not parsed, since the text may be no YAML: what follows a secret key is hidden, and what is indented
     deeper than it, and a list at its height, and all up to the quote that closes its value.
     """
-    above: int | None = None  # the indentation of a secret key whose value may go on
-    empty = False  # nothing stands behind that key
+    above: int | None = None  # the indentation of a secret key whose value may continue
+    empty = False  # nothing is behind that key
     closing: re.Pattern[str] | None = None  # what ends a value of several lines
     for line in lines:
         indent = len(line) - len(line.lstrip(" \t"))

@@ -1,4 +1,4 @@
-"""A document against a JSON schema: what is wrong with it, in people's words."""
+"""A document against a JSON schema: what is wrong with it, in plain words."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_PROBLEMS = 50  # nobody reads more, and explaining one takes far longer than
 MAX_PATTERN = 1 << 20  # bytes of a compiled pattern: plenty, and `((a{1000}){1000}){1000}` is stopped
 
 _FILES = {"v6flow": "workflow", "v6flow_federation": "federation", "v6flow_test": "test"}
-_DATA = frozenset({"const", "default", "enum", "examples"})  # what stands there is data, not a schema
+_DATA = frozenset({"const", "default", "enum", "examples"})  # what is there is data, not a schema
 _POINTERS = frozenset({"$ref", "$id", "id", "$schema"})
 _RULES = {
     "minimum": "out-of-range",
@@ -164,7 +164,7 @@ class _Explainer:
         yield self._at_key((*fault.path, second), "exclusive-keys", message, "keep one of them")
 
     def lonely_keys(self, fault: Violation) -> Iterator[Problem]:
-        """Keys that stand beside another one only."""
+        """Keys that are beside another one only."""
         for key, needed in fault.limit.items():
             if key not in fault.value or needed[0] in fault.value:
                 continue
@@ -188,7 +188,7 @@ class _Explainer:
         return Problem(message, rule, self._document.name, self._document.key_position(path), hint)
 
     def _home(self, fault: Violation, key: str) -> str | None:
-        """Where an unknown key would be right: inside a neighbour, or beside the mapping it stands in."""
+        """Where an unknown key would be right: inside a neighbour, or beside the mapping it is in."""
         for name, neighbour in fault.allowed().items():
             if name in fault.value and key in self._resolve(neighbour).get("properties", {}):
                 return f"it belongs inside `{name}`"

@@ -1,4 +1,4 @@
-"""What a fault of YAML's syntax is in people's words."""
+"""What a fault of YAML's syntax is in plain words."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from v6flow.core.language.model import Step, Workflow
 
 
-@functools.lru_cache(maxsize=1)  # what a check has found, a plan goes on with
+@functools.lru_cache(maxsize=1)  # what a check has found, a plan continues with
 def needs(workflow: Workflow) -> dict[str, list[str]]:
     """For each step, the steps beside it that it waits for: by reference or by `needs`, each once, as they occur.
 
@@ -41,7 +41,7 @@ def needs(workflow: Workflow) -> dict[str, list[str]]:
 def _wait(
     workflow: Workflow, found: dict[str, dict[str, None]], name: str, where: str, used: str, *, nested: bool
 ) -> None:
-    """Have the step that stands beside what is used wait for it: the user, or one that it is nested in."""
+    """Have the step that is beside what is used wait for it: the user, or one that it is nested in."""
     if not nested:
         found[name][used] = None
         return
@@ -92,7 +92,7 @@ def look_ups(workflow: Workflow) -> dict[str, bool]:
 
 
 def fields(workflow: Workflow) -> Iterator[tuple[Step | None, Field]]:
-    """Every place where expressions may stand, with the step it is in, None outside of steps."""
+    """Every place where expressions may be, with the step it is in, None outside of steps."""
     for key, (path, template) in workflow.defaults.items():
         for field in setting_fields(key, path, template):
             yield None, field

@@ -25,7 +25,7 @@ class StepGraph:
         self._order: list[str] | None = None
 
     def order(self) -> list[str]:
-        """The steps, each after all it needs; those that could stand in any order stand as they were given.
+        """The steps, each after all it needs; those that could are in any order stand as they were given.
 
         Raises ValueError if there is a cycle.
         """

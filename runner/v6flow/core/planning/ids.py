@@ -1,4 +1,4 @@
-"""Names of steps as they are done: `fit[3].gradient` is the step `gradient` in the third round of the step `fit`.
+"""Names of steps as they are done: `fit[3].gradient` is the step `gradient` in the third iteration of the step `fit`.
 
 A step as the file says it has the same name without numbers: `fit.gradient`. The prefix of a step, `fit[3].` or
 nothing, is the same for all that stand together.
@@ -17,7 +17,7 @@ def definition(path: str) -> str:
 
 
 def prefix(path: str) -> str:
-    """What a step shares with those that stand beside it; empty for one that is nested in none."""
+    """What a step shares with those that are beside it; empty for one that is nested in none."""
     return path[: path.rfind(".") + 1]
 
 
@@ -27,7 +27,7 @@ def short(path: str) -> str:
 
 
 def is_in(path: str, outer: str) -> bool:
-    """Whether a step, as it is done, is another one or nested in it, whichever the round or item."""
+    """Whether a step, as it is done, is another one or nested in it, whichever the iteration or item."""
     return path == outer or path.startswith((f"{outer}.", f"{outer}["))
 
 
@@ -37,7 +37,7 @@ def inside(path: str, number: int) -> str:
 
 
 def around(inner: str) -> tuple[str, int]:
-    """The step that a prefix is inside of, and the number of the round or item (0: there are none).
+    """The step that a prefix is inside of, and the number of the iteration or item (0: there are none).
 
     Of a prefix that is not empty.
     """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Plan(Struct, frozen=True):
     """What a run will do; `steps` and `needs` are in an order in which each step follows what it needs.
 
-    Nested steps stand behind the one they are nested in, by the names that the workflow gives them.
+    Nested steps are behind the one they are nested in, by the names that the workflow gives them.
     """
 
     workflow: Workflow
@@ -41,7 +41,7 @@ class Plan(Struct, frozen=True):
     deadline: float | None = None
 
     def step(self, path: str) -> StepPlan:
-        """The plan of a step that is done, whichever its round or item."""
+        """The plan of a step that is done, whichever its iteration or item."""
         return self.steps[ids.definition(path)]
 
     def nested(self, name: str) -> tuple[str, ...]:
@@ -54,7 +54,7 @@ class Plan(Struct, frozen=True):
             if ids.definition(prefix) + short in self.steps:
                 return prefix + short
             if prefix and not ids.around(prefix)[1]:
-                return None  # what stands in another file sees nothing outside of that
+                return None  # what is in another file sees nothing outside of that
         return None
 
     def tasks(self) -> list[TaskPlan]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from v6flow.core.json import Json
     from v6flow.core.language.model import Step, Workflow
 
-_LATER = ("steps", "loop", "each")  # roots of what is known only while a run goes on
+_LATER = ("steps", "loop", "each")  # roots of what is known only while a run continues
 
 
 def make(
@@ -215,7 +215,7 @@ def _most(queries: int) -> str:
     return f"the federation's policy lets a run ask each organization {queries} times at the most"
 
 
-_LATER = ("steps", "loop", "each")  # roots of what is known only while a run goes on
+_LATER = ("steps", "loop", "each")  # roots of what is known only while a run continues
 
 
 def _is_late(template: Template) -> bool:

@@ -245,7 +245,7 @@ class FindingShown(View, frozen=True):
 
     status: `ok`, `warning` or `problem`
     subject: what was checked
-    organization: the organization that it is about; `message` then goes on after its name
+    organization: the organization that it is about; `message` then continues after its name
     message: how it stands
     remedy: what to do
     image: the image that it is about
@@ -269,7 +269,7 @@ def finding(found: Finding) -> FindingShown:
 
 
 class Examined(View, frozen=True):
-    """How a federation fares.
+    """The health of a federation.
 
     healthy: whether there is no problem
     exit_code: the exit code

@@ -24,7 +24,7 @@ class Node(View, frozen=True):
     step: its name
     kind: its kind
     within: the step that it is nested in, or null
-    final: whether it stands under `finally`
+    final: whether it is under `finally`
     file: the file that it runs, or null
     needs: the steps that it waits for by itself
     """

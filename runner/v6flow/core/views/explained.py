@@ -52,7 +52,7 @@ class Explained(View, frozen=True):
 
 
 class Reuse(View, frozen=True):
-    """Whose result a step has, or why it was done anew.
+    """Whose result a step has, or why it was done again.
 
     run: the run whose result it has, or null
     step: the step of that run
@@ -109,7 +109,7 @@ class ExplainedTask(Explained, frozen=True):
     subtasks: how many subtasks there are of each status
     quorum: the rule, and whether it is met
     closed: why it waited no longer: `timeout` or `quorum`
-    reuse: whose result it has, or why it was done anew
+    reuse: whose result it has, or why it was done again
     """
 
     asked: tuple[str, ...]
@@ -199,7 +199,7 @@ def _judged(plan: Plan, state: RunState, planned: TaskPlan, step: StepState) -> 
 class ExplainedLocal(Explained, frozen=True):
     """Whose result a local step has.
 
-    reuse: whose result it has, or why it was done anew
+    reuse: whose result it has, or why it was done again
     """
 
     reuse: Reuse | None
@@ -211,7 +211,7 @@ class ExplainedLocal(Explained, frozen=True):
 class ExplainedRepeat(Explained, frozen=True):
     """The iterations of a repeat step.
 
-    rounds: how many iterations have ended
+    iterations: how many iterations have ended
     converged: whether `until` holds
     history: the state at the beginning and after each iteration
     """

@@ -33,7 +33,7 @@ _LINES = {
 def picture(graph: Graph, width: int, *, unicode: bool = True) -> str:
     """The graph in so many columns: boxes in layers and the lines between them, or else a list of the layers.
 
-    Boxes with double borders are central tasks, those with round corners are local steps.
+    Boxes with double borders are central tasks, those with iteration corners are local steps.
     """
     if len(graph.outermost) <= MAX_PICTURE:
         for brief in (False, True):

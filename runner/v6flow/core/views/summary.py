@@ -92,7 +92,7 @@ class StepSummary(View, frozen=True):
         name the organizations of its subtasks
     iterations (repeat that has begun): how many iterations have ended
     converged (repeat that has begun): whether `until` holds
-    items (foreach that has begun): how many: `{total, completed, failed, skipped}`, and `open` while it goes on
+    items (foreach that has begun): how many: `{total, completed, failed, skipped}`, and `open` while it continues
     status: see [Status values](#status-values)
     asked: the organizations asked, in that order; empty unless it is a task
     responded: those of them that answered
@@ -197,7 +197,7 @@ class Detached(View, frozen=True):
 
     run: its id
     status: as in a run
-    exit_code: null while it goes on
+    exit_code: null while it continues
     incomplete: as in a run
     """
 
@@ -350,7 +350,7 @@ def source(found: ev.StepReused) -> ReusedFrom:
 
 
 def worth_telling(state: RunState, steps: Sequence[str]) -> list[str]:
-    """The steps that are nested in none, and of the others those at work, waiting or failed, by round or item."""
+    """The steps that are nested in none, and of the others those at work, waiting or failed, by iteration or item."""
     inside = [
         name for name, step in state.steps.items() if "." in name and step.status in ("running", "waiting", "failed")
     ]
@@ -360,7 +360,7 @@ def worth_telling(state: RunState, steps: Sequence[str]) -> list[str]:
 def standing(step: StepState, run_status: str) -> str:
     """A step's status; one that was running when its run ended is `cancelled` or `interrupted` as that was.
 
-    So is a gate that waited; it waits on while its run can go on, and so does a step around it.
+    So is a gate that waited; it waits on while its run can continue, and so does a step around it.
     """
     if step.status == "running" and run_status == "waiting":
         return "waiting"

@@ -26,7 +26,7 @@ class Stretch(View, frozen=True):
     """A stretch of time in a run.
 
     began: a moment in UTC
-    ended: a moment in UTC; null while it goes on
+    ended: a moment in UTC; null while it continues
     seconds: from the one to the other, or until now
     offset: where it begins on the axis: in seconds after the beginning of the run, without the pauses until then
     length: its length on the axis: its seconds without the pauses in it
@@ -138,7 +138,7 @@ class TimedRun(View, frozen=True):
 
 
 def timeline(events: Iterable[Event], now: Time, status: str | None = None) -> Timeline:
-    """The timeline of a run; what goes on lasts until `now`.
+    """The timeline of a run; what continues lasts until `now`.
 
     `status` replaces the state's where the caller knows better: nobody holds a run that is `running`.
     """
@@ -208,7 +208,7 @@ class _Recorded:
         apply(self.state, event)
 
     def finish(self, now: Time, *, held: bool) -> None:
-        """Have what goes on last until `now`; without a process, nothing is computed and nobody holds the run."""
+        """Have what continues last until `now`; without a process, nothing is computed and nobody holds the run."""
         state = self.state
         if not held and not state.over:
             self._pause(state.held_until, None)

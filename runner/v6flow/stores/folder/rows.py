@@ -93,7 +93,7 @@ def _load_copy(path: Path) -> tuple[list[Row], Checkpoint]:
 
 
 def _load_by(path: Path, file: Path, mode: str) -> tuple[list[Row], Checkpoint]:
-    checkpoint = read_checkpoint(file)  # before the rows: the other way round a writer could be between the two
+    checkpoint = read_checkpoint(file)  # before the rows: the other way iteration a writer could be between the two
     with reading(path), contextlib.closing(connect(file, mode)) as connection:
         _check_format(connection, path)
         if checkpoint is None:

@@ -38,9 +38,9 @@ class RunResumed(Struct, frozen=True):
     """Somebody took the run up again; `down` is how many seconds nobody had held it.
 
     `changed` are the steps that were changed before they asked anybody; `value` is then what is pinned from now on.
-    `retry` are the failed steps that ask again whom they lack; `reset` are those done wholly anew. `resubmit` are the
-    tokens of which a person says that nothing came of submitting them. `change_accepted` is the reason that a person
-    gave for going on though data or code have changed. `by` and `via` are as in RunStarted.
+    `retry` are the failed steps that ask again whom they lack; `reset` are those done wholly again. `resubmit` are the
+    tokens whose submission had no effect, according to a person. `change_accepted` is the reason that a person
+    gave for continuing though data or code have changed. `by` and `via` are as in RunStarted.
     """
 
     at: Time
@@ -56,7 +56,7 @@ class RunResumed(Struct, frozen=True):
 
 
 class RunPaused(Struct, frozen=True):
-    """Nothing can go on until people have decided at these gates: the process lets go of the run."""
+    """Nothing can continue until people have decided at these gates: the process releases the run."""
 
     at: Time
     gates: tuple[str, ...]
@@ -78,7 +78,7 @@ class CancelRequested(Struct, frozen=True):
 
 
 class RunInterrupted(Struct, frozen=True):
-    """The process let go of the run, which can be resumed: a signal, an unreachable server, no space."""
+    """The process released the run, which can be resumed: a signal, an unreachable server, no space."""
 
     at: Time
     failure: Failure
@@ -86,7 +86,7 @@ class RunInterrupted(Struct, frozen=True):
 
 
 class RunEnding(Struct, frozen=True):
-    """It is known how the run ends, and what stands under `finally` is done before it does.
+    """It is known how the run ends, and what is under `finally` is done before it does.
 
     `status` is `completed` (`value` holds its outputs), `failed` or `cancelled`. `mixed_cohorts` has, for each output
     that mixes cohorts, the reason why it may.

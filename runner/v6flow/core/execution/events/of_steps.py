@@ -61,9 +61,9 @@ class StepClosed(Struct, frozen=True):
 
 
 class RoundEnded(Struct, frozen=True):
-    """The state of a repeat step after a round, the first of which is 1; `round` 0: the state it begins with.
+    """The state of a repeat step after an iteration, the first of which is 1; `round` 0: the state it begins with.
 
-    `converged`: its condition holds, and there are no more rounds.
+    `converged`: its condition holds, and there are no more iterations.
     """
 
     at: Time

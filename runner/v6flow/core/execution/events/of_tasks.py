@@ -100,7 +100,7 @@ class TaskLate(Struct, frozen=True):
 
 
 class TaskWithdrawn(Struct, frozen=True):
-    """What was asked under a token is about to be killed, since the run is let go of: it may be asked anew."""
+    """What was asked under a token is about to be killed, since the run is released: it may be asked again."""
 
     at: Time
     step: str

@@ -83,12 +83,12 @@ class LocalPlan(Planned, Struct, frozen=True):
 
 
 def _bounds(step: LocalStep) -> tuple[tuple[str, Template | None], ...]:
-    """What may stand beside a function or a command, by its key."""
+    """What may be beside a function or a command, by its key."""
     return ("timeout", step.timeout), ("retry", step.retry), ("memory", step.memory), ("cache", step.cache)
 
 
 def words(step: LocalPlan) -> tuple[str, ...]:
-    """The words of its command that stand in the file as they are: a script may be among them."""
+    """The words of its command that are in the file as they are: a script may be among them."""
     return tuple(word for word in _words(step.command) if "{{" not in word)
 
 

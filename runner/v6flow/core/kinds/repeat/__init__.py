@@ -28,7 +28,7 @@ KEY = "repeat"
 
 PASSES = 10  # of the cross-site analysis over a loop, after which its state is taken for one that has all in it
 COHORT_PASSES = 4  # after which the state of a loop carries what it will
-MOST = 100_000  # rounds: a loop that is longer is a mistake
+MOST = 100_000  # iterations: a loop that is longer is a mistake
 
 _LOOP = STEPS | {"loop"}
 _OFFERS = frozenset({"status", "error", "result", "iterations", "converged", "history", "responded"})
@@ -50,7 +50,7 @@ class RepeatStep(Step, Struct, frozen=True, eq=False):
 
 
 class RepeatPlan(Planned, Struct, frozen=True):
-    """A repeat step with its settings resolved; `max` is the most rounds there may be."""
+    """A repeat step with its settings resolved; `max` is the most iterations there may be."""
 
     kind: ClassVar[str] = KEY
     ROLES: ClassVar[Roles] = {

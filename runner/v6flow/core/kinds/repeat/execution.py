@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class LoopView:
-    """`loop` in an expression: the rounds of the innermost repeat step, and of those around it by their `as`.
+    """`loop` in an expression: the iterations of the innermost repeat step, and of those around it by their `as`.
 
     `loose`: who answers may differ from round to round. `following` is the state after the round, where it is known
     already.

@@ -98,7 +98,7 @@ class TaskExecution(StepExecution):
         if open_ and reason is None:
             again = [each.name for each in open_ if each.status == "waiting" or due.get(each.name, math.inf) <= now]
             if step.isolation == "task" and any(each.status == "requested" for each in open_):
-                again = []  # all are asked in one task: who is to be asked anew waits until the end of all is known
+                again = []  # all are asked in one task: who is to be asked again waits until the end of all is known
             later = [time for time in due.values() if time > now]
             if later:
                 run.frontier.wake(name, min(later))
