@@ -211,7 +211,7 @@ class ExplainedLocal(Explained, frozen=True):
 class ExplainedRepeat(Explained, frozen=True):
     """The iterations of a repeat step.
 
-    iterations: how many iterations have ended
+    rounds: how many iterations have ended
     converged: whether `until` holds
     history: the state at the beginning and after each iteration
     """
