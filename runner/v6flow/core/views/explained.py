@@ -211,18 +211,18 @@ class ExplainedLocal(Explained, frozen=True):
 class ExplainedRepeat(Explained, frozen=True):
     """The iterations of a repeat step.
 
-    rounds: how many iterations have ended
+    iterations: how many have ended
     converged: whether `until` holds
     history: the state at the beginning and after each iteration
     """
 
-    rounds: int
+    iterations: int
     converged: bool
     history: tuple[Json, ...]
 
     def results(self) -> list[str]:
         converged = ", and its condition held" if self.converged else ""
-        lines = [f"  {self.rounds} iteration{'' if self.rounds == 1 else 's'} completed{converged}"]
+        lines = [f"  {self.iterations} iteration{'' if self.iterations == 1 else 's'} completed{converged}"]
         states = list(enumerate(self.history))[-_STATES:]
         return lines + [f"  state after iteration {number}: {_short(state)}" for number, state in states]
 
