@@ -176,7 +176,7 @@ def test_a_user_who_sees_only_the_own_organization(live: LiveFederation, doctor:
     assert [each.split(";")[0].split(", so")[0] for each in told] == [
         "warning: rights: the server lists only runs of this user's own organization",
         "warning: rights: this user does not see whom a central function asks, nor who of them answers",
-        "warning: rights: this user is not told of other organizations' runs",
+        "warning: rights: this user gets no events of other organizations' runs",
         DELTA,
     ]
     assert doctor.code == 0

@@ -125,7 +125,7 @@ def test_a_server_that_goes_away_and_comes_back(quick: Stage) -> None:
     going = begin(quick)
     quick.live.stop_server()
     try:
-        going.until("the run goes on when the server is back")
+        going.until("the run continues when the server is back")
         quick.open_gate()
     finally:
         quick.live.start_server()
@@ -232,7 +232,7 @@ def test_a_run_resumes_only_where_it_began_and_in_one_process(quick: Stage, tmp_
     for what, file in others.items():
         said = quick("resume", "--federation", str(file))
         assert said.code == 2, said
-        assert "cannot go on" in said.err, what
+        assert "cannot continue" in said.err, what
         quick.federation_file.write_text(file.read_text("utf-8"), encoding="utf-8")
         said = quick("resume")
         quick.federation_file.write_text(ours, encoding="utf-8")
