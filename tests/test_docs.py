@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [
-    ROOT / "README.md",
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *(page for folder in (DOCS, ROOT / "workflows", init.TEMPLATES) for page in sorted(folder.rglob("*.md"))),
 ]
 LANGUAGE = (DOCS / "language.md").read_text("utf-8")
@@ -54,7 +54,7 @@ _COMMAND = re.compile(r"\bv6flow ([a-z][a-z-]*)")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 _LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
 _SHELLS = ("sh", "console")
-NOT_OURS = {"--no-cache-dir"}  # options of other programs
+NOT_OURS = {"--no-cache-dir", "--all-files"}  # options of other programs
 
 
 @dataclass(frozen=True)
