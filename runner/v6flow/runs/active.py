@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from v6flow.core.execution import events, reuse
-from v6flow.core.kinds import LocalPlan
+from v6flow.core.kinds import local
 from v6flow.errors import InterruptedRunError, V6flowError
 from v6flow.runs.pinning import source_digest
 from v6flow.runs.signals import Signals
@@ -116,8 +116,7 @@ def _earlier_results(stored: StoredRun, plan: Plan, access: Access | None, pinne
     from v6flow.stores.results import EarlierResults
 
     def still(name: str, key: reuse.Key) -> bool:
-        step = plan.step(name)
-        if isinstance(step, LocalPlan):
+        if step := local.planned({name: plan.step(name)}).get(name):
             return key.parts["source"] == (source_digest(step, plan) or "")
         return access is None or key.parts["data"] == access.contents()
 

@@ -70,7 +70,7 @@ def _texts(workflow: Workflow) -> Iterator[tuple[str, str]]:
 
 def source_digests(plan: Plan) -> dict[str, str]:
     """For each local step with a function, a script or files, a digest of their contents."""
-    found = {name: source_digest(step, plan) for name, step in plan.steps.items() if isinstance(step, LocalPlan)}
+    found = {name: source_digest(step, plan) for name, step in local.planned(plan.steps).items()}
     return {name: each for name, each in found.items() if each is not None}
 
 

@@ -13,7 +13,6 @@ from v6flow.backends.embedded.configuration import Faults
 from v6flow.backends.embedded.obstacles import unusable
 from v6flow.core.checks import declarations, findings
 from v6flow.core.checks.findings import Finding, ok, warning
-from v6flow.core.kinds import TaskPlan
 from v6flow.core.language.messages import clip
 from v6flow.core.language.words import suggestion
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from v6flow.backends.embedded.configuration import Algorithm, EmbeddedFederation, EmbeddedOrganization
     from v6flow.core.checks.declarations import Misfit
     from v6flow.core.checks.findings import Need
+    from v6flow.core.kinds import TaskPlan
     from v6flow.core.planning.plan import Plan
 
 _WRONG = 2  # the exit code of what is wrong in a federation
@@ -47,8 +47,8 @@ def central(federation: EmbeddedFederation, plan: Plan) -> Iterator[tuple[TaskPl
     That a function is given a client is no more than a reason to ask; that it creates tasks is certain.
     """
     known: dict[tuple[str, str], methods.Nature | None] = {}
-    for step in plan.steps.values():
-        if not isinstance(step, TaskPlan) or (algorithm := federation.algorithms.get(step.image)) is None:
+    for step in plan.tasks():
+        if (algorithm := federation.algorithms.get(step.image)) is None:
             continue
         key = step.image, step.method
         if key not in known:

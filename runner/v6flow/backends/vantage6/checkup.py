@@ -16,7 +16,6 @@ from v6flow.backends.vantage6.session import Session
 from v6flow.backends.vantage6.transport import Limits
 from v6flow.core.checks import declarations, findings
 from v6flow.core.checks.findings import Finding, ok, warning
-from v6flow.core.kinds import TaskPlan
 from v6flow.core.language.messages import choice
 from v6flow.core.language.problem import InvalidError
 from v6flow.core.language.units import spell
@@ -261,7 +260,7 @@ def _useful_rights(may: Rights, plan: Plan | None) -> Iterator[Finding]:
             "the server lists only runs of this user's own organization; v6flow finds the others by their task",
             "run | view | collaboration",
         )
-    steps = [step for step in plan.steps.values() if isinstance(step, TaskPlan)] if plan is not None else []
+    steps = plan.tasks() if plan is not None else []
     central = [step.common.name for step in steps if step.central and step.subtasks == "fail"]
     if may.scope("task", "view") in ("own", "organization") and (steps or plan is None):
         told = "this user does not see whom a central function asks, nor who of them answers"
@@ -283,7 +282,7 @@ def _useful_rights(may: Rights, plan: Plan | None) -> Iterator[Finding]:
 
 def _central(session: Session, known: ServerDirectory, plan: Plan, *, allow_http: bool) -> Iterator[Finding]:
     """The steps that call a central function and do not say so, by the stores that they name."""
-    named = {step.common.name for step in plan.steps.values() if isinstance(step, TaskPlan) and step.store is not None}
+    named = {step.common.name for step in plan.tasks() if step.store is not None}
     if not named:
         return
     if known.stores is None:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from v6flow.backends.vantage6 import stores
 from v6flow.core.checks import declarations
 from v6flow.core.checks.declarations import DeclaredAlgorithm, Misfit, Unknown
-from v6flow.core.kinds import TaskPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from v6flow.backends.vantage6.server_names import ServerDirectory
     from v6flow.backends.vantage6.session import Session
+    from v6flow.core.kinds import TaskPlan
     from v6flow.core.language.problem import Problem
     from v6flow.core.planning.plan import Plan
 
@@ -28,7 +28,7 @@ def compared(
     session: Session, known: ServerDirectory, plan: Plan, *, allow_http: bool
 ) -> Iterator[tuple[TaskPlan, Misfit]]:
     """What the task steps call otherwise than a store of the directory says."""
-    steps = [step for step in plan.steps.values() if isinstance(step, TaskPlan)]
+    steps = plan.tasks()
     images = dict.fromkeys(step.image for step in steps)
     trusted = {known.store_id(step.store) for step in steps if step.store is not None}
     declares = {

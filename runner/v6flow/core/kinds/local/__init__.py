@@ -87,6 +87,11 @@ def _bounds(step: LocalStep) -> tuple[tuple[str, Template | None], ...]:
     return ("timeout", step.timeout), ("retry", step.retry), ("memory", step.memory), ("cache", step.cache)
 
 
+def planned(steps: Mapping[str, Any]) -> dict[str, LocalPlan]:
+    """Those of some planned steps that are local ones."""
+    return {name: step for name, step in steps.items() if isinstance(step, LocalPlan)}
+
+
 def words(step: LocalPlan) -> tuple[str, ...]:
     """The words of its command that are in the file as they are: a script may be among them."""
     return tuple(word for word in _words(step.command) if "{{" not in word)
