@@ -143,7 +143,7 @@ def test_a_node_that_keeps_its_details_to_itself(live: LiveFederation, doctor: D
     assert doctor(live, text=WORKFLOW.replace("kwargs:", "databases: [omop], organizations: [gamma], kwargs:")) == [
         DELTA
     ]
-    assert "does not share" in doctor.told("gamma")
+    assert "does not report" in doctor.told("gamma")
 
 
 def test_a_node_that_was_stopped(live: LiveFederation, doctor: Doctor) -> None:
