@@ -89,12 +89,12 @@ def test_a_key_is_added_kept_refused_and_replaced(
     there.put("")
     code, out, err = upload(first)
     assert (code, out) == (0, f"{fingerprint(first)}\n")
-    assert "it had none" in err
+    assert "it had none before" in err
     assert there.public_key == encryption.load_private_key(first, OURS).public_text
 
     code, out, err = upload(first)
     assert (code, out) == (0, f"{fingerprint(first)}\n")
-    assert "had it already" in err
+    assert "already had this key" in err
 
     code, out, err = upload(second)
     assert (code, out) == (2, "")
