@@ -75,6 +75,17 @@ steps:
     assert completions(shell, "v6flow resume --store nowhere w", here, capsys) == []
 
 
+@pytest.mark.parametrize(
+    "words", [("--store", "'my runs'"), ("--store", '"my runs"'), ("--store", "my\\ runs"), ("--store='my runs'",)]
+)
+def test_a_store_may_be_quoted_as_bash_hands_it_on(words: tuple[str, ...], here: Path, capsys: Capture) -> None:
+    (here / "w.yaml").write_text("v6flow: 1\nsteps: {first: {local: {value: 1}}}\n")
+    assert call(capsys, "run", "w.yaml", "--quiet", "--store", "my runs").code == 0
+    (run,) = FolderStore(here / "my runs").runs()
+    said = call(capsys, "completion", "--candidates", "runs", "v6flow", "resume", *words)
+    assert (said.code, said.out, said.err) == (0, f"{run}\n", "")
+
+
 def test_zsh_completes_runs(here: Path, capsys: Capture) -> None:
     """In a terminal of its own, since zsh completes nowhere else."""
     if not shutil.which("zsh"):

@@ -69,6 +69,12 @@ def _candidates(what: str, *words: str) -> Iterable[str]:
 
 
 def _option(option: str, words: Iterable[str]) -> str | None:
-    """The value of an option in the words of a command line; bash splits `--store=x` at its `=`."""
+    """The value of an option in the words of a command line; bash leaves quotes in them, and splits `--store=x`."""
+    import shlex
+
     rest = iter([word for each in words for word in each.split("=", 1) if word])
-    return next((next(rest, None) for word in rest if word == option), None)
+    value = next((next(rest, None) for word in rest if word == option), None)
+    try:
+        return shlex.split(value)[0] if value else None
+    except (ValueError, IndexError):  # a quote that is not closed yet
+        return value
